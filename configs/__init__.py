@@ -1,0 +1,1 @@
+"""One leaf file per experiment; every field and its default stands in common.py."""

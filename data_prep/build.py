@@ -1,0 +1,294 @@
+"""Turns videos into records: `python -m data_prep.build {arid,folder,night_figures} --out DIR`.
+
+Reads the splits, transcodes every clip once in parallel, writes TFDS records, `folds.json` and `prep_report.json`.
+Everything appears by a rename, the report last: a folder without it is not finished, and the same command continues it.
+"""
+
+import argparse
+import contextlib
+import errno
+import fcntl
+import importlib.metadata
+import json
+import os
+import re
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from data_prep import arid, folder, staging
+from data_prep.staging import Encoding, StagedClip
+from data_prep.video_list import VideoList
+from lift_flax.errors import UserError, run
+
+_CONFIG = {"arid": "configs/arid.py", "folder": "configs/arid.py", "night_figures": "configs/demo.py"}
+_SHOWN_BAD_FILES = 3
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Runs the command line.
+
+    Raises:
+      UserError: the videos, the lists, a flag or the output folder are at fault.
+    """
+    args = parse_args(argv)
+    try:
+        build(args)
+    except OSError as error:
+        users = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
+        if error.errno not in users:
+            raise
+        raise UserError(
+            f"{error.filename or args.out}: {error.strerror.lower()}; mend it or choose another --out"
+        ) from error
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Parses the flags; argparse ends the process with code 2 on a bad one."""
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--out", type=Path, required=True, help="folder that gets the records")
+    common.add_argument("--workers", type=_at_least(1), default=len(os.sched_getaffinity(0)), help="processes")
+    common.add_argument("--size", type=_at_least(16), default=256, help="short side in pixels; never enlarges")
+    common.add_argument("--crf", type=_at_least(0, 51), help="x264 quality, lower is better (dark sets 15, else 18)")
+    common.add_argument("--max-frames", type=_frames, default=64, help="frames kept per clip, or 'all'")
+    common.add_argument("--on-bad", choices=("fail", "skip"), default="fail", help="what to do about unusable videos")
+    common.add_argument("--overwrite", action="store_true", help="replace a finished build of other settings")
+
+    parser = argparse.ArgumentParser(prog="python -m data_prep.build", description="Turns videos into records.")
+    sources = parser.add_subparsers(dest="source", required=True)
+
+    source = sources.add_parser("arid", parents=[common], help="ARID, all official folds at once")
+    source.add_argument("--videos", type=Path, required=True, help="folder of the class folders")
+    source.add_argument("--lists", type=Path, required=True, help="folder of mapping_table.txt and ARID_split*.txt")
+
+    source = sources.add_parser("folder", parents=[common], help="your own videos, one folder per class")
+    source.add_argument("--videos", type=Path, required=True, help="class folders, perhaps below train and test")
+    source.add_argument("--csv", type=Path, help="CSV of path,label,split instead of class folders")
+    source.add_argument("--group-regex", help="its first capture group in a clip's path is the clip's group")
+    source.add_argument("--test-share", type=_share, default=0.2, help="share of each class drawn for testing")
+    source.add_argument("--seed", type=int, default=0, help="seed of that draw")
+
+    source = sources.add_parser("night_figures", parents=[common], help="drawn figures in the dark, made here")
+    source.add_argument("--light", choices=("dark", "day", "infrared"), default="dark")
+    source.add_argument("--seed", type=int, default=0)
+    source.add_argument("--train-per-class", type=_at_least(1), default=40)
+    source.add_argument("--test-per-class", type=_at_least(1), default=12)
+    source.add_argument("--height", type=_at_least(32), default=120, help="pixels")
+
+    args = parser.parse_args(argv)
+    if args.crf is None:
+        args.crf = 18 if args.source == "folder" else 15
+    return args
+
+
+def build(args: argparse.Namespace) -> None:
+    """Builds the records that `args` ask for, or says that they are there already."""
+    console = Console(file=sys.stdout, highlight=False, markup=False, soft_wrap=True)
+    settings = _settings(args)
+    old = _read_json(args.out / "prep_report.json")
+    if old is not None and not args.overwrite and (args.out / old["records"]).is_dir():
+        _refuse_other_settings(old["settings"], settings, args.out)
+        left_out = f" ({len(old['rejected'])} bad files left out)" if old["rejected"] else ""
+        console.print(f"{args.out} is already built with these settings{left_out}; --overwrite builds it again")
+        return
+    started = time.monotonic()
+    work = args.out / ".staging"
+    videos = _read_source(args, old)
+    with _only_build_in(work):
+        encoding = Encoding(args.size, args.max_frames, args.crf)
+        staged, rejected = _transcode(videos, work / "clips", encoding, args, console)
+        videos = videos.without(rejected)
+        videos.check()
+        with console.status("writing records"):
+            records = _install_records(args, videos, staged, work, old)
+        report = {
+            "source": args.source,
+            "records": str(records.relative_to(args.out)),
+            "settings": settings,
+            "counts": videos.counts(),
+            "mean_luma": _luma(videos, staged),
+            "rejected": [{"id": id, "reason": reason} for id, reason in sorted(rejected.items())],
+            "seconds": round(time.monotonic() - started, 1),
+            "versions": {name: importlib.metadata.version(name) for name in ("av", "tensorflow-datasets")},
+        }
+        _write_json(args.out / "folds.json", _folds(videos))
+        _write_json(args.out / "prep_report.json", report)
+        shutil.rmtree(work)
+    _print_result(args, videos, report, console)
+
+
+def _settings(args: argparse.Namespace) -> dict[str, Any]:
+    """What the records depend on, as JSON: all flags but those that say how to get there."""
+    skipped = {"out", "workers", "on_bad", "overwrite"}
+    settings = {key: value for key, value in vars(args).items() if key not in skipped}
+    settings = {key: str(value.resolve()) if isinstance(value, Path) else value for key, value in settings.items()}
+    return settings | {"codec": "h264", "gop": Encoding.gop}
+
+
+def _refuse_other_settings(old: dict[str, Any], new: dict[str, Any], out: Path) -> None:
+    changed = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
+    if changed:
+        what = ", ".join(f"{key} {old.get(key)} (now {new.get(key)})" for key in changed)
+        raise UserError(f"{out} was built with {what}; choose another --out, or replace it with --overwrite")
+
+
+@contextlib.contextmanager
+def _only_build_in(work: Path) -> Iterator[None]:
+    """Makes the staging folder and holds its lock: two builds of one folder would pull it from under each other."""
+    work.mkdir(parents=True, exist_ok=True)
+    with (work / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                f"another build is writing to {work.parent}; wait for it or choose another --out"
+            ) from error
+        yield
+
+
+def _read_source(args: argparse.Namespace, old: dict[str, Any] | None) -> VideoList:
+    if args.source == "arid":
+        return arid.read(args.lists, args.videos)
+    if args.source == "folder":
+        options = {"group_regex": args.group_regex, "test_share": args.test_share, "seed": args.seed}
+        return folder.read(args.videos, csv_file=args.csv, **options)
+    videos = _draw_night_figures(args, old)
+    return arid.read(videos, videos / "clips")
+
+
+def _draw_night_figures(args: argparse.Namespace, old: dict[str, Any] | None) -> Path:
+    """Draws the videos that OUT/videos lacks and returns that folder; those of an older build make room first."""
+    from data_prep import night_figures
+
+    wanted = {key: getattr(args, key) for key in ("light", "seed", "train_per_class", "test_per_class", "height")}
+    videos = args.out / "videos"
+    if old is not None and old["source"] == args.source and any(old["settings"][k] != v for k, v in wanted.items()):
+        shutil.rmtree(videos, ignore_errors=True)
+    night_figures.write_dataset(videos, **wanted, workers=args.workers)
+    return videos
+
+
+def _transcode(
+    videos: VideoList, work: Path, encoding: Encoding, args: argparse.Namespace, console: Console
+) -> tuple[dict[str, StagedClip], dict[str, str]]:
+    """Stages every clip under a progress bar; prints the bad ones, and stops at them if that was asked."""
+    columns = (TextColumn("transcoding"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"))
+    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
+        task = progress.add_task("", total=len(videos.clips))
+        staged, rejected = staging.stage(videos.clips, work, encoding, args.workers, lambda: progress.advance(task))
+    bad = [(clip.path, rejected[clip.id]) for clip in videos.clips if clip.id in rejected]
+    for path, reason in bad:
+        console.print(f"rejected {path}: {reason}")
+    if bad and args.on_bad == "fail":
+        shown = "; ".join(f"{path}: {reason}" for path, reason in bad[:_SHOWN_BAD_FILES])
+        more = "" if len(bad) <= _SHOWN_BAD_FILES else f"; and {len(bad) - _SHOWN_BAD_FILES} more above"
+        raise UserError(
+            f"{len(bad)} of {len(videos.clips)} videos cannot be used ({shown}{more}); "
+            "mend them, or leave them out with --on-bad=skip (what is done is kept)"
+        )
+    return staged, rejected
+
+
+def _install_records(
+    args: argparse.Namespace, videos: VideoList, staged: dict[str, StagedClip], work: Path, old: dict[str, Any] | None
+) -> Path:
+    """Writes the records in the staging folder, then moves them to OUT/<source>/<version> in place of older ones."""
+    from data_prep import dataset  # here, not above: transcoding processes import this file and need no TFDS
+
+    shutil.rmtree(work / "records", ignore_errors=True)
+    fresh = dataset.write_records(args.source, videos, staged, work / "records")
+    target = args.out / args.source / dataset.VERSION
+    if target.exists() and not (target / "dataset_info.json").is_file():
+        raise UserError(f"{target} is in the way and holds no records; move it or choose another --out")
+    if old is not None:
+        (args.out / "prep_report.json").unlink()  # from here the older build is no longer whole
+        shutil.rmtree(args.out / old["records"], ignore_errors=True)
+    shutil.rmtree(target, ignore_errors=True)
+    target.parent.mkdir(exist_ok=True)
+    fresh.rename(target)
+    return target
+
+
+def _folds(videos: VideoList) -> dict[str, Any]:
+    """Who is in which split, and the clips in the order of the records, to pick from without opening them."""
+    index = [{"id": clip.id, "label": clip.label, "group": clip.group} for clip in videos.clips]
+    return {"classes": videos.classes, "folds": videos.folds, "clips": index}
+
+
+def _luma(videos: VideoList, staged: dict[str, StagedClip]) -> dict[str, dict[str, float]]:
+    """Mean luma (0 to 255) of each class, and percentiles over all clips."""
+    by_class = {
+        name: round(float(np.mean([staged[clip.id].mean_luma for clip in videos.clips if clip.label == label])), 2)
+        for label, name in enumerate(videos.classes)
+    }
+    values = np.percentile([staged[clip.id].mean_luma for clip in videos.clips], (5, 25, 50, 75, 95))
+    return {
+        "classes": by_class,
+        "percentiles": {str(p): round(float(v), 2) for p, v in zip((5, 25, 50, 75, 95), values, strict=True)},
+    }
+
+
+def _print_result(args: argparse.Namespace, videos: VideoList, report: dict[str, Any], console: Console) -> None:
+    """The table of counts, and what to type next."""
+    columns = [(fold, split) for fold, splits in videos.folds.items() for split in splits]
+    table = Table("class", *(f"{split} {fold}" for fold, split in columns), "mean luma")
+    for name in videos.classes:
+        counts = [str(report["counts"][fold][split][name]) for fold, split in columns]
+        table.add_row(name, *counts, f"{report['mean_luma']['classes'][name]:.1f}")
+    table.add_section()
+    table.add_row("all", *(str(len(videos.folds[fold][split])) for fold, split in columns), "")
+    console.print(table)
+    console.print(f"{len(videos.clips)} clips in {args.out} after {report['seconds']:.0f} s.  Train with")
+    command = f"  python -m lift_flax.main --config={_CONFIG[args.source]} --config.data.dir={args.out}"
+    console.print(f"{command} --workdir=runs/{args.source}")
+
+
+def _read_json(path: Path) -> Any:
+    """The content of a JSON file, or None where there is none."""
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON; remove it to build again") from error
+
+
+def _write_json(path: Path, content: Any) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps(content, indent=2) + "\n")
+    os.replace(partial, path)
+
+
+def _at_least(low: int, high: int | None = None) -> Any:
+    """An argparse type: an integer from `low` to `high`."""
+
+    def whole_number(text: str) -> int:
+        if not re.fullmatch(r"\d+", text) or int(text) < low or (high is not None and int(text) > high):
+            limits = f"from {low} to {high}" if high is not None else f"of at least {low}"
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number {limits}")
+        return int(text)
+
+    return whole_number
+
+
+def _frames(text: str) -> int | None:
+    return None if text == "all" else _at_least(1)(text)
+
+
+def _share(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0.0 < float(text) < 1.0:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a share between 0 and 1")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,117 @@
+"""What every split reader returns: the clips of a data set, and which fold puts them where."""
+
+import collections
+import dataclasses
+import os
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from lift_flax.errors import UserError
+
+VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"})
+
+
+@dataclasses.dataclass(frozen=True)
+class Clip:
+    """One video file.
+
+    Attributes:
+      path: where it is.
+      label: index into `VideoList.classes`.
+      id: unique name in the data set, the path below its root without the extension, with forward slashes.
+      group: scene or actor that must not be on both sides of a split; empty if unknown.
+    """
+
+    path: Path
+    label: int
+    id: str
+    group: str
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoList:
+    """A data set before transcoding.
+
+    Attributes:
+      classes: class names; a clip's label is a position in it.
+      clips: every clip once, however many folds use it.
+      folds: fold name -> split name ("train", "test", perhaps "other") -> ids of clips.
+    """
+
+    classes: list[str]
+    clips: list[Clip]
+    folds: dict[str, dict[str, list[str]]]
+
+    def without(self, ids: Collection[str]) -> "VideoList":
+        """The same data set without the clips in `ids`."""
+        clips = [clip for clip in self.clips if clip.id not in ids]
+        folds = {
+            fold: {split: [id for id in members if id not in ids] for split, members in splits.items()}
+            for fold, splits in self.folds.items()
+        }
+        return VideoList(self.classes, clips, folds)
+
+    def counts(self) -> dict[str, dict[str, dict[str, int]]]:
+        """Number of clips by fold, split and class name."""
+        label_of = {clip.id: clip.label for clip in self.clips}
+        result = {}
+        for fold, splits in self.folds.items():
+            result[fold] = {}
+            for split, members in splits.items():
+                tally = collections.Counter(label_of[id] for id in members)
+                result[fold][split] = {name: tally[label] for label, name in enumerate(self.classes)}
+        return result
+
+    def check(self) -> None:
+        """Refuses what cannot be trained on: a repeated id, or a class without training clips.
+
+        Raises:
+          UserError: with the first offender.
+        """
+        seen: dict[str, Path] = {}
+        for clip in self.clips:
+            if clip.id in seen:
+                raise UserError(
+                    f"two files share the id {clip.id}: {seen[clip.id]} and {clip.path}; rename one of them"
+                )
+            seen[clip.id] = clip.path
+        for fold, splits in self.counts().items():
+            for name, count in splits["train"].items():
+                if count == 0:
+                    raise UserError(
+                        f"class {name} has no training clip in fold {fold}; add some or leave the class out"
+                    )
+            if not any(splits["test"].values()):
+                raise UserError(f"fold {fold} has no test clip; add some, or list them")
+
+
+def find_videos(root: Path) -> list[Path]:
+    """Every video file below `root` (links followed, hidden names skipped), sorted.
+
+    Raises:
+      UserError: `root` is not a folder, or holds no video.
+    """
+    if not root.is_dir():
+        raise UserError(f"no folder {root}; give the folder that holds the videos")
+    found = []
+    for folder, subfolders, names in os.walk(root, followlinks=True):
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        found += [Path(folder, n) for n in names if Path(n).suffix.lower() in VIDEO_SUFFIXES and not n.startswith(".")]
+    if not found:
+        raise UserError(f"no video in {root}; files ending in {' '.join(sorted(VIDEO_SUFFIXES))} count as video")
+    return sorted(found)
+
+
+def clip_id(path: Path, root: Path) -> str:
+    """`path` below `root`, without its extension, with forward slashes."""
+    return path.relative_to(root).with_suffix("").as_posix()
+
+
+def require_files(missing: Iterable[str], total: int, listed_in: Path, root: Path) -> None:
+    """Raises a UserError that counts the files that a list names and `root` does not hold, if there are any."""
+    missing = list(missing)
+    if missing:
+        raise UserError(
+            f"{len(missing)} of {total} videos named in {listed_in} are not in {root}, "
+            f"the first is {missing[0]}; check the folder of videos"
+        )

@@ -1,0 +1,239 @@
+"""The experiment as frozen dataclasses: what `configs/*.py` become at start-up, checked once.
+
+Meanings and defaults stand in configs/common.py; this file only says what a field may hold.
+"""
+
+import dataclasses
+import json
+import typing
+from pathlib import Path
+
+from lift_flax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    dir: str
+    fold: int
+    num_frames: int
+    size: int
+    val_share: float
+    cache: typing.Literal["none", "memory"]
+    workers: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Augment:
+    flip: float
+    affine: float
+    scale: float
+    rotate: float
+    translate: float
+    shear: float
+    jitter: float
+    brightness: float
+    contrast: float
+    saturation: float
+    hue: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Luminous:
+    input: typing.Literal["gamma"]
+    gamma: float
+    size: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Teacher:
+    name: typing.Literal["r2plus1d_34", "r2plus1d_18", "r2plus1d_tiny", "r3d_34", "r3d_18", "r3d_tiny"]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    bn_eps: float
+    bn_momentum: float
+    init_from: str
+
+
+@dataclasses.dataclass(frozen=True)
+class PViT:
+    blocks: int
+    patch: int
+    dim: int
+    num_heads: int
+    mlp_dim: int
+    gelu: typing.Literal["exact", "tanh"]
+    ln_eps: float
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    unfreeze: typing.Literal["first", "all", "none"]
+    init_from: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    streams: typing.Literal["both", "main", "luminous"]
+    levels: int
+    num_heads: int
+    critic_mlp_ratio: int
+    fusion_scale: typing.Literal["num_heads", "head_dim"]
+    foe: bool
+    luminous: Luminous
+    teacher: Teacher
+    pvit: PViT
+
+
+@dataclasses.dataclass(frozen=True)
+class Train:
+    batch_size: int
+    teacher_epochs: int
+    student_epochs: int
+    learning_rate: float
+    weight_decay: float
+    adam_eps: float
+    distill: bool
+    distill_weight: float
+    trunk: typing.Literal["frozen", "finetune"]
+    checkpoint_epochs: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Mesh:
+    data: int
+    fsdp: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Log:
+    every_steps: int
+    progress: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    dataset: str
+    seed: int
+    data: Data
+    augment: Augment
+    model: Model
+    train: Train
+    mesh: Mesh
+    log: Log
+
+
+# Fields that may differ when a run is resumed: they change where and how it runs, not what it computes.
+FREE_ON_RESUME = ("data.cache", "data.workers", "mesh", "log", "train.checkpoint_epochs")
+
+_PROBABILITIES = ("augment.flip", "augment.affine", "augment.jitter")
+_POSITIVE = (
+    "data.num_frames", "data.size", "model.levels", "model.num_heads", "model.critic_mlp_ratio", "model.luminous.gamma",
+    "model.luminous.size", "model.pvit.blocks", "model.pvit.patch", "model.pvit.dim", "model.pvit.num_heads",
+    "model.pvit.mlp_dim", "train.batch_size", "train.learning_rate", "train.teacher_epochs", "train.student_epochs",
+    "train.checkpoint_epochs", "log.every_steps", "mesh.fsdp",
+)  # fmt: skip
+
+
+def from_dict(values: dict) -> Config:
+    """Checks nested `values` (a ConfigDict's `to_dict()`, or config.json) and freezes them.
+
+    Raises:
+      UserError: a missing, unknown or ill-typed field, or a combination that cannot work; names the field.
+    """
+    config = _build(Config, values, "")
+    flat = flatten(config)
+    for name in _POSITIVE:
+        if flat[name] <= 0:
+            raise UserError(f"config.{name} is {flat[name]}: it must be above 0")
+    for name in _PROBABILITIES:
+        if not 0 <= flat[name] <= 1:
+            raise UserError(f"config.{name} is {flat[name]}: a probability lies between 0 and 1")
+    _check_combinations(config)
+    return config
+
+
+def _check_combinations(config: Config) -> None:
+    data, model, train = config.data, config.model, config.train
+    if not 0 <= data.val_share < 1:
+        raise UserError(f"config.data.val_share is {data.val_share}: a share lies between 0 and 1 (1 excluded)")
+    if data.cache == "memory" and data.workers > 0:
+        raise UserError("config.data.cache=memory keeps clips in this process: set config.data.workers=0 with it")
+    if data.size % model.pvit.patch:
+        raise UserError(f"config.data.size={data.size} is not a multiple of config.model.pvit.patch={model.pvit.patch}")
+    if model.pvit.dim % model.pvit.num_heads:
+        raise UserError(
+            f"config.model.pvit.dim={model.pvit.dim} does not divide by its num_heads={model.pvit.num_heads}"
+        )
+    if train.trunk == "finetune" and not train.distill:
+        raise UserError("config.train.trunk=finetune is a way to distil: set config.train.distill=True with it")
+    frozen = model.pvit.unfreeze != "all" and model.streams != "luminous"
+    if frozen and not model.pvit.init_from:
+        raise UserError(
+            f"config.model.pvit.unfreeze={model.pvit.unfreeze} would freeze random ViT blocks: give pretrained weights "
+            "in config.model.pvit.init_from (docs/paper_notes.md, 'Weights'), or train all blocks with unfreeze=all"
+        )
+
+
+def _build(cls, values: dict, prefix: str):
+    hints = typing.get_type_hints(cls)
+    unknown = sorted(set(values) - set(hints))
+    missing = sorted(set(hints) - set(values))
+    if unknown or missing:
+        word, name = ("unknown", unknown[0]) if unknown else ("missing", missing[0])
+        raise UserError(f"config: {word} field {prefix}{name}; configs/common.py lists them all")
+    return cls(**{name: _convert(hint, values[name], prefix + name) for name, hint in hints.items()})
+
+
+def _convert(hint, value, name: str):
+    if dataclasses.is_dataclass(hint):
+        if not isinstance(value, dict):
+            raise UserError(f"config.{name} is {value!r}: it is a group of fields")
+        return _build(hint, value, name + ".")
+    if typing.get_origin(hint) is typing.Literal:
+        if value not in (choices := typing.get_args(hint)):
+            raise UserError(f"config.{name} is {value!r}: choose one of {', '.join(choices)}")
+        return value
+    if typing.get_origin(hint) is tuple:
+        if not isinstance(value, (list, tuple)) or len(value) != 3:
+            raise UserError(f"config.{name} is {value!r}: it takes three numbers, for R, G and B")
+        return tuple(float(v) for v in value)
+    if hint is float and type(value) is int:
+        return float(value)
+    if type(value) is not hint:
+        raise UserError(f"config.{name} is {value!r}: it takes a value of type {hint.__name__}")
+    return value
+
+
+def flatten(config) -> dict[str, typing.Any]:
+    """{"data.num_frames": 30, ...}: every field by its dotted name."""
+    flat = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            flat.update({f"{field.name}.{k}": v for k, v in flatten(value).items()})
+        else:
+            flat[field.name] = value
+    return flat
+
+
+def save(config: Config, path: Path) -> None:
+    """Writes config.json, whole or not at all."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n")
+    part.replace(path)
+
+
+def load(path: Path) -> Config:
+    """Reads config.json of a workdir.  Raises UserError where it is missing or not ours."""
+    if not path.is_file():
+        raise UserError(f"{path.parent} is not a workdir of a run: it holds no {path.name}")
+    return from_dict(json.loads(path.read_text()))
+
+
+def check_same_run(old: Config, new: Config, workdir: Path) -> None:
+    """Refuses to resume `workdir` with a config that would compute something else, naming the fields."""
+    before, after = flatten(old), flatten(new)
+    differ = [
+        n for n in before if before[n] != after[n] and not any((n + ".").startswith(f + ".") for f in FREE_ON_RESUME)
+    ]
+    if differ:
+        changes = ", ".join(f"{n} ({before[n]} there, {after[n]} now)" for n in differ)
+        raise UserError(f"{workdir} holds a run of another config: {changes}; use those values or another --workdir")

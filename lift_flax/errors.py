@@ -1,0 +1,20 @@
+"""The line between the user's mistake (exit code 2, one line) and ours (exit code 1, a traceback)."""
+
+import sys
+from collections.abc import Callable
+
+
+class UserError(Exception):
+    """Something the user can mend.  The message is one line: what is wrong, where, and what to do."""
+
+
+def run(main: Callable[[], None]) -> None:
+    """Runs a command line `main` and ends the process: 0 done, 2 on `UserError` with its one line on stderr."""
+    try:
+        main()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)

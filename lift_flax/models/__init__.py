@@ -1,0 +1,1 @@
+"""The networks: R(2+1)D, partial ViT, fusion and the whole LIFT-Net."""

@@ -1,0 +1,37 @@
+"""Multi-head attention, as ViT and the fusion levels use it."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+
+class MultiHeadAttention(nnx.Module):
+    """softmax(scale * q(x) k(y)^T) v(y), heads side by side, then a linear output; x = y gives self-attention.
+
+    Args:
+      dim: E, of queries, keys, values and output.
+      num_heads: heads; each has E / num_heads channels.
+      scale: factor of the dot products; None is 1/sqrt(E / num_heads).
+    """
+
+    def __init__(self, dim: int, num_heads: int, *, scale: float | None = None, rngs: nnx.Rngs):
+        def linear():
+            return nnx.Linear(dim, dim, kernel_init=jax.nn.initializers.xavier_uniform(), rngs=rngs)
+
+        self.query, self.key, self.value, self.out = linear(), linear(), linear(), linear()
+        self.num_heads = num_heads
+        self.scale = 1 / math.sqrt(dim // num_heads) if scale is None else scale
+
+    def __call__(self, x: Float[Array, "B S E"], y: Float[Array, "B R E"]) -> Float[Array, "B S E"]:
+        q = self._split(self.query(x) * self.scale)  # [B, S, N, D]
+        k, v = self._split(self.key(y)), self._split(self.value(y))  # [B, R, N, D]
+        weights = jax.nn.softmax(jnp.einsum("BSND,BRND->BNSR", q, k), axis=-1)  # [B, N, S, R]
+        mixed = jnp.einsum("BNSR,BRND->BSND", weights, v)  # [B, S, N, D]
+        return self.out(mixed.reshape(x.shape))  # [B, S, E]
+
+    def _split(self, x: Float[Array, "B S E"]) -> Float[Array, "B S N D"]:
+        b, s, e = x.shape
+        return x.reshape(b, s, self.num_heads, e // self.num_heads)

@@ -1,0 +1,78 @@
+"""One level of LIFT-Net: LIFT on the main stream, Critic on the luminous stream, and their Fusion (paper III-B to E).
+
+Every sublayer is x + LN(sublayer(x)): the norm sits on the branch, the sum is not normalised.
+"""
+
+import math
+
+import jax
+from flax import nnx
+from jaxtyping import Array, Float
+
+from lift_flax.models.attention import MultiHeadAttention
+from lift_flax.models.fourier import FourierEnhancement
+from lift_flax.models.vit import Mlp
+
+LN_EPS = 1e-5  # PyTorch's default, which the authors will have used
+
+
+class Lift(nnx.Module):
+    """x + LN(MSA(x)) on the main stream."""
+
+    def __init__(self, dim: int, num_heads: int, *, rngs: nnx.Rngs):
+        self.attention = MultiHeadAttention(dim, num_heads, rngs=rngs)
+        self.norm = nnx.LayerNorm(dim, epsilon=LN_EPS, rngs=rngs)
+
+    def __call__(self, x: Float[Array, "B S E"]) -> Float[Array, "B S E"]:
+        return x + self.norm(self.attention(x, x))
+
+
+class Critic(nnx.Module):
+    """x + LN(MSA(x)), then x + LN(GELU(MLP(x))), on the luminous stream.
+
+    NOTE(paper): "MLP, GeLU, layer normalization" leaves the MLP open: here Linear to `mlp_ratio` * E, GELU, Linear.
+    """
+
+    def __init__(self, dim: int, num_heads: int, mlp_ratio: int, *, rngs: nnx.Rngs):
+        self.attention = MultiHeadAttention(dim, num_heads, rngs=rngs)
+        self.norm1 = nnx.LayerNorm(dim, epsilon=LN_EPS, rngs=rngs)
+        self.mlp = Mlp(dim, mlp_ratio * dim, gelu="exact", rngs=rngs)
+        self.norm2 = nnx.LayerNorm(dim, epsilon=LN_EPS, rngs=rngs)
+
+    def __call__(self, x: Float[Array, "B S E"]) -> Float[Array, "B S E"]:
+        x = x + self.norm1(self.attention(x, x))
+        return x + self.norm2(jax.nn.gelu(self.mlp(x), approximate=False))
+
+
+class Fusion(nnx.Module):
+    """FoE(LN(attention) + H_LS): the luminous stream asks, the main stream answers (Eqs. 1 to 4).
+
+    Args:
+      scale: "num_heads" divides the dot products by the root of the number of heads, as Eq. 1 is written; "head_dim"
+        by the root of the channels per head, as usual.  Both span the same functions; the first starts sharper.
+      foe: False leaves the Fourier Enhancement out.
+    """
+
+    def __init__(self, dim: int, num_heads: int, *, scale: str, foe: bool, rngs: nnx.Rngs):
+        divisor = {"num_heads": num_heads, "head_dim": dim // num_heads}[scale]
+        self.attention = MultiHeadAttention(dim, num_heads, scale=1 / math.sqrt(divisor), rngs=rngs)
+        self.norm = nnx.LayerNorm(dim, epsilon=LN_EPS, rngs=rngs)
+        self.foe = FourierEnhancement(dim, eps=LN_EPS, rngs=rngs) if foe else None
+
+    def __call__(self, luminous: Float[Array, "B S E"], main: Float[Array, "B R E"]) -> Float[Array, "B S E"]:
+        fused = self.norm(self.attention(luminous, main)) + luminous
+        return fused if self.foe is None else self.foe(fused)
+
+
+class Level(nnx.Module):
+    """LIFT and Critic side by side, then Fusion.  The fused sequence is the next level's main stream."""
+
+    def __init__(self, dim: int, num_heads: int, *, mlp_ratio: int, scale: str, foe: bool, rngs: nnx.Rngs):
+        self.lift = Lift(dim, num_heads, rngs=rngs)
+        self.critic = Critic(dim, num_heads, mlp_ratio, rngs=rngs)
+        self.fusion = Fusion(dim, num_heads, scale=scale, foe=foe, rngs=rngs)
+
+    def __call__(self, main: Float[Array, "B R E"], luminous: Float[Array, "B S E"]) -> tuple[Array, Array]:
+        """Returns the next level's (main, luminous), both [B, S, E]."""
+        luminous = self.critic(luminous)
+        return self.fusion(luminous, self.lift(main)), luminous

@@ -1,0 +1,119 @@
+"""LIFT-Net, the student: two trunks, N levels of fusion, one head (paper section III, Fig. 2)."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float
+
+from lift_flax.models.fusion import LN_EPS, Level
+from lift_flax.models.r2plus1d import VideoResNet
+from lift_flax.models.vit import PViT
+
+
+def pooling_matrix(outputs: int, inputs: int) -> Float[np.ndarray, "outputs inputs"]:
+    """PyTorch's adaptive average pooling of one axis, as a matrix.
+
+    Output k is the mean over inputs floor(k*I/O) to ceil((k+1)*I/O) - 1; windows overlap where O does not divide I.
+    """
+    matrix = np.zeros((outputs, inputs), np.float32)
+    for k in range(outputs):
+        start, end = k * inputs // outputs, math.ceil((k + 1) * inputs / outputs)
+        matrix[k, start:end] = 1 / (end - start)
+    return matrix
+
+
+def luminous_tokens(features: Float[Array, "B t h w E"], count: int) -> Float[Array, "B S E"]:
+    """The trunk's map as `count` tokens along time: adaptive average pooling to (count, 1, 1)."""
+    x = features.mean(axis=(2, 3))  # [B, t, E]
+    return jnp.einsum("St,BtE->BSE", pooling_matrix(count, x.shape[1]).astype(x.dtype), x)  # [B, S, E]
+
+
+class MainStream(nnx.Module):
+    """Dark frames to tokens: the shared PViT on each frame, then Linear and LayerNorm to E channels.
+
+    NOTE(paper): the "MLP" before the LIFT module is one Linear; there is no temporal position embedding.
+    """
+
+    def __init__(self, pvit: PViT, pvit_dim: int, dim: int, *, rngs: nnx.Rngs):
+        self.pvit = pvit
+        self.project = nnx.Linear(pvit_dim, dim, rngs=rngs)
+        self.norm = nnx.LayerNorm(dim, epsilon=LN_EPS, rngs=rngs)
+
+    def __call__(self, dark: Float[Array, "B T H W 3"]) -> Float[Array, "B T E"]:
+        b, t = dark.shape[:2]
+        x = self.pvit(dark.reshape(b * t, *dark.shape[2:]))  # [B*T, D]
+        x = x.reshape(b, t, -1)  # [B, T, D]
+        return self.norm(self.project(x))  # [B, T, E]
+
+
+class Head(nnx.Module):
+    """Mean over tokens, Linear, GELU, BatchNorm, Linear."""
+
+    def __init__(self, dim: int, num_classes: int, *, rngs: nnx.Rngs):
+        self.fc1 = nnx.Linear(dim, dim, rngs=rngs)
+        self.norm = nnx.BatchNorm(dim, momentum=0.9, epsilon=1e-5, rngs=rngs)
+        self.fc2 = nnx.Linear(dim, num_classes, rngs=rngs)
+
+    def __call__(self, x: Float[Array, "B S E"], *, train: bool) -> Float[Array, "B K"]:
+        x = jax.nn.gelu(self.fc1(x.mean(axis=1)), approximate=False)  # [B, E]
+        return self.fc2(self.norm(x, use_running_average=not train))  # [B, K]
+
+
+class LiftNet(nnx.Module):
+    """The whole student.
+
+    Args:
+      trunk: the R(2+1)D of the luminous stream; None with `streams` = main and no distillation.
+      main: the main stream; None with `streams` = luminous.
+      levels: N fusion levels of width E.
+      head: the classifier.
+      teacher: a separate frozen copy of the trunk that gives the teacher's logits; None where the trunk itself does
+        (it is frozen and equal to the teacher, so one forward gives both) or where nothing is distilled.
+      streams: both | main | luminous.  NOTE(paper): single streams are an addition of ours.  The stream that is left
+        out is replaced by the other one's tokens, so that depth and parameters of the levels stay the same.
+      trunk_trains: whether the trunk's BatchNorm follows the batch when training (the trunk is then trained too).
+    """
+
+    def __init__(
+        self,
+        trunk: VideoResNet | None,
+        main: MainStream | None,
+        levels: list[Level],
+        head: Head,
+        *,
+        teacher: VideoResNet | None,
+        streams: str,
+        trunk_trains: bool,
+    ):
+        self.trunk, self.main, self.levels, self.head = trunk, main, nnx.List(levels), head
+        self.teacher, self.streams, self.trunk_trains = teacher, streams, trunk_trains
+
+    def __call__(
+        self, dark: Float[Array, "B T H W 3"], luminous: Float[Array, "B T h w 3"], *, train: bool
+    ) -> dict[str, Array]:
+        """Classifies normalised clips.
+
+        Returns:
+          "logits" [B, K], the paper's h2; "teacher_logits" [B, K], its h1 (absent without a trunk);
+          "main_tokens", "luminous_tokens" [B, T, E] before the first level; "fused" [B, T, E] after the last.
+        """
+        out = {}
+        if self.trunk is not None:
+            trunk = self.trunk(luminous, train=train and self.trunk_trains)
+            out["teacher_logits"] = trunk["logits"]
+        if self.teacher is not None:
+            out["teacher_logits"] = self.teacher(luminous, train=False)["logits"]
+        if self.streams != "main":
+            out["luminous_tokens"] = luminous_tokens(trunk["features"], dark.shape[1])
+        if self.streams != "luminous":
+            out["main_tokens"] = self.main(dark)
+        x = out.get("main_tokens", out.get("luminous_tokens"))
+        y = out.get("luminous_tokens", x)
+        for level in self.levels:
+            x, y = level(x, y)  # [B, T, E] each
+        out["fused"] = x
+        out["logits"] = self.head(x, train=train)
+        return out

@@ -1,0 +1,99 @@
+"""PViT: the first blocks of a ViT, whose class token summarises a frame (paper section III-C).
+
+Pre-LayerNorm blocks and names as in google-research/vision_transformer and timm's `vit_base_patch16_224`.  Only the
+class token of the last block is ever read, so that block computes nothing else.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from lift_flax.models.attention import MultiHeadAttention
+
+GELU = {
+    "exact": functools.partial(jax.nn.gelu, approximate=False),
+    "tanh": functools.partial(jax.nn.gelu, approximate=True),
+}
+
+
+class PatchEmbedding(nnx.Module):
+    """Cuts square images into P x P patches and maps each to E channels: a convolution of stride P, as one product."""
+
+    def __init__(self, patch: int, dim: int, *, rngs: nnx.Rngs):
+        init = jax.nn.initializers.lecun_normal(in_axis=(0, 1, 2))
+        self.kernel = nnx.Param(init(rngs.params(), (patch, patch, 3, dim), jnp.float32))
+        self.bias = nnx.Param(jnp.zeros((dim,), jnp.float32))
+        self.patch = patch
+
+    def __call__(self, images: Float[Array, "B H W 3"]) -> Float[Array, "B S E"]:
+        b, h, w, c = images.shape
+        p = self.patch
+        x = images.reshape(b, h // p, p, w // p, p, c).transpose(0, 1, 3, 2, 4, 5)  # [B, H/P, W/P, P, P, 3]
+        x = x.reshape(b, (h // p) * (w // p), p * p * c)  # [B, S, P*P*3]
+        kernel = self.kernel[...].reshape(p * p * c, -1)  # [P*P*3, E]
+        return x @ kernel.astype(x.dtype) + self.bias[...].astype(x.dtype)  # [B, S, E]
+
+
+class Mlp(nnx.Module):
+    """Linear, GELU, Linear."""
+
+    def __init__(self, dim: int, hidden: int, *, gelu: str, rngs: nnx.Rngs):
+        init = jax.nn.initializers.xavier_uniform()
+        self.fc1 = nnx.Linear(dim, hidden, kernel_init=init, rngs=rngs)
+        self.fc2 = nnx.Linear(hidden, dim, kernel_init=init, rngs=rngs)
+        self.gelu = gelu
+
+    def __call__(self, x: Float[Array, "... E"]) -> Float[Array, "... E"]:
+        return self.fc2(GELU[self.gelu](self.fc1(x)))
+
+
+class ViTBlock(nnx.Module):
+    """x + MSA(LN(x)), then x + MLP(LN(x))."""
+
+    def __init__(self, dim: int, num_heads: int, mlp_dim: int, *, gelu: str, ln_eps: float, rngs: nnx.Rngs):
+        self.norm1 = nnx.LayerNorm(dim, epsilon=ln_eps, rngs=rngs)
+        self.attention = MultiHeadAttention(dim, num_heads, rngs=rngs)
+        self.norm2 = nnx.LayerNorm(dim, epsilon=ln_eps, rngs=rngs)
+        self.mlp = Mlp(dim, mlp_dim, gelu=gelu, rngs=rngs)
+
+    def __call__(self, x: Float[Array, "B S E"], *, only_cls: bool = False) -> Float[Array, "B s E"]:
+        """All tokens, or with `only_cls` the first token alone (s = 1): the same numbers, without the others' work."""
+        y = self.norm1(x)
+        if only_cls:
+            x, queries = x[:, :1], y[:, :1]  # [B, 1, E]
+        else:
+            queries = y
+        x = x + self.attention(queries, y)
+        return x + self.mlp(self.norm2(x))
+
+
+class PViT(nnx.Module):
+    """The class token of every image after the first `blocks` blocks of a ViT.
+
+    Args:
+      size: side of the square images in pixels; fixes the number of position embeddings.
+      blocks, patch, dim, num_heads, mlp_dim: sizes; ViT-B/16 is (5 of 12), 16, 768, 12, 3072.
+      gelu: "exact" (erf) or "tanh".
+      ln_eps: LayerNorm eps.
+    """
+
+    def __init__(self, size, blocks, patch, dim, num_heads, mlp_dim, *, gelu: str, ln_eps: float, rngs: nnx.Rngs):
+        tokens = (size // patch) ** 2 + 1
+        self.patches = PatchEmbedding(patch, dim, rngs=rngs)
+        self.cls = nnx.Param(jnp.zeros((1, 1, dim), jnp.float32))
+        self.positions = nnx.Param(0.02 * jax.random.normal(rngs.params(), (1, tokens, dim), jnp.float32))
+        self.blocks = nnx.List(
+            [ViTBlock(dim, num_heads, mlp_dim, gelu=gelu, ln_eps=ln_eps, rngs=rngs) for _ in range(blocks)]
+        )
+
+    def __call__(self, images: Float[Array, "B H W 3"]) -> Float[Array, "B E"]:
+        x = self.patches(images)  # [B, S, E]
+        cls = jnp.broadcast_to(self.cls[...].astype(x.dtype), (x.shape[0], 1, x.shape[2]))
+        x = jnp.concatenate([cls, x], axis=1) + self.positions[...].astype(x.dtype)  # [B, 1+S, E]
+        *first, last = self.blocks
+        for block in first:
+            x = block(x)
+        return last(x, only_cls=True)[:, 0]  # [B, E]

@@ -1,0 +1,110 @@
+"""Networks as pure functions, and training state as plain nested dicts.
+
+A state is {"params", "batch_stats", "opt_state", "step"}.  NNX modules are split once here and merged again only inside
+the jitted functions, so everything else sees nothing but dicts of arrays with string keys.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from lift_flax.config import Config
+from lift_flax.models.fusion import Level
+from lift_flax.models.lift_net import Head, LiftNet, MainStream
+from lift_flax.models.r2plus1d import TRUNKS, NormSpec, VideoResNet
+from lift_flax.models.vit import PViT
+
+Tree = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A module without its arrays: `apply(params, batch_stats, *inputs, train)` gives outputs and new statistics."""
+
+    graphdef: Any
+
+    def apply(self, params: Tree, batch_stats: Tree, *inputs, train: bool) -> tuple[dict, Tree]:
+        model = nnx.merge(self.graphdef, _with_integer_keys(params), _with_integer_keys(batch_stats))
+        out = model(*inputs, train=train)
+        return out, _with_string_keys(nnx.to_pure_dict(nnx.state(model, nnx.BatchStat)))
+
+
+def create(make: Callable[[nnx.Rngs], nnx.Module], seed: int) -> tuple[Network, Tree, Tree]:
+    """The module that `make` makes as (network, params, batch_stats), its parameters drawn from `seed`."""
+
+    @jax.jit
+    def arrays():
+        _, params, stats = nnx.split(make(nnx.Rngs(seed)), nnx.Param, nnx.BatchStat)
+        return _with_string_keys(nnx.to_pure_dict(params)), _with_string_keys(nnx.to_pure_dict(stats))
+
+    return Network(nnx.graphdef(nnx.eval_shape(lambda: make(nnx.Rngs(seed))))), *arrays()
+
+
+def _with_string_keys(tree):
+    return {str(k): _with_string_keys(v) if isinstance(v, dict) else v for k, v in tree.items()}
+
+
+def _with_integer_keys(tree):
+    return {int(k) if k.isdigit() else k: _with_integer_keys(v) if isinstance(v, dict) else v for k, v in tree.items()}
+
+
+def flatten(tree: Tree) -> dict[str, Any]:
+    """{"layer1/0/conv1/spatial/kernel": array, ...}"""
+    return flatten_dict(tree, sep="/")
+
+
+def unflatten(flat: dict[str, Any]) -> Tree:
+    """The inverse of `flatten`."""
+    return unflatten_dict(flat, sep="/")
+
+
+def make_teacher(config: Config, num_classes: int, rngs: nnx.Rngs) -> VideoResNet:
+    """The teacher of `config`, freshly initialised."""
+    c = config.model.teacher
+    return VideoResNet(TRUNKS[c.name], num_classes, norm=NormSpec(c.bn_eps, c.bn_momentum), rngs=rngs)
+
+
+def make_student(config: Config, num_classes: int, rngs: nnx.Rngs) -> LiftNet:
+    """The student of `config`, freshly initialised.  E is the width of the R(2+1)D's last stage."""
+    c, train = config.model, config.train
+    dim = TRUNKS[c.teacher.name].widths[-1]
+    trunk_trains = not train.distill or train.trunk == "finetune"
+    needs_trunk = c.streams != "main" or (train.distill and train.trunk == "frozen")
+    main = None
+    if c.streams != "luminous":
+        p = c.pvit
+        sizes = (config.data.size, p.blocks, p.patch, p.dim, p.num_heads, p.mlp_dim)
+        main = MainStream(PViT(*sizes, gelu=p.gelu, ln_eps=p.ln_eps, rngs=rngs), p.dim, dim, rngs=rngs)
+    levels = [
+        Level(dim, c.num_heads, mlp_ratio=c.critic_mlp_ratio, scale=c.fusion_scale, foe=c.foe, rngs=rngs)
+        for _ in range(c.levels)
+    ]
+    return LiftNet(
+        make_teacher(config, num_classes, rngs) if needs_trunk else None,
+        main,
+        levels,
+        Head(dim, num_classes, rngs=rngs),
+        teacher=make_teacher(config, num_classes, rngs) if train.distill and train.trunk == "finetune" else None,
+        streams=c.streams,
+        trunk_trains=trunk_trains,
+    )
+
+
+def new_state(params: Tree, batch_stats: Tree, opt_state: Any) -> Tree:
+    """The state of a phase at its first step."""
+    return {"params": params, "batch_stats": batch_stats, "opt_state": opt_state, "step": jnp.zeros((), jnp.int32)}
+
+
+def with_teacher(student: Tree, teacher: Tree) -> Tree:
+    """The student's tree (params or batch_stats) with the trained teacher's values in its R(2+1)D parts."""
+    return {k: jax.tree.map(jnp.copy, teacher) if k in ("trunk", "teacher") else v for k, v in student.items()}
+
+
+def count_parameters(params: Tree) -> int:
+    """Numbers in a tree of arrays or shapes."""
+    return sum(leaf.size for leaf in jax.tree.leaves(params))

@@ -1,0 +1,93 @@
+"""The pure functions that are jitted: one training step for each phase, and scoring.
+
+A step takes a state and the views of a batch and returns the new state and scalar metrics.  It draws no random numbers:
+what is random about a batch was settled when its views were made.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, UInt8
+
+from lift_flax import losses, optim
+from lift_flax.config import Config
+from lift_flax.state import Network, Tree
+
+Views = dict[str, Array]  # dark [B,T,H,W,3] and luminous [B,T,h,w,3] uint8, targets [B,K], weight [B]
+Step = Callable[[Tree, Views], tuple[Tree, dict[str, Array]]]
+
+
+def normalise(
+    clip: UInt8[Array, "*dims 3"], mean: tuple[float, ...], std: tuple[float, ...]
+) -> Float[Array, "*dims 3"]:
+    """Levels 0 to 255 to the zero-mean floats a trunk was trained on: (clip / 255 - mean) / std."""
+    return (clip.astype(jnp.float32) / 255 - jnp.array(mean)) / jnp.array(std)
+
+
+def teacher_outputs(network: Network, config: Config, params: Tree, stats: Tree, views: Views, *, train: bool):
+    """(outputs, new statistics) of the teacher on a batch's luminous views."""
+    c = config.model.teacher
+    return network.apply(params, stats, normalise(views["luminous"], c.mean, c.std), train=train)
+
+
+def student_outputs(network: Network, config: Config, params: Tree, stats: Tree, views: Views, *, train: bool):
+    """(outputs, new statistics) of the student on a batch's dark and luminous views."""
+    teacher, pvit = config.model.teacher, config.model.pvit
+    dark = normalise(views["dark"], pvit.mean, pvit.std)
+    luminous = normalise(views["luminous"], teacher.mean, teacher.std)
+    return network.apply(params, stats, dark, luminous, train=train)
+
+
+def make_teacher_step(network: Network, config: Config, optimizer: optax.GradientTransformation) -> Step:
+    """Phase one: the R(2+1)D learns by cross-entropy (Eq. 5)."""
+
+    def loss_fn(params, stats, views):
+        out, stats = teacher_outputs(network, config, params, stats, views, train=True)
+        loss = losses.cross_entropy(out["logits"], views["targets"], views["weight"])
+        return loss, (stats, {"loss": loss, "top1": _top1(out["logits"], views)})
+
+    return _make_step(loss_fn, optimizer, optim.trains_in_teacher_phase)
+
+
+def make_student_step(network: Network, config: Config, optimizer: optax.GradientTransformation) -> Step:
+    """Phase two: LIFT-Net learns by cross-entropy and from the teacher's logits (Eq. 6)."""
+    weight = config.train.distill_weight if config.train.distill else 0.0
+
+    def loss_fn(params, stats, views):
+        out, stats = student_outputs(network, config, params, stats, views, train=True)
+        loss = entropy = losses.cross_entropy(out["logits"], views["targets"], views["weight"])
+        metrics = {"cross_entropy": entropy, "top1": _top1(out["logits"], views)}
+        if config.train.distill:
+            metrics["distillation"] = losses.distillation(out["teacher_logits"], out["logits"], views["weight"])
+            loss = entropy + weight * metrics["distillation"]
+        return loss, (stats, {"loss": loss, **metrics})
+
+    return _make_step(loss_fn, optimizer, optim.trains_in_student_phase(config))
+
+
+def _make_step(loss_fn, optimizer: optax.GradientTransformation, trains: optim.Predicate) -> Step:
+    def step(state: Tree, views: Views) -> tuple[Tree, dict[str, Array]]:
+        trainable, frozen = optim.split_params(state["params"], trains)
+
+        def loss_of_trainable(trainable):
+            return loss_fn(optim.merge_params(trainable, frozen), state["batch_stats"], views)
+
+        grads, (stats, metrics) = jax.grad(loss_of_trainable, has_aux=True)(trainable)
+        updates, opt_state = optimizer.update(grads, state["opt_state"], trainable)
+        trainable = optax.apply_updates(trainable, updates)
+        new = {
+            "params": optim.merge_params(trainable, frozen),
+            "batch_stats": stats,
+            "opt_state": opt_state,
+            "step": state["step"] + 1,
+        }
+        return new, metrics
+
+    return step
+
+
+def _top1(logits: Float[Array, "B K"], views: Views) -> Float[Array, ""]:
+    hits = logits.argmax(axis=-1) == views["targets"].argmax(axis=-1)
+    return (hits * views["weight"]).sum() / jnp.maximum(views["weight"].sum(), 1)

@@ -1,0 +1,185 @@
+"""A whole run: the teacher phase, the student phase, and the one look at the test split at the end."""
+
+import contextlib
+import dataclasses
+import json
+import math
+import platform
+import time
+from importlib import metadata
+from pathlib import Path
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from lift_flax import config as config_lib
+from lift_flax import evaluate, optim, report, sharding
+from lift_flax.checkpoints import Checkpoints
+from lift_flax.config import Config
+from lift_flax.data.augment import make_train_views
+from lift_flax.data.records import Records, open_records, train_batches
+from lift_flax.errors import UserError
+from lift_flax.metrics import MetricsWriter, score
+from lift_flax.phases import Phase, student_phase, teacher_phase
+from lift_flax.progress import Progress
+from lift_flax.state import Tree, count_parameters
+
+_AUGMENT = 0  # purpose of a random key, beside the phase's number
+
+
+def run(config: Config, workdir: Path) -> dict:
+    """Trains, evaluates and reports into `workdir`; continues where an earlier run of the same config ended.
+
+    Returns:
+      What results.json holds.
+    Raises:
+      UserError: the data or the workdir do not fit the config.
+    """
+    records = open_records(config.data.dir)
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, dir=str(records.dir)))
+    train_ids, val_ids = records.train_and_validation(config.data.fold, config.data.val_share, config.seed)
+    test_ids = records.split(config.data.fold, "test")
+    mesh = sharding.make_mesh(config)
+    _claim(workdir, config, records, val_ids)
+    writer = MetricsWriter(workdir)
+    started = time.monotonic()
+    with jax.set_mesh(mesh):
+        job = _Job(config, workdir, records, mesh, writer, train_ids, val_ids)
+        num_classes = len(records.classes)
+        teacher = job.train(teacher_phase(config, num_classes)) if config.train.distill else None
+        phase = student_phase(config, num_classes, teacher)
+        student = job.train(phase)
+        print(f"scoring {len(test_ids)} test clips ...", flush=True)
+        predict = evaluate.make_predictor(phase, config, records, mesh)
+        predictions = predict(student["params"], student["batch_stats"], test_ids)
+    writer.close()
+    results = evaluate.test_results(config, records, test_ids, predictions)
+    results["seconds"] = round(time.monotonic() - started, 1)
+    _write_json(workdir / "results.json", results)
+    np.savez_compressed(workdir / "test_predictions.npz", ids=np.array(test_ids), **predictions)
+    report.write(workdir)
+    return results
+
+
+def _claim(workdir: Path, config: Config, records: Records, val_ids: list[str]) -> None:
+    """Makes `workdir` this run's, or checks that it already is."""
+    path = workdir / "config.json"
+    if path.exists():
+        config_lib.check_same_run(config_lib.load(path), config, workdir)
+    elif workdir.is_dir() and any(workdir.iterdir()):
+        raise UserError(f"{workdir} is not empty and not a workdir of a run: choose another --workdir")
+    workdir.mkdir(parents=True, exist_ok=True)
+    run_facts = {
+        "classes": list(records.classes),
+        "validation_ids": val_ids,
+        "versions": {name: metadata.version(name) for name in ("lift_flax", "jax", "flax", "optax", "grain", "av")},
+        "python": platform.python_version(),
+        "devices": [str(d.device_kind) for d in jax.devices()],
+    }
+    _write_json(workdir / "run.json", run_facts)
+    config_lib.save(config, path)
+
+
+def _write_json(path: Path, value) -> None:
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(value, indent=2) + "\n")
+    part.replace(path)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    """What both phases share."""
+
+    config: Config
+    workdir: Path
+    records: Records
+    mesh: Mesh
+    writer: MetricsWriter
+    train_ids: list[str]
+    val_ids: list[str]
+
+    def train(self, phase: Phase) -> Tree:
+        """Runs a phase to its end and returns its best state (best on validation, else the last)."""
+        steps_per_epoch = len(self.train_ids) / self.config.train.batch_size
+        total_steps = math.ceil(phase.epochs * steps_per_epoch)
+        optimizer = optim.make_optimizer(self.config, optim.make_schedule(self.config, total_steps))
+        initial = phase.initial_state(optimizer)
+        initial = jax.device_put(initial, sharding.state_sharding(self.mesh, initial))
+        checkpoints = Checkpoints(self.workdir / phase.name)
+        try:
+            state, examples = checkpoints.restore_newest(initial) or (initial, 0)
+            first_step = examples // self.config.train.batch_size
+            _announce(phase, state, first_step, total_steps)
+            if first_step < total_steps:
+                self._loop(phase, optimizer, checkpoints, state, first_step, total_steps)
+            best, step = checkpoints.restore_best(initial)
+        finally:
+            checkpoints.close()
+        print(f"{phase.name}: going on with step {step} of {total_steps}", flush=True)
+        return best
+
+    def _loop(self, phase: Phase, optimizer, checkpoints: Checkpoints, state: Tree, first_step: int, total_steps: int):
+        """The training loop, always in this order: next batch, step, log; at the end of an epoch validate and save."""
+        config, num_classes = self.config, len(self.records.classes)
+        batch_size, steps_per_epoch = config.train.batch_size, total_steps / phase.epochs
+        epoch_ends = {math.ceil((e + 1) * steps_per_epoch): e + 1 for e in range(phase.epochs)}
+        step_fn = jax.jit(phase.make_step(phase.network, config, optimizer), donate_argnums=0)
+        predict = evaluate.make_predictor(phase, config, self.records, self.mesh)
+        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(config.seed), phase.number), _AUGMENT)
+        batches = train_batches(
+            self.records,
+            config,
+            self.train_ids,
+            seed=config.seed * 2 + phase.number,
+            first_step=first_step,
+            process=jax.process_index(),
+            processes=jax.process_count(),
+        )
+        progress = Progress(phase.name, first_step, total_steps, batch_size, config.log.progress)
+        with contextlib.closing(batches), progress:
+            for step in range(first_step + 1, total_steps + 1):
+                batch = sharding.put_batch(next(batches), self.mesh)
+                views = make_train_views(batch, jax.random.fold_in(key, step), config, num_classes)
+                state, values = step_fn(state, views)
+                epoch_ended = epoch_ends.get(step)
+                if epoch_ended or step % config.log.every_steps == 0:
+                    values = _finite(values, phase.name, step)
+                    self.writer.write(phase.name, "train", step, step / steps_per_epoch, values)
+                    progress.show(values)
+                progress.advance()
+                if epoch_ended:
+                    validation = self._validate(phase, predict, state, step, epoch_ended)
+                    progress.epoch(epoch_ended, phase.epochs, values, validation)
+                    if epoch_ended % config.train.checkpoint_epochs == 0 or step == total_steps:
+                        checkpoints.save(step, state, examples=step * batch_size, validation=validation)
+
+    def _validate(self, phase: Phase, predict, state: Tree, step: int, epoch: int) -> dict[str, float] | None:
+        if not self.val_ids:
+            return None
+        predictions = predict(state["params"], state["batch_stats"], self.val_ids)
+        top1 = score(predictions["logits"], predictions["labels"], self.records.classes)["top1"]
+        values = {"loss": float(predictions["loss"]), "top1": top1}
+        self.writer.write(phase.name, "validation", step, epoch, values)
+        return values
+
+
+def _announce(phase: Phase, state: Tree, first_step: int, total_steps: int) -> None:
+    trainable, _ = optim.split_params(state["params"], phase.trains)
+    where = f"resuming at step {first_step}" if first_step else "starting"
+    print(
+        f"{phase.name}: {count_parameters(state['params']):,} parameters, {count_parameters(trainable):,} trained; "
+        f"{where} of {total_steps} steps",
+        flush=True,
+    )
+
+
+def _finite(values: dict[str, jax.Array], phase: str, step: int) -> dict[str, float]:
+    """Metrics on the host.  Raises UserError where the loss is no number any more."""
+    values = {name: float(v) for name, v in values.items()}
+    if not math.isfinite(values["loss"]):
+        raise UserError(
+            f"the {phase}'s loss is {values['loss']} at step {step}: lower config.train.learning_rate and run the same "
+            "command with another --workdir; earlier checkpoints are kept"
+        )
+    return values

@@ -1,0 +1,1 @@
+"""Weights from elsewhere, as a start for training."""

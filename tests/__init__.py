@@ -1,0 +1,1 @@
+"""Tests mirror the packages; golden files lie beside the script that made them."""

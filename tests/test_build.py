@@ -1,0 +1,254 @@
+"""From encoded videos to records and back, by the command a user types."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from data_prep import build, staging
+from data_prep.transcode import transcode
+from lift_flax.data import clips, decode
+from lift_flax.errors import UserError
+from tests.video_files import read_numbers, write_numbered, write_video
+
+_ROOT = Path(__file__).parents[1]
+
+
+def _command(*args: str | Path) -> list[str]:
+    return [sys.executable, "-W", "error", "-m", "data_prep.build", *map(str, args)]
+
+
+def _run(*args: str | Path) -> subprocess.CompletedProcess:
+    return subprocess.run(_command(*args), cwd=_ROOT, capture_output=True, text=True, timeout=60)
+
+
+def _records(out: Path, name: str = "folder") -> dict[str, dict]:
+    """Every record by id."""
+    source = tfds.builder_from_directory(str(out / name / "1.0.0")).as_data_source("all")
+    return {record["id"].decode(): record for record in source}
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two classes of three clips in class folders: 10 to 15 numbered frames."""
+    root = tmp_path_factory.mktemp("videos")
+    for number in range(6):
+        write_numbered(root / "ab"[number % 2] / f"g{number // 2}_{number}.mp4", 10 + number, fps=20)
+    return root
+
+
+def test_build_end_to_end(videos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = _run("folder", "--videos", videos, "--out", out, "--group-regex", "(g.)_", "--test-share", "0.3")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"--config.data.dir={out} --workdir=" in done.stdout
+    assert sorted(path.name for path in out.iterdir()) == ["folder", "folds.json", "prep_report.json"]
+
+    records = _records(out)
+    assert "tensorflow" not in sys.modules
+    assert sorted(records) == ["a/g0_0", "a/g1_2", "a/g2_4", "b/g0_1", "b/g1_3", "b/g2_5"]
+    for id, record in records.items():
+        number = int(id[-1])
+        assert record["label"] == number % 2
+        assert record["group"].decode() == f"g{number // 2}"
+        assert record["num_frames"] == 10 + number
+        assert record["fps"] == 20
+        assert read_numbers(decode.decode_frames(record["video"])) == list(range(10 + number))
+    features = tfds.builder_from_directory(str(out / "folder" / "1.0.0")).info.features
+    assert sorted(features) == ["fps", "group", "id", "label", "num_frames", "video"]
+    assert features["label"].names == ["a", "b"]
+    assert features["num_frames"].np_dtype == np.int32 and features["fps"].np_dtype == np.float32
+
+    folds = json.loads((out / "folds.json").read_text())
+    assert folds["classes"] == ["a", "b"] and list(folds["folds"]) == ["1"]
+    assert sorted(folds["folds"]["1"]["train"] + folds["folds"]["1"]["test"]) == sorted(records)
+    assert folds["clips"] == [
+        {"id": id, "label": record["label"], "group": record["group"].decode()} for id, record in records.items()
+    ], "in the order of the records"
+    report = json.loads((out / "prep_report.json").read_text())
+    assert report["counts"] == {"1": {"train": {"a": 2, "b": 2}, "test": {"a": 1, "b": 1}}}
+    assert (
+        report["settings"] | {"crf": 18, "gop": 8, "size": 256, "max_frames": 64, "codec": "h264"} == report["settings"]
+    )
+    assert report["rejected"] == [] and set(report["versions"]) == {"av", "tensorflow-datasets"}
+    luma = [decode.decode_frames(record["video"]).mean() for record in records.values()]
+    assert report["mean_luma"]["percentiles"]["50"] == pytest.approx(np.median(luma), abs=2)
+
+
+def test_finished_build_is_left_alone(videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    flags = ["folder", "--videos", str(videos), "--out", str(tmp_path), "--workers", "2"]
+    build.main(flags)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    build.main(flags)
+    assert "is already built with these settings" in capsys.readouterr().out
+    with pytest.raises(UserError, match=r"was built with crf 18 \(now 30\), size 256 \(now 32\); choose another --out"):
+        build.main([*flags, "--size", "32", "--crf", "30"])
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+    build.main([*flags, "--size", "32", "--overwrite"])
+    assert {decode.probe(record["video"]).height for record in _records(tmp_path).values()} == {32}
+
+
+def test_killed_build_continues(tmp_path: Path) -> None:
+    """kill -9 in the middle: no process stays behind, nothing is done twice, and the records are the same."""
+    for number in range(8):
+        frames = np.random.default_rng(number).integers(0, 256, (40, 120, 160, 3), np.uint8)
+        write_video(tmp_path / "videos" / "ab"[number % 2] / f"{number}.mp4", frames, preset="ultrafast")
+    out = tmp_path / "out"
+    flags = ["folder", "--videos", str(tmp_path / "videos"), "--workers", "1", "--out"]
+    process = subprocess.Popen(_command(*flags, out), cwd=_ROOT, stdout=subprocess.DEVNULL)
+    folder = out / ".staging" / "clips"
+    deadline = time.monotonic() + 30
+    while len(_whole(folder)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    children = _children(process.pid)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    while any(Path(f"/proc/{child}").exists() for child in children) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert children and not any(Path(f"/proc/{child}").exists() for child in children)
+    staged = _whole(folder)
+    assert 2 <= len(staged) < 8
+    assert not (out / "prep_report.json").exists()
+
+    args = build.parse_args([*flags, str(out)])
+    found = build._read_source(args, None).clips
+    staging.stage(found, folder, staging.Encoding(args.size, args.max_frames, args.crf), 1, lambda: None)
+    assert len(_whole(folder)) == 8
+    assert {name: _whole(folder)[name] for name in staged} == staged
+    build.main([*flags, str(out)])
+    build.main([*flags, str(tmp_path / "whole")])
+    assert _records(out) == _records(tmp_path / "whole")
+    assert (out / "folds.json").read_text() == (tmp_path / "whole" / "folds.json").read_text()
+
+
+def _whole(folder: Path) -> dict[str, int]:
+    """Staged clips and when they were written."""
+    paths = folder.iterdir() if folder.is_dir() else []
+    return {path.name: path.stat().st_mtime_ns for path in paths if not path.name.endswith(".partial")}
+
+
+def test_staged_clips_belong_to_their_source_and_settings(videos: Path, tmp_path: Path) -> None:
+    source = write_numbered(tmp_path / "clip.mp4", 5)
+    encoding = staging.Encoding(64, 64, 18)
+    name = staging._staged_name(source, encoding)
+    assert staging._staged_name(source, encoding) == name
+    assert staging._staged_name(source, staging.Encoding(64, 64, 19)) != name
+    os.utime(source, (1, 1))
+    assert staging._staged_name(source, encoding) != name
+    staging._stage_one(source, tmp_path / "staged", encoding)
+    clip = staging._read_header(tmp_path / "staged")
+    assert clip.data() == transcode(source, short_side=64, crf=18).data and clip.num_frames == 5
+    os.truncate(tmp_path / "staged", 500)  # what a power cut may leave
+    assert staging._read_header(tmp_path / "staged") is None
+
+
+def test_bad_videos(videos: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / "videos" / name).mkdir(parents=True)
+        for path in (videos / name).iterdir():
+            (tmp_path / "videos" / name / path.name).symlink_to(path)
+    (tmp_path / "videos" / "a" / "zero.mp4").touch()
+    (tmp_path / "videos" / "b" / "text.avi").write_text("not a video\n" * 100)
+    out = tmp_path / "out"
+    flags = ["folder", "--videos", tmp_path / "videos", "--out", out]
+
+    done = _run(*flags)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: 2 of 8 videos cannot be used (") and done.stderr.count("\n") == 1
+    assert "--on-bad=skip" in done.stderr
+    assert f"rejected {tmp_path}/videos/a/zero.mp4: empty (zero bytes)" in done.stdout
+    assert f"rejected {tmp_path}/videos/b/text.avi: not a video" in done.stdout
+    assert len(_whole(out / ".staging" / "clips")) == 6 and not (out / "prep_report.json").exists()
+
+    done = _run(*flags, "--on-bad", "skip")
+    assert (done.returncode, done.stderr) == (0, "")
+    rejected = json.loads((out / "prep_report.json").read_text())["rejected"]
+    assert [(entry["id"], entry["reason"].split(" (")[0]) for entry in rejected] == [
+        ("a/zero", "empty"),
+        ("b/text", "not a video"),
+    ]
+    folds = json.loads((out / "folds.json").read_text())["folds"]["1"]
+    assert len(_records(out)) == 6 and set(folds["train"] + folds["test"]) == set(_records(out))
+
+
+def test_class_that_loses_all_its_clips(tmp_path: Path) -> None:
+    for name in ("train/a/1", "test/a/2", "test/b/3"):
+        write_numbered(tmp_path / "videos" / f"{name}.mp4", 3)
+    (tmp_path / "videos" / "train" / "b").mkdir()
+    (tmp_path / "videos" / "train" / "b" / "4.mp4").touch()
+    flags = ["folder", "--videos", str(tmp_path / "videos"), "--out", str(tmp_path / "out"), "--on-bad=skip"]
+    with pytest.raises(UserError, match="class b has no training clip in fold 1"):
+        build.main(flags)
+
+
+def test_one_build_at_a_time(videos: Path, tmp_path: Path) -> None:
+    with build._only_build_in(tmp_path / ".staging"):
+        done = _run("folder", "--videos", videos, "--out", tmp_path)
+    assert done.returncode == 2
+    assert "another build is writing" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["folder", "--videos", "/nowhere", "--out", "{out}"], "error: no folder /nowhere; give the folder"),
+        (["folder", "--videos", "{videos}", "--out", "{file}"], "choose another --out"),
+        (["folder", "--videos", "{videos}"], "arguments are required: --out"),
+        (["folder", "--videos", "{videos}", "--out", "{out}", "--test-share", "1"], "is not a share between 0 and 1"),
+        (["folder", "--videos", "{videos}", "--out", "{out}", "--crf", "60"], "is not a whole number from 0 to 51"),
+        (["arid", "--videos", "{videos}", "--out", "{out}", "--lists", "{videos}"], "error: no mapping_table.txt in"),
+        (["ucf", "--out", "{out}"], "invalid choice: 'ucf'"),
+    ],
+)
+def test_mistakes_end_with_code_2_and_one_line(videos: Path, tmp_path: Path, flags: list[str], message: str) -> None:
+    (tmp_path / "file").touch()
+    done = _run(*(flag.format(videos=videos, out=tmp_path / "out", file=tmp_path / "file") for flag in flags))
+    assert done.returncode == 2
+    assert message in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_full_disk_is_the_users_to_mend(videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(staging, "stage", full)
+    with pytest.raises(UserError, match="no space left on device"):
+        build.main(["folder", "--videos", str(videos), "--out", str(tmp_path)])
+
+
+def test_real_dark_clips(real_data: Path, tmp_path: Path) -> None:
+    """A few clips of ARID through the official lists: the stored frames are the source's, dark and close to it."""
+    root = real_data / "arid_subset"
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    (lists / "mapping_table.txt").write_text((root / "mapping_table.txt").read_text())
+    for split, count in (("train", 2), ("test", 1)):
+        lines = (root / f"ARID_split1_{split}.txt").read_text().splitlines(keepends=True)
+        (lists / f"ARID_split1_{split}.txt").write_text("".join(lines[:count]))
+    build.main(["arid", "--videos", str(root / "clips"), "--lists", str(lists), "--out", str(tmp_path / "out")])
+    records = _records(tmp_path / "out", "arid")
+    assert len(records) == 3
+    report = json.loads((tmp_path / "out" / "prep_report.json").read_text())
+    assert report["settings"]["crf"] == 15
+    assert report["counts"]["1"] == {"train": {"Jump": 2}, "test": {"Jump": 1}}
+    assert report["mean_luma"]["percentiles"]["95"] < 80
+    for id, record in records.items():
+        source = root / "clips" / f"{id}.mp4"
+        num_frames = decode.probe(source).num_frames
+        indices = clips.eval_indices(num_frames, 64) if num_frames > 64 else range(num_frames)
+        stored, native = decode.decode_frames(record["video"]), decode.decode_frames(source, indices)
+        error = np.mean((stored.astype(float) - native) ** 2)
+        assert 10 * np.log10(255**2 / error) > 40

@@ -53,7 +53,7 @@ def defaults() -> ConfigDict:
     c.model.foe = True  # Fourier Enhancement block in every fusion
 
     c.model.luminous = ConfigDict()
-    c.model.luminous.input = "gamma"  # gamma | flow
+    c.model.luminous.input = "gamma"  # gamma; optical flow is not available yet
     c.model.luminous.gamma = 1.8  # exponent 1/gamma of the intensity correction
     c.model.luminous.size = 224  # px, side of the luminous frames
 
@@ -167,6 +167,6 @@ def get_config(arg: str | None, *, preset: str = "paper", **overrides) -> Config
             c.update_from_flattened_dict({path: read(text)})
         except (KeyError, ValueError):
             raise ValueError(f"key '{key}' in the config's argument does not take '{text}'") from None
-    if c.model.teacher.name.startswith("r3d") or c.model.teacher.name == "r2plus1d_18":
-        c.model.teacher.bn_eps = 1e-5
+        if key == "teacher" and text in ("r2plus1d_18", "r3d_18", "r3d_34"):
+            c.model.teacher.bn_eps = 1e-5  # these follow torchvision
     return c.lock()

@@ -201,7 +201,7 @@ def _draw_trunks(board: Board, facts: Facts) -> None:
     colours = TRAINED if facts.trained["trunk"] else FROZEN
     lines = ("trained as the", "teacher, shared")
     board.part(18, 11.5, 33, 28.5, colours, "R(2+1)D-34", lines, counts["trunk"])
-    features = _times(shapes["features"][:2]) + "\n×" + _times(shapes["features"][2:])
+    features = _times(shapes["features"][:2]) + "×\n" + _times(shapes["features"][2:])
     board.arrow((33, 20), (39, 20), colour=LUMINOUS, label=features, at=(36, 23.4))
     board.part(39, 14, 50, 26, PLAIN, "Pool", ("adaptive", "average"))
     board.arrow((50, 20), (59, 20), colour=LUMINOUS, label=_times(shapes["luminous_tokens"]), at=(53.2, 22))

@@ -26,7 +26,8 @@ def make_predictor(phase: Phase, config: Config, records: Records, mesh: Mesh) -
     def forward(params, stats, views):
         out, _ = phase.outputs(params, stats, views, train=False)
         loss = losses.cross_entropy(out["logits"], views["targets"], views["weight"])
-        kept = {name: out[name] for name in ("logits", "teacher_logits") if name in out}
+        names = ("logits", "teacher_logits") if config.train.distill else ("logits",)
+        kept = {name: out[name] for name in names if name in out}
         return kept, loss * views["weight"].sum()
 
     def predict(params: Tree, stats: Tree, ids: list[str]) -> Predictions:
@@ -65,6 +66,6 @@ def test_results(config: Config, records: Records, ids: list[str], predictions: 
         "views": "1x1",
         "num_examples": len(ids),
         "classes": list(records.classes),
-        "teacher": scored("teacher_logits") if config.train.distill else None,
+        "teacher": scored("teacher_logits"),
         "student": scored("logits"),
     }

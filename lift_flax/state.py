@@ -14,6 +14,7 @@ from flax import nnx
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from lift_flax.config import Config
+from lift_flax.errors import UserError
 from lift_flax.models.fusion import Level
 from lift_flax.models.lift_net import Head, LiftNet, MainStream
 from lift_flax.models.r2plus1d import TRUNKS, NormSpec, VideoResNet
@@ -73,6 +74,8 @@ def make_student(config: Config, num_classes: int, rngs: nnx.Rngs) -> LiftNet:
     """The student of `config`, freshly initialised.  E is the width of the R(2+1)D's last stage."""
     c, train = config.model, config.train
     dim = TRUNKS[c.teacher.name].widths[-1]
+    if dim % c.num_heads:
+        raise UserError(f"config.model.num_heads={c.num_heads} does not divide the {dim} channels of {c.teacher.name}")
     trunk_trains = not train.distill or train.trunk == "finetune"
     needs_trunk = c.streams != "main" or (train.distill and train.trunk == "frozen")
     main = None

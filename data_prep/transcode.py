@@ -79,7 +79,8 @@ def _add_stream(
     container: av.container.OutputContainer, size: tuple[int, int], fps: Fraction, crf: int, gop: int
 ) -> av.VideoStream:
     """An H.264 stream on one thread: processes run side by side, and the same input gives the same bytes."""
-    options = {"crf": str(crf), "tune": "fastdecode", "bf": "0"}
+    # Without mbtree=0 the same frames give other bytes from time to time.
+    options = {"crf": str(crf), "tune": "fastdecode", "bf": "0", "x264-params": "mbtree=0"}
     stream = container.add_stream("libx264", rate=fps, options=options)
     stream.width, stream.height = size
     stream.pix_fmt = "yuv420p"

@@ -136,7 +136,7 @@ def _panel(phase: str, title: str, series: dict[str, list[tuple[float, float]]])
         axes.set_ylim(0, 1.03)
         axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     else:
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.08 * max(value for points in series.values() for _, value in points) or 1)
     axes.set_xlim(left=0)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.set_xlabel("epoch")

@@ -147,7 +147,7 @@ def pour(clock: Clock, style: Style, body: Body) -> Curves:
     hand, other = _hand(style)
     lift = clock.ramp(0.03, 0.3, style) * (1 - clock.ramp(0.78, 0.98, style))
     tilt = clock.ramp(0.22, 0.42, style) * (1 - clock.ramp(0.7, 0.88, style))
-    low, high = _point(body, style.side * 0.17, 0.52, 0.19), _point(body, style.side * 0.085, 0.74, 0.25)
+    low, high = _point(body, style.side * 0.17, 0.52, 0.19), _point(body, style.side * 0.085, 0.78, 0.26)
     cup = _point(body, -style.side * 0.085, 0.575, 0.25) + np.zeros((len(lift), 3))
     curves = {f"{hand}_reach": low + (high - low) * lift[:, None], f"{hand}_pull": 1.0, f"{hand}_elbow_out": 0.9 * lift}
     return curves | {f"{other}_reach": cup, f"{other}_pull": 1.0, "nod": 24.0, "bottle_tilt": 112 * tilt}
@@ -165,16 +165,16 @@ def push(clock: Clock, style: Style, body: Body) -> Curves:
 
 def run(clock: Clock, style: Style, body: Body) -> Curves:
     """A run: long quick strides with a flight, heels up behind, bent arms, the trunk forward."""
-    curves = _gait(clock, style, 1.45, 40, 100, 48)
-    flight = np.sin(4 * np.pi * (1.45 * style.speed * clock.seconds + style.phase) - 0.6)
-    curves |= {"lean": 14.0, "travel": 1.6 * style.speed * clock.seconds, "rise": 0.05 + 0.05 * flight, "walks": True}
+    curves = _gait(clock, style, 1.6, 44, 105, 52)
+    flight = np.sin(4 * np.pi * (1.6 * style.speed * clock.seconds + style.phase) - 0.6)
+    curves |= {"lean": 20.0, "travel": 1.6 * style.speed * clock.seconds, "rise": 0.05 + 0.05 * flight, "walks": True}
     return curves | {"l_elbow": 95.0, "r_elbow": 95.0, "l_arm_out": 12.0, "r_arm_out": 12.0}
 
 
 def walk(clock: Clock, style: Style, body: Body) -> Curves:
     """A walk: upright, nearly straight arms, one foot always on the floor."""
-    curves = _gait(clock, style, 0.88, 25, 50, 24)
-    return curves | {"lean": 3.0, "travel": 1.05 * style.speed * clock.seconds, "walks": True}
+    curves = _gait(clock, style, 0.8, 22, 42, 18)
+    return curves | {"lean": 3.0, "travel": 0.85 * style.speed * clock.seconds, "walks": True}
 
 
 def sit(clock: Clock, style: Style, body: Body) -> Curves:

@@ -26,7 +26,7 @@ from lift_flax.errors import UserError
 
 CLASSES = tuple(sorted(motion.ACTIONS))
 LIGHTS = ("dark", "day", "infrared")
-CLIPS_PER_GROUP = 4
+CLIPS_PER_GROUP = 2
 SCENES_PER_CLASS_GROUP = 2.4  # scenes in the pool for each group of a class: every scene serves several classes
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 SETTINGS_FILE = "night_figures.json"
@@ -228,7 +228,8 @@ def perform(plan: ClipPlan, num_frames: int, fps: float) -> Performance:
     degrees = _heading(plan.class_name, scene.heading, rng.normal(0, 7))
     turn = motion.rotation("y", np.array(degrees))
     far = {"Run": 1.0, "Walk": 0.7, "Push": 0.6}.get(plan.class_name, 0.1)
-    place = np.array([rng.uniform(-0.45, 0.45) / (1 + far), 0.0, rng.uniform(-0.4, 0.4) - far])
+    place = np.array([rng.uniform(-0.25, 0.25) / (1 + far), 0.0, rng.uniform(-0.4, 0.4) - far])
+    place[0] -= (joints["pelvis"] @ turn.T)[:, 0].mean()  # whoever crosses the picture is in its middle half-way
 
     def moved(points: np.ndarray) -> np.ndarray:
         return points @ turn.T + place
@@ -350,7 +351,7 @@ def _floor_part(floor: tuple, at: tuple[slice, slice]) -> tuple:
 def _view(scene: Scene, plan: ClipPlan, height: int) -> render.View:
     rng = np.random.default_rng((plan.seed, 1))
     eye, distance = scene.eye_height + rng.normal(0, 0.05), scene.distance * np.exp(rng.normal(0, 0.04))
-    return render.View(1.18 * height, eye, distance, math.atan2(eye - 0.96, distance))
+    return render.View(1.3 * height, eye, distance, math.atan2(eye - 0.96, distance))
 
 
 def _shake(plan: ClipPlan, num_frames: int, fps: float) -> np.ndarray:

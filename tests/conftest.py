@@ -3,7 +3,11 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from data_prep import build
+from tests.video_files import write_video
 
 
 @pytest.fixture(scope="session")
@@ -13,3 +17,34 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data in {folder}; set LIFT_FLAX_REAL_DATA")
     return folder
+
+
+def moving_bar(label: int, seed: int, num_frames: int) -> np.ndarray:
+    """uint8 [T,48,64,3]: a bar that moves right (label 0), down (1) or not at all (2), with noise, in the dark."""
+    rng = np.random.default_rng([label, seed])
+    frames = rng.normal(12, 3, (num_frames, 48, 64, 3))
+    for t in range(num_frames):
+        at = 4 + int(36 * t / max(num_frames - 1, 1))
+        if label == 0:
+            frames[t, :, at : at + 8] += 40
+        elif label == 1:
+            frames[t, at : at + 8] += 40
+        else:
+            frames[t, 20:28, 20:28] += 40
+    return frames.clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Records of 24 small real videos in three classes, 18 to train on and 6 to test; one has a single frame."""
+    root = tmp_path_factory.mktemp("small")
+    for label, name in enumerate(("right", "down", "still")):
+        for index in range(8):
+            split = "train" if index < 6 else "test"
+            num_frames = 1 if (label, index) == (2, 7) else 6 + 3 * index
+            write_video(
+                root / "videos" / split / name / f"g{index // 2}_{index}.mp4", moving_bar(label, index, num_frames)
+            )
+    arguments = ["folder", "--videos", str(root / "videos"), "--out", str(root / "records"), "--group-regex", r"(g\d)_"]
+    build.main([*arguments, "--workers", "1"])
+    return root / "records"

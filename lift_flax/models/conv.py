@@ -3,8 +3,9 @@
 A (1,k,k) convolution is a 2D one over [B*T, H, W, C]; a (k,1,1) convolution is a 2D one over [B, T, H*W, C] with kernel
 (k, 1).  Both are exact.  Compilers lay the 2D form out well on every device, the 5D form on none.
 
-On a CPU the gradient of the kernel is written as one matrix product per kernel tap: XLA's own form of it takes two to
-three and a half times as long.  Everywhere else plain differentiation is used.
+On a CPU the gradient of the kernel is written as matrix products over patches, which run near the speed of a plain
+product (benchmarks/conv_gradient.py); XLA's own form of it takes up to four times as long.  Everywhere else plain
+differentiation is used.
 """
 
 import functools
@@ -13,6 +14,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
+
+PATCH_BYTES = 8 * 2**20  # patches laid out at a time
 
 Padding = tuple[tuple[int, int], tuple[int, int]]
 
@@ -39,7 +42,7 @@ def _backward(strides, padding, saved, grad):
     dkernel = jax.lax.platform_dependent(
         x,
         grad,
-        cpu=functools.partial(_kernel_gradient_by_taps, kernel.shape, strides, padding),
+        cpu=functools.partial(_kernel_gradient_by_products, kernel.shape, strides, padding),
         default=functools.partial(_kernel_gradient, kernel, strides, padding),
     )
     return dx, dkernel
@@ -50,19 +53,31 @@ def _kernel_gradient(kernel, strides, padding, x, grad):
     return dkernel
 
 
-def _kernel_gradient_by_taps(kernel_shape, strides, padding, x, grad):
-    """dK[a, b] = sum over pixels of x shifted by (a, b), transposed, times grad."""
-    kh, kw, channels, _ = kernel_shape
-    _, h, w, _ = grad.shape
+def _kernel_gradient_by_products(kernel_shape, strides, padding, x, grad):
+    """Lays the kh*kw shifted inputs side by side in the channels; then dK is one product with the output's gradient.
+
+    A few images at a time where the patches are many: what is laid out must still be in the cache when it is used.
+    """
+    kh, kw, channels, outputs = kernel_shape
+    images, h, w, _ = grad.shape
     sh, sw = strides
+    patch_bytes = images * h * w * kh * kw * channels * x.dtype.itemsize
+    chunks = min(d for d in range(1, images + 1) if images % d == 0 and (d == images or patch_bytes / d < PATCH_BYTES))
     x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
+    x = x.reshape(chunks, images // chunks, *x.shape[1:])
+    grad = grad.reshape(chunks, images // chunks * h * w, outputs)
 
-    def tap(a, b):
-        shifted = x[:, a : a + sh * (h - 1) + 1 : sh, b : b + sw * (w - 1) + 1 : sw]  # [N, h, w, I]
-        return jnp.einsum("nhwi,nhwo->io", shifted, grad)
+    def add(total, chunk):
+        x, grad = chunk
+        taps = [
+            x[:, a : a + sh * (h - 1) + 1 : sh, b : b + sw * (w - 1) + 1 : sw] for a in range(kh) for b in range(kw)
+        ]
+        patches = jnp.concatenate(taps, axis=-1).reshape(-1, kh * kw * channels)  # [pixels, kh*kw*I]
+        return total + grad.T @ patches, None
 
-    taps = [tap(a, b) for a in range(kh) for b in range(kw)]
-    return jnp.stack(taps).reshape(kernel_shape)  # [kh, kw, I, O]
+    zero = jnp.zeros((outputs, kh * kw * channels), grad.dtype)
+    total, _ = jax.lax.scan(add, zero, (x, grad))
+    return total.T.reshape(kernel_shape)  # [kh, kw, I, O]
 
 
 conv2d.defvjp(_forward, _backward)

@@ -1,0 +1,30 @@
+"""The smallest config that still runs every part."""
+
+from pathlib import Path
+
+from configs import common
+from lift_flax import config as config_lib
+from lift_flax.config import Config
+
+OVERRIDES = {
+    "dataset": "small",
+    "data.num_frames": 4,
+    "data.size": 32,
+    "model.luminous.size": 32,
+    "model.levels": 1,
+    "model.pvit.blocks": 2,
+    "model.pvit.dim": 24,
+    "model.pvit.num_heads": 2,
+    "model.pvit.mlp_dim": 48,
+    "train.batch_size": 4,
+    "train.teacher_epochs": 2,
+    "train.student_epochs": 2,
+    "log.every_steps": 1,
+}
+
+
+def small_config(arg: str = "tiny", records: Path | str = "", **overrides) -> Config:
+    """`configs/common.py` with `arg`, made small, then `overrides` by dotted name."""
+    values = common.get_config(arg).unlock()
+    values.update_from_flattened_dict({**OVERRIDES, "data.dir": str(records), **overrides})
+    return config_lib.from_dict(values.to_dict())

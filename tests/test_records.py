@@ -1,0 +1,112 @@
+"""The order of examples, the shares of processes, and batches from real encoded videos."""
+
+import contextlib
+import itertools
+
+import numpy as np
+import pytest
+
+from lift_flax.data import records as records_lib
+from lift_flax.errors import UserError
+from tests.small_config import small_config
+
+FIELDS = {"clip": ((4, 4, 32, 32, 3), np.uint8), "label": ((4,), np.int32), "weight": ((4,), np.float32)}
+
+
+def _batches(opened, config, count, **kwargs) -> list[dict]:
+    ids = opened.split(1, "train")
+    with contextlib.closing(
+        records_lib.train_batches(opened, config, ids, seed=5, **{"first_step": 0, **kwargs})
+    ) as it:
+        return list(itertools.islice(it, count))
+
+
+def _same(one: list[dict], two: list[dict]) -> None:
+    for a, b in zip(one, two, strict=True):
+        assert a.keys() == b.keys()
+        for name in a:
+            np.testing.assert_array_equal(a[name], b[name])
+
+
+@pytest.fixture(scope="module")
+def opened(records):
+    return records_lib.open_records(str(records))
+
+
+def test_batches_are_uint8_clips_of_one_shape(records, opened):
+    for batch in _batches(opened, small_config(records=records), 3):
+        assert {name: (batch[name].shape, batch[name].dtype) for name in FIELDS} == FIELDS
+        assert [opened.rows[i][1] for i in batch["id"].tolist()] == batch["label"].tolist()
+
+
+def test_an_epoch_holds_every_clip_once_and_the_next_has_another_order(records, opened):
+    config = small_config(records=records, **{"train.batch_size": 6})
+    ids = [batch["id"].tolist() for batch in _batches(opened, config, 6)]
+    first, second = sum(ids[:3], []), sum(ids[3:], [])
+    assert sorted(first) == sorted(second) == sorted(opened.split(1, "train"))
+    assert first != second
+
+
+def test_order_and_pixels_depend_on_the_step_alone(records, opened):
+    config = small_config(records=records)
+    whole = _batches(opened, config, 7)
+    _same(_batches(opened, config, 3, first_step=4), whole[4:])
+    uncached = small_config(records=records, **{"data.cache": "none"})
+    _same(_batches(opened, uncached, 7), whole)
+    workers = small_config(records=records, **{"data.cache": "none", "data.workers": 2})
+    _same(_batches(opened, workers, 3, first_step=4), whole[4:])
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_processes_take_contiguous_rows_of_the_same_global_batches(records, opened, processes):
+    config = small_config(records=records)
+    shares = [_batches(opened, config, 5, process=p, processes=processes) for p in range(processes)]
+    joined = [{k: np.concatenate([s[i][k] for s in shares]) for k in shares[0][i]} for i in range(5)]
+    _same(joined, _batches(opened, config, 5))
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_eval_counts_every_clip_once(records, opened, processes):
+    config = small_config(records=records)
+    ids = opened.split(1, "test")  # 6 clips in batches of 4
+    seen, weights = [], []
+    for process in range(processes):
+        batches = records_lib.eval_batches(opened, config, ids, process=process, processes=processes)
+        with contextlib.closing(batches):
+            for batch in batches:
+                assert batch["clip"].shape[0] == 4 // processes
+                seen += [i for i, w in zip(batch["id"].tolist(), batch["weight"], strict=True) if w]
+                weights += batch["weight"].tolist()
+    assert sorted(seen) == sorted(ids)
+    assert len(weights) == 8 and sum(weights) == 6
+
+
+def test_a_clip_of_one_frame_repeats_it(records, opened):
+    (clip,) = records_lib.read_eval_clips(opened, small_config(records=records), ["test/still/g3_7"])
+    np.testing.assert_array_equal(clip, np.repeat(clip[:1], 4, axis=0))
+
+
+def test_validation_takes_whole_groups_of_training_clips(opened):
+    train, validation = opened.train_and_validation(1, 0.34, 0)
+    assert sorted(train + validation) == sorted(opened.split(1, "train"))
+    groups = lambda ids: {(opened.rows[i][1:]) for i in ids}  # noqa: E731
+    assert validation and not groups(train) & groups(validation)
+    assert {opened.rows[i][1] for i in validation} == {opened.rows[i][1] for i in train} == {0, 1, 2}
+    assert opened.train_and_validation(1, 0.0, 0) == (opened.split(1, "train"), [])
+
+
+@pytest.mark.parametrize(("folder", "message"), [
+    ("", "config.data.dir is empty"),
+    ("/does/not/exist", "does not exist"),
+    (".", "holds no finished records"),
+])  # fmt: skip
+def test_wrong_folders_are_named(folder, message):
+    with pytest.raises(UserError, match=message):
+        records_lib.open_records(folder)
+
+
+def test_unknown_folds_and_empty_splits_are_named(opened):
+    with pytest.raises(UserError, match="has no fold 2: set config.data.fold to one of 1"):
+        opened.split(2, "train")
+    with pytest.raises(UserError, match="split 'other' of fold 1 is empty"):
+        opened.split(1, "other")

@@ -1,0 +1,195 @@
+"""What a training step promises about the teacher, the frozen parts and the optimizer."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from lift_flax import losses, optim, phases, state, steps
+from lift_flax.errors import UserError
+from lift_flax.models.lift_net import luminous_tokens
+from tests.small_config import small_config
+
+CLASSES = 3
+
+
+def _views(seed: int = 0, rows: int = 4) -> dict:
+    rng = np.random.default_rng(seed)
+    labels = np.arange(rows) % CLASSES
+    return {
+        "dark": jnp.asarray(rng.integers(0, 40, (rows, 4, 32, 32, 3)), jnp.uint8),
+        "luminous": jnp.asarray(rng.integers(0, 120, (rows, 4, 32, 32, 3)), jnp.uint8),
+        "targets": jax.nn.one_hot(labels, CLASSES),
+        "weight": jnp.ones(rows),
+    }
+
+
+def _run(phase: phases.Phase, config, count: int):
+    """(first state, last state, metrics of every step)"""
+    optimizer = optim.make_optimizer(config, optim.make_schedule(config, 100))
+    step = jax.jit(phase.make_step(phase.network, config, optimizer))
+    first = now = phase.initial_state(optimizer)
+    metrics = []
+    for _ in range(count):
+        now, values = step(now, _views())
+        metrics.append({name: float(v) for name, v in values.items()})
+    return first, now, metrics
+
+
+def _student(arg: str = "tiny", **overrides):
+    config = small_config(arg, **overrides)
+    teacher = phases.teacher_phase(config, CLASSES) if config.train.distill else None
+    if teacher is not None:
+        _, trained, _ = _run(teacher, config, 2)
+        return config, phases.student_phase(config, CLASSES, trained), trained
+    return config, phases.student_phase(config, CLASSES, None), None
+
+
+def _changed(before, after) -> set[str]:
+    before, after = state.flatten(before), state.flatten(after)
+    assert before.keys() == after.keys()
+    return {path for path in before if not np.array_equal(before[path], after[path])}
+
+
+def test_teacher_learns():
+    config = small_config()
+    first, last, metrics = _run(phases.teacher_phase(config, CLASSES), config, 12)
+    assert metrics[-1]["loss"] < 0.5 * metrics[0]["loss"]
+    assert int(last["step"]) == 12
+    assert _changed(first["params"], last["params"]) == set(state.flatten(first["params"]))
+    assert _changed(first["batch_stats"], last["batch_stats"]) == set(state.flatten(first["batch_stats"]))
+
+
+def test_student_step_leaves_the_teacher_alone_and_learns():
+    config, phase, teacher = _student()
+    _, last, metrics = _run(phase, config, 12)
+    assert metrics[-1]["loss"] < metrics[0]["loss"]
+    assert not _changed(last["params"]["trunk"], teacher["params"])
+    assert not _changed(last["batch_stats"]["trunk"], teacher["batch_stats"])
+
+
+def test_one_forward_equals_two():
+    """The student's one pass through the R(2+1)D gives the teacher's own logits and the same luminous tokens."""
+    config, phase, teacher = _student()
+    views = _views()
+    out, _ = phase.outputs(phase.params, phase.batch_stats, views, train=True)
+    alone, _ = phases.teacher_phase(config, CLASSES).outputs(
+        teacher["params"], teacher["batch_stats"], views, train=False
+    )
+    np.testing.assert_array_equal(out["teacher_logits"], alone["logits"])
+    np.testing.assert_allclose(out["luminous_tokens"], luminous_tokens(alone["features"], 4), atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def pvit_weights(tmp_path_factory) -> str:
+    """An .npz of PViT parameters, as `model.pvit.init_from` takes it."""
+    _, phase, _ = _student("tiny,distill=no", seed=7)
+    path = tmp_path_factory.mktemp("weights") / "pvit.npz"
+    arrays = {f"params/{name}": np.asarray(v) for name, v in state.flatten(phase.params["main"]["pvit"]).items()}
+    np.savez(path, **arrays)
+    return str(path)
+
+
+def test_init_from_fills_every_parameter(pvit_weights):
+    _, phase, _ = _student("tiny,distill=no", **{"model.pvit.init_from": pvit_weights})
+    with np.load(pvit_weights) as arrays:
+        for name, value in state.flatten(phase.params["main"]["pvit"]).items():
+            np.testing.assert_array_equal(value, arrays[f"params/{name}"])
+
+
+@pytest.mark.parametrize(("overrides", "message"), [
+    ({"model.pvit.dim": 48}, "'params/.*' is .*, the PViT of this config takes"),
+    ({"model.pvit.blocks": 3}, "lacks 'params/blocks/2/"),
+    ({"model.pvit.blocks": 1}, "holds 'params/blocks/1/"),
+    ({"model.pvit.init_from": "nowhere.npz"}, "nowhere.npz does not exist"),
+    ({"model.pvit.init_from": __file__}, "is not an .npz file"),
+])  # fmt: skip
+def test_init_from_is_strict(pvit_weights, overrides, message):
+    with pytest.raises(UserError, match=message):
+        _student("tiny,distill=no", **{"model.pvit.init_from": pvit_weights, **overrides})
+
+
+def test_a_classifier_of_another_size_starts_anew(tmp_path, capsys):
+    config = small_config("tiny")
+    five = phases.teacher_phase(config, 5)
+    arrays = {f"params/{k}": np.asarray(v) for k, v in state.flatten(five.params).items()}
+    arrays |= {f"batch_stats/{k}": np.asarray(v) for k, v in state.flatten(five.batch_stats).items()}
+    np.savez(tmp_path / "teacher.npz", **arrays)
+    config = small_config("tiny", seed=3, **{"model.teacher.init_from": str(tmp_path / "teacher.npz")})
+    phase = phases.teacher_phase(config, CLASSES)
+    assert "its classifier starts anew" in capsys.readouterr().out
+    assert phase.params["fc"]["kernel"].shape == (128, CLASSES)
+    np.testing.assert_array_equal(phase.params["stem_norm"]["scale"], five.params["stem_norm"]["scale"])
+
+
+@pytest.mark.parametrize(("unfreeze", "trained_blocks"), [("first", {"0"}), ("all", {"0", "1"}), ("none", set())])
+def test_frozen_parameters_stay_and_have_no_moments(pvit_weights, unfreeze, trained_blocks):
+    config, phase, _ = _student(f"tiny,unfreeze={unfreeze}", **{"model.pvit.init_from": pvit_weights})
+    first, last, _ = _run(phase, config, 3)
+    changed = _changed(first["params"], last["params"])
+    blocks = {path.split("/")[3] for path in changed if path.startswith("main/pvit/blocks/")}
+    assert blocks == trained_blocks
+    assert not any(path.startswith("trunk/") for path in changed)
+    trained = {path for path in state.flatten(first["params"]) if phase.trains(path)}
+    assert changed == trained
+    adam = first["opt_state"][0]
+    assert set(state.flatten(adam.mu)) == set(state.flatten(adam.nu)) == trained
+
+
+VARIANTS = [
+    "tiny,distill=no",
+    "tiny,streams=main",
+    "tiny,streams=luminous",
+    "tiny,streams=main,distill=no",
+    "tiny,foe=no",
+    "tiny,teacher=r3d_tiny",
+    "tiny,vit_blocks=1",
+]
+
+
+@pytest.mark.parametrize("arg", VARIANTS)
+def test_every_variant_trains(arg):
+    config, phase, _ = _student(arg)
+    first, last, metrics = _run(phase, config, 2)
+    assert all(np.isfinite(list(m.values())).all() for m in metrics)
+    trained = {path for path in state.flatten(first["params"]) if phase.trains(path)}
+    assert _changed(first["params"], last["params"]) == trained
+    assert any(path.startswith("trunk/") for path in trained) == ("distill=no" in arg and "streams=main" not in arg)
+    assert ("distillation" in metrics[0]) == config.train.distill
+
+
+def test_finetune_trains_the_trunk_against_a_frozen_copy():
+    config, phase, teacher = _student(**{"train.trunk": "finetune"})
+    _, last, _ = _run(phase, config, 2)
+    assert not _changed(last["params"]["teacher"], teacher["params"])
+    assert not _changed(last["batch_stats"]["teacher"], teacher["batch_stats"])
+    changed = _changed(last["params"]["trunk"], teacher["params"])
+    assert changed == {path for path in state.flatten(teacher["params"]) if not path.startswith("fc/")}
+
+
+def test_padding_rows_do_not_count():
+    logits, targets = jnp.array([[2.0, 0.0], [0.0, 9.0]]), jnp.array([[1.0, 0.0], [1.0, 0.0]])
+    alone = losses.cross_entropy(logits[:1], targets[:1], jnp.ones(1))
+    padded = losses.cross_entropy(logits, targets, jnp.array([1.0, 0.0]))
+    np.testing.assert_allclose(alone, padded, rtol=1e-6)
+
+
+def test_losses_are_equations_5_and_6():
+    h1, h2 = np.array([[1.0, -2.0, 0.5]]), np.array([[0.0, 1.0, 0.5]])
+    y = np.array([[0.25, 0.75, 0.0]])
+    softmax = np.exp(h2) / np.exp(h2).sum()
+    np.testing.assert_allclose(losses.cross_entropy(h2, y, np.ones(1)), -(y * np.log(softmax)).sum(), rtol=1e-6)
+    np.testing.assert_allclose(losses.distillation(h1, h2, np.ones(1)), 1 + 3 + 0, rtol=1e-6)
+    gradient = jax.grad(lambda h: losses.distillation(h, h2, jnp.ones(1)))(jnp.asarray(h1))
+    assert not gradient.any()
+
+
+def test_schedule_is_a_cosine_to_zero():
+    config = small_config(**{"train.learning_rate": 0.5})
+    schedule = optim.make_schedule(config, 100)
+    np.testing.assert_allclose([schedule(0), schedule(50), schedule(100)], [0.5, 0.25, 0.0], atol=1e-7)
+
+
+def test_normalise_is_zero_mean_unit_scale():
+    clip = jnp.full((1, 1, 2, 2, 3), 255, jnp.uint8)
+    np.testing.assert_allclose(steps.normalise(clip, (0.5, 0.5, 0.5), (0.5, 0.25, 0.5))[0, 0, 0, 0], [1, 2, 1])

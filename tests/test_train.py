@@ -1,0 +1,169 @@
+"""Whole runs on small real videos: results, exact resume, killed runs, and what is refused."""
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from lift_flax import phases, state, train
+from lift_flax.checkpoints import Checkpoints
+from lift_flax.config import Config
+from lift_flax.errors import UserError
+from lift_flax.metrics import read_metrics, score
+from tests.small_config import small_config
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def config(records) -> Config:
+    return small_config(records=records)
+
+
+@pytest.fixture(scope="module")
+def whole(config, tmp_path_factory) -> Path:
+    """The workdir of an uninterrupted run."""
+    workdir = tmp_path_factory.mktemp("whole") / "workdir"
+    train.run(config, workdir)
+    return workdir
+
+
+def _newest(workdir: Path, phase: str, config: Config) -> dict:
+    """Every array of a phase's newest checkpoint, by path."""
+    make = {"teacher": phases.teacher_phase, "student": lambda c, k: phases.student_phase(c, k, None)}[phase]
+    optimizer = train.optim.make_optimizer(config, train.optim.make_schedule(config, 10))
+    initial = make(config, 3).initial_state(optimizer)
+    checkpoints = Checkpoints(workdir / phase)
+    restored, examples = checkpoints.restore_newest(initial)
+    checkpoints.close()
+    leaves = {jax.tree_util.keystr(path): np.asarray(v) for path, v in jax.tree_util.tree_leaves_with_path(restored)}
+    return {**leaves, "examples": examples}
+
+
+def _same_state(one: dict, two: dict) -> None:
+    assert one.keys() == two.keys()
+    for name in one:
+        np.testing.assert_array_equal(one[name], two[name], err_msg=name)
+
+
+def _curves(workdir: Path) -> list[dict]:
+    return sorted(read_metrics(workdir), key=lambda line: (line["phase"], line["split"], line["step"]))
+
+
+def test_results_and_files_of_a_run(whole, config):
+    results = json.loads((whole / "results.json").read_text())
+    assert results["dataset"] == "small" and results["split"] == "test" and results["views"] == "1x1"
+    assert results["num_examples"] == 6 and results["classes"] == ["down", "right", "still"]
+    for network in ("teacher", "student"):
+        assert 0 <= results[network]["top1"] <= 1 and results[network]["top5"] is None
+        assert set(results[network]["per_class"]) == {"down", "right", "still"}
+        assert np.array(results[network]["confusion"]).sum() == 6
+    with np.load(whole / "test_predictions.npz") as predictions:
+        assert (
+            score(predictions["logits"], predictions["labels"], ("a", "b", "c"))["top1"] == results["student"]["top1"]
+        )
+    assert (whole / "report.html").stat().st_size > 10_000
+    assert any((whole / "tensorboard").iterdir())
+    lines = _curves(whole)
+    assert {line["phase"] for line in lines} == {"teacher", "student"}
+    assert [line["step"] for line in lines if line["phase"] == "teacher"] == list(range(1, 10))  # 2 * 18 / 4 steps
+
+
+def test_a_finished_run_says_the_same_again(whole, config):
+    before = json.loads((whole / "results.json").read_text())
+    again = train.run(config, whole)
+    assert {k: v for k, v in again.items() if k != "seconds"} == {k: v for k, v in before.items() if k != "seconds"}
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("phase", ["teacher", "student"])
+def test_resume_is_exact(whole, config, tmp_path, phase, workers):
+    """A run cut after its first epoch and continued equals the uninterrupted one bit by bit."""
+    workdir = tmp_path / "workdir"
+    shutil.copytree(whole, workdir)
+    for later in ("student",) if phase == "teacher" else ():
+        shutil.rmtree(workdir / later)
+    newest = max(int(p.name) for p in (workdir / phase).iterdir() if p.name.isdigit())
+    shutil.rmtree(workdir / phase / str(newest))
+    (workdir / "metrics.jsonl").write_text("")
+    data = dataclasses.replace(config.data, workers=workers, cache="memory" if workers == 0 else "none")
+    train.run(dataclasses.replace(config, data=data), workdir)
+    _same_state(_newest(workdir, phase, config), _newest(whole, phase, config))
+    expected = [line for line in _curves(whole) if line["phase"] == phase and line["step"] > 5]
+    assert [line for line in _curves(workdir) if line["phase"] == phase] == expected
+
+
+def test_killed_runs_files_do_no_harm(whole, config, tmp_path):
+    """kill -9 of the real command while it trains; the same command then ends with the uninterrupted run's weights."""
+    workdir = tmp_path / "workdir"
+    code = (
+        "import sys, json; from pathlib import Path; from lift_flax import config, train;"
+        "train.run(config.from_dict(json.loads(Path(sys.argv[1]).read_text())), Path(sys.argv[2]))"
+    )
+    command = [sys.executable, "-c", code, str(whole / "config.json"), str(workdir)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 120
+    while not (workdir / "teacher" / "5").is_dir() and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert (workdir / "teacher" / "5").is_dir(), process.stderr.read().decode()
+    (workdir / "teacher" / "9.orbax-checkpoint-tmp" / "state").mkdir(parents=True)  # a save that was cut off
+    train.run(config, workdir)
+    for phase in ("teacher", "student"):
+        _same_state(_newest(workdir, phase, config), _newest(whole, phase, config))
+
+
+def test_a_damaged_checkpoint_is_reported_and_the_one_before_used(whole, config, tmp_path, caplog):
+    shutil.copytree(whole / "teacher", tmp_path / "teacher")
+    newest = tmp_path / "teacher" / "9"
+    for file in (newest / "state").rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"")
+    assert _newest(tmp_path, "teacher", config)["examples"] == 5 * 4
+    assert "9 does not restore" in caplog.text
+
+
+def test_workdirs_of_other_runs_are_refused(whole, config, tmp_path):
+    other = dataclasses.replace(config, seed=1)
+    before = (whole / "config.json").read_bytes()
+    with pytest.raises(UserError, match=r"holds a run of another config: seed \(0 there, 1 now\)"):
+        train.run(other, whole)
+    assert (whole / "config.json").read_bytes() == before
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match="is not empty and not a workdir"):
+        train.run(config, tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_validation_picks_the_best_step(records, tmp_path, capsys):
+    config = small_config(
+        records=records, **{"data.val_share": 0.34, "train.distill": False, "train.student_epochs": 3}
+    )
+    results = train.run(config, tmp_path / "workdir")
+    assert results["teacher"] is None and not (tmp_path / "workdir" / "teacher").exists()
+    validation = [line for line in read_metrics(tmp_path / "workdir") if line["split"] == "validation"]
+    assert len(validation) == 3
+    chosen = int(capsys.readouterr().out.split("going on with step ")[1].split()[0])
+    assert max(line["top1"] for line in validation) == {line["step"]: line["top1"] for line in validation}[chosen]
+
+
+def test_a_loss_that_is_no_number_stops_the_run(config, tmp_path):
+    train_config = dataclasses.replace(config.train, learning_rate=1e30)
+    with pytest.raises(UserError, match=r"loss is (nan|inf) at step \d+: lower config.train.learning_rate"):
+        train.run(dataclasses.replace(config, train=train_config), tmp_path / "workdir")
+
+
+def test_state_trees_flatten_and_come_back():
+    tree = {"a": {"0": {"kernel": 1}, "10": {"kernel": 2}}, "b": 3}
+    assert state.flatten(tree) == {"a/0/kernel": 1, "a/10/kernel": 2, "b": 3}
+    assert state.unflatten(state.flatten(tree)) == tree

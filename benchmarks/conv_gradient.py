@@ -51,7 +51,11 @@ def main() -> None:
         ours = jax.jit(functools.partial(conv._kernel_gradient_by_products, kernel_shape, strides, padding))
         plain = jax.jit(functools.partial(conv._kernel_gradient, kernel, strides, padding))
         seconds, theirs, ceiling = median_seconds(
-            [lambda f=ours: f(x, grad), lambda f=plain: f(x, grad), lambda: product(square, square)]
+            [
+                functools.partial(ours, x, grad),
+                functools.partial(plain, x, grad),
+                functools.partial(product, square, square),
+            ]
         )
         gflop = 2 * grad.size * kernel.size / kernel_shape[-1] / 1e9
         share = gflop / seconds / (2 * 2048**3 / 1e9 / ceiling)

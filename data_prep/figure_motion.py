@@ -1,8 +1,7 @@
-"""The eleven actions as joint angles over time, and the forward kinematics that turn them into joints in space.
+"""The eleven actions as joint angles over time.
 
-Every action is a function from a clock to curves of joint angles (degrees); hands that must meet something (a mouth,
-a box, the floor) are led there by a two-bone reach.  Everything is vectorised over time: an array is [T] or [T,3].
-Space is right-handed in metres: y is up, the floor is y = 0, a figure of heading 0 faces +z, its left hand is at +x.
+Every action is a function from a clock to curves of joint angles (degrees) and targets for the hands (metres), which
+`figure_pose` turns into joints in space.  Everything is vectorised over time: an array is [T] or [T,3].
 """
 
 from collections.abc import Callable
@@ -10,27 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-Curves = dict[str, np.ndarray]  # name -> [T] (angles in degrees) or [T,3] (reach targets in metres)
-SIDES = (("l", 1.0), ("r", -1.0))
-
-
-@dataclass(frozen=True)
-class Body:
-    """Proportions of a figure: `height` in metres; `build` widens it, `legs` lengthens legs at the torso's cost."""
-
-    height: float = 1.72
-    build: float = 1.0
-    legs: float = 1.0
-
-    @property
-    def thigh(self) -> float:
-        """Length of the thigh, and of the shin, in metres."""
-        return 0.245 * self.height * self.legs
-
-    @property
-    def torso(self) -> float:
-        """Length from pelvis to the base of the neck in metres."""
-        return 0.79 * self.height - 2 * self.thigh
+from data_prep.figure_pose import SIDES, Body, Curves
 
 
 @dataclass(frozen=True)
@@ -95,7 +74,7 @@ def drink(clock: Clock, style: Style, body: Body) -> Curves:
     hand, _ = _hand(style)
     up = clock.ramp(0.05, 0.32, style) * (1 - clock.ramp(0.74, 0.97, style))
     tilt = clock.ramp(0.25, 0.5, style) * (1 - clock.ramp(0.66, 0.85, style))
-    low, mouth = _point(body, style.side * 0.13, 0.60, 0.20), _point(body, style.side * 0.035, 0.885, 0.125)
+    low, mouth = _point(body, style.side * 0.15, 0.52, 0.20), _point(body, style.side * 0.035, 0.885, 0.125)
     path = low + (mouth - low) * up[:, None]
     path[:, 2] += 0.05 * body.height * np.sin(np.pi * up)
     out = 0.06 * body.height * np.sin(np.pi * up) * style.side
@@ -103,9 +82,10 @@ def drink(clock: Clock, style: Style, body: Body) -> Curves:
     return {
         f"{hand}_reach": path,
         f"{hand}_pull": 1.0,
-        "nod": -26 * tilt,
+        f"{hand}_elbow_out": 0.9 * up,
+        "nod": -34 * tilt,
         "cup_tilt": 10 * up + 65 * tilt,
-        "lean": -4 * tilt,
+        "lean": -12 * tilt,
     }
 
 
@@ -147,10 +127,16 @@ def pour(clock: Clock, style: Style, body: Body) -> Curves:
     hand, other = _hand(style)
     lift = clock.ramp(0.03, 0.3, style) * (1 - clock.ramp(0.78, 0.98, style))
     tilt = clock.ramp(0.22, 0.42, style) * (1 - clock.ramp(0.7, 0.88, style))
-    low, high = _point(body, style.side * 0.17, 0.52, 0.19), _point(body, style.side * 0.085, 0.78, 0.26)
+    low, high = _point(body, style.side * 0.17, 0.52, 0.19), _point(body, style.side * 0.085, 0.76, 0.28)
     cup = _point(body, -style.side * 0.085, 0.575, 0.25) + np.zeros((len(lift), 3))
     curves = {f"{hand}_reach": low + (high - low) * lift[:, None], f"{hand}_pull": 1.0, f"{hand}_elbow_out": 0.9 * lift}
-    return curves | {f"{other}_reach": cup, f"{other}_pull": 1.0, "nod": 24.0, "bottle_tilt": 112 * tilt}
+    return curves | {
+        f"{other}_reach": cup,
+        f"{other}_pull": 1.0,
+        "nod": 24.0,
+        "lean": 10 * lift,
+        "bottle_tilt": 112 * tilt,
+    }
 
 
 def push(clock: Clock, style: Style, body: Body) -> Curves:
@@ -200,116 +186,23 @@ def turn(clock: Clock, style: Style, body: Body) -> Curves:
     """Turns about the vertical axis with small steps; the head leads."""
     go = clock.ramp(0.02, 0.98, style)
     speed = np.clip(4 * go * (1 - go), 0, 1)
-    curves = {"yaw": style.side * (150 + 70 * style.level) * go, "look": style.side * 22 * speed}
+    curves = {"yaw": style.side * (250 + 100 * style.level) * go, "look": style.side * 22 * speed}
     for name, sign in SIDES:
         step = np.clip(np.sin(2 * np.pi * 1.5 * clock.seconds + np.pi * (sign > 0)), 0, 1) * speed
-        curves |= {f"{name}_hip": 24 * step, f"{name}_knee": 44 * step, f"{name}_arm_out": 8 + 8 * speed}
+        curves |= {f"{name}_hip": 30 * step, f"{name}_knee": 55 * step, f"{name}_arm_out": 8 + 20 * speed}
     return curves
 
 
 def wave(clock: Clock, style: Style, body: Body) -> Curves:
     """One hand is raised and waves from side to side."""
     hand, _ = _hand(style)
-    up = clock.ramp(0.0, 0.22, style) if style.level < 0.6 else np.ones_like(clock.share)
-    beat = np.sin(2 * np.pi * (1.7 * style.speed * clock.seconds + style.phase))
-    raised = {
-        f"{hand}_reach": _point(body, style.side * (0.22 + 0.115 * style.size * beat), 1.03 - 0.03 * beat**2, 0.06)
-    }
-    return raised | {f"{hand}_pull": up, f"{hand}_elbow_out": 1.2, "twist": 3 * beat * up}
+    up = clock.ramp(0.0, 0.18, style) if style.level < 0.4 else np.ones_like(clock.share)
+    beat = np.sin(2 * np.pi * (1.25 * style.speed * clock.seconds + style.phase))
+    path = _point(body, style.side * (0.20 + 0.20 * style.size * beat), 1.08 - 0.08 * beat**2, 0.06)
+    return {f"{hand}_reach": path, f"{hand}_pull": up, f"{hand}_elbow_out": 1.2, "twist": 8 * beat * up}
 
 
 ACTIONS: dict[str, Callable[[Clock, Style, Body], Curves]] = {
     "Drink": drink, "Jump": jump, "Pick": pick, "Pour": pour, "Push": push, "Run": run,
     "Sit": sit, "Stand": stand, "Turn": turn, "Walk": walk, "Wave": wave,
 }  # fmt: skip
-
-
-def rotation(axis: str, degrees: np.ndarray) -> np.ndarray:
-    """Rotation matrices [T,3,3] about "x", "y" or "z" by angles [T] in degrees."""
-    angle = np.deg2rad(degrees)
-    i, j = {"x": (1, 2), "y": (2, 0), "z": (0, 1)}[axis]
-    matrix = np.zeros((*angle.shape, 3, 3))  # [T] -> [T,3,3]
-    matrix[..., range(3), range(3)] = 1.0
-    matrix[..., i, i] = matrix[..., j, j] = np.cos(angle)
-    matrix[..., j, i] = np.sin(angle)
-    matrix[..., i, j] = -matrix[..., j, i]
-    return matrix
-
-
-def _bend(shoulder: np.ndarray, target: np.ndarray, pole: np.ndarray, upper: float, lower: float):
-    """Elbow and wrist [T,3] of an arm of two bones that reaches for `target`; the elbow goes towards `pole`."""
-    way = target - shoulder
-    length = np.linalg.norm(way, axis=-1, keepdims=True) + 1e-9
-    reach = np.clip(length, abs(upper - lower) + 0.02, upper + lower - 0.005)
-    way = way / length
-    pole = pole - way * np.sum(pole * way, axis=-1, keepdims=True)
-    pole = pole / (np.linalg.norm(pole, axis=-1, keepdims=True) + 1e-9)
-    along = (upper**2 - lower**2 + reach**2) / (2 * reach)
-    away = np.sqrt(np.maximum(upper**2 - along**2, 0.0))
-    return shoulder + way * along + pole * away, shoulder + way * reach
-
-
-def pose(curves: Curves, body: Body, num_frames: int) -> tuple[Curves, Curves]:
-    """Forward kinematics.
-
-    Args:
-        curves: angles and targets of an action; what is missing hangs at rest.
-        body: the proportions.
-        num_frames: T.
-
-    Returns:
-        Joints, name -> [T,3] in metres in the figure's own space; and the frames of "root", "chest", "head", [T,3,3].
-    """
-    h = body.height
-
-    def curve(name: str, rest: float = 0.0) -> np.ndarray:
-        return np.broadcast_to(np.asarray(curves.get(name, rest), float), (num_frames,))
-
-    root = rotation("y", curve("yaw"))
-    chest = root @ rotation("y", curve("twist")) @ rotation("x", curve("lean"))
-    waist = root @ rotation("y", 0.4 * curve("twist")) @ rotation("x", 0.55 * curve("lean"))
-    head = chest @ rotation("x", curve("nod") - 0.45 * curve("lean")) @ rotation("y", curve("look"))
-    joints = {"pelvis": np.zeros((num_frames, 3))}
-    joints["waist"] = waist @ [0.0, 0.4 * body.torso, 0.0]
-    joints["neck"] = joints["waist"] + chest @ [0.0, 0.6 * body.torso, 0.0]
-    joints["head"] = joints["neck"] + head @ [0.0, 0.1 * h, 0.012 * h]
-    for n, s in SIDES:
-        leg = root @ rotation("z", s * curve(f"{n}_hip_out", 3.0)) @ rotation("x", -curve(f"{n}_hip"))
-        shin = leg @ rotation("x", curve(f"{n}_knee", 2.0))
-        joints[f"{n}_hip"] = root @ [s * 0.052 * h * body.build, -0.01 * h, 0.0]
-        joints[f"{n}_knee"] = joints[f"{n}_hip"] + leg @ [0.0, -body.thigh, 0.0]
-        joints[f"{n}_ankle"] = joints[f"{n}_knee"] + shin @ [0.0, -body.thigh, 0.0]
-        ahead = root @ [s * 0.25, 0.0, 1.0] * 0.6 + shin @ [0.0, 0.0, 0.4]
-        joints[f"{n}_toe"] = joints[f"{n}_ankle"] + 0.105 * h * ahead + np.array([0.0, -0.022 * h, 0.0])
-    _ground(joints, root, curve, bool(curves.get("walks", False)), h)
-    for n, s in SIDES:
-        joints[f"{n}_shoulder"] = joints["neck"] + chest @ [s * 0.108 * h * body.build, -0.028 * h, 0.0]
-        arm = chest @ rotation("z", s * curve(f"{n}_arm_out", 8.0)) @ rotation("x", -curve(f"{n}_arm"))
-        elbow = joints[f"{n}_shoulder"] + arm @ [0.0, -0.168 * h, 0.0]
-        wrist = elbow + arm @ rotation("x", -curve(f"{n}_elbow", 14.0)) @ [0.0, -0.15 * h, 0.0]
-        pull = curve(f"{n}_pull")[:, None]
-        goal = joints["path"] + np.einsum("tij,tj->ti", root, curves.get(f"{n}_reach", np.zeros((num_frames, 3))))
-        out = s * (0.5 + curve(f"{n}_elbow_out"))
-        pole = np.einsum("tij,tj->ti", chest, np.stack([out, np.full_like(out, -1.0), np.full_like(out, -0.35)], -1))
-        pole = pole * pull + (elbow - (joints[f"{n}_shoulder"] + wrist) / 2) * 8 * (1 - pull)
-        reached = _bend(joints[f"{n}_shoulder"], wrist + (goal - wrist) * pull, pole, 0.168 * h, 0.15 * h)
-        joints[f"{n}_elbow"], joints[f"{n}_wrist"] = reached
-        along = (reached[1] - reached[0]) / (0.15 * h)
-        joints[f"{n}_hand"] = joints[f"{n}_wrist"] + 0.05 * h * along
-    return joints, {"root": root, "chest": chest, "head": head}
-
-
-def _ground(joints: Curves, root: np.ndarray, curve: Callable, walks: bool, h: float) -> None:
-    """Moves the joints in place: lowest foot on the floor plus `rise`; feet stay put unless the figure walks."""
-    feet = [joints[f"{n}_ankle"][:, 1] - 0.045 * h for n, _ in SIDES] + [
-        joints[f"{n}_toe"][:, 1] - 0.02 * h for n, _ in SIDES
-    ]
-    travel = curve("travel") - np.mean(curve("travel"))
-    path = root @ [0.0, 0.0, 1.0] * travel[:, None]
-    shift = path.copy()
-    if not walks:
-        shift -= (joints["l_ankle"] + joints["r_ankle"]) / 2
-    shift[:, 1] = curve("rise") - np.minimum.reduce(feet)
-    for name in joints:
-        joints[name] = joints[name] + shift
-    joints["path"] = path

@@ -11,14 +11,13 @@ import hashlib
 import json
 import multiprocessing
 import os
-import signal
-import threading
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from data_prep.transcode import transcode
 from data_prep.video_list import Clip
+from data_prep.worker import follow_parent
 from lift_flax.data.decode import VideoError
 from lift_flax.errors import UserError
 
@@ -78,7 +77,7 @@ def stage(
         return staged, rejected
 
     context = multiprocessing.get_context("spawn")
-    executor = concurrent.futures.ProcessPoolExecutor(min(workers, len(todo)), context, initializer=_start_worker)
+    executor = concurrent.futures.ProcessPoolExecutor(min(workers, len(todo)), context, initializer=follow_parent)
     try:
         futures = {executor.submit(_stage_one, clip.path, targets[clip.id], encoding): clip.id for clip in todo}
         for future in concurrent.futures.as_completed(futures):
@@ -133,14 +132,3 @@ def _stage_one(source: Path, target: Path, encoding: Encoding) -> str | None:
     partial.write_bytes(json.dumps(header).encode() + b"\n" + clip.data)
     os.replace(partial, target)
     return None
-
-
-def _start_worker() -> None:
-    """Leaves Ctrl-C to the parent, and ends the worker when the parent is killed (it would wait for work for ever)."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def follow_parent() -> None:
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=follow_parent, daemon=True).start()

@@ -22,6 +22,7 @@ sys.path.insert(0, str(ROOT))
 
 from configs import arid  # noqa: E402
 from data_prep import night_figures  # noqa: E402
+from data_prep.figure_scene import LIGHTS, ClipPlan  # noqa: E402
 from lift_flax import config as config_lib  # noqa: E402
 from lift_flax.data.gamma import gamma_table  # noqa: E402
 from lift_flax.models.lift_net import LiftNet  # noqa: E402
@@ -266,9 +267,9 @@ def draw_night_figures() -> Figure:
     return board.figure
 
 
-def _moments(plan: night_figures.ClipPlan, indices: list[int]) -> list[np.ndarray]:
+def _moments(plan: ClipPlan, indices: list[int]) -> list[np.ndarray]:
     """Frames of a clip in each light, cut to the figure (it glows in infrared): uint8 [T, H, W, 3] each."""
-    clips = [night_figures.render_clip(plan, light, 240, 320, 24, 8.0)[indices] for light in night_figures.LIGHTS]
+    clips = [night_figures.render_clip(plan, light, 240, 320, 24, 8.0)[indices] for light in LIGHTS]
     columns = np.nonzero(clips[-1][..., 0] > 150)[2]
     left = int(np.clip((columns.min() + columns.max()) / 2 - 93, 0, 320 - 187))
     return [clip[:, :, left : left + 187] for clip in clips]

@@ -6,19 +6,9 @@ import av
 import numpy as np
 import pytest
 
-from data_prep import figure_motion as motion
-from data_prep.night_figures import (
-    CLASSES,
-    LIGHTS,
-    LUMA,
-    clip_frames,
-    encode_clip,
-    perform,
-    plan_clips,
-    render_clip,
-    render_scene,
-    write_dataset,
-)
+from data_prep.figure_pose import SIDES
+from data_prep.figure_scene import LIGHTS, perform, render_scene
+from data_prep.night_figures import CLASSES, LUMA, clip_frames, encode_clip, plan_clips, render_clip, write_dataset
 from lift_flax.errors import UserError
 
 SMALL = {"train_per_class": 1, "test_per_class": 1, "height": 48, "num_frames": (4, 6), "fps": 20}
@@ -111,7 +101,7 @@ def test_actions_do_what_their_names_say():
     acts = {plan.class_name: perform(plan, 40, 20) for plan in plan_clips(0, 1, 0)}
     height = {name: act.joints["pelvis"][:, 1] for name, act in acts.items()}
     assert height["Sit"][0] - height["Sit"][-1] > 0.3 and height["Stand"][-1] - height["Stand"][0] > 0.3
-    assert min(acts["Jump"].joints[f"{n}_toe"][:, 1].max() for n, _ in motion.SIDES) > 0.2
+    assert min(acts["Jump"].joints[f"{n}_toe"][:, 1].max() for n, _ in SIDES) > 0.2
     facing = acts["Turn"].frames["root"][:, :, 2]
     assert facing[0] @ facing[-1] < 0
     way = {name: np.linalg.norm(np.ptp(acts[name].joints["pelvis"][:, [0, 2]], axis=0)) for name in acts}

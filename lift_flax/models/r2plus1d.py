@@ -25,6 +25,7 @@ class TrunkSpec:
     widths: tuple[int, int, int, int]
     stem_middle: int = 0
     stem_stride: int = 2
+    first_stride: int = 1
     shared_middle: bool = False
 
 
@@ -141,7 +142,7 @@ class VideoResNet(nnx.Module):
                 ResidualBlock(
                     inputs[stage] if i == 0 else spec.widths[stage],
                     spec.widths[stage],
-                    stride=2 if i == 0 and stage > 0 else 1,
+                    stride=(spec.first_stride if stage == 0 else 2) if i == 0 else 1,
                     spec=spec,
                     norm=norm,
                     rngs=rngs,

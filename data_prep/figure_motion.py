@@ -70,8 +70,8 @@ def _gait(clock: Clock, style: Style, rate: float, hip: float, knee: float, arm:
 
 
 def drink(clock: Clock, style: Style, body: Body) -> Curves:
-    """A cup goes from the waist to the mouth, is tilted with the head, and comes down."""
-    hand, _ = _hand(style)
+    """A cup goes from the waist to the mouth, is tilted with head and trunk, and comes down; a hand on the hip."""
+    hand, other = _hand(style)
     up = clock.ramp(0.05, 0.32, style) * (1 - clock.ramp(0.74, 0.97, style))
     tilt = clock.ramp(0.25, 0.5, style) * (1 - clock.ramp(0.66, 0.85, style))
     low, mouth = _point(body, style.side * 0.15, 0.52, 0.20), _point(body, style.side * 0.035, 0.885, 0.125)
@@ -85,7 +85,9 @@ def drink(clock: Clock, style: Style, body: Body) -> Curves:
         f"{hand}_elbow_out": 0.9 * up,
         "nod": -34 * tilt,
         "cup_tilt": 10 * up + 65 * tilt,
-        "lean": -12 * tilt,
+        "lean": -16 * tilt,
+        f"{other}_arm_out": 38.0,
+        f"{other}_elbow": 75.0,
     }
 
 
@@ -123,7 +125,7 @@ def pick(clock: Clock, style: Style, body: Body) -> Curves:
 
 
 def pour(clock: Clock, style: Style, body: Body) -> Curves:
-    """A bottle is lifted above a cup in the other hand, tilted, and set upright again."""
+    """At a table, a bottle is lifted above a cup in the other hand, tilted, and set upright again."""
     hand, other = _hand(style)
     lift = clock.ramp(0.03, 0.3, style) * (1 - clock.ramp(0.78, 0.98, style))
     tilt = clock.ramp(0.22, 0.42, style) * (1 - clock.ramp(0.7, 0.88, style))
@@ -133,8 +135,8 @@ def pour(clock: Clock, style: Style, body: Body) -> Curves:
     return curves | {
         f"{other}_reach": cup,
         f"{other}_pull": 1.0,
-        "nod": 24.0,
-        "lean": 10 * lift,
+        "nod": 18.0,
+        "lean": 8 + 16 * lift,
         "bottle_tilt": 112 * tilt,
     }
 
@@ -196,10 +198,10 @@ def turn(clock: Clock, style: Style, body: Body) -> Curves:
 def wave(clock: Clock, style: Style, body: Body) -> Curves:
     """One hand is raised and waves from side to side."""
     hand, _ = _hand(style)
-    up = clock.ramp(0.0, 0.18, style) if style.level < 0.4 else np.ones_like(clock.share)
+    up = clock.ramp(0.0, 0.18, style) if style.level < 0.25 else np.ones_like(clock.share)
     beat = np.sin(2 * np.pi * (1.25 * style.speed * clock.seconds + style.phase))
-    path = _point(body, style.side * (0.20 + 0.20 * style.size * beat), 1.08 - 0.08 * beat**2, 0.06)
-    return {f"{hand}_reach": path, f"{hand}_pull": up, f"{hand}_elbow_out": 1.2, "twist": 8 * beat * up}
+    path = _point(body, style.side * (0.25 + 0.24 * style.size * beat), 1.06 - 0.10 * beat**2, 0.06)
+    return {f"{hand}_reach": path, f"{hand}_pull": up, f"{hand}_elbow_out": 1.2, "twist": 14 * beat * up}
 
 
 ACTIONS: dict[str, Callable[[Clock, Style, Body], Curves]] = {

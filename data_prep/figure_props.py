@@ -27,7 +27,7 @@ class Props:
 def make_props(
     action: str, curves: Curves, joints: Curves, root: np.ndarray, style: Style, body: Body, rng: np.random.Generator
 ) -> Props:
-    """Cup, bottle, object, box or chair of an action, in the figure's own space.
+    """Cup, bottle, table, object, box or chair of an action, in the figure's own space.
 
     Args:
         action: name of the class.
@@ -61,6 +61,8 @@ def make_props(
         mouth = grip + 0.2 * axis
         flow = np.where(tilt > 1.4, 0.009, 1e-4)
         add(mouth, np.stack([mouth[:, 0], cup[:, 1], mouth[:, 2]], -1), flow, flow, np.array([0.8, 0.85, 0.9]))
+        table = np.array([0.34, 0.21 * h, 0.17])
+        still.append(Box(np.array([0, table[1], 0.36 * h]), table, 0.0, random_albedo(rng, 0.1, 0.4, 0.5)))
     if action == "Pick":
         there = curves[f"{main}_reach"][0] - [0, 0.035 * h, -0.02]
         taken = curves["taken"][:, None]

@@ -25,14 +25,13 @@ class TrunkSpec:
     widths: tuple[int, int, int, int]
     stem_middle: int = 0
     stem_stride: int = 2
-    first_stride: int = 1
     shared_middle: bool = False
 
 
 TRUNKS = {
     "r2plus1d_34": TrunkSpec(True, (3, 4, 6, 3), (64, 128, 256, 512), 45),
     "r2plus1d_18": TrunkSpec(True, (2, 2, 2, 2), (64, 128, 256, 512), 45, shared_middle=True),
-    "r2plus1d_tiny": TrunkSpec(True, (1, 1, 1, 1), (16, 32, 64, 128), 12, stem_stride=4),
+    "r2plus1d_tiny": TrunkSpec(True, (1, 1, 1, 1), (16, 32, 64, 128), 16, stem_stride=4),
     "r3d_34": TrunkSpec(False, (3, 4, 6, 3), (64, 128, 256, 512)),
     "r3d_18": TrunkSpec(False, (2, 2, 2, 2), (64, 128, 256, 512)),
     "r3d_tiny": TrunkSpec(False, (1, 1, 1, 1), (16, 32, 64, 128), stem_stride=4),
@@ -142,7 +141,7 @@ class VideoResNet(nnx.Module):
                 ResidualBlock(
                     inputs[stage] if i == 0 else spec.widths[stage],
                     spec.widths[stage],
-                    stride=(spec.first_stride if stage == 0 else 2) if i == 0 else 1,
+                    stride=2 if i == 0 and stage > 0 else 1,
                     spec=spec,
                     norm=norm,
                     rngs=rngs,

@@ -102,13 +102,14 @@ def defaults() -> ConfigDict:
 
 def tiny(c: ConfigDict) -> None:
     """Both trunks small and from random initialisation: minutes on a laptop, for demonstration and tests."""
-    c.data.num_frames, c.data.size, c.data.workers, c.data.cache = 16, 80, 0, "memory"
+    c.data.num_frames, c.data.size, c.data.workers, c.data.cache = 12, 64, 0, "memory"
     c.model.levels, c.model.num_heads = 2, 4
-    c.model.luminous.size = 80
+    c.model.luminous.size = 64
     c.model.teacher.name = "r2plus1d_tiny"
     c.model.pvit.update(blocks=3, patch=16, dim=96, num_heads=3, mlp_dim=384, unfreeze="all")
-    c.train.batch_size, c.train.learning_rate = 16, 1e-3
-    c.train.teacher_epochs = c.train.student_epochs = 20
+    c.train.batch_size, c.train.learning_rate = 8, 1e-3
+    c.train.teacher_epochs, c.train.student_epochs = 32, 8
+    c.augment.affine, c.augment.jitter = 0.25, 0.25  # a small network learns little from hard examples in so few steps
 
 
 def _levels(n: int):

@@ -12,4 +12,4 @@ from configs import common
 
 def get_config(arg: str | None = None):
     """See configs/common.py for `arg`; the preset is `tiny` unless another one is named."""
-    return common.get_config(arg, preset="tiny", dataset="night_figures", **{"data.val_share": 0.1})
+    return common.get_config(arg, preset="tiny", dataset="night_figures")

@@ -70,8 +70,8 @@ def _gait(clock: Clock, style: Style, rate: float, hip: float, knee: float, arm:
 
 
 def drink(clock: Clock, style: Style, body: Body) -> Curves:
-    """A cup goes from the waist to the mouth, is tilted with head and trunk, and comes down; a hand on the hip."""
-    hand, other = _hand(style)
+    """A cup goes from the waist to the mouth, is tilted with head and trunk, and comes down."""
+    hand, _ = _hand(style)
     up = clock.ramp(0.05, 0.32, style) * (1 - clock.ramp(0.74, 0.97, style))
     tilt = clock.ramp(0.25, 0.5, style) * (1 - clock.ramp(0.66, 0.85, style))
     low, mouth = _point(body, style.side * 0.15, 0.52, 0.20), _point(body, style.side * 0.035, 0.885, 0.125)
@@ -86,8 +86,6 @@ def drink(clock: Clock, style: Style, body: Body) -> Curves:
         "nod": -34 * tilt,
         "cup_tilt": 10 * up + 65 * tilt,
         "lean": -16 * tilt,
-        f"{other}_arm_out": 38.0,
-        f"{other}_elbow": 75.0,
     }
 
 
@@ -191,17 +189,19 @@ def turn(clock: Clock, style: Style, body: Body) -> Curves:
     curves = {"yaw": style.side * (250 + 100 * style.level) * go, "look": style.side * 22 * speed}
     for name, sign in SIDES:
         step = np.clip(np.sin(2 * np.pi * 1.5 * clock.seconds + np.pi * (sign > 0)), 0, 1) * speed
-        curves |= {f"{name}_hip": 30 * step, f"{name}_knee": 55 * step, f"{name}_arm_out": 8 + 20 * speed}
+        curves |= {f"{name}_hip": 30 * step, f"{name}_knee": 55 * step, f"{name}_arm_out": 8 + 6 * speed}
     return curves
 
 
 def wave(clock: Clock, style: Style, body: Body) -> Curves:
-    """One hand is raised and waves from side to side."""
-    hand, _ = _hand(style)
+    """Both hands are raised and wave from side to side, as one does to be seen from afar."""
     up = clock.ramp(0.0, 0.18, style) if style.level < 0.25 else np.ones_like(clock.share)
     beat = np.sin(2 * np.pi * (1.25 * style.speed * clock.seconds + style.phase))
-    path = _point(body, style.side * (0.25 + 0.24 * style.size * beat), 1.06 - 0.10 * beat**2, 0.06)
-    return {f"{hand}_reach": path, f"{hand}_pull": up, f"{hand}_elbow_out": 1.2, "twist": 14 * beat * up}
+    curves = {"twist": 10 * style.side * beat * up}
+    for name, sign in SIDES:
+        path = _point(body, 0.17 * sign + 0.15 * style.size * style.side * beat, 1.08 - 0.05 * beat**2, 0.06)
+        curves |= {f"{name}_reach": path, f"{name}_pull": up, f"{name}_elbow_out": 1.2}
+    return curves
 
 
 ACTIONS: dict[str, Callable[[Clock, Style, Body], Curves]] = {

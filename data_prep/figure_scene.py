@@ -82,7 +82,7 @@ def make_scene(seed: int) -> Scene:
         ambient=rng.uniform(0.12, 0.4) * np.array([0.8, 0.95, 1.15]),
         heading=rng.uniform(-1, 1),
         eye_height=rng.uniform(1.0, 1.7),
-        distance=rng.uniform(2.75, 3.25),
+        distance=rng.uniform(2.55, 2.9),
         luma=float(np.clip(np.exp(rng.normal(np.log(17.0), 0.4)), 8.5, 46.0)),
         balance=tuple(np.array([1.0, 1.0, 1.0]) * np.exp(rng.normal(0, 0.06, 3))),
     )

@@ -168,6 +168,6 @@ def get_config(arg: str | None, *, preset: str = "paper", **overrides) -> Config
             c.update_from_flattened_dict({path: read(text)})
         except (KeyError, ValueError):
             raise ValueError(f"key '{key}' in the config's argument does not take '{text}'") from None
-        if key == "teacher" and text in ("r2plus1d_18", "r3d_18", "r3d_34"):
+        if key == "teacher" and (text == "r2plus1d_18" or text.startswith("r3d")):
             c.model.teacher.bn_eps = 1e-5  # these follow torchvision
     return c.lock()

@@ -6,6 +6,7 @@ Everything appears by a rename, the report last: a folder without it is not fini
 
 import argparse
 import contextlib
+import dataclasses
 import errno
 import fcntl
 import importlib.metadata
@@ -28,8 +29,13 @@ from data_prep import arid, folder, staging
 from data_prep.staging import Encoding, StagedClip
 from data_prep.video_list import VideoList
 from lift_flax.errors import UserError, run
+from lift_flax.files import write_text
 
-_CONFIG = {"arid": "configs/arid.py", "folder": "configs/arid.py", "night_figures": "configs/demo.py"}
+_CONFIG = {
+    "arid": "configs/arid.py:tiny",
+    "folder": "configs/arid.py:tiny --config.dataset=folder",
+    "night_figures": "configs/demo.py",
+}
 _SHOWN_BAD_FILES = 3
 
 
@@ -119,8 +125,8 @@ def build(args: argparse.Namespace) -> None:
             "seconds": round(time.monotonic() - started, 1),
             "versions": {name: importlib.metadata.version(name) for name in ("av", "tensorflow-datasets")},
         }
-        _write_json(args.out / "folds.json", _folds(videos))
-        _write_json(args.out / "prep_report.json", report)
+        write_text(args.out / "folds.json", json.dumps(_folds(videos), indent=2) + "\n")
+        write_text(args.out / "prep_report.json", json.dumps(report, indent=2) + "\n")
         shutil.rmtree(work)
     _print_result(args, videos, report, console)
 
@@ -130,6 +136,10 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
     skipped = {"out", "workers", "on_bad", "overwrite"}
     settings = {key: value for key, value in vars(args).items() if key not in skipped}
     settings = {key: str(value.resolve()) if isinstance(value, Path) else value for key, value in settings.items()}
+    if args.source == "night_figures":
+        from data_prep import night_figures
+
+        settings["version"] = night_figures.VERSION
     return settings | {"codec": "h264", "gop": Encoding.gop}
 
 
@@ -161,7 +171,10 @@ def _read_source(args: argparse.Namespace, old: dict[str, Any] | None) -> VideoL
         options = {"group_regex": args.group_regex, "test_share": args.test_share, "seed": args.seed}
         return folder.read(args.videos, csv_file=args.csv, **options)
     videos = _draw_night_figures(args, old)
-    return arid.read(videos, videos / "clips")
+    listed = arid.read(videos, videos / "clips")
+    # A scene serves several classes: its number alone is the group.
+    clips = [dataclasses.replace(clip, group=clip.group.rsplit("_", 1)[-1]) for clip in listed.clips]
+    return dataclasses.replace(listed, clips=clips)
 
 
 def _draw_night_figures(args: argparse.Namespace, old: dict[str, Any] | None) -> Path:
@@ -170,7 +183,11 @@ def _draw_night_figures(args: argparse.Namespace, old: dict[str, Any] | None) ->
 
     wanted = {key: getattr(args, key) for key in ("light", "seed", "train_per_class", "test_per_class", "height")}
     videos = args.out / "videos"
-    if old is not None and old["source"] == args.source and any(old["settings"][k] != v for k, v in wanted.items()):
+    if (
+        old is not None
+        and old["source"] == args.source
+        and any(old["settings"].get(k) != v for k, v in {**wanted, "version": night_figures.VERSION}.items())
+    ):
         shutil.rmtree(videos, ignore_errors=True)
     night_figures.write_dataset(videos, **wanted, workers=args.workers)
     return videos
@@ -206,10 +223,12 @@ def _install_records(
     shutil.rmtree(work / "records", ignore_errors=True)
     fresh = dataset.write_records(args.source, videos, staged, work / "records")
     target = args.out / args.source / dataset.VERSION
-    if target.exists() and not (target / "dataset_info.json").is_file():
-        raise UserError(f"{target} is in the way and holds no records; move it or choose another --out")
+    mark = work / "installing"  # beside records of ours that a killed build had moved in place
+    if target.exists() and old is None and not mark.exists() and not args.overwrite:
+        raise UserError(f"{target} is in the way; move it, choose another --out, or replace it with --overwrite")
+    mark.touch()
     if old is not None:
-        (args.out / "prep_report.json").unlink()  # from here the older build is no longer whole
+        (args.out / "prep_report.json").unlink(missing_ok=True)  # from here the older build is no longer whole
         shutil.rmtree(args.out / old["records"], ignore_errors=True)
     shutil.rmtree(target, ignore_errors=True)
     target.parent.mkdir(exist_ok=True)
@@ -259,12 +278,6 @@ def _read_json(path: Path) -> Any:
         return None
     except ValueError as error:
         raise UserError(f"{path} is not JSON; remove it to build again") from error
-
-
-def _write_json(path: Path, content: Any) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(content, indent=2) + "\n")
-    os.replace(partial, path)
 
 
 def _at_least(low: int, high: int | None = None) -> Any:

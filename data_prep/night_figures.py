@@ -28,7 +28,7 @@ CLIPS_PER_GROUP = 2
 SCENES_PER_CLASS_GROUP = 2.4  # scenes in the pool for each group of a class: every scene serves several classes
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 SETTINGS_FILE = "night_figures.json"
-VERSION = 1  # of the pictures: raise it when the same settings render differently
+VERSION = 2  # of the pictures: raise it when the same settings render differently
 
 
 def plan_clips(seed: int, train_per_class: int, test_per_class: int) -> list[ClipPlan]:

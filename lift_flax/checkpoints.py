@@ -4,6 +4,7 @@ The only file that knows orbax.
 """
 
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ class Checkpoints:
             best_fn=_top1, best_mode="max", preservation_policy=keep, cleanup_tmp_directories=True
         )
         self._folder = folder
+        self._restored_step: int | None = None
         self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
 
     def save(self, step: int, state: Any, *, examples: int, validation: dict[str, float] | None) -> None:
@@ -42,29 +44,39 @@ class Checkpoints:
         Raises:
           UserError: there are checkpoints, but none can be read.
         """
-        steps = sorted(self._manager.all_steps(), reverse=True)
-        for step in steps:
-            try:
-                return self._restore(step, state)
-            except (ValueError, OSError, KeyError) as error:
-                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-                logging.warning(
-                    "checkpoint %s of %s does not restore (%s): trying the one before", step, self._folder, reason
-                )
-        if steps:
-            raise UserError(
-                f"no checkpoint in {self._folder} restores (tried {steps}): remove the folder to start again"
-            )
-        return None
+        return self._restore_first(sorted(self._manager.all_steps(), reverse=True), state)
 
     def restore_best(self, state: Any) -> tuple[Any, int]:
-        """The state of the step with the best validation accuracy, or of the last step where nothing was validated."""
-        step = self._manager.best_step()
-        if step is None:
-            step = self._manager.latest_step()
-        if step is None:
+        """(state, step) of the best validation accuracy, or of the last step where nothing was validated.
+
+        Raises:
+          UserError: there is no checkpoint, or none can be read.
+        """
+        steps = sorted(self._manager.all_steps(), reverse=True)
+        best = self._manager.best_step()
+        if not steps:
             raise UserError(f"{self._folder} holds no checkpoint: train first")
-        return self._restore(step, state)[0], step
+        order = sorted(steps, key=lambda step: step != best)  # the best, then from the newest down
+        restored = self._restore_first(order, state)
+        return restored[0], self._restored_step
+
+    def _restore_first(self, steps: list[int], state: Any) -> tuple[Any, int] | None:
+        """The first of `steps` that restores; those before it are reported and put aside, as STEP.damaged."""
+        for step in steps:
+            try:
+                restored = self._restore(step, state)
+                self._restored_step = step
+                return restored
+            except Exception as error:  # whatever a damaged file makes the readers raise
+                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+                logging.warning("%s/%s does not restore (%s): trying another", self._folder, step, reason)
+                aside = self._folder / f"{step}.damaged"
+                shutil.rmtree(aside, ignore_errors=True)
+                (self._folder / str(step)).rename(aside)
+                self._manager.reload()
+        if steps:
+            raise UserError(f"no checkpoint in {self._folder} restores (tried {steps}): remove it to start again")
+        return None
 
     def _restore(self, step: int, state: Any) -> tuple[Any, int]:
         shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, state)

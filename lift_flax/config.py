@@ -9,6 +9,7 @@ import typing
 from pathlib import Path
 
 from lift_flax.errors import UserError
+from lift_flax.files import write_text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +122,7 @@ class Config:
 
 
 # Fields that may differ when a run is resumed: they change where and how it runs, not what it computes.
-FREE_ON_RESUME = ("data.cache", "data.workers", "mesh", "log", "train.checkpoint_epochs")
+FREE_ON_RESUME = ("data.cache", "data.workers", "mesh", "log")
 
 _PROBABILITIES = ("augment.flip", "augment.affine", "augment.jitter")
 _POSITIVE = (
@@ -152,6 +153,12 @@ def from_dict(values: dict) -> Config:
 
 def _check_combinations(config: Config) -> None:
     data, model, train = config.data, config.model, config.train
+    if config.seed < 0:
+        raise UserError(f"config.seed is {config.seed}: it must not be below 0")
+    if config.mesh.data != -1 and config.mesh.data < 1:
+        raise UserError(f"config.mesh.data is {config.mesh.data}: a number of devices, or -1 for all that remain")
+    if train.trunk == "finetune" and model.streams == "main":
+        raise UserError("config.train.trunk=finetune has nothing to train with config.model.streams=main")
     if not 0 <= data.val_share < 1:
         raise UserError(f"config.data.val_share is {data.val_share}: a share lies between 0 and 1 (1 excluded)")
     if data.cache == "memory" and data.workers > 0:
@@ -194,6 +201,8 @@ def _convert(hint, value, name: str):
     if typing.get_origin(hint) is tuple:
         if not isinstance(value, (list, tuple)) or len(value) != 3:
             raise UserError(f"config.{name} is {value!r}: it takes three numbers, for R, G and B")
+        if not all(type(v) in (int, float) for v in value):
+            raise UserError(f"config.{name} is {value!r}: it takes three numbers, for R, G and B")
         return tuple(float(v) for v in value)
     if hint is float and type(value) is int:
         return float(value)
@@ -216,16 +225,18 @@ def flatten(config) -> dict[str, typing.Any]:
 
 def save(config: Config, path: Path) -> None:
     """Writes config.json, whole or not at all."""
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n")
-    part.replace(path)
+    write_text(path, json.dumps(dataclasses.asdict(config), indent=2) + "\n")
 
 
 def load(path: Path) -> Config:
     """Reads config.json of a workdir.  Raises UserError where it is missing or not ours."""
     if not path.is_file():
         raise UserError(f"{path.parent} is not a workdir of a run: it holds no {path.name}")
-    return from_dict(json.loads(path.read_text()))
+    try:
+        values = json.loads(path.read_text())
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({error}): choose another --workdir") from error
+    return from_dict(values)
 
 
 def check_same_run(old: Config, new: Config, workdir: Path) -> None:

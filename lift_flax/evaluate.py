@@ -26,8 +26,7 @@ def make_predictor(phase: Phase, config: Config, records: Records, mesh: Mesh) -
     def forward(params, stats, views):
         out, _ = phase.outputs(params, stats, views, train=False)
         loss = losses.cross_entropy(out["logits"], views["targets"], views["weight"])
-        names = ("logits", "teacher_logits") if config.train.distill else ("logits",)
-        kept = {name: out[name] for name in names if name in out}
+        kept = {name: out[name] for name in ("logits", "teacher_logits") if name in out}
         return kept, loss * views["weight"].sum()
 
     def predict(params: Tree, stats: Tree, ids: list[str]) -> Predictions:

@@ -40,7 +40,11 @@ class MetricsWriter:
     """
 
     def __init__(self, workdir: Path):
-        self._lines = (workdir / "metrics.jsonl").open("a")
+        path = workdir / "metrics.jsonl"
+        if path.exists():  # a killed run may have left part of a line
+            text = path.read_text()
+            path.write_text(text[: text.rfind("\n") + 1])
+        self._lines = path.open("a")
         self._events = SummaryWriter(str(workdir / "tensorboard"))
 
     def write(self, phase: str, split: str, step: int, epoch: float, values: dict[str, float]) -> None:

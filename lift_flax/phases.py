@@ -4,9 +4,11 @@ import dataclasses
 import functools
 from collections.abc import Callable
 
+from flax import nnx
+
 from lift_flax import optim, steps
 from lift_flax.config import Config
-from lift_flax.state import Network, Tree, create, make_student, make_teacher, new_state, with_teacher
+from lift_flax.state import Network, Tree, abstract_trees, create, make_student, make_teacher, new_state, with_teacher
 from lift_flax.weights.init_from import init_from
 
 
@@ -39,6 +41,16 @@ class Phase:
         """The state at step 0: moments exist for trainable parameters only."""
         trainable, _ = optim.split_params(self.params, self.trains)
         return new_state(self.params, self.batch_stats, optimizer.init(trainable))
+
+
+def check_start(config: Config, num_classes: int) -> None:
+    """Raises UserError where the networks of `config` cannot be made, or its `init_from` files do not fit them."""
+    student = nnx.eval_shape(lambda: make_student(config, num_classes, nnx.Rngs(0)))
+    teacher = nnx.eval_shape(lambda: make_teacher(config, num_classes, nnx.Rngs(0)))
+    if path := config.model.teacher.init_from:
+        init_from(path, "teacher", *abstract_trees(teacher))
+    if (path := config.model.pvit.init_from) and student.main is not None:
+        init_from(path, "PViT", *abstract_trees(student.main.pvit))
 
 
 def teacher_phase(config: Config, num_classes: int) -> Phase:

@@ -27,6 +27,7 @@ from lift_flax.config import Config
 from lift_flax.data import clips, gamma
 from lift_flax.data.records import open_records, read_eval_clips
 from lift_flax.errors import UserError
+from lift_flax.files import write_text
 
 _CLIPS = 12  # test clips shown
 _FRAMES = 4  # frames shown of each
@@ -85,9 +86,7 @@ def write(workdir: Path) -> None:
             ],
             cards=_cards(config, results["classes"], networks, predictions),
         )
-    part = workdir / "report.part"
-    part.write_text(page, encoding="utf-8")
-    part.replace(workdir / "report.html")
+    write_text(workdir / "report.html", page)
 
 
 def _template() -> jinja2.Template:

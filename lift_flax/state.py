@@ -1,7 +1,8 @@
 """Networks as pure functions, and training state as plain nested dicts.
 
 A state is {"params", "batch_stats", "opt_state", "step"}.  NNX modules are split once here and merged again only inside
-the jitted functions, so everything else sees nothing but dicts of arrays with string keys.
+the jitted functions, so everything else sees nothing but dicts of arrays with string keys (and optax's own tuples in
+"opt_state").
 """
 
 import dataclasses
@@ -44,6 +45,12 @@ def create(make: Callable[[nnx.Rngs], nnx.Module], seed: int) -> tuple[Network, 
         return _with_string_keys(nnx.to_pure_dict(params)), _with_string_keys(nnx.to_pure_dict(stats))
 
     return Network(nnx.graphdef(nnx.eval_shape(lambda: make(nnx.Rngs(seed))))), *arrays()
+
+
+def abstract_trees(model: nnx.Module) -> tuple[Tree, Tree]:
+    """(params, batch_stats) of a module made by `nnx.eval_shape`, as shapes."""
+    _, params, stats = nnx.split(model, nnx.Param, nnx.BatchStat)
+    return _with_string_keys(nnx.to_pure_dict(params)), _with_string_keys(nnx.to_pure_dict(stats))
 
 
 def _with_string_keys(tree):

@@ -53,7 +53,6 @@ def make_teacher_step(network: Network, config: Config, optimizer: optax.Gradien
 
 def make_student_step(network: Network, config: Config, optimizer: optax.GradientTransformation) -> Step:
     """Phase two: LIFT-Net learns by cross-entropy and from the teacher's logits (Eq. 6)."""
-    weight = config.train.distill_weight if config.train.distill else 0.0
 
     def loss_fn(params, stats, views):
         out, stats = student_outputs(network, config, params, stats, views, train=True)
@@ -61,7 +60,7 @@ def make_student_step(network: Network, config: Config, optimizer: optax.Gradien
         metrics = {"cross_entropy": entropy, "top1": _top1(out["logits"], views)}
         if config.train.distill:
             metrics["distillation"] = losses.distillation(out["teacher_logits"], out["logits"], views["weight"])
-            loss = entropy + weight * metrics["distillation"]
+            loss = entropy + config.train.distill_weight * metrics["distillation"]
         return loss, (stats, {"loss": loss, **metrics})
 
     return _make_step(loss_fn, optimizer, optim.trains_in_student_phase(config))

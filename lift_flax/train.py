@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import math
 import platform
@@ -20,8 +21,9 @@ from lift_flax.config import Config
 from lift_flax.data.augment import make_train_views
 from lift_flax.data.records import Records, open_records, train_batches
 from lift_flax.errors import UserError
+from lift_flax.files import write_text
 from lift_flax.metrics import MetricsWriter, score
-from lift_flax.phases import Phase, student_phase, teacher_phase
+from lift_flax.phases import Phase, check_start, student_phase, teacher_phase
 from lift_flax.progress import Progress
 from lift_flax.state import Tree, count_parameters
 
@@ -38,10 +40,15 @@ def run(config: Config, workdir: Path) -> dict:
     """
     records = open_records(config.data.dir)
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, dir=str(records.dir)))
+    check_start(config, len(records.classes))
     train_ids, val_ids = records.train_and_validation(config.data.fold, config.data.val_share, config.seed)
     test_ids = records.split(config.data.fold, "test")
     mesh = sharding.make_mesh(config)
-    _claim(workdir, config, records, val_ids)
+    _claim(workdir, config, records, train_ids, val_ids, test_ids)
+    if (workdir / "results.json").exists():
+        print(f"{workdir} holds a finished run: only its report is written again", flush=True)
+        report.write(workdir)
+        return json.loads((workdir / "results.json").read_text())
     writer = MetricsWriter(workdir)
     started = time.monotonic()
     with jax.set_mesh(mesh):
@@ -56,35 +63,36 @@ def run(config: Config, workdir: Path) -> dict:
     writer.close()
     results = evaluate.test_results(config, records, test_ids, predictions)
     results["seconds"] = round(time.monotonic() - started, 1)
-    _write_json(workdir / "results.json", results)
     np.savez_compressed(workdir / "test_predictions.npz", ids=np.array(test_ids), **predictions)
+    write_text(workdir / "results.json", json.dumps(results, indent=2) + "\n")
     report.write(workdir)
     return results
 
 
-def _claim(workdir: Path, config: Config, records: Records, val_ids: list[str]) -> None:
-    """Makes `workdir` this run's, or checks that it already is."""
-    path = workdir / "config.json"
+def _claim(workdir: Path, config: Config, records: Records, *splits: list[str]) -> None:
+    """Makes `workdir` this run's, or checks that it already is: same config, classes and clips in every split."""
+    path, facts_path = workdir / "config.json", workdir / "run.json"
+    digest = hashlib.sha256(json.dumps([[[i, records.rows[i][1]] for i in ids] for ids in splits]).encode()).hexdigest()
     if path.exists():
         config_lib.check_same_run(config_lib.load(path), config, workdir)
-    elif workdir.is_dir() and any(workdir.iterdir()):
+    elif workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
         raise UserError(f"{workdir} is not empty and not a workdir of a run: choose another --workdir")
-    workdir.mkdir(parents=True, exist_ok=True)
-    run_facts = {
+    if facts_path.exists() and json.loads(facts_path.read_text())["data_digest"] != digest:
+        raise UserError(f"{workdir} was trained on other clips than {records.dir} holds now: choose another --workdir")
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make {workdir}: {error.strerror}; choose another --workdir") from error
+    config_lib.save(config, path)
+    facts = {
         "classes": list(records.classes),
-        "validation_ids": val_ids,
+        "data_digest": digest,
+        "validation_ids": splits[1],
         "versions": {name: metadata.version(name) for name in ("lift_flax", "jax", "flax", "optax", "grain", "av")},
         "python": platform.python_version(),
         "devices": [str(d.device_kind) for d in jax.devices()],
     }
-    _write_json(workdir / "run.json", run_facts)
-    config_lib.save(config, path)
-
-
-def _write_json(path: Path, value) -> None:
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(value, indent=2) + "\n")
-    part.replace(path)
+    write_text(facts_path, json.dumps(facts, indent=2) + "\n")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,30 +109,32 @@ class _Job:
 
     def train(self, phase: Phase) -> Tree:
         """Runs a phase to its end and returns its best state (best on validation, else the last)."""
-        steps_per_epoch = len(self.train_ids) / self.config.train.batch_size
-        total_steps = math.ceil(phase.epochs * steps_per_epoch)
+        ends = epoch_ends(len(self.train_ids), self.config.train.batch_size, phase.epochs)
+        total_steps = max(ends)
         optimizer = optim.make_optimizer(self.config, optim.make_schedule(self.config, total_steps))
         initial = phase.initial_state(optimizer)
-        initial = jax.device_put(initial, sharding.state_sharding(self.mesh, initial))
+        layout = sharding.state_sharding(self.mesh, initial)
+        initial = jax.device_put(initial, layout)
+        shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), initial)
         checkpoints = Checkpoints(self.workdir / phase.name)
         try:
-            state, examples = checkpoints.restore_newest(initial) or (initial, 0)
+            state, examples = checkpoints.restore_newest(shapes) or (initial, 0)
             first_step = examples // self.config.train.batch_size
             _announce(phase, state, first_step, total_steps)
             if first_step < total_steps:
-                self._loop(phase, optimizer, checkpoints, state, first_step, total_steps)
-            best, step = checkpoints.restore_best(initial)
+                self._loop(phase, optimizer, checkpoints, state, first_step, ends, layout)
+            best, step = checkpoints.restore_best(shapes)
         finally:
             checkpoints.close()
         print(f"{phase.name}: going on with step {step} of {total_steps}", flush=True)
         return best
 
-    def _loop(self, phase: Phase, optimizer, checkpoints: Checkpoints, state: Tree, first_step: int, total_steps: int):
+    def _loop(self, phase: Phase, optimizer, checkpoints: Checkpoints, state: Tree, first_step: int, ends, layout):
         """The training loop, always in this order: next batch, step, log; at the end of an epoch validate and save."""
-        config, num_classes = self.config, len(self.records.classes)
-        batch_size, steps_per_epoch = config.train.batch_size, total_steps / phase.epochs
-        epoch_ends = {math.ceil((e + 1) * steps_per_epoch): e + 1 for e in range(phase.epochs)}
-        step_fn = jax.jit(phase.make_step(phase.network, config, optimizer), donate_argnums=0)
+        config, num_classes, total_steps = self.config, len(self.records.classes), max(ends)
+        batch_size = config.train.batch_size
+        step_fn = phase.make_step(phase.network, config, optimizer)
+        step_fn = jax.jit(step_fn, donate_argnums=0, out_shardings=(layout, sharding.replicated(self.mesh)))
         predict = evaluate.make_predictor(phase, config, self.records, self.mesh)
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(config.seed), phase.number), _AUGMENT)
         batches = train_batches(
@@ -142,10 +152,10 @@ class _Job:
                 batch = sharding.put_batch(next(batches), self.mesh)
                 views = make_train_views(batch, jax.random.fold_in(key, step), config, num_classes)
                 state, values = step_fn(state, views)
-                epoch_ended = epoch_ends.get(step)
+                epoch_ended = ends.get(step)
                 if epoch_ended or step % config.log.every_steps == 0:
                     values = _finite(values, phase.name, step)
-                    self.writer.write(phase.name, "train", step, step / steps_per_epoch, values)
+                    self.writer.write(phase.name, "train", step, step * batch_size / len(self.train_ids), values)
                     progress.show(values)
                 progress.advance()
                 if epoch_ended:
@@ -162,6 +172,14 @@ class _Job:
         values = {"loss": float(predictions["loss"]), "top1": top1}
         self.writer.write(phase.name, "validation", step, epoch, values)
         return values
+
+
+def epoch_ends(examples: int, batch_size: int, epochs: int) -> dict[int, int]:
+    """{step: number of the epoch that it ends}.  Batches run on across epochs, so an epoch may end within one.
+
+    Of epochs that end within the same step, the last counts.
+    """
+    return {-(-epoch * examples // batch_size): epoch for epoch in range(1, epochs + 1)}
 
 
 def _announce(phase: Phase, state: Tree, first_step: int, total_steps: int) -> None:

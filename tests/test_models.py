@@ -68,7 +68,8 @@ def test_trunk_halves_time_and_space(frames, expected):
 @pytest.mark.parametrize(
     ("size", "padding"), [((3, 3), ((1, 1), (1, 1))), ((3, 1), ((1, 1), (0, 0))), ((7, 7), ((3, 3), (3, 3)))]
 )
-def test_convolution_gradients_are_exact(strides, size, padding):
+def test_convolution_gradients_are_exact(strides, size, padding, monkeypatch):
+    monkeypatch.setattr(conv, "PATCH_BYTES", 2**14)  # so that the two images are two chunks
     x, kernel = _normal(0, 2, 13, 12, 5), _normal(1, *size, 5, 4)
 
     def plain(x, kernel):

@@ -89,9 +89,11 @@ def test_a_clip_of_one_frame_repeats_it(records, opened):
 def test_validation_takes_whole_groups_of_training_clips(opened):
     train, validation = opened.train_and_validation(1, 0.34, 0)
     assert sorted(train + validation) == sorted(opened.split(1, "train"))
-    groups = lambda ids: {(opened.rows[i][1:]) for i in ids}  # noqa: E731
+    groups = lambda ids: {opened.rows[i][2] for i in ids}  # noqa: E731
     assert validation and not groups(train) & groups(validation)
     assert {opened.rows[i][1] for i in validation} == {opened.rows[i][1] for i in train} == {0, 1, 2}
+    with pytest.raises(UserError, match="holds out no whole group"):
+        opened.train_and_validation(1, 0.1, 0)
     assert opened.train_and_validation(1, 0.0, 0) == (opened.split(1, "train"), [])
 
 

@@ -81,7 +81,7 @@ def test_results_and_files_of_a_run(whole, config):
 def test_a_finished_run_says_the_same_again(whole, config):
     before = json.loads((whole / "results.json").read_text())
     again = train.run(config, whole)
-    assert {k: v for k, v in again.items() if k != "seconds"} == {k: v for k, v in before.items() if k != "seconds"}
+    assert again == before
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -94,7 +94,8 @@ def test_resume_is_exact(whole, config, tmp_path, phase, workers):
         shutil.rmtree(workdir / later)
     newest = max(int(p.name) for p in (workdir / phase).iterdir() if p.name.isdigit())
     shutil.rmtree(workdir / phase / str(newest))
-    (workdir / "metrics.jsonl").write_text("")
+    (workdir / "results.json").unlink()
+    (workdir / "metrics.jsonl").write_text('{"phase": "teacher", "spl')  # a line that was cut off
     data = dataclasses.replace(config.data, workers=workers, cache="memory" if workers == 0 else "none")
     train.run(dataclasses.replace(config, data=data), workdir)
     _same_state(_newest(workdir, phase, config), _newest(whole, phase, config))
@@ -124,17 +125,33 @@ def test_killed_runs_files_do_no_harm(whole, config, tmp_path):
 
 
 def test_a_damaged_checkpoint_is_reported_and_the_one_before_used(whole, config, tmp_path, caplog):
-    shutil.copytree(whole / "teacher", tmp_path / "teacher")
-    newest = tmp_path / "teacher" / "9"
-    for file in (newest / "state").rglob("*"):
+    workdir = tmp_path / "workdir"
+    shutil.copytree(whole, workdir)
+    (workdir / "results.json").unlink()
+    for file in (workdir / "student" / "9" / "state").rglob("*"):
         if file.is_file():
             file.write_bytes(b"")
-    assert _newest(tmp_path, "teacher", config)["examples"] == 5 * 4
-    assert "9 does not restore" in caplog.text
+    train.run(config, workdir)
+    assert "student/9 does not restore" in caplog.text
+    assert (workdir / "student" / "9.damaged").is_dir()  # nothing is thrown away
+    _same_state(_newest(workdir, "student", config), _newest(whole, "student", config))
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 8, 32])
+def test_every_epoch_ends_at_a_step(batch_size):
+    for examples in range(1, 600, 7):
+        ends = train.epoch_ends(examples, batch_size, 60)
+        assert ends[max(ends)] == 60 and (max(ends) - 1) * batch_size < 60 * examples <= max(ends) * batch_size
+        assert list(ends) == sorted(ends) and list(ends.values()) == sorted(ends.values())
 
 
 def test_workdirs_of_other_runs_are_refused(whole, config, tmp_path):
     other = dataclasses.replace(config, seed=1)
+    facts = json.loads((whole / "run.json").read_text())
+    (whole / "run.json").write_text(json.dumps({**facts, "data_digest": "of other clips"}))
+    with pytest.raises(UserError, match="was trained on other clips"):
+        train.run(config, whole)
+    (whole / "run.json").write_text(json.dumps(facts))
     before = (whole / "config.json").read_bytes()
     with pytest.raises(UserError, match=r"holds a run of another config: seed \(0 there, 1 now\)"):
         train.run(other, whole)

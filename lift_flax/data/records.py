@@ -5,6 +5,7 @@ process take its own rows of every global batch.  So a run resumes from its step
 loader workers.
 """
 
+import collections
 import dataclasses
 import json
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from absl import flags
 
 from lift_flax.config import Config
 from lift_flax.data import clips
-from lift_flax.data.decode import decode_frames
+from lift_flax.data.decode import VideoError, decode_frames
 from lift_flax.errors import UserError
 
 Batch = dict[str, np.ndarray]
@@ -32,12 +33,16 @@ class Records:
       classes: names, by label.
       folds: {"1": {"train": [id, ...], "test": [...]}}.
       rows: {id: (position in the records, label, group)}.
+      records: the TFDS folder.
+      cache: decoded clips by (id, short side), used with `data.cache=memory`; one for the whole run.
     """
 
     dir: Path
     classes: tuple[str, ...]
     folds: dict[str, dict[str, list[str]]]
     rows: dict[str, tuple[int, int, str]]
+    records: Path
+    cache: dict[tuple[str, int], np.ndarray] = dataclasses.field(default_factory=dict, compare=False, repr=False)
 
     def split(self, fold: int, name: str) -> list[str]:
         """Ids of one split of a fold.  Raises UserError where it does not exist or is empty."""
@@ -49,24 +54,29 @@ class Records:
         return ids
 
     def train_and_validation(self, fold: int, val_share: float, seed: int) -> tuple[list[str], list[str]]:
-        """Splits the training ids by group: about `val_share` of each class's groups go to validation.
+        """Splits the training ids by group: about `val_share` of the clips go to validation, whole groups at a time.
 
-        A class with a single group keeps it for training.  Clips without a group are each their own.
+        A group (a scene, an actor) is on one side in all its classes; every class keeps clips for training.  Clips
+        without a group are each their own.
         """
         ids = self.split(fold, "train")
-        if val_share == 0:
-            return ids, []
-        by_class: dict[int, dict[str, list[str]]] = {}
+        groups: dict[str, list[str]] = {}
         for i in ids:
-            _, label, group = self.rows[i]
-            by_class.setdefault(label, {}).setdefault(group or i, []).append(i)
-        rng = np.random.default_rng([seed, fold])
-        held_out = set()
-        for label in sorted(by_class):
-            groups = sorted(by_class[label])
-            count = min(max(1, round(val_share * len(groups))), len(groups) - 1)
-            for group in rng.choice(groups, count, replace=False):
-                held_out.update(by_class[label][group])
+            groups.setdefault(self.rows[i][2] or i, []).append(i)
+        left = collections.Counter(self.rows[i][1] for i in ids)
+        held_out: set[str] = set()
+        names = sorted(groups)
+        for name in (names[k] for k in np.random.default_rng([seed, fold]).permutation(len(names))):
+            taken = collections.Counter(self.rows[i][1] for i in groups[name])
+            fits = len(held_out) + len(groups[name]) <= round(val_share * len(ids))
+            if fits and all(left[label] > count for label, count in taken.items()):
+                held_out.update(groups[name])
+                left -= taken
+        if val_share > 0 and not held_out:
+            raise UserError(
+                f"config.data.val_share={val_share} holds out no whole group of {self.dir}: "
+                "raise it, or set it to 0 to use the last checkpoint"
+            )
         return [i for i in ids if i not in held_out], [i for i in ids if i in held_out]
 
 
@@ -79,26 +89,23 @@ def open_records(folder: str) -> Records:
         raise UserError(
             f"{path} does not exist: make records with `python -m data_prep.build`, or mend config.data.dir"
         )
-    if not (path / "folds.json").is_file():
-        raise UserError(f"{path} holds no finished records (no folds.json): run `python -m data_prep.build` to its end")
-    folds = json.loads((path / "folds.json").read_text())
+    try:
+        report = json.loads((path / "prep_report.json").read_text())  # written last
+        folds = json.loads((path / "folds.json").read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} holds no finished records: run `python -m data_prep.build` to its end") from error
     rows = {c["id"]: (i, c["label"], c["group"]) for i, c in enumerate(folds["clips"])}
-    return Records(path, tuple(folds["classes"]), folds["folds"], rows)
-
-
-def _source(records: Records):
-    (info,) = records.dir.glob("*/*/dataset_info.json")
-    return tfds.builder_from_directory(info.parent).as_data_source("all")
+    return Records(path, tuple(folds["classes"]), folds["folds"], rows, path / report["records"])
 
 
 class _Clips:
     """Reads, samples and decodes clips by id.  Picklable, so that loader processes can have their own."""
 
     def __init__(self, records: Records, config: Config, ids: list[str]):
-        self.source = _source(records)
+        self.source = tfds.builder_from_directory(records.records).as_data_source("all")
         self.rows = [(i, records.rows[i]) for i in ids]
         self.frames, self.size = config.data.num_frames, config.data.size
-        self.cache: dict[int, np.ndarray] | None = {} if config.data.cache == "memory" else None
+        self.cache = records.cache if config.data.cache == "memory" else None
 
     def train(self, row: int, rng: np.random.Generator) -> Batch:
         """A random frame of each segment, at a random place along the longer side."""
@@ -115,20 +122,28 @@ class _Clips:
 
     def _open(self, row: int):
         """(number of stored frames, function from frame indices to frames [T,H,W,3] of short side `size`)."""
+        key = (self.rows[row][0], self.size)
         if self.cache is not None:
-            frames = self.cache.get(row)
+            frames = self.cache.get(key)
             if frames is None:
-                frames = self.cache[row] = decode_frames(self._record(row)["video"], short_side=self.size)
+                frames = self.cache[key] = self._decode(row, self._record(row)["video"], None)
             return len(frames), lambda indices: frames[indices]
         record = self._record(row)
-        return int(record["num_frames"]), lambda indices: decode_frames(record["video"], indices, self.size)
+        return int(record["num_frames"]), lambda indices: self._decode(row, record["video"], indices)
+
+    def _decode(self, row: int, video: bytes, indices) -> np.ndarray:
+        try:
+            return decode_frames(video, indices, self.size)
+        except VideoError as error:
+            raise UserError(f"record {self.rows[row][0]} does not decode ({error}): build the records again") from error
 
     def _record(self, row: int) -> dict:
-        clip_id, (position, _, _) = self.rows[row]
+        clip_id, (position, label, _) = self.rows[row]
         record = self.source[position]
-        if record["id"].decode() != clip_id:
+        found = (record["id"].decode(), int(record["label"]))
+        if found != (clip_id, label):
             raise UserError(
-                f"folds.json names {clip_id} where the records hold {record['id'].decode()}: build them again"
+                f"folds.json says {(clip_id, label)} where the records say {found}: build the records again"
             )
         return record
 
@@ -200,7 +215,7 @@ def read_eval_clips(records: Records, config: Config, ids: list[str]) -> np.ndar
 def _iterate(data: grain.MapDataset, config: Config) -> Iterator[Batch]:
     if not flags.FLAGS.is_parsed():  # grain reads its own flags, also where no command line was parsed
         flags.FLAGS.mark_as_parsed()
-    threads = grain.ReadOptions(num_threads=2, prefetch_buffer_size=2 * config.train.batch_size)
+    threads = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)  # batches
     if config.data.workers == 0:
         return iter(data.to_iter_dataset(threads))
     one = grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)

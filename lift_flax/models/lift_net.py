@@ -97,13 +97,14 @@ class LiftNet(nnx.Module):
         """Classifies normalised clips.
 
         Returns:
-          "logits" [B, K], the paper's h2; "teacher_logits" [B, K], its h1 (absent without a trunk);
+          "logits" [B, K], the paper's h2; "teacher_logits" [B, K], its h1 (absent where nothing is distilled);
           "main_tokens", "luminous_tokens" [B, T, E] before the first level; "fused" [B, T, E] after the last.
         """
         out = {}
         if self.trunk is not None:
             trunk = self.trunk(luminous, train=train and self.trunk_trains)
-            out["teacher_logits"] = trunk["logits"]
+            if not self.trunk_trains:  # then it still is the teacher
+                out["teacher_logits"] = trunk["logits"]
         if self.teacher is not None:
             out["teacher_logits"] = self.teacher(luminous, train=False)["logits"]
         if self.streams != "main":

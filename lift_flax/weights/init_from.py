@@ -7,6 +7,7 @@ The file is an .npz whose names are our own parameter paths, "params/..." and, w
 import zipfile
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -20,6 +21,9 @@ def init_from(path: str, part: str, params: Tree, batch_stats: Tree) -> tuple[Tr
     """(params, batch_stats) of `part` with the values of the file at `path`.
 
     A classifier of another size keeps its fresh values, and that is printed.
+
+    Args:
+      params, batch_stats: of the part, as arrays; as shapes they are only checked against the file.
 
     Raises:
       UserError: no such file, not an .npz, or a name or shape that does not fit; names the first of them.
@@ -40,6 +44,8 @@ def init_from(path: str, part: str, params: Tree, batch_stats: Tree) -> tuple[Tr
             raise UserError(f"{path}: '{name}' is {theirs[name].shape}, the {part} of this config takes {leaf.shape}")
     if unknown := sorted(set(theirs) - set(wanted) - spare):
         raise UserError(f"{path} holds '{unknown[0]}', which the {part} of this config has not")
+    if any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in wanted.values()):
+        return params, batch_stats
     print(f"{part}: {len(wanted)} arrays from {path}" + ("; its classifier starts anew" if new_classes else ""))
     filled = {**ours, **{name: jnp.asarray(theirs[name], leaf.dtype) for name, leaf in wanted.items()}}
     return (
@@ -54,5 +60,5 @@ def _read(path: str) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
-    except (ValueError, OSError, zipfile.BadZipFile, AttributeError) as error:
+    except (ValueError, OSError, EOFError, TypeError, zipfile.BadZipFile, AttributeError) as error:
         raise UserError(f"{path} is not an .npz file of arrays ({error})") from error

@@ -85,7 +85,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     source = sources.add_parser("night_figures", parents=[common], help="drawn figures in the dark, made here")
     source.add_argument("--light", choices=("dark", "day", "infrared"), default="dark")
     source.add_argument("--seed", type=int, default=0)
-    source.add_argument("--train-per-class", type=_at_least(1), default=40)
+    source.add_argument("--train-per-class", type=_at_least(1), default=60)
     source.add_argument("--test-per-class", type=_at_least(1), default=12)
     source.add_argument("--height", type=_at_least(32), default=120, help="pixels")
 

@@ -136,7 +136,7 @@ def write_dataset(
     *,
     light: str = "dark",
     seed: int = 0,
-    train_per_class: int = 40,
+    train_per_class: int = 60,
     test_per_class: int = 12,
     height: int = 120,
     num_frames: tuple[int, int] = (36, 48),

@@ -1,6 +1,9 @@
 """Fixtures that several test files share."""
 
+import atexit
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +11,12 @@ import pytest
 
 from data_prep import build
 from tests.video_files import write_video
+
+# One compilation cache for the whole session, subprocesses included: most runs here compile the same programs.
+_CACHE = tempfile.mkdtemp(prefix="lift_flax_tests_")
+os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
+atexit.register(shutil.rmtree, _CACHE, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -84,8 +84,7 @@ def test_a_finished_run_says_the_same_again(whole, config):
     assert again == before
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("phase", ["teacher", "student"])
+@pytest.mark.parametrize(("phase", "workers"), [("teacher", 0), ("student", 2)])
 def test_resume_is_exact(whole, config, tmp_path, phase, workers):
     """A run cut after its first epoch and continued equals the uninterrupted one bit by bit."""
     workdir = tmp_path / "workdir"

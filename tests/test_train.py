@@ -110,13 +110,12 @@ def test_killed_runs_files_do_no_harm(whole, config, tmp_path):
         "train.run(config.from_dict(json.loads(Path(sys.argv[1]).read_text())), Path(sys.argv[2]))"
     )
     command = [sys.executable, "-c", code, str(whole / "config.json"), str(workdir)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 120
-    while not (workdir / "teacher" / "5").is_dir() and time.monotonic() < deadline and process.poll() is None:
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert (workdir / "teacher" / "5").is_dir(), process.stderr.read().decode()
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 120
+        while not (workdir / "teacher" / "5").is_dir() and time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.02)
+        os.kill(process.pid, signal.SIGKILL)
+    assert (workdir / "teacher" / "5").is_dir()
     (workdir / "teacher" / "9.orbax-checkpoint-tmp" / "state").mkdir(parents=True)  # a save that was cut off
     train.run(config, workdir)
     for phase in ("teacher", "student"):

@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parses the flags; argparse ends the process with code 2 on a bad one."""
-    common = argparse.ArgumentParser(add_help=False)
+    common = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     common.add_argument("--out", type=Path, required=True, help="folder that gets the records")
     common.add_argument("--workers", type=_at_least(1), default=len(os.sched_getaffinity(0)), help="processes")
     common.add_argument("--size", type=_at_least(16), default=256, help="short side in pixels; never enlarges")
@@ -68,21 +68,27 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     common.add_argument("--on-bad", choices=("fail", "skip"), default="fail", help="what to do about unusable videos")
     common.add_argument("--overwrite", action="store_true", help="replace a finished build of other settings")
 
-    parser = argparse.ArgumentParser(prog="python -m data_prep.build", description="Turns videos into records.")
+    parser = argparse.ArgumentParser(
+        prog="python -m data_prep.build", description="Turns videos into records.", allow_abbrev=False
+    )
     sources = parser.add_subparsers(dest="source", required=True)
 
-    source = sources.add_parser("arid", parents=[common], help="ARID, all official folds at once")
+    source = sources.add_parser("arid", parents=[common], allow_abbrev=False, help="ARID, all official folds at once")
     source.add_argument("--videos", type=Path, required=True, help="folder of the class folders")
     source.add_argument("--lists", type=Path, required=True, help="folder of mapping_table.txt and ARID_split*.txt")
 
-    source = sources.add_parser("folder", parents=[common], help="your own videos, one folder per class")
+    source = sources.add_parser(
+        "folder", parents=[common], allow_abbrev=False, help="your own videos, one folder per class"
+    )
     source.add_argument("--videos", type=Path, required=True, help="class folders, perhaps below train and test")
     source.add_argument("--csv", type=Path, help="CSV of path,label,split instead of class folders")
     source.add_argument("--group-regex", help="its first capture group in a clip's path is the clip's group")
     source.add_argument("--test-share", type=_share, default=0.2, help="share of each class drawn for testing")
     source.add_argument("--seed", type=int, default=0, help="seed of that draw")
 
-    source = sources.add_parser("night_figures", parents=[common], help="drawn figures in the dark, made here")
+    source = sources.add_parser(
+        "night_figures", parents=[common], allow_abbrev=False, help="drawn figures in the dark, made here"
+    )
     source.add_argument("--light", choices=("dark", "day", "infrared"), default="dark")
     source.add_argument("--seed", type=int, default=0)
     source.add_argument("--train-per-class", type=_at_least(1), default=60)

@@ -63,7 +63,7 @@ class VideoList:
         return result
 
     def check(self) -> None:
-        """Refuses what cannot be trained on: a repeated id, or a class without training clips.
+        """Refuses what cannot be trained on: a repeated id, a class without training clips, a group on both sides.
 
         Raises:
           UserError: with the first offender.
@@ -83,6 +83,15 @@ class VideoList:
                     )
             if not any(splits["test"].values()):
                 raise UserError(f"fold {fold} has no test clip; add some, or list them")
+        group_of = {clip.id: clip.group for clip in self.clips}
+        for fold, splits in self.folds.items():
+            trained = {group_of[id]: id for id in splits["train"] if group_of[id]}
+            for id in splits["test"]:
+                if other := trained.get(group_of[id]):
+                    raise UserError(
+                        f"group {group_of[id]} is on both sides of fold {fold} ({other} is trained on, {id} tested); "
+                        "mend the split or --group-regex"
+                    )
 
 
 def find_videos(root: Path) -> list[Path]:

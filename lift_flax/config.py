@@ -155,6 +155,8 @@ def _check_combinations(config: Config) -> None:
     data, model, train = config.data, config.model, config.train
     if config.seed < 0:
         raise UserError(f"config.seed is {config.seed}: it must not be below 0")
+    if data.workers < 0:
+        raise UserError(f"config.data.workers is {data.workers}: it must be 0 or more")
     if config.mesh.data != -1 and config.mesh.data < 1:
         raise UserError(f"config.mesh.data is {config.mesh.data}: a number of devices, or -1 for all that remain")
     if train.trunk == "finetune" and model.streams == "main":

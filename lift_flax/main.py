@@ -28,27 +28,24 @@ def parse_command_line(arguments: list[str]) -> tuple[config_lib.Config, Path]:
     """(config, workdir).  Raises UserError for anything in them that is wrong."""
     try:
         rest = flags.FLAGS(arguments)
-        config = _CONFIG.value
+        values = _CONFIG.value and _CONFIG.value.to_dict()
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         raise errors.UserError(_one_line(error)) from error
     if len(rest) > 1:
         raise errors.UserError(f"'{rest[1]}' is not a flag: write --config=FILE and --workdir=DIR")
-    if config is None or not _WORKDIR.value:
+    if values is None or not _WORKDIR.value:
         raise errors.UserError("both --config=configs/NAME.py and --workdir=DIR are needed (--help explains them)")
-    return config_lib.from_dict(config.to_dict()), Path(_WORKDIR.value)
+    return config_lib.from_dict(values), Path(_WORKDIR.value)
 
 
 def _one_line(error: Exception) -> str:
     """What a flags library says about a bad flag, without the traceback that it may carry in its message."""
     text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
     if isinstance(error, (AttributeError, KeyError)):
-        return (
-            "config has no such field: "
-            + " ".join(text.replace("\\n", " ").replace("\\", "").split())
-            + " (configs/common.py lists all)"
-        )
+        words = text.replace("\\n", " ").replace("\\", "").replace("'", " ").replace('"', " ").split()
+        return f"config has no such field: {' '.join(words)} (configs/common.py lists all)"
     if isinstance(error, OSError):
-        return f"cannot read the config file: {text.strip().splitlines()[-1].strip()}"
+        return f"cannot read the config file: {text.strip().splitlines()[-1].strip()} (run from the project's folder)"
     if "Traceback" in text:
         return text.strip().splitlines()[-1].removeprefix("ValueError: ")
     return " ".join(text.split())

@@ -45,7 +45,7 @@ def run(config: Config, workdir: Path) -> dict:
     test_ids = records.split(config.data.fold, "test")
     mesh = sharding.make_mesh(config)
     _claim(workdir, config, records, train_ids, val_ids, test_ids)
-    if (workdir / "results.json").exists():
+    if (workdir / "results.json").exists() and (workdir / "test_predictions.npz").exists():
         print(f"{workdir} holds a finished run: only its report is written again", flush=True)
         report.write(workdir)
         return json.loads((workdir / "results.json").read_text())
@@ -126,7 +126,7 @@ class _Job:
             best, step = checkpoints.restore_best(shapes)
         finally:
             checkpoints.close()
-        print(f"{phase.name}: going on with step {step} of {total_steps}", flush=True)
+        print(f"{phase.name}: the checkpoint to go on with is step {step} of {total_steps}", flush=True)
         return best
 
     def _loop(self, phase: Phase, optimizer, checkpoints: Checkpoints, state: Tree, first_step: int, ends, layout):
@@ -184,10 +184,9 @@ def epoch_ends(examples: int, batch_size: int, epochs: int) -> dict[int, int]:
 
 def _announce(phase: Phase, state: Tree, first_step: int, total_steps: int) -> None:
     trainable, _ = optim.split_params(state["params"], phase.trains)
-    where = f"resuming at step {first_step}" if first_step else "starting"
     print(
         f"{phase.name}: {count_parameters(state['params']):,} parameters, {count_parameters(trainable):,} trained; "
-        f"{where} of {total_steps} steps",
+        f"{total_steps} steps" + (f", resuming after step {first_step}" if first_step else ""),
         flush=True,
     )
 

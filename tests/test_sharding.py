@@ -18,7 +18,7 @@ from lift_flax import optim, phases, sharding
 from lift_flax.data.augment import make_train_views
 from tests.small_config import small_config
 
-config = small_config(**{"mesh.fsdp": int(sys.argv[1])})
+config = small_config(**{"mesh.fsdp": int(sys.argv[1]), "train.learning_rate": 1e-5})
 mesh = sharding.make_mesh(config)
 rng = np.random.default_rng(0)
 batch = {

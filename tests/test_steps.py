@@ -51,6 +51,11 @@ def _changed(before, after) -> set[str]:
     return {path for path in before if not np.array_equal(before[path], after[path])}
 
 
+def _movable(paths) -> set[str]:
+    """Without key biases: softmax does not see them, so their gradient is zero in exact arithmetic."""
+    return {path for path in paths if not path.endswith("key/bias")}
+
+
 def test_teacher_learns():
     config = small_config()
     first, last, metrics = _run(phases.teacher_phase(config, CLASSES), config, 12)
@@ -131,7 +136,7 @@ def test_frozen_parameters_stay_and_have_no_moments(pvit_weights, unfreeze, trai
     assert blocks == trained_blocks
     assert not any(path.startswith("trunk/") for path in changed)
     trained = {path for path in state.flatten(first["params"]) if phase.trains(path)}
-    assert changed == trained
+    assert changed <= trained and _movable(changed) == _movable(trained)
     adam = first["opt_state"][0]
     assert set(state.flatten(adam.mu)) == set(state.flatten(adam.nu)) == trained
 
@@ -153,7 +158,8 @@ def test_every_variant_trains(arg):
     first, last, metrics = _run(phase, config, 2)
     assert all(np.isfinite(list(m.values())).all() for m in metrics)
     trained = {path for path in state.flatten(first["params"]) if phase.trains(path)}
-    assert _changed(first["params"], last["params"]) == trained
+    changed = _changed(first["params"], last["params"])
+    assert changed <= trained and _movable(changed) == _movable(trained)
     assert any(path.startswith("trunk/") for path in trained) == ("distill=no" in arg and "streams=main" not in arg)
     assert ("distillation" in metrics[0]) == config.train.distill
 

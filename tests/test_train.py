@@ -168,7 +168,7 @@ def test_validation_picks_the_best_step(records, tmp_path, capsys):
     assert results["teacher"] is None and not (tmp_path / "workdir" / "teacher").exists()
     validation = [line for line in read_metrics(tmp_path / "workdir") if line["split"] == "validation"]
     assert len(validation) == 3
-    chosen = int(capsys.readouterr().out.split("going on with step ")[1].split()[0])
+    chosen = int(capsys.readouterr().out.split("go on with is step ")[1].split()[0])
     assert max(line["top1"] for line in validation) == {line["step"]: line["top1"] for line in validation}[chosen]
 
 

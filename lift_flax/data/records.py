@@ -22,6 +22,7 @@ from lift_flax.data.decode import VideoError, decode_frames
 from lift_flax.errors import UserError
 
 Batch = dict[str, np.ndarray]
+PASSES = 10**6  # over the training clips: without end for every purpose, but a number that indices can hold
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,7 +192,7 @@ def train_batches(
     when done (contextlib.closing): it may own loader processes.
     """
     reader = _Clips(records, config, ids)
-    data = grain.MapDataset.range(len(ids)).seed(seed).shuffle().repeat(reseed_each_epoch=True).random_map(reader.train)
+    data = grain.MapDataset.range(len(ids)).seed(seed).shuffle().repeat(PASSES).random_map(reader.train)
     rows = _ProcessRows(data, config.train.batch_size, process, processes)
     return _iterate(rows.batch(config.train.batch_size // processes)[first_step:], config)
 

@@ -49,9 +49,8 @@ def run(config: Config, workdir: Path) -> dict:
         print(f"{workdir} holds a finished run: only its report is written again", flush=True)
         report.write(workdir)
         return json.loads((workdir / "results.json").read_text())
-    writer = MetricsWriter(workdir)
     started = time.monotonic()
-    with jax.set_mesh(mesh):
+    with contextlib.closing(MetricsWriter(workdir)) as writer, jax.set_mesh(mesh):
         job = _Job(config, workdir, records, mesh, writer, train_ids, val_ids)
         num_classes = len(records.classes)
         teacher = job.train(teacher_phase(config, num_classes)) if config.train.distill else None
@@ -60,7 +59,6 @@ def run(config: Config, workdir: Path) -> dict:
         print(f"scoring {len(test_ids)} test clips ...", flush=True)
         predict = evaluate.make_predictor(phase, config, records, mesh)
         predictions = predict(student["params"], student["batch_stats"], test_ids)
-    writer.close()
     results = evaluate.test_results(config, records, test_ids, predictions)
     results["seconds"] = round(time.monotonic() - started, 1)
     np.savez_compressed(workdir / "test_predictions.npz", ids=np.array(test_ids), **predictions)

@@ -11,14 +11,15 @@ from lift_flax.models.lift_net import luminous_tokens
 from tests.small_config import small_config
 
 CLASSES = 3
+FRAMES = 12  # the trunk halves time three times: fewer than nine would leave one luminous token, repeated
 
 
 def _views(seed: int = 0, rows: int = 4) -> dict:
     rng = np.random.default_rng(seed)
     labels = np.arange(rows) % CLASSES
     return {
-        "dark": jnp.asarray(rng.integers(0, 40, (rows, 4, 32, 32, 3)), jnp.uint8),
-        "luminous": jnp.asarray(rng.integers(0, 120, (rows, 4, 32, 32, 3)), jnp.uint8),
+        "dark": jnp.asarray(rng.integers(0, 40, (rows, FRAMES, 32, 32, 3)), jnp.uint8),
+        "luminous": jnp.asarray(rng.integers(0, 120, (rows, FRAMES, 32, 32, 3)), jnp.uint8),
         "targets": jax.nn.one_hot(labels, CLASSES),
         "weight": jnp.ones(rows),
     }
@@ -82,7 +83,7 @@ def test_one_forward_equals_two():
         teacher["params"], teacher["batch_stats"], views, train=False
     )
     np.testing.assert_array_equal(out["teacher_logits"], alone["logits"])
-    np.testing.assert_allclose(out["luminous_tokens"], luminous_tokens(alone["features"], 4), atol=1e-6)
+    np.testing.assert_allclose(out["luminous_tokens"], luminous_tokens(alone["features"], FRAMES), atol=1e-6)
 
 
 @pytest.fixture(scope="module")

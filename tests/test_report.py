@@ -122,7 +122,7 @@ def build(tmp_path, monkeypatch):
         shape = (len(ids), config.data.num_frames, config.data.size, config.data.size, 3)
         return np.random.default_rng(0).integers(0, 60, shape, np.uint8)
 
-    monkeypatch.setattr(report, "open_records", lambda folder: Records(tmp_path, (), {}, {}))
+    monkeypatch.setattr(report, "open_records", lambda folder: Records(tmp_path, (), {}, {}, tmp_path))
     monkeypatch.setattr(report, "read_eval_clips", read_eval_clips)
 
     def build(classes, **options):

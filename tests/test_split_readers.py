@@ -140,16 +140,16 @@ def test_arid_real_subset(real_data: Path) -> None:
 
 
 def test_folders_with_train_and_test(tmp_path: Path) -> None:
-    _touch(tmp_path, "train/b/1.mp4", "train/a/deep/2.avi", "test/a/1.mp4", "test/b/1.mkv", "test/b/readme.txt")
+    _touch(tmp_path, "train/b/3.mp4", "train/a/deep/2.avi", "test/a/1.mp4", "test/b/1.mkv", "test/b/readme.txt")
     result = folder.read(tmp_path, group_regex=r"(\d)\.")
     assert result.classes == ["a", "b"]
     assert {clip.id: (clip.label, clip.group) for clip in result.clips} == {
         "test/a/1": (0, "1"),
         "test/b/1": (1, "1"),
         "train/a/deep/2": (0, "2"),
-        "train/b/1": (1, "1"),
+        "train/b/3": (1, "3"),
     }
-    assert result.folds == {"1": {"train": ["train/a/deep/2", "train/b/1"], "test": ["test/a/1", "test/b/1"]}}
+    assert result.folds == {"1": {"train": ["train/a/deep/2", "train/b/3"], "test": ["test/a/1", "test/b/1"]}}
 
 
 def test_share_of_each_class_is_drawn(tmp_path: Path) -> None:
@@ -242,3 +242,11 @@ def test_csv_refuses(tmp_path: Path, text: str, message: str) -> None:
         folder.read(videos, csv_file=tmp_path / "list.csv")
     with pytest.raises(UserError, match="no file"):
         folder.read(videos, csv_file=tmp_path / "absent.csv")
+
+
+def test_a_group_on_both_sides_is_refused(tmp_path: Path) -> None:
+    _touch(tmp_path, "train/b/1.mp4", "train/a/2.mp4", "test/a/1.mp4", "test/b/3.mp4")
+    with pytest.raises(
+        UserError, match=r"group 1 is on both sides of fold 1 \(train/b/1 is trained on, test/a/1 tested\)"
+    ):
+        folder.read(tmp_path, group_regex=r"(\d)\.")

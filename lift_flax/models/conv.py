@@ -3,8 +3,8 @@
 A (1,k,k) convolution is a 2D one over [B*T, H, W, C]; a (k,1,1) convolution is a 2D one over [B, T, H*W, C] with kernel
 (k, 1).  Both are exact.  Compilers lay the 2D form out well on every device, the 5D form on none.
 
-On a CPU the gradient of the kernel is written as matrix products over patches, which run near the speed of a plain
-product (benchmarks/conv_gradient.py); XLA's own form of it takes up to four times as long.  Everywhere else plain
+On a CPU the gradient of the kernel is written as matrix products over patches, a few images at a
+time (benchmarks/conv_gradient.py compares); XLA's own form of it takes longer.  Everywhere else plain
 differentiation is used.
 """
 

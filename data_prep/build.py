@@ -8,7 +8,7 @@ import argparse
 import contextlib
 import dataclasses
 import errno
-import fcntl
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -16,9 +16,8 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from rich.console import Console
@@ -29,7 +28,7 @@ from data_prep import arid, folder, staging
 from data_prep.staging import Encoding, StagedClip
 from data_prep.video_list import VideoList
 from lift_flax.errors import UserError, run
-from lift_flax.files import write_text
+from lift_flax.files import only_writer, write_text
 
 _CONFIG = {
     "arid": "configs/arid.py:tiny",
@@ -57,8 +56,15 @@ def main(argv: list[str] | None = None) -> None:
         ) from error
 
 
+class _Parser(argparse.ArgumentParser):
+    """Sub-commands inherit it: a bad flag is one line, as every other mistake."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (see {self.prog} --help)")
+
+
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    """Parses the flags; argparse ends the process with code 2 on a bad one."""
+    """Parses the flags.  Raises UserError for a bad one."""
     common = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     common.add_argument("--out", type=Path, required=True, help="folder that gets the records")
     common.add_argument("--workers", type=_at_least(1), default=len(os.sched_getaffinity(0)), help="processes")
@@ -68,9 +74,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     common.add_argument("--on-bad", choices=("fail", "skip"), default="fail", help="what to do about unusable videos")
     common.add_argument("--overwrite", action="store_true", help="replace a finished build of other settings")
 
-    parser = argparse.ArgumentParser(
-        prog="python -m data_prep.build", description="Turns videos into records.", allow_abbrev=False
-    )
+    parser = _Parser(prog="python -m data_prep.build", description="Turns videos into records.", allow_abbrev=False)
     sources = parser.add_subparsers(dest="source", required=True)
 
     source = sources.add_parser("arid", parents=[common], allow_abbrev=False, help="ARID, all official folds at once")
@@ -83,14 +87,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     source.add_argument("--videos", type=Path, required=True, help="class folders, perhaps below train and test")
     source.add_argument("--csv", type=Path, help="CSV of path,label,split instead of class folders")
     source.add_argument("--group-regex", help="its first capture group in a clip's path is the clip's group")
-    source.add_argument("--test-share", type=_share, default=0.2, help="share of each class drawn for testing")
-    source.add_argument("--seed", type=int, default=0, help="seed of that draw")
+    source.add_argument("--test-share", type=_share, help="share of each class drawn for testing (default 0.2)")
+    source.add_argument("--seed", type=_at_least(0), help="seed of that draw (default 0)")
 
     source = sources.add_parser(
         "night_figures", parents=[common], allow_abbrev=False, help="drawn figures in the dark, made here"
     )
     source.add_argument("--light", choices=("dark", "day", "infrared"), default="dark")
-    source.add_argument("--seed", type=int, default=0)
+    source.add_argument("--seed", type=_at_least(0), default=0)
     source.add_argument("--train-per-class", type=_at_least(1), default=60)
     source.add_argument("--test-per-class", type=_at_least(1), default=12)
     source.add_argument("--height", type=_at_least(32), default=120, help="pixels")
@@ -108,13 +112,16 @@ def build(args: argparse.Namespace) -> None:
     old = _read_json(args.out / "prep_report.json")
     if old is not None and not args.overwrite and (args.out / old["records"]).is_dir():
         _refuse_other_settings(old["settings"], settings, args.out)
+        if args.source != "night_figures" and _digest(_read_source(args, old)) != old["digest"]:
+            raise UserError(f"{args.out} was built from other clips or splits; --overwrite builds it again from these")
         left_out = f" ({len(old['rejected'])} bad files left out)" if old["rejected"] else ""
         console.print(f"{args.out} is already built with these settings{left_out}; --overwrite builds it again")
         return
     started = time.monotonic()
     work = args.out / ".staging"
     videos = _read_source(args, old)
-    with _only_build_in(work):
+    digest = _digest(videos)
+    with only_writer(work, "--out"):
         encoding = Encoding(args.size, args.max_frames, args.crf)
         staged, rejected = _transcode(videos, work / "clips", encoding, args, console)
         videos = videos.without(rejected)
@@ -125,6 +132,7 @@ def build(args: argparse.Namespace) -> None:
             "source": args.source,
             "records": str(records.relative_to(args.out)),
             "settings": settings,
+            "digest": digest,
             "counts": videos.counts(),
             "mean_luma": _luma(videos, staged),
             "rejected": [{"id": id, "reason": reason} for id, reason in sorted(rejected.items())],
@@ -156,18 +164,10 @@ def _refuse_other_settings(old: dict[str, Any], new: dict[str, Any], out: Path) 
         raise UserError(f"{out} was built with {what}; choose another --out, or replace it with --overwrite")
 
 
-@contextlib.contextmanager
-def _only_build_in(work: Path) -> Iterator[None]:
-    """Makes the staging folder and holds its lock: two builds of one folder would pull it from under each other."""
-    work.mkdir(parents=True, exist_ok=True)
-    with (work / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(
-                f"another build is writing to {work.parent}; wait for it or choose another --out"
-            ) from error
-        yield
+def _digest(videos: VideoList) -> str:
+    """Of every clip's id, label and group and of every split: what a later build is compared with."""
+    listed = [videos.classes, [[clip.id, clip.label, clip.group] for clip in videos.clips], videos.folds]
+    return hashlib.sha256(json.dumps(listed, sort_keys=True).encode()).hexdigest()
 
 
 def _read_source(args: argparse.Namespace, old: dict[str, Any] | None) -> VideoList:

@@ -20,8 +20,8 @@ def read(
     *,
     csv_file: Path | None = None,
     group_regex: str | None = None,
-    test_share: float = 0.2,
-    seed: int = 0,
+    test_share: float | None = None,
+    seed: int | None = None,
 ) -> VideoList:
     """Reads the videos as one fold, "1".
 
@@ -29,8 +29,8 @@ def read(
       videos: folder of class folders, of train and test, or the root of the paths in the CSV.
       csv_file: CSV with a header and the columns path, label, split (train, test or other).
       group_regex: searched in a clip's path below `videos`; its first capture group is the clip's group.
-      test_share: share of each class to test on, when neither folders nor a CSV give the splits.
-      seed: seed of the choice of test clips.
+      test_share: share of each class to test on (None: 0.2), when neither folders nor a CSV give the splits.
+      seed: seed of the choice of test clips (None: 0).
 
     Raises:
       UserError: something is missing, or the folders or the CSV contradict themselves.
@@ -41,6 +41,8 @@ def read(
         rows = _read_folders(videos)
     group_of = _groups([path for path, _, _ in rows], videos, group_regex)
     classes = sorted({name for _, name, _ in rows})
+    if len(classes) < 2:
+        raise UserError(f"{csv_file or videos} has one class only, {classes[0]}; there is nothing to tell apart")
     clips = [
         Clip(path, classes.index(name), _id(path, videos), group)
         for (path, name, _), group in zip(rows, group_of, strict=True)
@@ -48,7 +50,10 @@ def read(
     VideoList(classes, clips, {}).check()  # ids must be unique before a split is made of them
 
     if any(split is None for _, _, split in rows):
-        splits = _draw_test(classes, clips, test_share, seed)
+        splits = _draw_test(classes, clips, 0.2 if test_share is None else test_share, seed or 0)
+    elif test_share is not None or seed is not None:
+        source = csv_file or f"the folders {videos / 'train'} and test"
+        raise UserError(f"{source} give the splits: leave out --test-share and --seed, which draw one")
     else:
         splits = {"train": [], "test": []}
         for clip, (_, _, split) in zip(clips, rows, strict=True):
@@ -72,6 +77,11 @@ def _read_folders(videos: Path) -> list[tuple[Path, str, str | None]]:
         if len(parts) < depth + 2:
             raise UserError(f"{path} is in no class folder; expected {path.parent}/CLASS/{path.name}")
         rows.append((path, parts[depth], parts[0] if split_folders else None))
+    filled = {videos.joinpath(*path.relative_to(videos).parts[: depth + 1]) for path in paths}
+    for parent in (videos / "train", videos / "test") if split_folders else (videos,):
+        for folder in sorted(parent.iterdir()):
+            if folder.is_dir() and not folder.name.startswith(".") and folder not in filled:
+                print(f"left out: {folder} holds no video")
     if split_folders:
         _same_classes(rows, videos)
     elif top <= {"train", "test"}:

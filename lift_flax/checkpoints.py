@@ -75,7 +75,9 @@ class Checkpoints:
                 (self._folder / str(step)).rename(aside)
                 self._manager.reload()
         if steps:
-            raise UserError(f"no checkpoint in {self._folder} restores (tried {steps}): remove it to start again")
+            raise UserError(
+                f"no checkpoint in {self._folder} restores (tried {steps}): remove it to train this phase again"
+            )
         return None
 
     def _restore(self, step: int, state: Any) -> tuple[Any, int]:

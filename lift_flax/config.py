@@ -121,8 +121,8 @@ class Config:
     log: Log
 
 
-# Fields that may differ when a run is resumed: they change where and how it runs, not what it computes.
-FREE_ON_RESUME = ("data.cache", "data.workers", "mesh", "log")
+# Fields that may differ when a run is resumed: they change its title, where and how it runs, not what it computes.
+FREE_ON_RESUME = ("dataset", "data.cache", "data.workers", "mesh", "log")
 
 _PROBABILITIES = ("augment.flip", "augment.affine", "augment.jitter")
 _POSITIVE = (
@@ -249,4 +249,7 @@ def check_same_run(old: Config, new: Config, workdir: Path) -> None:
     ]
     if differ:
         changes = ", ".join(f"{n} ({before[n]} there, {after[n]} now)" for n in differ)
-        raise UserError(f"{workdir} holds a run of another config: {changes}; use those values or another --workdir")
+        flags = " ".join(f"--config.{n}='{before[n]}'" for n in differ)
+        raise UserError(
+            f"{workdir} holds a run of another config: {changes}; continue it with {flags}, or choose another --workdir"
+        )

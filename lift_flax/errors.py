@@ -1,5 +1,6 @@
 """The line between the user's mistake (exit code 2, one line) and ours (exit code 1, a traceback)."""
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -16,5 +17,7 @@ def run(main: Callable[[], None]) -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
+        print("interrupted: the same command continues", file=sys.stderr)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(130)  # at once: threads that compile or load data may crash in an ordinary exit

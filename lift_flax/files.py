@@ -1,7 +1,12 @@
-"""Writing small files whole or not at all."""
+"""Writing small files whole or not at all, and folders that one process writes to."""
 
+import contextlib
+import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
+
+from lift_flax.errors import UserError
 
 
 def write_text(path: Path, text: str) -> None:
@@ -9,3 +14,23 @@ def write_text(path: Path, text: str) -> None:
     part = path.with_name(f".{path.name}.part")
     part.write_text(text, encoding="utf-8")
     os.replace(part, path)
+
+
+@contextlib.contextmanager
+def only_writer(folder: Path, flag: str) -> Iterator[None]:
+    """Makes `folder` and holds its file `lock`, which the system lets go of however this process ends.
+
+    Raises:
+      UserError: another process holds it, or the folder cannot be made; tells to choose another `flag`.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / "lock").open("w")
+    except OSError as error:
+        raise UserError(f"cannot write to {folder}: {error.strerror.lower()}; choose another {flag}") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(f"another process is writing to {folder}: wait for it or choose another {flag}") from error
+        yield

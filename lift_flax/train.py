@@ -5,8 +5,11 @@ import dataclasses
 import hashlib
 import json
 import math
+import os
 import platform
+import shutil
 import time
+import zipfile
 from importlib import metadata
 from pathlib import Path
 
@@ -21,7 +24,7 @@ from lift_flax.config import Config
 from lift_flax.data.augment import make_train_views
 from lift_flax.data.records import Records, open_records, train_batches
 from lift_flax.errors import UserError
-from lift_flax.files import write_text
+from lift_flax.files import only_writer, write_text
 from lift_flax.metrics import MetricsWriter, score
 from lift_flax.phases import Phase, check_start, student_phase, teacher_phase
 from lift_flax.progress import Progress
@@ -44,11 +47,19 @@ def run(config: Config, workdir: Path) -> dict:
     train_ids, val_ids = records.train_and_validation(config.data.fold, config.data.val_share, config.seed)
     test_ids = records.split(config.data.fold, "test")
     mesh = sharding.make_mesh(config)
-    _claim(workdir, config, records, train_ids, val_ids, test_ids)
-    if (workdir / "results.json").exists() and (workdir / "test_predictions.npz").exists():
-        print(f"{workdir} holds a finished run: only its report is written again", flush=True)
+    _refuse_foreign(workdir)
+    with only_writer(workdir, "--workdir"):
+        _claim(workdir, config, records, train_ids, val_ids, test_ids)
+        if results := _finished(workdir):
+            print(f"{workdir} holds a finished run: only its report is written again", flush=True)
+        else:
+            results = _train_and_test(config, workdir, records, mesh, train_ids, val_ids, test_ids)
         report.write(workdir)
-        return json.loads((workdir / "results.json").read_text())
+    return results
+
+
+def _train_and_test(config: Config, workdir: Path, records: Records, mesh: Mesh, train_ids, val_ids, test_ids) -> dict:
+    """Both phases, then the one look at the test split: results.json and test_predictions.npz."""
     started = time.monotonic()
     with contextlib.closing(MetricsWriter(workdir)) as writer, jax.set_mesh(mesh):
         job = _Job(config, workdir, records, mesh, writer, train_ids, val_ids)
@@ -63,24 +74,44 @@ def run(config: Config, workdir: Path) -> dict:
     results["seconds"] = round(time.monotonic() - started, 1)
     np.savez_compressed(workdir / "test_predictions.npz", ids=np.array(test_ids), **predictions)
     write_text(workdir / "results.json", json.dumps(results, indent=2) + "\n")
-    report.write(workdir)
     return results
 
 
+def _finished(workdir: Path) -> dict | None:
+    """What results.json holds; None where the run has not ended or a file of its end is damaged."""
+    try:
+        with np.load(workdir / "test_predictions.npz") as predictions:
+            predictions["ids"]
+        return json.loads((workdir / "results.json").read_text())
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def _refuse_foreign(workdir: Path) -> None:
+    """Refuses a path that is neither a run's workdir nor free to become one."""
+    if (workdir / "config.json").exists() or not workdir.exists():
+        return
+    if not workdir.is_dir() or set(os.listdir(workdir)) - {"lock"}:
+        raise UserError(f"{workdir} is not empty and not a workdir of a run: choose another --workdir")
+
+
 def _claim(workdir: Path, config: Config, records: Records, *splits: list[str]) -> None:
-    """Makes `workdir` this run's, or checks that it already is: same config, classes and clips in every split."""
+    """Makes `workdir` this run's, or checks that it already is: same config, classes and clips in every split.
+
+    A run that never came to a checkpoint has nothing to continue; its workdir may be taken by any other.
+    """
     path, facts_path = workdir / "config.json", workdir / "run.json"
     digest = hashlib.sha256(json.dumps([[[i, records.rows[i][1]] for i in ids] for ids in splits]).encode()).hexdigest()
-    if path.exists():
+    if any(workdir.glob("*/*/_CHECKPOINT_METADATA")):
         config_lib.check_same_run(config_lib.load(path), config, workdir)
-    elif workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
-        raise UserError(f"{workdir} is not empty and not a workdir of a run: choose another --workdir")
-    if facts_path.exists() and json.loads(facts_path.read_text())["data_digest"] != digest:
-        raise UserError(f"{workdir} was trained on other clips than {records.dir} holds now: choose another --workdir")
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot make {workdir}: {error.strerror}; choose another --workdir") from error
+        if json.loads(facts_path.read_text())["data_digest"] != digest:
+            raise UserError(
+                f"{workdir} was trained on other clips than {records.dir} holds now: choose another --workdir"
+            )
+    elif path.exists():
+        print(f"{workdir} holds a run without any checkpoint: starting it anew", flush=True)
+        (workdir / "metrics.jsonl").unlink(missing_ok=True)
+        shutil.rmtree(workdir / "tensorboard", ignore_errors=True)
     config_lib.save(config, path)
     facts = {
         "classes": list(records.classes),

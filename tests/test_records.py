@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import shutil
 
 import numpy as np
 import pytest
@@ -105,6 +106,18 @@ def test_validation_takes_whole_groups_of_training_clips(opened):
 def test_wrong_folders_are_named(folder, message):
     with pytest.raises(UserError, match=message):
         records_lib.open_records(folder)
+
+
+@pytest.mark.parametrize("name", ["folds.json", "prep_report.json", "*.array_record*"])
+def test_damaged_records_are_named(records, tmp_path, name):
+    copy = tmp_path / "records"
+    shutil.copytree(records, copy)
+    (file,) = copy.rglob(name)
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    config = small_config(records=copy)
+    with pytest.raises(UserError, match="build the records again with --overwrite"):
+        opened = records_lib.open_records(str(copy))
+        list(records_lib.eval_batches(opened, config, opened.split(1, "train")))
 
 
 def test_unknown_folds_and_empty_splits_are_named(opened):

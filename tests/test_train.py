@@ -14,7 +14,7 @@ import jax
 import numpy as np
 import pytest
 
-from lift_flax import phases, state, train
+from lift_flax import files, phases, state, train
 from lift_flax.checkpoints import Checkpoints
 from lift_flax.config import Config
 from lift_flax.errors import UserError
@@ -158,6 +158,31 @@ def test_workdirs_of_other_runs_are_refused(whole, config, tmp_path):
     with pytest.raises(UserError, match="is not empty and not a workdir"):
         train.run(config, tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_start_that_failed_does_not_keep_its_workdir(whole, config, tmp_path, capsys):
+    workdir = tmp_path / "workdir"
+    workdir.mkdir()
+    for name in ("config.json", "run.json", "metrics.jsonl"):
+        shutil.copy(whole / name, workdir)
+    other = dataclasses.replace(config, seed=1)
+    results = train.run(dataclasses.replace(other, train=dataclasses.replace(config.train, teacher_epochs=1)), workdir)
+    assert results["num_examples"] == 6 and "starting it anew" in capsys.readouterr().out
+    assert max(line["step"] for line in _curves(workdir) if line["phase"] == "teacher") == 5
+
+
+def test_two_runs_do_not_share_a_workdir(config, tmp_path):
+    with files.only_writer(tmp_path / "workdir", "--workdir"), pytest.raises(UserError, match="another process is"):
+        train.run(config, tmp_path / "workdir")
+
+
+def test_a_damaged_end_is_evaluated_again(whole, config, tmp_path):
+    workdir = tmp_path / "workdir"
+    shutil.copytree(whole, workdir)
+    before = json.loads((workdir / "results.json").read_text())
+    (workdir / "results.json").write_text('{"dataset": "sm')
+    after = train.run(config, workdir)
+    assert after["student"] == before["student"] and after["teacher"] == before["teacher"]
 
 
 def test_validation_picks_the_best_step(records, tmp_path, capsys):

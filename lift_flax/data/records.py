@@ -90,20 +90,31 @@ def open_records(folder: str) -> Records:
         raise UserError(
             f"{path} does not exist: make records with `python -m data_prep.build`, or mend config.data.dir"
         )
-    try:
-        report = json.loads((path / "prep_report.json").read_text())  # written last
-        folds = json.loads((path / "folds.json").read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} holds no finished records: run `python -m data_prep.build` to its end") from error
+    if not (path / "prep_report.json").is_file():  # written last
+        raise UserError(f"{path} holds no finished records: run `python -m data_prep.build` to its end")
+    report, folds = _read_json(path / "prep_report.json"), _read_json(path / "folds.json")
     rows = {c["id"]: (i, c["label"], c["group"]) for i, c in enumerate(folds["clips"])}
     return Records(path, tuple(folds["classes"]), folds["folds"], rows, path / report["records"])
+
+
+def _read_json(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is missing or damaged ({error}): build the records again with --overwrite") from error
 
 
 class _Clips:
     """Reads, samples and decodes clips by id.  Picklable, so that loader processes can have their own."""
 
     def __init__(self, records: Records, config: Config, ids: list[str]):
-        self.source = tfds.builder_from_directory(records.records).as_data_source("all")
+        self.folder = records.records
+        try:
+            self.source = tfds.builder_from_directory(self.folder).as_data_source("all")
+        except Exception as error:  # whatever a damaged file makes the readers raise
+            raise UserError(
+                f"{self.folder} is damaged ({_first_line(error)}): build the records again with --overwrite"
+            ) from error
         self.rows = [(i, records.rows[i]) for i in ids]
         self.frames, self.size = config.data.num_frames, config.data.size
         self.cache = records.cache if config.data.cache == "memory" else None
@@ -140,8 +151,13 @@ class _Clips:
 
     def _record(self, row: int) -> dict:
         clip_id, (position, label, _) = self.rows[row]
-        record = self.source[position]
-        found = (record["id"].decode(), int(record["label"]))
+        try:
+            record = self.source[position]
+            found = (record["id"].decode(), int(record["label"]))
+        except Exception as error:  # whatever a damaged file makes the readers raise
+            raise UserError(
+                f"{self.folder} is damaged ({_first_line(error)}): build the records again with --overwrite"
+            ) from error
         if found != (clip_id, label):
             raise UserError(
                 f"folds.json says {(clip_id, label)} where the records say {found}: build the records again"

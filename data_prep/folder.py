@@ -41,8 +41,6 @@ def read(
         rows = _read_folders(videos)
     group_of = _groups([path for path, _, _ in rows], videos, group_regex)
     classes = sorted({name for _, name, _ in rows})
-    if len(classes) < 2:
-        raise UserError(f"{csv_file or videos} has one class only, {classes[0]}; there is nothing to tell apart")
     clips = [
         Clip(path, classes.index(name), _id(path, videos), group)
         for (path, name, _), group in zip(rows, group_of, strict=True)
@@ -60,6 +58,8 @@ def read(
             splits.setdefault(split, []).append(clip.id)
     result = VideoList(classes, clips, {"1": splits})
     result.check()
+    if len(classes) < 2:
+        raise UserError(f"{csv_file or videos} has one class only, {classes[0]}; there is nothing to tell apart")
     return result
 
 

@@ -97,9 +97,11 @@ def test_finished_build_is_left_alone(videos: Path, tmp_path: Path, capsys: pyte
     with pytest.raises(UserError, match=r"was built with crf 18 \(now 30\), size 256 \(now 32\); choose another --out"):
         build.main([*flags, "--size", "32", "--crf", "30"])
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
-    (videos / "train" / "a" / "again.mp4").write_bytes(next((videos / "train" / "a").iterdir()).read_bytes())
+    added = videos / "a" / "g9_9.mp4"
+    added.write_bytes((videos / "a" / "g0_0.mp4").read_bytes())
     with pytest.raises(UserError, match="was built from other clips or splits"):
         build.main(flags)
+    added.unlink()
     build.main([*flags, "--size", "32", "--overwrite"])
     assert {decode.probe(record["video"]).height for record in _records(tmp_path).values()} == {32}
 
@@ -214,7 +216,7 @@ def test_one_build_at_a_time(videos: Path, tmp_path: Path) -> None:
         (["folder", "--videos", "{videos}", "--out", "{out}", "--crf", "60"], "is not a whole number from 0 to 51"),
         (["arid", "--videos", "{videos}", "--out", "{out}", "--lists", "{videos}"], "error: no mapping_table.txt in"),
         (["folder", "--videos", "{videos}", "--out", "/proc/none"], "cannot write to /proc/none/.staging"),
-        (["folder", "--videos", "{videos}", "--out", "{out}", "--test-share", "0.5"], "leave out --test-share"),
+        (["arid", "--videos", "{videos}", "--out", "{out}", "--test-share", "0.5"], "required: --lists"),
         (["ucf", "--out", "{out}"], "invalid choice: 'ucf'"),
     ],
 )

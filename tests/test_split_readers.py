@@ -244,6 +244,22 @@ def test_csv_refuses(tmp_path: Path, text: str, message: str) -> None:
         folder.read(videos, csv_file=tmp_path / "absent.csv")
 
 
+def test_what_cannot_apply_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("path,label,split\n1.mp4,a,train\n2.mp4,a,test\n")
+    videos = _touch(tmp_path / "videos", "1.mp4", "2.mp4")
+    with pytest.raises(UserError, match="list.csv give the splits: leave out --test-share"):
+        folder.read(videos, csv_file=tmp_path / "list.csv", test_share=0.3)
+    with pytest.raises(UserError, match="has one class only, a"):
+        folder.read(videos, csv_file=tmp_path / "list.csv")
+
+
+def test_a_folder_without_videos_is_named(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    _touch(tmp_path, "a/1.mp4", "a/2.mp4", "b/3.mp4", "b/4.mp4")
+    (tmp_path / "c").mkdir()
+    assert folder.read(tmp_path).classes == ["a", "b"]
+    assert capsys.readouterr().out == f"left out: {tmp_path / 'c'} holds no video\n"
+
+
 def test_a_group_on_both_sides_is_refused(tmp_path: Path) -> None:
     _touch(tmp_path, "train/b/1.mp4", "train/a/2.mp4", "test/a/1.mp4", "test/b/3.mp4")
     with pytest.raises(

@@ -1,9 +1,12 @@
 """What a training step promises about the teacher, the frozen parts and the optimizer."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from lift_flax import losses, optim, phases, state, steps
 from lift_flax.errors import UserError
@@ -38,12 +41,21 @@ def _run(phase: phases.Phase, config, count: int):
 
 
 def _student(arg: str = "tiny", **overrides):
+    """(config, student phase, its teacher's state): a teacher as it is drawn is as good as a trained one here."""
     config = small_config(arg, **overrides)
-    teacher = phases.teacher_phase(config, CLASSES) if config.train.distill else None
-    if teacher is not None:
-        _, trained, _ = _run(teacher, config, 2)
-        return config, phases.student_phase(config, CLASSES, trained), trained
-    return config, phases.student_phase(config, CLASSES, None), None
+    if not config.train.distill:
+        return config, phases.student_phase(config, CLASSES, None), None
+    phase = phases.teacher_phase(config, CLASSES)
+    teacher = {"params": phase.params, "batch_stats": phase.batch_stats}
+    return config, phases.student_phase(config, CLASSES, teacher), teacher
+
+
+def _random_arrays(params, batch_stats) -> dict[str, np.ndarray]:
+    """Values for trees of shapes, under the names of a file of weights."""
+    rng = np.random.default_rng(7)
+    leaves = {f"params/{k}": v for k, v in state.flatten(params).items()}
+    leaves |= {f"batch_stats/{k}": v for k, v in state.flatten(batch_stats).items()}
+    return {name: rng.uniform(0.1, 0.2, leaf.shape).astype(np.float32) for name, leaf in leaves.items()}
 
 
 def _changed(before, after) -> set[str]:
@@ -78,10 +90,9 @@ def test_one_forward_equals_two():
     """The student's one pass through the R(2+1)D gives the teacher's own logits and the same luminous tokens."""
     config, phase, teacher = _student()
     views = _views()
-    out, _ = phase.outputs(phase.params, phase.batch_stats, views, train=True)
-    alone, _ = phases.teacher_phase(config, CLASSES).outputs(
-        teacher["params"], teacher["batch_stats"], views, train=False
-    )
+    out, _ = jax.jit(functools.partial(phase.outputs, train=True))(phase.params, phase.batch_stats, views)
+    teacher_outputs = functools.partial(phases.teacher_phase(config, CLASSES).outputs, train=False)
+    alone, _ = jax.jit(teacher_outputs)(teacher["params"], teacher["batch_stats"], views)
     np.testing.assert_array_equal(out["teacher_logits"], alone["logits"])
     np.testing.assert_allclose(out["luminous_tokens"], luminous_tokens(alone["features"], FRAMES), atol=1e-6)
 
@@ -89,15 +100,17 @@ def test_one_forward_equals_two():
 @pytest.fixture(scope="module")
 def pvit_weights(tmp_path_factory) -> str:
     """An .npz of PViT parameters, as `model.pvit.init_from` takes it."""
-    _, phase, _ = _student("tiny,distill=no", seed=7)
+    config = small_config()
+    model = nnx.eval_shape(lambda: state.make_student(config, CLASSES, nnx.Rngs(0)).main.pvit)
     path = tmp_path_factory.mktemp("weights") / "pvit.npz"
-    arrays = {f"params/{name}": np.asarray(v) for name, v in state.flatten(phase.params["main"]["pvit"]).items()}
-    np.savez(path, **arrays)
+    np.savez(path, **_random_arrays(*state.abstract_trees(model)))
     return str(path)
 
 
 def test_init_from_fills_every_parameter(pvit_weights):
-    _, phase, _ = _student("tiny,distill=no", **{"model.pvit.init_from": pvit_weights})
+    phase = phases.student_phase(
+        small_config("tiny,distill=no", **{"model.pvit.init_from": pvit_weights}), CLASSES, None
+    )
     with np.load(pvit_weights) as arrays:
         for name, value in state.flatten(phase.params["main"]["pvit"]).items():
             np.testing.assert_array_equal(value, arrays[f"params/{name}"])
@@ -112,20 +125,18 @@ def test_init_from_fills_every_parameter(pvit_weights):
 ])  # fmt: skip
 def test_init_from_is_strict(pvit_weights, overrides, message):
     with pytest.raises(UserError, match=message):
-        _student("tiny,distill=no", **{"model.pvit.init_from": pvit_weights, **overrides})
+        phases.check_start(small_config(**{"model.pvit.init_from": pvit_weights, **overrides}), CLASSES)
 
 
 def test_a_classifier_of_another_size_starts_anew(tmp_path, capsys):
-    config = small_config("tiny")
-    five = phases.teacher_phase(config, 5)
-    arrays = {f"params/{k}": np.asarray(v) for k, v in state.flatten(five.params).items()}
-    arrays |= {f"batch_stats/{k}": np.asarray(v) for k, v in state.flatten(five.batch_stats).items()}
+    five = nnx.eval_shape(lambda: state.make_teacher(small_config(), 5, nnx.Rngs(0)))
+    arrays = _random_arrays(*state.abstract_trees(five))
     np.savez(tmp_path / "teacher.npz", **arrays)
-    config = small_config("tiny", seed=3, **{"model.teacher.init_from": str(tmp_path / "teacher.npz")})
+    config = small_config(**{"model.teacher.init_from": str(tmp_path / "teacher.npz")})
     phase = phases.teacher_phase(config, CLASSES)
     assert "its classifier starts anew" in capsys.readouterr().out
     assert phase.params["fc"]["kernel"].shape == (128, CLASSES)
-    np.testing.assert_array_equal(phase.params["stem_norm"]["scale"], five.params["stem_norm"]["scale"])
+    np.testing.assert_array_equal(phase.params["stem_norm"]["scale"], arrays["params/stem_norm/scale"])
 
 
 @pytest.mark.parametrize(("unfreeze", "trained_blocks"), [("first", {"0"}), ("all", {"0", "1"}), ("none", set())])

@@ -101,7 +101,12 @@ def _read_json(path: Path) -> dict:
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} is missing or damaged ({error}): build the records again with --overwrite") from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> UserError:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return UserError(f"{path} is missing or damaged ({reason}): build the records again with --overwrite")
 
 
 class _Clips:
@@ -112,9 +117,7 @@ class _Clips:
         try:
             self.source = tfds.builder_from_directory(self.folder).as_data_source("all")
         except Exception as error:  # whatever a damaged file makes the readers raise
-            raise UserError(
-                f"{self.folder} is damaged ({_first_line(error)}): build the records again with --overwrite"
-            ) from error
+            raise _damaged(self.folder, error) from error
         self.rows = [(i, records.rows[i]) for i in ids]
         self.frames, self.size = config.data.num_frames, config.data.size
         self.cache = records.cache if config.data.cache == "memory" else None
@@ -147,7 +150,9 @@ class _Clips:
         try:
             return decode_frames(video, indices, self.size)
         except VideoError as error:
-            raise UserError(f"record {self.rows[row][0]} does not decode ({error}): build the records again") from error
+            raise UserError(
+                f"record {self.rows[row][0]} does not decode ({error}): build the records again with --overwrite"
+            ) from error
 
     def _record(self, row: int) -> dict:
         clip_id, (position, label, _) = self.rows[row]
@@ -155,12 +160,10 @@ class _Clips:
             record = self.source[position]
             found = (record["id"].decode(), int(record["label"]))
         except Exception as error:  # whatever a damaged file makes the readers raise
-            raise UserError(
-                f"{self.folder} is damaged ({_first_line(error)}): build the records again with --overwrite"
-            ) from error
+            raise _damaged(self.folder, error) from error
         if found != (clip_id, label):
             raise UserError(
-                f"folds.json says {(clip_id, label)} where the records say {found}: build the records again"
+                f"folds.json says {(clip_id, label)} where the records say {found}: build the records again with --overwrite"
             )
         return record
 

@@ -163,7 +163,7 @@ class _Clips:
             raise _damaged(self.folder, error) from error
         if found != (clip_id, label):
             raise UserError(
-                f"folds.json says {(clip_id, label)} where the records say {found}: build the records again with --overwrite"
+                f"folds.json says {(clip_id, label)} where the records have {found}: build them again with --overwrite"
             )
         return record
 

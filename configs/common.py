@@ -58,7 +58,7 @@ def defaults() -> ConfigDict:
     c.model.luminous.size = 224  # px, side of the luminous frames
 
     c.model.teacher = ConfigDict()  # the R(2+1)D: the teacher and the luminous trunk
-    c.model.teacher.name = "r2plus1d_34"  # r2plus1d_34|18|tiny, r3d_34|18|tiny
+    c.model.teacher.name = "r2plus1d_34"  # r2plus1d_34|34_shared|18|tiny, r3d_34|18|tiny, mc3_18, hara_34
     c.model.teacher.mean = KINETICS_MEAN  # of the input in [0, 1], RGB
     c.model.teacher.std = KINETICS_STD
     c.model.teacher.bn_eps = 1e-3  # IG65M's value; 1e-5 for weights from torchvision
@@ -73,6 +73,7 @@ def defaults() -> ConfigDict:
     c.model.pvit.mlp_dim = 3072
     c.model.pvit.gelu = "exact"  # exact (PyTorch) | tanh (Google)
     c.model.pvit.ln_eps = 1e-6
+    c.model.pvit.qkv_bias = True  # biases of queries, keys and values
     c.model.pvit.mean = (0.5, 0.5, 0.5)
     c.model.pvit.std = (0.5, 0.5, 0.5)
     c.model.pvit.unfreeze = "first"  # first | all | none: which blocks are trained
@@ -108,7 +109,7 @@ def tiny(c: ConfigDict) -> None:
     c.model.teacher.name = "r2plus1d_tiny"
     c.model.pvit.update(blocks=3, patch=16, dim=96, num_heads=3, mlp_dim=384, unfreeze="all")
     c.train.batch_size, c.train.learning_rate = 8, 1e-3
-    c.train.teacher_epochs, c.train.student_epochs = 24, 8
+    c.train.teacher_epochs, c.train.student_epochs = 20, 8
     c.augment.affine, c.augment.jitter = 0.5, 0.5
 
 
@@ -168,6 +169,6 @@ def get_config(arg: str | None, *, preset: str = "paper", **overrides) -> Config
             c.update_from_flattened_dict({path: read(text)})
         except (KeyError, ValueError):
             raise ValueError(f"key '{key}' in the config's argument does not take '{text}'") from None
-        if key == "teacher" and (text == "r2plus1d_18" or text.startswith("r3d")):
+        if key == "teacher" and text not in ("r2plus1d_34", "r2plus1d_tiny"):
             c.model.teacher.bn_eps = 1e-5  # these follow torchvision
     return c.lock()

@@ -47,7 +47,10 @@ class Luminous:
 
 @dataclasses.dataclass(frozen=True)
 class Teacher:
-    name: typing.Literal["r2plus1d_34", "r2plus1d_18", "r2plus1d_tiny", "r3d_34", "r3d_18", "r3d_tiny"]
+    name: typing.Literal[
+        "r2plus1d_34", "r2plus1d_34_shared", "r2plus1d_18", "r2plus1d_tiny",
+        "r3d_34", "r3d_18", "r3d_tiny", "mc3_18", "hara_34",
+    ]  # fmt: skip
     mean: tuple[float, ...]
     std: tuple[float, ...]
     bn_eps: float
@@ -64,6 +67,7 @@ class PViT:
     mlp_dim: int
     gelu: typing.Literal["exact", "tanh"]
     ln_eps: float
+    qkv_bias: bool
     mean: tuple[float, ...]
     std: tuple[float, ...]
     unfreeze: typing.Literal["first", "all", "none"]

@@ -89,7 +89,8 @@ def make_student(config: Config, num_classes: int, rngs: nnx.Rngs) -> LiftNet:
     if c.streams != "luminous":
         p = c.pvit
         sizes = (config.data.size, p.blocks, p.patch, p.dim, p.num_heads, p.mlp_dim)
-        main = MainStream(PViT(*sizes, gelu=p.gelu, ln_eps=p.ln_eps, rngs=rngs), p.dim, dim, rngs=rngs)
+        pvit = PViT(*sizes, gelu=p.gelu, ln_eps=p.ln_eps, qkv_bias=p.qkv_bias, rngs=rngs)
+        main = MainStream(pvit, p.dim, dim, rngs=rngs)
     levels = [
         Level(dim, c.num_heads, mlp_ratio=c.critic_mlp_ratio, scale=c.fusion_scale, foe=c.foe, rngs=rngs)
         for _ in range(c.levels)

@@ -35,6 +35,12 @@ def _normal(seed: int, *shape: int):
         ("r2plus1d_18", 400, 31_505_325),  # torchvision
         ("r3d_18", 400, 33_371_472),  # torchvision
         ("r3d_34", 400, 63_681_104),
+        ("mc3_18", 400, 11_695_440),  # torchvision
+        (
+            "hara_34",
+            400,
+            63_681_104 - 172_032 - 2 * 896 + 64 * 3 * 49 * 4,
+        ),  # no shortcut tensors, seven frames in the stem
     ],
 )
 def test_trunks_have_the_published_parameters(name, num_classes, parameters):
@@ -46,6 +52,11 @@ def test_partial_vit_and_fusion_levels_have_the_expected_parameters():
     embeddings = 16 * 16 * 3 * 768 + 768 + 768 + 197 * 768
     vit = lambda: PViT(224, 5, 16, 768, 12, 3072, gelu="exact", ln_eps=1e-6, rngs=nnx.Rngs(0))  # noqa: E731
     assert _count(vit) == five_blocks + embeddings == 36_182_016
+    whole = lambda: PViT(224, 12, 16, 768, 12, 3072, gelu="exact", ln_eps=1e-6, rngs=nnx.Rngs(0))  # noqa: E731
+    classifier = 2 * 768 + 768 * 1000 + 1000  # the last norm and the head, which a PViT does not have
+    assert _count(whole) + classifier == 86_567_656
+    miil = lambda: PViT(224, 12, 16, 768, 12, 3072, gelu="exact", ln_eps=1e-6, qkv_bias=False, rngs=nnx.Rngs(0))  # noqa: E731
+    assert _count(miil) + classifier == 86_540_008
     level = lambda: Level(512, 8, mlp_ratio=4, scale="num_heads", foe=True, rngs=nnx.Rngs(0))  # noqa: E731
     assert _count(level) == 6_308_352
 

@@ -15,13 +15,15 @@ class MultiHeadAttention(nnx.Module):
       dim: E, of queries, keys, values and output.
       num_heads: heads; each has E / num_heads channels.
       scale: factor of the dot products; None is 1/sqrt(E / num_heads).
+      qkv_bias: whether queries, keys and values have biases.
     """
 
-    def __init__(self, dim: int, num_heads: int, *, scale: float | None = None, rngs: nnx.Rngs):
-        def linear():
-            return nnx.Linear(dim, dim, kernel_init=jax.nn.initializers.xavier_uniform(), rngs=rngs)
+    def __init__(self, dim: int, num_heads: int, *, scale: float | None = None, qkv_bias: bool = True, rngs: nnx.Rngs):
+        def linear(bias):
+            return nnx.Linear(dim, dim, use_bias=bias, kernel_init=jax.nn.initializers.xavier_uniform(), rngs=rngs)
 
-        self.query, self.key, self.value, self.out = linear(), linear(), linear(), linear()
+        self.query, self.key, self.value = linear(qkv_bias), linear(qkv_bias), linear(qkv_bias)
+        self.out = linear(True)
         self.num_heads = num_heads
         self.scale = 1 / math.sqrt(dim // num_heads) if scale is None else scale
 

@@ -53,9 +53,9 @@ class Mlp(nnx.Module):
 class ViTBlock(nnx.Module):
     """x + MSA(LN(x)), then x + MLP(LN(x))."""
 
-    def __init__(self, dim: int, num_heads: int, mlp_dim: int, *, gelu: str, ln_eps: float, rngs: nnx.Rngs):
+    def __init__(self, dim: int, num_heads: int, mlp_dim: int, *, gelu: str, ln_eps: float, qkv_bias: bool, rngs):
         self.norm1 = nnx.LayerNorm(dim, epsilon=ln_eps, rngs=rngs)
-        self.attention = MultiHeadAttention(dim, num_heads, rngs=rngs)
+        self.attention = MultiHeadAttention(dim, num_heads, qkv_bias=qkv_bias, rngs=rngs)
         self.norm2 = nnx.LayerNorm(dim, epsilon=ln_eps, rngs=rngs)
         self.mlp = Mlp(dim, mlp_dim, gelu=gelu, rngs=rngs)
 
@@ -78,15 +78,21 @@ class PViT(nnx.Module):
       blocks, patch, dim, num_heads, mlp_dim: sizes; ViT-B/16 is (5 of 12), 16, 768, 12, 3072.
       gelu: "exact" (erf) or "tanh".
       ln_eps: LayerNorm eps.
+      qkv_bias: whether queries, keys and values have biases.
     """
 
-    def __init__(self, size, blocks, patch, dim, num_heads, mlp_dim, *, gelu: str, ln_eps: float, rngs: nnx.Rngs):
+    def __init__(
+        self, size, blocks, patch, dim, num_heads, mlp_dim, *, gelu: str, ln_eps: float, qkv_bias: bool = True, rngs
+    ):
         tokens = (size // patch) ** 2 + 1
         self.patches = PatchEmbedding(patch, dim, rngs=rngs)
         self.cls = nnx.Param(jnp.zeros((1, 1, dim), jnp.float32))
         self.positions = nnx.Param(0.02 * jax.random.normal(rngs.params(), (1, tokens, dim), jnp.float32))
         self.blocks = nnx.List(
-            [ViTBlock(dim, num_heads, mlp_dim, gelu=gelu, ln_eps=ln_eps, rngs=rngs) for _ in range(blocks)]
+            [
+                ViTBlock(dim, num_heads, mlp_dim, gelu=gelu, ln_eps=ln_eps, qkv_bias=qkv_bias, rngs=rngs)
+                for _ in range(blocks)
+            ]
         )
 
     def __call__(self, images: Float[Array, "B H W 3"]) -> Float[Array, "B E"]:

@@ -49,6 +49,8 @@ class Checkpoints:
     def restore_best(self, state: Any) -> tuple[Any, int]:
         """(state, step) of the best validation accuracy, or of the last step where nothing was validated.
 
+        Args:
+          state: as in `restore_newest`; None gives nested dicts of host arrays, as they were saved.
         Raises:
           UserError: there is no checkpoint, or none can be read.
         """
@@ -81,7 +83,7 @@ class Checkpoints:
         return None
 
     def _restore(self, step: int, state: Any) -> tuple[Any, int]:
-        shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, state)
+        shapes = None if state is None else jax.tree.map(ocp.utils.to_shape_dtype_struct, state)
         items = ocp.args.Composite(state=ocp.args.StandardRestore(shapes), data=ocp.args.JsonRestore())
         restored = self._manager.restore(step, args=items)
         return restored["state"], restored["data"]["examples"]

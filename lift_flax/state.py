@@ -30,8 +30,12 @@ class Network:
 
     graphdef: Any
 
+    def module(self, params: Tree, batch_stats: Tree) -> nnx.Module:
+        """The module with these arrays in it."""
+        return nnx.merge(self.graphdef, _with_integer_keys(params), _with_integer_keys(batch_stats))
+
     def apply(self, params: Tree, batch_stats: Tree, *inputs, train: bool) -> tuple[dict, Tree]:
-        model = nnx.merge(self.graphdef, _with_integer_keys(params), _with_integer_keys(batch_stats))
+        model = self.module(params, batch_stats)
         out = model(*inputs, train=train)
         return out, _with_string_keys(nnx.to_pure_dict(nnx.state(model, nnx.BatchStat)))
 

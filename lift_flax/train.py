@@ -29,6 +29,7 @@ from lift_flax.metrics import MetricsWriter, score
 from lift_flax.phases import Phase, check_start, student_phase, teacher_phase
 from lift_flax.progress import Progress
 from lift_flax.state import Tree, count_parameters
+from lift_flax.weights.init_from import with_facts
 
 _AUGMENT = 0  # purpose of a random key, beside the phase's number
 
@@ -42,6 +43,7 @@ def run(config: Config, workdir: Path) -> dict:
       UserError: the data or the workdir do not fit the config.
     """
     records = open_records(config.data.dir)
+    config = with_facts(config)
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, dir=str(records.dir)))
     check_start(config, len(records.classes))
     train_ids, val_ids = records.train_and_validation(config.data.fold, config.data.val_share, config.seed)

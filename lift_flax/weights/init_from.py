@@ -1,52 +1,82 @@
-"""Starting a part of the network from a file of weights (`init_from` in the config), strictly.
+"""Starting a part of the network from converted weights (`init_from` in the config), strictly.
 
-The file is an .npz whose names are our own parameter paths, "params/..." and, where the part has BatchNorm,
-"batch_stats/...".  It is not a checkpoint: training starts at step 0 with fresh moments.
+The folder comes from `lift_flax.weights.convert`.  It is no checkpoint: training starts at step 0 with fresh moments.
 """
 
-import zipfile
+import dataclasses
+import math
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lift_flax.config import Config
 from lift_flax.errors import UserError
 from lift_flax.state import Tree, flatten, unflatten
+from lift_flax.weights import ported, vit
 
 CLASSIFIER = "params/fc/"
+_TRAVEL = {"teacher": ("bn_eps", "mean", "std"), "pvit": ("gelu", "ln_eps", "qkv_bias", "mean", "std")}
+_MUST_AGREE = {"teacher": ("name",), "pvit": ("patch", "dim", "num_heads", "mlp_dim")}
+_KIND = {"teacher": "r2plus1d", "pvit": "vit"}
+
+
+def with_facts(config: Config) -> Config:
+    """`config` with what travels with its weights: BatchNorm and LayerNorm eps, GELU, qkv biases, input mean and std.
+
+    Raises:
+      UserError: a folder is not one of converted weights, or of a network of other sizes.
+    """
+    model = config.model
+    parts = {part: _part_with_facts(part, getattr(model, part)) for part in ("teacher", "pvit")}
+    return dataclasses.replace(config, model=dataclasses.replace(model, **parts))
+
+
+def _part_with_facts(part: str, fields):
+    if not fields.init_from:
+        return fields
+    folder = Path(fields.init_from).absolute()
+    facts = ported.load_facts(folder)
+    if facts["kind"] != _KIND[part]:
+        raise UserError(f"{folder} holds a {facts['kind']}: config.model.{part}.init_from takes a {_KIND[part]}")
+    differ = [name for name in _MUST_AGREE[part] if facts[name] != getattr(fields, name)]
+    if differ:
+        flags = " ".join(f"--config.model.{part}.{name}={facts[name]}" for name in differ)
+        raise UserError(f"{folder} holds weights of another size: use them with {flags}")
+    values = {name: tuple(v) if isinstance(v := facts[name], list) else v for name in _TRAVEL[part]}
+    changed = {name: v for name, v in values.items() if v != getattr(fields, name)}
+    if changed:
+        print(f"{part}: {', '.join(f'{n} = {v}' for n, v in changed.items())}, as its weights need", flush=True)
+    return dataclasses.replace(fields, init_from=str(folder), **values)
 
 
 def init_from(path: str, part: str, params: Tree, batch_stats: Tree) -> tuple[Tree, Tree]:
-    """(params, batch_stats) of `part` with the values of the file at `path`.
+    """(params, batch_stats) of `part` with the values of the folder at `path`.
 
-    A classifier of another size keeps its fresh values, and that is printed.
+    A classifier of another size keeps its fresh values, ViT blocks beyond those of `part` are left out, position
+    embeddings are resized to its grid; each is printed.
 
     Args:
       params, batch_stats: of the part, as arrays; as shapes they are only checked against the file.
 
     Raises:
-      UserError: no such file, not an .npz, or a name or shape that does not fit; names the first of them.
+      UserError: no such folder, or a name or shape that does not fit; names the first of them.
     """
     ours = {f"params/{k}": v for k, v in flatten(params).items()}
     ours.update({f"batch_stats/{k}": v for k, v in flatten(batch_stats).items()})
-    theirs = _read(path)
-    new_classes = (
-        CLASSIFIER + "bias" in ours
-        and theirs.get(CLASSIFIER + "bias", np.zeros(0)).shape != ours[CLASSIFIER + "bias"].shape
-    )
-    wanted = {name: leaf for name, leaf in ours.items() if not (new_classes and name.startswith(CLASSIFIER))}
-    spare = {name for name in theirs if new_classes and name.startswith(CLASSIFIER)}
+    theirs, notes = _fitted(ported.load_arrays(Path(path)), ours)
+    wanted = {name: leaf for name, leaf in ours.items() if name in theirs or not name.startswith(CLASSIFIER)}
     for name, leaf in wanted.items():
         if name not in theirs:
             raise UserError(f"{path} lacks '{name}' of the {part}: is it a file for another network?")
         if theirs[name].shape != leaf.shape:
             raise UserError(f"{path}: '{name}' is {theirs[name].shape}, the {part} of this config takes {leaf.shape}")
-    if unknown := sorted(set(theirs) - set(wanted) - spare):
+    if unknown := sorted(set(theirs) - set(wanted)):
         raise UserError(f"{path} holds '{unknown[0]}', which the {part} of this config has not")
     if any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in wanted.values()):
         return params, batch_stats
-    print(f"{part}: {len(wanted)} arrays from {path}" + ("; its classifier starts anew" if new_classes else ""))
+    print("; ".join([f"{part}: {len(wanted)} arrays from {path}", *notes]), flush=True)
     filled = {**ours, **{name: jnp.asarray(theirs[name], leaf.dtype) for name, leaf in wanted.items()}}
     return (
         unflatten({k.removeprefix("params/"): v for k, v in filled.items() if k.startswith("params/")}),
@@ -54,11 +84,21 @@ def init_from(path: str, part: str, params: Tree, batch_stats: Tree) -> tuple[Tr
     )
 
 
-def _read(path: str) -> dict[str, np.ndarray]:
-    if not Path(path).is_file():
-        raise UserError(f"{path} does not exist: mend init_from in the config")
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (ValueError, OSError, EOFError, TypeError, zipfile.BadZipFile, AttributeError) as error:
-        raise UserError(f"{path} is not an .npz file of arrays ({error})") from error
+def _fitted(theirs: dict[str, np.ndarray], ours: dict) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The file's arrays without what this network deliberately does not take, and a note on each such thing."""
+    notes = []
+    classifier = CLASSIFIER + "bias"
+    if classifier in ours and (classifier not in theirs or theirs[classifier].shape != ours[classifier].shape):
+        theirs = {name: a for name, a in theirs.items() if not name.startswith(CLASSIFIER)}
+        notes.append(f"its classifier starts anew with {ours[classifier].shape[0]} classes")
+    blocks = {name.split("/")[2] for name in ours if name.startswith("params/blocks/")}
+    later = {name for name in theirs if name.startswith("params/blocks/") and name.split("/")[2] not in blocks}
+    if later:
+        theirs = {name: a for name, a in theirs.items() if name not in later}
+        notes.append(f"blocks after the first {len(blocks)} left out")
+    name = "params/positions"
+    if name in ours and name in theirs and theirs[name].shape[1] != ours[name].shape[1]:
+        old, new = (math.isqrt(a[name].shape[1] - 1) for a in (theirs, ours))
+        theirs = {**theirs, name: vit.resize_positions(theirs[name], new)}
+        notes.append(f"position embeddings resized from {old}x{old} to {new}x{new}")
+    return theirs, notes

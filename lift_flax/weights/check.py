@@ -1,0 +1,105 @@
+"""Certifying converted weights: the same clip through the source framework and through ours."""
+
+import zipfile
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from lift_flax.errors import UserError
+from lift_flax.models.r2plus1d import TRUNKS, NormSpec, VideoResNet
+from lift_flax.models.vit import PViT
+from lift_flax.state import Network, unflatten
+from lift_flax.weights import ported
+
+LIMIT = 1e-3  # of the largest error, relative to the largest value
+
+
+def check(folder: Path, file: Path) -> float:
+    """Runs the `clip` in `file` through the weights in `folder`; prints the errors of each output found beside it.
+
+    Args:
+      folder: written by `lift_flax.weights.convert`.
+      file: .npz of `clip`, normalised float32 [B,T,H,W,3] (or [B,H,W,3] for a ViT), and what the source framework
+        makes of it: `logits` [B,K], or `features`: the last stage's map (B,C,t,h,w) or its mean (B,C); for a ViT the
+        class token after the last block that was converted, [B,E].
+
+    Returns:
+      The largest relative error: the largest absolute error over the largest absolute value.
+    Raises:
+      UserError: the file lacks an array or has another shape; an error above 1e-3.
+    """
+    arrays = _read(file)
+    facts = ported.load_facts(folder)
+    run = _run_trunk if facts["kind"] == "r2plus1d" else _run_vit
+    outputs = run(facts, ported.load_arrays(folder), jnp.asarray(arrays["clip"], jnp.float32))
+    compared = [name for name in ("logits", "features") if name in arrays]
+    if not compared:
+        raise UserError(f"{file} holds neither logits nor features: store what the source framework computes")
+    worst = 0.0
+    for name in compared:
+        theirs = arrays[name]
+        ours = outputs.get((name, theirs.ndim))
+        if ours is None or ours.shape != theirs.shape:
+            known = ", ".join(f"{n} {v.shape}" for (n, _), v in outputs.items())
+            raise UserError(f"{file}: {name} is {theirs.shape}; these weights give {known}")
+        error = float(np.abs(ours - theirs).max())
+        relative = error / max(float(np.abs(theirs).max()), 1e-30)
+        verdict = "ok" if relative <= LIMIT else f"above {LIMIT}"
+        print(f"{name}: largest absolute error {error:.3g}, relative {relative:.3g}: {verdict}")
+        worst = max(worst, relative) if np.isfinite(relative) else float("inf")
+    if worst > LIMIT:
+        raise UserError(f"{folder} does not compute what {file} says (relative error {worst:.3g}, at most {LIMIT})")
+    return worst
+
+
+def _read(file: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            found = {name: arrays[name] for name in arrays.files}
+    except (ValueError, OSError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        raise UserError(f"{file} is not an .npz of arrays ({error}): see --help for what --check takes") from error
+    if "clip" not in found:
+        raise UserError(f"{file} holds no array 'clip': see --help for what --check takes")
+    return found
+
+
+def _run_trunk(facts: dict, arrays: dict[str, np.ndarray], clip: jax.Array) -> dict[tuple[str, int], np.ndarray]:
+    spec, classes = TRUNKS[facts["name"]], facts["classes"]
+    if clip.ndim != 5 or clip.shape[-1] != 3:
+        raise UserError(f"clip is {clip.shape}: a video network takes [B, T, H, W, 3]")
+    if classes is None:
+        zeros = {"params/fc/kernel": np.zeros((spec.widths[-1], 1)), "params/fc/bias": np.zeros(1)}
+        arrays = {**arrays, **zeros}
+    norm = NormSpec(facts["bn_eps"])
+    network = _network(lambda: VideoResNet(spec, classes or 1, norm=norm, rngs=nnx.Rngs(0)))
+    out = jax.jit(lambda params, stats, x: network.module(params, stats)(x, train=False))(*_trees(arrays), clip)
+    features = np.asarray(out["features"])  # [B, t, h, w, C]
+    found = {("features", 5): features.transpose(0, 4, 1, 2, 3), ("features", 2): features.mean(axis=(1, 2, 3))}
+    return found if classes is None else {("logits", 2): np.asarray(out["logits"]), **found}
+
+
+def _run_vit(facts: dict, arrays: dict[str, np.ndarray], images: jax.Array) -> dict[tuple[str, int], np.ndarray]:
+    side = facts["grid"] * facts["patch"]
+    if images.ndim != 4 or images.shape[1:] != (side, side, 3):
+        raise UserError(f"clip is {images.shape}: this ViT takes images [B, {side}, {side}, 3]")
+    sizes = [facts[name] for name in ("blocks", "patch", "dim", "num_heads", "mlp_dim")]
+    options = {name: facts[name] for name in ("gelu", "ln_eps", "qkv_bias")}
+    network = _network(lambda: PViT(side, *sizes, **options, rngs=nnx.Rngs(0)))
+    out = jax.jit(lambda params, stats, x: network.module(params, stats)(x))(*_trees(arrays), images)
+    return {("features", 2): np.asarray(out)}
+
+
+def _network(make) -> Network:
+    return Network(nnx.graphdef(nnx.eval_shape(make)))
+
+
+def _trees(arrays: dict[str, np.ndarray]) -> tuple[dict, dict]:
+    """(params, batch_stats) of "params/..." and "batch_stats/..."."""
+    split = {"params": {}, "batch_stats": {}}
+    for name, array in arrays.items():
+        tree, _, path = name.partition("/")
+        split[tree][path] = jnp.asarray(array, jnp.float32)
+    return unflatten(split["params"]), unflatten(split["batch_stats"])

@@ -1,0 +1,68 @@
+"""Converts pretrained weights of PyTorch and of Google, with an account of every tensor.
+
+    python -m lift_flax.weights.convert r2plus1d FILE --out=DIR     # .pth or .safetensors: R(2+1)D, R3D, MC3, Hara's
+    python -m lift_flax.weights.convert vit FILE --out=DIR          # .npz of Google; .pth or .safetensors of timm
+
+DIR is then what `--config.model.teacher.init_from` or `--config.model.pvit.init_from` takes.  docs/weights.md names the
+files of the paper.  --check=FILE.npz compares with outputs that the source framework computed: arrays `clip`
+(normalised, [B,T,H,W,3], or [B,H,W,3] for vit) and `logits` or `features`.
+"""
+
+import argparse
+import hashlib
+from pathlib import Path
+from typing import NoReturn
+
+from lift_flax import errors
+from lift_flax.errors import UserError
+from lift_flax.weights import ported as ported_lib
+from lift_flax.weights import source, table, torch_video, vit
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (see python -m lift_flax.weights.convert --help)")
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The command line."""
+    parser = _Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser.add_argument("kind", choices=("r2plus1d", "vit"))
+    parser.add_argument("file", type=Path, metavar="FILE")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the weights")
+    parser.add_argument("--blocks", type=int, default=5, help="ViT blocks to keep, from the first (default 5)")
+    parser.add_argument("--check", type=Path, metavar="FILE.npz", help="compare with outputs of the source framework")
+    parser.add_argument("--overwrite", action="store_true", help="replace weights that are in --out")
+    args = parser.parse_args(argv)
+    if args.blocks < 1:
+        raise UserError(f"--blocks={args.blocks}: a ViT has at least one")
+    tensors = source.read_tensors(args.file)
+    ported = torch_video.port(tensors) if args.kind == "r2plus1d" else vit.port(tensors, args.blocks)
+    ported.facts["source"] = {"file": args.file.name, "sha256": _sha256(args.file)}
+    summary = table.summary(ported, len(tensors))
+    ported_lib.save(ported, summary + table.details(ported), args.out, args.overwrite)
+    print(summary, end="")
+    print(f"{name_of(ported)}: {args.out / ported_lib.ARRAYS}   every tensor: {args.out / ported_lib.TABLE}")
+    if args.check:
+        from lift_flax.weights.check import check
+
+        check(args.out, args.check)
+
+
+def name_of(ported: ported_lib.Ported) -> str:
+    """What was recognised, in a phrase."""
+    facts = ported.facts
+    if ported.kind == "vit":
+        return (
+            f"{vit.ours_of(facts)}, first {facts['blocks']} blocks, GELU {facts['gelu']}, qkv bias {facts['qkv_bias']}"
+        )
+    return f"{facts['name']}, {facts['classes'] or 'no'} classes, BatchNorm eps {facts['bn_eps']}"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+if __name__ == "__main__":
+    errors.run(main)

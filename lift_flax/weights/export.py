@@ -1,0 +1,93 @@
+"""Gives a trained R(2+1)D back to PyTorch, under its PyTorch names.
+
+    python -m lift_flax.weights.export DIR --to=safetensors [--out=FILE]
+
+DIR is a run's workdir (then the best teacher, or the trained R(2+1)D of a run without distillation) or a folder of
+`lift_flax.weights.convert`.  In PyTorch: `model.load_state_dict(safetensors.torch.load_file(FILE))`.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from lift_flax import errors
+from lift_flax.errors import UserError
+from lift_flax.models.r2plus1d import TRUNKS
+from lift_flax.weights import ported, torch_video
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (see python -m lift_flax.weights.export --help)")
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The command line."""
+    parser = _Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser.add_argument("dir", type=Path, metavar="DIR")
+    parser.add_argument("--to", choices=("safetensors",), required=True)
+    parser.add_argument("--out", type=Path, help="file to write (default DIR/NAME.safetensors)")
+    args = parser.parse_args(argv)
+    facts, arrays = read_workdir(args.dir) if (args.dir / "config.json").is_file() else _read_converted(args.dir)
+    out = args.out or args.dir / f"{facts['name']}.safetensors"
+    if out.exists():
+        raise UserError(f"{out} exists: remove it or choose another --out")
+    export(facts, arrays, out)
+    print(f"{facts['name']}, {len(arrays)} tensors, BatchNorm eps {facts['bn_eps']}: {out}")
+
+
+def export(facts: dict[str, Any], arrays: dict[str, np.ndarray], out: Path) -> None:
+    """Writes `arrays` of the trunk `facts["name"]` as tensors of PyTorch; the facts become the file's metadata."""
+    from safetensors.numpy import save_file
+
+    table = torch_video.tensors_of(TRUNKS[facts["name"]])
+    tensors = {table[ours].name: torch_video.to_torch(ours, a, table[ours].frames) for ours, a in arrays.items()}
+    part = out.with_name(f".{out.name}.part")
+    try:
+        save_file(tensors, part, metadata={key: str(value) for key, value in facts.items()})
+        part.replace(out)
+    except OSError as error:
+        raise UserError(f"cannot write {out}: {error.strerror.lower()}; choose another --out") from error
+
+
+def _read_converted(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    facts = ported.load_facts(folder)
+    if facts["kind"] != "r2plus1d":
+        raise UserError(f"{folder} holds a ViT: only video ResNets go back to PyTorch")
+    return facts, ported.load_arrays(folder)
+
+
+def read_workdir(workdir: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """(facts, arrays) of the trained R(2+1)D of a run.  Raises UserError where there is none."""
+    import json
+
+    from lift_flax import config as config_lib
+    from lift_flax.checkpoints import Checkpoints
+    from lift_flax.state import flatten
+
+    config = config_lib.load(workdir / "config.json")
+    phase = "teacher" if config.train.distill else "student"
+    if not (workdir / phase).is_dir():
+        raise UserError(f"{workdir} holds no trained {phase} yet: run lift_flax.main first")
+    checkpoints = Checkpoints(workdir / phase)
+    try:
+        state, step = checkpoints.restore_best(None)
+    finally:
+        checkpoints.close()
+    params, stats = state["params"], state["batch_stats"]
+    if phase == "student":
+        if "trunk" not in params:
+            raise UserError(f"{workdir} has no R(2+1)D: it was trained with config.model.streams=main")
+        params, stats = params["trunk"], stats["trunk"]
+    arrays = {f"params/{k}": np.asarray(v) for k, v in flatten(params).items()}
+    arrays |= {f"batch_stats/{k}": np.asarray(v) for k, v in flatten(stats).items()}
+    teacher = config.model.teacher
+    classes = json.loads((workdir / "run.json").read_text())["classes"]
+    facts = {"name": teacher.name, "bn_eps": teacher.bn_eps, "mean": teacher.mean, "std": teacher.std, "step": step}
+    return {**facts, "classes": ", ".join(classes)}, arrays
+
+
+if __name__ == "__main__":
+    errors.run(main)

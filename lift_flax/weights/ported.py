@@ -1,0 +1,84 @@
+"""What every port of weights yields, and the folder that keeps it: weights.npz, weights.json, table.txt."""
+
+import dataclasses
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lift_flax.errors import UserError
+from lift_flax.files import write_text
+
+ARRAYS, FACTS, TABLE = "weights.npz", "weights.json", "table.txt"
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One parameter of ours and the tensor it comes from."""
+
+    ours: str
+    theirs: str
+    stage: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Ported:
+    """Weights under our names, with an account of every tensor.
+
+    Attributes:
+      kind: "r2plus1d" (any video ResNet) or "vit".
+      arrays: "params/..." and "batch_stats/..." -> values; views of the source where possible.
+      entries: which tensor filled which parameter.
+      ignored: tensor -> why it is not used.
+      new: parameter -> why no tensor fills it; it starts fresh.
+      facts: what travels with the weights; see `weights.json` in docs/weights.md.
+    """
+
+    kind: str
+    arrays: dict[str, np.ndarray]
+    entries: list[Entry]
+    ignored: dict[str, str]
+    new: dict[str, str]
+    facts: dict[str, Any]
+
+
+def save(ported: Ported, table: str, folder: Path, overwrite: bool) -> None:
+    """Writes the folder, its facts last.  Raises UserError where it already holds weights."""
+    if (folder / FACTS).exists() and not overwrite:
+        raise UserError(f"{folder} already holds converted weights: choose another --out, or replace with --overwrite")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / FACTS).unlink(missing_ok=True)
+        part = folder / f".{ARRAYS}.part.npz"
+        np.savez(part, **ported.arrays)  # one array after the other: views of a mapped file are not loaded at once
+        part.replace(folder / ARRAYS)
+        write_text(folder / TABLE, table)
+        write_text(folder / FACTS, json.dumps({"kind": ported.kind, **ported.facts}, indent=2) + "\n")
+    except OSError as error:
+        raise UserError(f"cannot write to {folder}: {error.strerror.lower()}; choose another --out") from error
+
+
+def load_facts(folder: Path) -> dict[str, Any]:
+    """weights.json of a converted folder.  Raises UserError where there is none."""
+    path = folder / FACTS
+    if not path.is_file():
+        raise UserError(
+            f"{folder} is no folder of converted weights (it lacks {FACTS}): "
+            "make one with `python -m lift_flax.weights.convert`"
+        )
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({error}): convert the weights again") from error
+
+
+def load_arrays(folder: Path) -> dict[str, np.ndarray]:
+    """Arrays of a converted folder.  Raises UserError where the file is missing or damaged."""
+    path = folder / ARRAYS
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (ValueError, OSError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} is missing or damaged ({error}): convert the weights again") from error

@@ -1,0 +1,206 @@
+"""Vision Transformers of Google (.npz) and timm: which tensor is which parameter of `models/vit.py`.
+
+Names and shapes are those of google-research/vision_transformer, big_vision, and timm's `vision_transformer.py`.  Only
+the first blocks are kept: LIFT-Net reads the class token after them (paper section III-C).
+"""
+
+import math
+import re
+from typing import Any
+
+import numpy as np
+from flax import nnx
+
+from lift_flax.errors import UserError
+from lift_flax.models.vit import PViT
+from lift_flax.state import abstract_trees, flatten
+from lift_flax.weights.ported import Entry, Ported
+
+TIMM_HEAD_DIM = 64  # of Ti, S, B and L; a fused qkv does not tell
+_HALF = {"mean": [0.5] * 3, "std": [0.5] * 3}
+_MIIL = {"mean": [0.0] * 3, "std": [1.0] * 3}
+_PREFIXES = ("opt/target/", "params/img/", "params/", "img/")
+_NORMS = {"0": "norm1", "1": "norm2", "2": "norm2"}  # LayerNorm_1 is big_vision's spelling of the second
+
+# {our parameter: (name in the file, array)}
+Sources = dict[str, tuple[str, np.ndarray]]
+
+
+def port(tensors: dict[str, np.ndarray], blocks: int) -> Ported:
+    """Brings the embeddings and the first `blocks` blocks under our names.
+
+    Raises:
+      UserError: no ViT that is known, fewer blocks, or a tensor that is missing or does not fit.
+    """
+    try:
+        read = _timm if "patch_embed.proj.weight" in tensors else _google
+        sources, facts = read(tensors, blocks)
+    except KeyError as error:
+        known = ", ".join(sorted(tensors)[:3])
+        raise UserError(
+            f"the file lacks {error.args[0]}: is it a ViT with a class token and at least {blocks} blocks? "
+            f"It holds {known}, ..."
+        ) from error
+    shapes = abstract_pvit(facts)
+    wrong = [
+        f"{theirs} gives {array.shape} instead of {shapes[ours]}"
+        for ours, (theirs, array) in sources.items()
+        if array.shape != shapes[ours]
+    ]
+    if wrong:
+        raise UserError(f"shapes disagree for {ours_of(facts)}: {'; '.join(wrong[:3])}: is the file whole?")
+    used = {theirs.split("[")[0] for theirs, _ in sources.values()}
+    return Ported(
+        kind="vit",
+        arrays={ours: array for ours, (_, array) in sources.items()},
+        entries=[Entry(ours, theirs, _stage(ours)) for ours, (theirs, _) in sources.items()],
+        ignored={name: _why_ignored(name, blocks) for name in tensors if name not in used} | _rest(tensors, blocks),
+        new={},
+        facts=facts,
+    )
+
+
+def abstract_pvit(facts: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    """{"params/...": shape} of the PViT that `facts` describe."""
+    sizes = [facts[name] for name in ("blocks", "patch", "dim", "num_heads", "mlp_dim")]
+    options = {name: facts[name] for name in ("gelu", "ln_eps", "qkv_bias")}
+    side = facts["grid"] * facts["patch"]
+    params, _ = abstract_trees(nnx.eval_shape(lambda: PViT(side, *sizes, **options, rngs=nnx.Rngs(0))))
+    return {f"params/{name}": leaf.shape for name, leaf in flatten(params).items()}
+
+
+def ours_of(facts: dict[str, Any]) -> str:
+    """The usual name of a ViT's sizes."""
+    sizes = {192: "Ti", 384: "S", 768: "B", 1024: "L"}
+    return f"ViT-{sizes.get(facts['dim'], facts['dim'])}/{facts['patch']}"
+
+
+def resize_positions(positions: np.ndarray, grid: int) -> np.ndarray:
+    """Position embeddings [1, 1+g*g, E] for another grid: [1, 1+grid*grid, E], the class token's kept.
+
+    Linear between the old positions, corners on corners, as google-research/vision_transformer does.
+    """
+    old = math.isqrt(positions.shape[1] - 1)
+    if old == grid:
+        return positions
+    cls, table = positions[:, :1], positions[0, 1:].reshape(old, old, -1)  # [g, g, E]
+    at = np.linspace(0, old - 1, grid) if grid > 1 else np.array([(old - 1) / 2])
+    low = np.clip(np.floor(at).astype(int), 0, max(old - 2, 0))
+    high, share = np.minimum(low + 1, old - 1), (at - low)[:, None, None]
+    table = table[low] * (1 - share) + table[high] * share  # [grid, g, E]
+    share = share[:, 0]
+    table = table[:, low] * (1 - share) + table[:, high] * share  # [grid, grid, E]
+    return np.concatenate([cls, table.reshape(1, grid * grid, -1)], axis=1).astype(np.float32)
+
+
+def _timm(tensors: dict[str, np.ndarray], blocks: int) -> tuple[Sources, dict[str, Any]]:
+    kernel = tensors["patch_embed.proj.weight"]  # (E, 3, P, P)
+    dim, bias = kernel.shape[0], "blocks.0.attn.qkv.bias" in tensors
+    out: Sources = {
+        "params/patches/kernel": ("patch_embed.proj.weight", kernel.transpose(2, 3, 1, 0)),
+        "params/patches/bias": ("patch_embed.proj.bias", tensors["patch_embed.proj.bias"]),
+        "params/cls": ("cls_token", tensors["cls_token"]),
+        "params/positions": ("pos_embed", tensors["pos_embed"]),
+    }
+    for i in range(blocks):
+        ours, theirs = f"params/blocks/{i}", f"blocks.{i}"
+        for norm in ("norm1", "norm2"):
+            for leaf, name in (("scale", "weight"), ("bias", "bias")):
+                out[f"{ours}/{norm}/{leaf}"] = (n := f"{theirs}.{norm}.{name}", tensors[n])
+        for layer in ("mlp.fc1", "mlp.fc2", "attn.proj"):
+            path = {"attn.proj": "attention/out"}.get(layer, layer.replace(".", "/"))
+            out[f"{ours}/{path}/kernel"] = (n := f"{theirs}.{layer}.weight", tensors[n].T)
+            out[f"{ours}/{path}/bias"] = (n := f"{theirs}.{layer}.bias", tensors[n])
+        for part, name in enumerate(("query", "key", "value")):
+            rows = slice(part * dim, (part + 1) * dim)
+            for leaf, suffix in (("kernel", "weight"), ("bias", "bias"))[: 2 if bias else 1]:
+                n = f"{theirs}.attn.qkv.{suffix}"
+                out[f"{ours}/attention/{name}/{leaf}"] = (f"{n}[{rows.start}:{rows.stop}]", tensors[n][rows].T)
+    heads = dim // TIMM_HEAD_DIM
+    normalisation = _HALF if bias else _MIIL
+    return out, _facts(out, blocks, heads, gelu="exact", qkv_bias=bias, **normalisation)
+
+
+def _google(tensors: dict[str, np.ndarray], blocks: int) -> tuple[Sources, dict[str, Any]]:
+    named = _usual_names(tensors)
+    kernel = named["embedding/kernel"][1]  # (P, P, 3, E)
+    dim = kernel.shape[-1]
+    out: Sources = {
+        "params/patches/kernel": named["embedding/kernel"],
+        "params/patches/bias": named["embedding/bias"],
+        "params/cls": named["cls"],
+        "params/positions": _with_class_position(*named["pos_embedding"]),
+    }
+    for i in range(blocks):
+        ours, theirs = f"params/blocks/{i}", f"block{i}"
+        for norm in ("norm1", "norm2"):
+            for leaf in ("scale", "bias"):
+                out[f"{ours}/{norm}/{leaf}"] = named[f"{theirs}/{norm}/{leaf}"]
+        for layer, path in (("Dense_0", "fc1"), ("Dense_1", "fc2")):
+            for leaf in ("kernel", "bias"):
+                out[f"{ours}/mlp/{path}/{leaf}"] = named[f"{theirs}/mlp/{layer}/{leaf}"]
+        for name in ("query", "key", "value", "out"):
+            n, array = named[f"{theirs}/attention/{name}/kernel"]
+            out[f"{ours}/attention/{name}/kernel"] = (n, array.reshape(dim, dim))
+            n, array = named[f"{theirs}/attention/{name}/bias"]
+            out[f"{ours}/attention/{name}/bias"] = (n, array.reshape(dim))
+    heads = named["block0/attention/query/kernel"][1].shape[1]
+    return out, _facts(out, blocks, heads, gelu="tanh", qkv_bias=True, **_HALF)
+
+
+def _usual_names(tensors: dict[str, np.ndarray]) -> Sources:
+    """{one spelling: (the file's name, array)}: without prefixes and numbers of flax, scanned layers one by one."""
+    named: Sources = {}
+    for original, array in tensors.items():
+        name = original
+        for prefix in _PREFIXES:
+            name = name.removeprefix(prefix)
+        name = name.removeprefix("Transformer/").removeprefix("posembed_input/")
+        name = re.sub(r"LayerNorm_(\d)", lambda m: _NORMS.get(m[1], m[0]), name)
+        name = re.sub(r"MultiHeadDotProductAttention_\d", "attention", name)
+        name = re.sub(r"MlpBlock_\d", "mlp", name)
+        if name.startswith("encoderblock/"):
+            rest = name.removeprefix("encoderblock/")
+            named.update({f"block{i}/{rest}": (f"{original}[{i}]", layer) for i, layer in enumerate(array)})
+        else:
+            named[re.sub(r"encoderblock_(\d+)/", r"block\1/", name)] = (original, array)
+    return named
+
+
+def _with_class_position(name: str, positions: np.ndarray) -> tuple[str, np.ndarray]:
+    """big_vision keeps the class token's position within the token: its table has none, so it is zero here."""
+    if math.isqrt(positions.shape[1]) ** 2 == positions.shape[1]:
+        positions = np.concatenate([np.zeros_like(positions[:, :1]), positions], axis=1)
+    return name, positions
+
+
+def _facts(sources: Sources, blocks: int, num_heads: int, **rest) -> dict[str, Any]:
+    patch, _, _, dim = sources["params/patches/kernel"][1].shape
+    facts = {"blocks": blocks, "patch": patch, "dim": dim, "num_heads": num_heads}
+    facts["mlp_dim"] = sources["params/blocks/0/mlp/fc1/bias"][1].shape[0]
+    facts["grid"] = math.isqrt(sources["params/positions"][1].shape[1] - 1)
+    return {**facts, "ln_eps": 1e-6, **rest}
+
+
+def _stage(ours: str) -> str:
+    parts = ours.split("/")
+    return f"block {int(parts[2]) + 1}" if parts[1] == "blocks" else "embeddings"
+
+
+def _rest(tensors: dict[str, np.ndarray], blocks: int) -> dict[str, str]:
+    """The later layers of scanned blocks, which are parts of tensors."""
+    scanned = [name for name in tensors if "encoderblock/" in name and len(tensors[name]) > blocks]
+    return {f"{name}[{blocks}:{len(tensors[name])}]": f"blocks after the first {blocks}" for name in scanned}
+
+
+def _why_ignored(name: str, blocks: int) -> str:
+    if block := re.search(r"encoderblock_(\d+)/|^blocks\.(\d+)\.", name):
+        if int(block[1] or block[2]) >= blocks:
+            return f"blocks after the first {blocks}"
+    elif re.search(r"(^|/)(encoder_norm|norm|fc_norm)[./]", name):
+        return "the norm after the last block"
+    elif re.search(r"(^|/)(head|head_dist|pre_logits)[./]", name):
+        return "the classifier"
+    elif name.startswith(("optimizer.", "opt/state")):
+        return "state of an optimizer"
+    raise UserError(f"the file holds {name}, which is no part of a plain ViT: is it a file of another network?")

@@ -1,0 +1,1 @@
+"""Outputs of PyTorch kept as small .npz files, and the script that makes them."""

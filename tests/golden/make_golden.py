@@ -1,0 +1,76 @@
+"""Makes the .npz files beside it: what plain PyTorch computes from tensors that anybody can draw again.
+
+    python -m tests.golden.make_golden
+
+Inputs and weights come from fixed seeds by name (tests/weights_tools.py), so only outputs are stored: of feature maps
+and gradients a few hundred values at fixed places.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lift_flax.config import Config
+from tests import lift_net_case as case
+from tests.reference.lift_net import LiftNet, student_loss
+from tests.reference.video_resnet import VideoResNet
+from tests.reference.vit import ViT
+from tests.weights_tools import fill, golden_clip, golden_images, random_tensors, sample
+
+HERE = Path(__file__).parent
+TRUNKS = {"r2plus1d_34": 359, "r2plus1d_18": 400, "r3d_18": 400, "mc3_18": 400, "hara_34": 400}
+VITS = [(gelu, bias) for gelu in ("exact", "tanh") for bias in (True, False)]
+
+
+def shapes_of(module: torch.nn.Module) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+
+
+def lift_net_reference(config: Config) -> tuple[dict, dict, dict]:
+    """(tensors, outputs with the loss, gradients of the trainable tensors) of the transcription."""
+    model = config.model
+    net = LiftNet(case.SIZE, case.VIT, model.teacher.name, model.levels, model.num_heads, case.CLASSES)
+    tensors = random_tensors(shapes_of(net))
+    for name in shapes_of(net.trunk):  # the student's R(2+1)D is the teacher's
+        tensors[f"teacher.{name}"] = tensors[f"trunk.{name}"]
+    fill(net, tensors)
+    views = case.make_views()
+    clips = {}
+    for name, part in (("dark", model.pvit), ("luminous", model.teacher)):
+        clip = (views[name].astype(np.float32) / 255 - np.float32(part.mean)) / np.float32(part.std)
+        clips[name] = torch.from_numpy(clip.astype(np.float32))
+    out = net.train()(clips["dark"], clips["luminous"])
+    out["loss"] = student_loss(out["teacher_logits"], out["logits"], torch.from_numpy(views["targets"]))
+    out["loss"].backward()
+    trained = [n for n, _ in net.named_parameters() if not n.startswith(("teacher.", "trunk.", "main.pvit."))]
+    grads = {name: p.grad.numpy() for name, p in net.named_parameters() if name in trained or "main.pvit." in name}
+    return tensors, {name: value.detach().numpy() for name, value in out.items()}, grads
+
+
+def main() -> None:
+    """Writes every file."""
+    for name, classes in TRUNKS.items():
+        net = VideoResNet(name, classes).eval()
+        fill(net, random_tensors(shapes_of(net)))
+        with torch.inference_mode():
+            out = net(torch.from_numpy(golden_clip()).permute(0, 4, 1, 2, 3))
+        maps = {stage: sample(v.permute(0, 2, 3, 4, 1).numpy()) for stage, v in out.items() if stage != "logits"}
+        np.savez_compressed(HERE / f"{name}.npz", logits=out["logits"].numpy(), **maps)
+    for gelu, bias in VITS:
+        net = ViT(gelu=gelu, qkv_bias=bias, blocks=5)
+        fill(net, random_tensors(shapes_of(net)))
+        with torch.inference_mode():
+            tokens = net(torch.from_numpy(golden_images()).permute(0, 3, 1, 2)).numpy()
+        np.savez_compressed(HERE / f"vit_{gelu}_{'bias' if bias else 'nobias'}.npz", tokens=tokens)
+    config = case.make_config(2, "r2plus1d_18")
+    _, outputs, grads = lift_net_reference(config)
+    _, shapes = case.student(config)
+    ours = case.our_arrays(grads, shapes)
+    gradients = {f"grad/{name}": sample(array, 32) for name, array in ours.items()}
+    norms = {f"norm/{name}": np.linalg.norm(array) for name, array in ours.items()}
+    np.savez_compressed(HERE / "lift_net.npz", **outputs, **gradients, **norms)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""One LIFT-Net student and one batch to compare with the PyTorch transcription: the paper's widths, small clips."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from configs import common
+from lift_flax import config as config_lib
+from lift_flax import losses, optim, steps
+from lift_flax.config import Config
+from lift_flax.state import Network, Tree, abstract_trees, flatten, make_student
+from lift_flax.weights import torch_video, vit
+from tests.weights_tools import Shapes, trees
+
+CLASSES, FRAMES, SIZE, BATCH = 11, 8, 64, 4
+VIT = {"patch": 16, "dim": 768, "heads": 12, "hidden": 3072, "blocks": 5}
+_LEAVES = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
+
+
+def make_config(levels: int, trunk: str) -> Config:
+    """The `paper` preset with `levels`, an R(2+1)D `trunk`, and clips of 8 frames of 64 px."""
+    values = common.get_config(f"n={levels},teacher={trunk},unfreeze=all").unlock()
+    values.update_from_flattened_dict({"data.num_frames": FRAMES, "data.size": SIZE, "model.luminous.size": SIZE})
+    config = config_lib.from_dict(values.to_dict())
+    pvit = dataclasses.replace(config.model.pvit, unfreeze="first")  # refused without a file of weights
+    return dataclasses.replace(config, model=dataclasses.replace(config.model, pvit=pvit))
+
+
+def make_views() -> dict[str, np.ndarray]:
+    """uint8 views of clips that differ, and soft labels.
+
+    Every clip is a coarse pattern of its own that moves: of plain noise the tokens' means would hardly differ between
+    clips, and the head's BatchNorm would blow up the rounding in what is left.
+    """
+    rng = np.random.default_rng(5)
+    views = {}
+    for name in ("dark", "luminous"):
+        level = np.linspace(0, 200, BATCH).reshape(BATCH, 1, 1, 1, 1)  # of brightness
+        coarse = level + rng.integers(0, 55, (BATCH, 1, 8, 8, 3)) * rng.integers(0, 2, (BATCH, 1, 1, 1, 3))
+        coarse = coarse.repeat(SIZE // 8, axis=2).repeat(SIZE // 8, axis=3)
+        clip = np.concatenate([np.roll(coarse, 4 * t, axis=3) for t in range(FRAMES)], axis=1)  # [B, T, H, W, 3]
+        views[name] = clip.astype(np.uint8)
+    targets = rng.dirichlet(np.ones(CLASSES), BATCH).astype(np.float32)
+    return {**views, "targets": targets, "weight": np.ones(BATCH, np.float32)}
+
+
+def torch_name(path: str) -> str:
+    """The transcription's name of a parameter outside of the two trunks."""
+    *parts, leaf = path.split("/")
+    return ".".join([*parts, _LEAVES.get(leaf, leaf)])
+
+
+def our_arrays(tensors: dict[str, np.ndarray], shapes: Shapes) -> dict[str, np.ndarray]:
+    """Tensors of the transcription (or their gradients) under our names; `shapes` are ours."""
+    arrays = {}
+    for prefix, port in (("trunk", torch_video.port), ("main.pvit", lambda t: vit.port(t, VIT["blocks"]))):
+        inside = {n.removeprefix(prefix + "."): a for n, a in tensors.items() if n.startswith(prefix + ".")}
+        for name, array in port(inside).arrays.items() if inside else ():
+            tree, _, path = name.partition("/")
+            arrays[f"{tree}/{prefix.replace('.', '/')}/{path}"] = array
+    for name in shapes:
+        tree, _, path = name.partition("/")
+        if torch_name(path) in tensors and name not in arrays:
+            array = tensors[torch_name(path)]
+            arrays[name] = array.T if path.endswith("/kernel") else array
+    return arrays
+
+
+def student(config: Config) -> tuple[Network, Shapes]:
+    """(network, our names and shapes)"""
+    model = nnx.eval_shape(lambda: make_student(config, CLASSES, nnx.Rngs(0)))
+    params, stats = abstract_trees(model)
+    shapes = {f"params/{k}": v.shape for k, v in flatten(params).items()}
+    return Network(nnx.graphdef(model)), shapes | {f"batch_stats/{k}": v.shape for k, v in flatten(stats).items()}
+
+
+def loss_and_gradients(config: Config, network: Network, arrays: dict[str, np.ndarray]) -> tuple[dict, Tree]:
+    """(outputs with "loss", {path of a trainable parameter: gradient}) of the student's loss on the views."""
+    params, stats = trees(arrays)
+    trainable, frozen = optim.split_params(params, optim.trains_in_student_phase(config))
+
+    def loss(trainable, frozen, stats, views):
+        merged = optim.merge_params(trainable, frozen)
+        out, _ = steps.student_outputs(network, config, merged, stats, views, train=True)
+        entropy = losses.cross_entropy(out["logits"], views["targets"], views["weight"])
+        out["loss"] = entropy + losses.distillation(out["teacher_logits"], out["logits"], views["weight"])
+        return out["loss"], out
+
+    views = jax.tree.map(jnp.asarray, make_views())
+    (_, out), grads = jax.jit(jax.value_and_grad(loss, has_aux=True))(trainable, frozen, stats, views)
+    return out, flatten(grads)

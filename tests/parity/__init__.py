@@ -1,0 +1,1 @@
+"""Live comparison with PyTorch (`make parity`); skipped where PyTorch is not installed."""

@@ -1,0 +1,116 @@
+"""Tensors that do not come from a file: the same names and shapes, values by name from a fixed seed."""
+
+import zlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from lift_flax.models.r2plus1d import TRUNKS, NormSpec, VideoResNet
+from lift_flax.models.vit import PViT
+from lift_flax.state import Network, Tree, unflatten
+from lift_flax.weights.ported import Ported
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+def random_tensors(shapes: Shapes, seed: int = 0) -> dict[str, np.ndarray]:
+    """float32 arrays that keep activations in range and no statistic trivial; counters stay integers."""
+    return {name: _draw(name, shape, seed) for name, shape in shapes.items()}
+
+
+def _draw(name: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
+    rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
+    last = name.replace("/", ".").split(".")[-1]
+    if last == "num_batches_tracked":
+        return np.array(12345)
+    if last in ("running_var", "var", "scale") or (last == "weight" and len(shape) == 1):
+        return rng.uniform(0.5, 1.5, shape).astype(np.float32)
+    if len(shape) <= 1 or "pos" in last or "cls" in last:
+        return rng.normal(0, 0.2, shape).astype(np.float32)
+    fan_in = np.prod(shape) / max(shape[0], shape[-1]) if len(shape) == 2 else np.prod(shape[1:])
+    return rng.normal(0, 1.2 / np.sqrt(fan_in), shape).astype(np.float32)
+
+
+def relative_error(ours, theirs) -> float:
+    """Largest absolute difference over the largest absolute value."""
+    ours, theirs = np.asarray(ours), np.asarray(theirs)
+    assert ours.shape == theirs.shape, (ours.shape, theirs.shape)
+    return float(np.abs(ours - theirs).max() / np.abs(theirs).max())
+
+
+def fill(module, tensors: dict[str, np.ndarray]) -> None:
+    """Puts arrays into a PyTorch module, strictly."""
+    import torch
+
+    module.load_state_dict({name: torch.from_numpy(np.asarray(a)) for name, a in tensors.items()})
+
+
+def trunk_from_tensors(ported: Ported) -> tuple[Network, Tree, Tree]:
+    """(network, params, batch_stats) of converted weights of a video ResNet."""
+    facts = ported.facts
+    make = lambda: VideoResNet(  # noqa: E731
+        TRUNKS[facts["name"]], facts["classes"], norm=NormSpec(facts["bn_eps"]), rngs=nnx.Rngs(0)
+    )
+    return Network(nnx.graphdef(nnx.eval_shape(make))), *trees(ported.arrays)
+
+
+def trees(arrays: dict[str, np.ndarray]) -> tuple[Tree, Tree]:
+    """(params, batch_stats) of "params/..." and "batch_stats/..."."""
+    split = {"params": {}, "batch_stats": {}}
+    for name, array in arrays.items():
+        tree, _, path = name.partition("/")
+        split[tree][path] = jnp.asarray(array)
+    return unflatten(split["params"]), unflatten(split["batch_stats"])
+
+
+def stages(model: VideoResNet, clip) -> dict:
+    """Every stage's map and the logits: stem, layer1 .. layer4, logits."""
+    maps = {}
+    x = jax.nn.relu(model.stem_norm(model.stem(clip, train=False), use_running_average=True))
+    x = maps["stem"] = nnx.max_pool(x, (3, 3, 3), (2, 2, 2), ((1, 1),) * 3) if model.stem_pool else x
+    for layer in range(1, 5):
+        for block in getattr(model, f"layer{layer}"):
+            x = block(x, train=False)
+        maps[f"layer{layer}"] = x
+    out = model(clip, train=False)
+    return maps | {"logits": out["logits"]}
+
+
+def pvit_from_tensors(ported: Ported) -> tuple[Network, Tree]:
+    """(network, params) of converted weights of a ViT, at the size of its position embeddings."""
+    facts = ported.facts
+    sizes = [facts[name] for name in ("blocks", "patch", "dim", "num_heads", "mlp_dim")]
+    options = {name: facts[name] for name in ("gelu", "ln_eps", "qkv_bias")}
+    make = lambda: PViT(facts["grid"] * facts["patch"], *sizes, **options, rngs=nnx.Rngs(0))  # noqa: E731
+    return Network(nnx.graphdef(nnx.eval_shape(make))), trees(ported.arrays)[0]
+
+
+def class_tokens(model: PViT, images) -> jax.Array:
+    """The class token after every block, [blocks, B, E]."""
+    x = model.patches(images)
+    x = jnp.concatenate([jnp.broadcast_to(model.cls[...], (len(x), 1, x.shape[-1])), x], axis=1) + model.positions[...]
+    tokens = []
+    for block in model.blocks:
+        x = block(x)
+        tokens.append(x[:, 0])
+    return jnp.stack(tokens)
+
+
+def sample(array: np.ndarray, count: int = 256) -> np.ndarray:
+    """`count` values of an array at fixed places (all of a smaller one)."""
+    flat = np.asarray(array).reshape(-1)
+    if flat.size <= count:
+        return flat
+    return flat[np.sort(np.random.default_rng(flat.size).choice(flat.size, count, replace=False))]
+
+
+def golden_clip() -> np.ndarray:
+    """A normalised clip [1, 8, 64, 64, 3] of noise."""
+    return np.random.default_rng(11).normal(size=(1, 8, 64, 64, 3)).astype(np.float32)
+
+
+def golden_images() -> np.ndarray:
+    """Normalised images [2, 224, 224, 3] of noise."""
+    return np.random.default_rng(12).normal(size=(2, 224, 224, 3)).astype(np.float32)

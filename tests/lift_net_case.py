@@ -13,15 +13,15 @@ from lift_flax import losses, optim, steps
 from lift_flax.config import Config
 from lift_flax.state import Network, Tree, abstract_trees, flatten, make_student
 from lift_flax.weights import torch_video, vit
-from tests.weights_tools import Shapes, trees
+from tests.weights_tools import Shapes, random_tensors, timm_shapes, trees, trunk_shapes
 
-CLASSES, FRAMES, SIZE, BATCH = 11, 8, 64, 4
+CLASSES, FRAMES, SIZE, BATCH = 11, 17, 64, 6
 VIT = {"patch": 16, "dim": 768, "heads": 12, "hidden": 3072, "blocks": 5}
 _LEAVES = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
 
 
 def make_config(levels: int, trunk: str) -> Config:
-    """The `paper` preset with `levels`, an R(2+1)D `trunk`, and clips of 8 frames of 64 px."""
+    """The `paper` preset with `levels`, an R(2+1)D `trunk`, and clips of 17 frames of 64 px."""
     values = common.get_config(f"n={levels},teacher={trunk},unfreeze=all").unlock()
     values.update_from_flattened_dict({"data.num_frames": FRAMES, "data.size": SIZE, "model.luminous.size": SIZE})
     config = config_lib.from_dict(values.to_dict())
@@ -30,19 +30,17 @@ def make_config(levels: int, trunk: str) -> Config:
 
 
 def make_views() -> dict[str, np.ndarray]:
-    """uint8 views of clips that differ, and soft labels.
+    """uint8 views of clips and frames that differ much, and soft labels.
 
-    Every clip is a coarse pattern of its own that moves: of plain noise the tokens' means would hardly differ between
-    clips, and the head's BatchNorm would blow up the rounding in what is left.
+    Coarse patterns whose brightness depends on clip and frame.  Of plain noise the tokens would hardly differ:
+    attention would be uniform, its gradients all but zero, and the head's BatchNorm would blow up the rounding.
     """
     rng = np.random.default_rng(5)
     views = {}
     for name in ("dark", "luminous"):
-        level = np.linspace(0, 200, BATCH).reshape(BATCH, 1, 1, 1, 1)  # of brightness
-        coarse = level + rng.integers(0, 55, (BATCH, 1, 8, 8, 3)) * rng.integers(0, 2, (BATCH, 1, 1, 1, 3))
-        coarse = coarse.repeat(SIZE // 8, axis=2).repeat(SIZE // 8, axis=3)
-        clip = np.concatenate([np.roll(coarse, 4 * t, axis=3) for t in range(FRAMES)], axis=1)  # [B, T, H, W, 3]
-        views[name] = clip.astype(np.uint8)
+        level = rng.permuted(np.linspace(0, 1, BATCH * 3)).reshape(BATCH, 3).repeat(-(-FRAMES // 3), axis=1)[:, :FRAMES]
+        coarse = level[..., None, None, None] * rng.integers(0, 255, (BATCH, FRAMES, 8, 8, 3))  # [B, T, 8, 8, 3]
+        views[name] = coarse.repeat(SIZE // 8, axis=2).repeat(SIZE // 8, axis=3).astype(np.uint8)  # [B, T, H, W, 3]
     targets = rng.dirichlet(np.ones(CLASSES), BATCH).astype(np.float32)
     return {**views, "targets": targets, "weight": np.ones(BATCH, np.float32)}
 
@@ -51,6 +49,18 @@ def torch_name(path: str) -> str:
     """The transcription's name of a parameter outside of the two trunks."""
     *parts, leaf = path.split("/")
     return ".".join([*parts, _LEAVES.get(leaf, leaf)])
+
+
+def torch_tensors(config: Config, shapes: Shapes) -> dict[str, np.ndarray]:
+    """The transcription's tensors, drawn by their names; `shapes` are ours.  Its R(2+1)D is the teacher's."""
+    theirs = {f"trunk.{n}": s for n, s in trunk_shapes(config.model.teacher.name, CLASSES).items()}
+    pvit = timm_shapes(VIT["blocks"], dim=VIT["dim"], patch=VIT["patch"], grid=SIZE // VIT["patch"])
+    theirs |= {f"main.pvit.{n}": s for n, s in pvit.items()}
+    for name, shape in shapes.items():
+        path = name.partition("/")[2]
+        if not path.startswith(("trunk/", "main/pvit/")):
+            theirs[torch_name(path)] = shape[::-1] if path.endswith("/kernel") else shape
+    return random_tensors(theirs)
 
 
 def our_arrays(tensors: dict[str, np.ndarray], shapes: Shapes) -> dict[str, np.ndarray]:

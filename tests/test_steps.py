@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 
 from lift_flax import losses, optim, phases, state, steps
-from lift_flax.errors import UserError
 from lift_flax.models.lift_net import luminous_tokens
+from lift_flax.weights import ported, vit
 from tests.small_config import small_config
+from tests.weights_tools import timm_tensors
 
 CLASSES = 3
 FRAMES = 12  # the trunk halves time three times: fewer than nine would leave one luminous token, repeated
@@ -48,14 +48,6 @@ def _student(arg: str = "tiny", **overrides):
     phase = phases.teacher_phase(config, CLASSES)
     teacher = {"params": phase.params, "batch_stats": phase.batch_stats}
     return config, phases.student_phase(config, CLASSES, teacher), teacher
-
-
-def _random_arrays(params, batch_stats) -> dict[str, np.ndarray]:
-    """Values for trees of shapes, under the names of a file of weights."""
-    rng = np.random.default_rng(7)
-    leaves = {f"params/{k}": v for k, v in state.flatten(params).items()}
-    leaves |= {f"batch_stats/{k}": v for k, v in state.flatten(batch_stats).items()}
-    return {name: rng.uniform(0.1, 0.2, leaf.shape).astype(np.float32) for name, leaf in leaves.items()}
 
 
 def _changed(before, after) -> set[str]:
@@ -99,49 +91,16 @@ def test_one_forward_equals_two():
 
 @pytest.fixture(scope="module")
 def pvit_weights(tmp_path_factory) -> str:
-    """An .npz of PViT parameters, as `model.pvit.init_from` takes it."""
-    config = small_config()
-    model = nnx.eval_shape(lambda: state.make_student(config, CLASSES, nnx.Rngs(0)).main.pvit)
-    path = tmp_path_factory.mktemp("weights") / "pvit.npz"
-    np.savez(path, **_random_arrays(*state.abstract_trees(model)))
-    return str(path)
-
-
-def test_init_from_fills_every_parameter(pvit_weights):
-    phase = phases.student_phase(
-        small_config("tiny,distill=no", **{"model.pvit.init_from": pvit_weights}), CLASSES, None
-    )
-    with np.load(pvit_weights) as arrays:
-        for name, value in state.flatten(phase.params["main"]["pvit"]).items():
-            np.testing.assert_array_equal(value, arrays[f"params/{name}"])
-
-
-@pytest.mark.parametrize(("overrides", "message"), [
-    ({"model.pvit.dim": 48}, "'params/.*' is .*, the PViT of this config takes"),
-    ({"model.pvit.blocks": 3}, "lacks 'params/blocks/2/"),
-    ({"model.pvit.blocks": 1}, "holds 'params/blocks/1/"),
-    ({"model.pvit.init_from": "nowhere.npz"}, "nowhere.npz does not exist"),
-    ({"model.pvit.init_from": __file__}, "is not an .npz file"),
-])  # fmt: skip
-def test_init_from_is_strict(pvit_weights, overrides, message):
-    with pytest.raises(UserError, match=message):
-        phases.check_start(small_config(**{"model.pvit.init_from": pvit_weights, **overrides}), CLASSES)
-
-
-def test_a_classifier_of_another_size_starts_anew(tmp_path, capsys):
-    five = nnx.eval_shape(lambda: state.make_teacher(small_config(), 5, nnx.Rngs(0)))
-    arrays = _random_arrays(*state.abstract_trees(five))
-    np.savez(tmp_path / "teacher.npz", **arrays)
-    config = small_config(**{"model.teacher.init_from": str(tmp_path / "teacher.npz")})
-    phase = phases.teacher_phase(config, CLASSES)
-    assert "its classifier starts anew" in capsys.readouterr().out
-    assert phase.params["fc"]["kernel"].shape == (128, CLASSES)
-    np.testing.assert_array_equal(phase.params["stem_norm"]["scale"], arrays["params/stem_norm/scale"])
+    """A folder of converted ViT weights, as `model.pvit.init_from` takes it."""
+    folder = tmp_path_factory.mktemp("weights") / "pvit"
+    ported.save(vit.port(timm_tensors(2, dim=64, grid=2), 2), "", folder, overwrite=False)
+    return str(folder)
 
 
 @pytest.mark.parametrize(("unfreeze", "trained_blocks"), [("first", {"0"}), ("all", {"0", "1"}), ("none", set())])
 def test_frozen_parameters_stay_and_have_no_moments(pvit_weights, unfreeze, trained_blocks):
-    config, phase, _ = _student(f"tiny,unfreeze={unfreeze}", **{"model.pvit.init_from": pvit_weights})
+    sizes = {"model.pvit.dim": 64, "model.pvit.num_heads": 1, "model.pvit.mlp_dim": 256}
+    config, phase, _ = _student(f"tiny,unfreeze={unfreeze}", **sizes, **{"model.pvit.init_from": pvit_weights})
     first, last, _ = _run(phase, config, 3)
     changed = _changed(first["params"], last["params"])
     blocks = {path.split("/")[3] for path in changed if path.startswith("main/pvit/blocks/")}

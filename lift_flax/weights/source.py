@@ -4,6 +4,7 @@ Needs PyTorch for .pth files alone (`pip install lift_flax[torch]`).
 """
 
 import pickle
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,8 @@ def _read_torch(path: Path) -> Tensors:
             f"reading {path.name} needs PyTorch: pip install 'lift_flax[torch]' (or convert the file to .safetensors)"
         ) from error
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        with warnings.catch_warnings(action="ignore"):  # of unusual pickles, which it then refuses or reads
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
         if "weights_only" in str(error).lower() or "global" in str(error).lower():
             raise UserError(
@@ -99,8 +101,7 @@ def _as_float32(array: np.ndarray) -> np.ndarray:
 def _without_prefixes(tensors: Tensors) -> Tensors:
     """Names as in a bare state_dict: of a wrapper with other things beside it, only the weights lose its name."""
     for wrapper in WRAPPERS:
-        inside = {name: a for name, a in tensors.items() if name.startswith(wrapper + ".")}
-        if inside and len({n.split(".")[1] for n in inside}) > 1:
+        if any(name.startswith(wrapper + ".") for name in tensors):
             tensors = {name.removeprefix(wrapper + "."): a for name, a in tensors.items()}
             break
     for prefix in PREFIXES * 2:  # module.model. and model.module. both occur

@@ -94,6 +94,11 @@ def to_torch(name: str, array: np.ndarray, frames: int) -> np.ndarray:
     return np.ascontiguousarray(array)
 
 
+def torch_shape(name: str, shape: tuple[int, ...], frames: int) -> tuple[int, ...]:
+    """The shape in PyTorch of a parameter of ours."""
+    return to_torch(name, np.empty(shape, np.bool_), frames).shape
+
+
 def abstract_trunk(spec: TrunkSpec, num_classes: int) -> dict[str, tuple[int, ...]]:
     """{"params/...": shape} of every array of a network."""
     model = nnx.eval_shape(lambda: VideoResNet(spec, num_classes, norm=NormSpec(), rngs=nnx.Rngs(0)))
@@ -165,7 +170,7 @@ def misfits(tensors: dict[str, np.ndarray], spec: TrunkSpec, classes: int | None
         name, stage, frames = dataclasses.astuple(table[ours])
         if stage == "fc" and (classes is None or name not in tensors):
             continue
-        expected = to_torch(ours, np.empty(shape, np.bool_), frames).shape
+        expected = torch_shape(ours, shape, frames)
         if tensors[name].shape != expected:
             wrong.append(f"{name} is {tensors[name].shape} instead of {expected}")
     return wrong

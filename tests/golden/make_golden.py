@@ -6,19 +6,17 @@ Inputs and weights come from fixed seeds by name (tests/weights_tools.py), so on
 and gradients a few hundred values at fixed places.
 """
 
-from pathlib import Path
-
 import numpy as np
 import torch
 
 from lift_flax.config import Config
 from tests import lift_net_case as case
+from tests.golden import FOLDER
 from tests.reference.lift_net import LiftNet, student_loss
 from tests.reference.video_resnet import VideoResNet
 from tests.reference.vit import ViT
 from tests.weights_tools import fill, golden_clip, golden_images, random_tensors, sample
 
-HERE = Path(__file__).parent
 TRUNKS = {"r2plus1d_34": 359, "r2plus1d_18": 400, "r3d_18": 400, "mc3_18": 400, "hara_34": 400}
 VITS = [(gelu, bias) for gelu in ("exact", "tanh") for bias in (True, False)]
 
@@ -28,7 +26,10 @@ def shapes_of(module: torch.nn.Module) -> dict[str, tuple[int, ...]]:
 
 
 def lift_net_reference(config: Config) -> tuple[dict, dict, dict]:
-    """(tensors, outputs with the loss, gradients of the trainable tensors) of the transcription."""
+    """(tensors, outputs with the loss, gradients of the trainable tensors) of the transcription, computed in float64.
+
+    Ours is float32: what is compared is then our rounding alone, not the sum of two.
+    """
     model = config.model
     net = LiftNet(case.SIZE, case.VIT, model.teacher.name, model.levels, model.num_heads, case.CLASSES)
     tensors = random_tensors(shapes_of(net))
@@ -39,9 +40,9 @@ def lift_net_reference(config: Config) -> tuple[dict, dict, dict]:
     clips = {}
     for name, part in (("dark", model.pvit), ("luminous", model.teacher)):
         clip = (views[name].astype(np.float32) / 255 - np.float32(part.mean)) / np.float32(part.std)
-        clips[name] = torch.from_numpy(clip.astype(np.float32))
-    out = net.train()(clips["dark"], clips["luminous"])
-    out["loss"] = student_loss(out["teacher_logits"], out["logits"], torch.from_numpy(views["targets"]))
+        clips[name] = torch.from_numpy(clip.astype(np.float64))
+    out = net.double().train()(clips["dark"], clips["luminous"])
+    out["loss"] = student_loss(out["teacher_logits"], out["logits"], torch.from_numpy(views["targets"]).double())
     out["loss"].backward()
     trained = [n for n, _ in net.named_parameters() if not n.startswith(("teacher.", "trunk.", "main.pvit."))]
     grads = {name: p.grad.numpy() for name, p in net.named_parameters() if name in trained or "main.pvit." in name}
@@ -56,20 +57,21 @@ def main() -> None:
         with torch.inference_mode():
             out = net(torch.from_numpy(golden_clip()).permute(0, 4, 1, 2, 3))
         maps = {stage: sample(v.permute(0, 2, 3, 4, 1).numpy()) for stage, v in out.items() if stage != "logits"}
-        np.savez_compressed(HERE / f"{name}.npz", logits=out["logits"].numpy(), **maps)
+        np.savez_compressed(FOLDER / f"{name}.npz", logits=out["logits"].numpy(), **maps)
     for gelu, bias in VITS:
         net = ViT(gelu=gelu, qkv_bias=bias, blocks=5)
         fill(net, random_tensors(shapes_of(net)))
         with torch.inference_mode():
             tokens = net(torch.from_numpy(golden_images()).permute(0, 3, 1, 2)).numpy()
-        np.savez_compressed(HERE / f"vit_{gelu}_{'bias' if bias else 'nobias'}.npz", tokens=tokens)
+        np.savez_compressed(FOLDER / f"vit_{gelu}_{'bias' if bias else 'nobias'}.npz", tokens=tokens)
     config = case.make_config(2, "r2plus1d_18")
     _, outputs, grads = lift_net_reference(config)
     _, shapes = case.student(config)
     ours = case.our_arrays(grads, shapes)
-    gradients = {f"grad/{name}": sample(array, 32) for name, array in ours.items()}
-    norms = {f"norm/{name}": np.linalg.norm(array) for name, array in ours.items()}
-    np.savez_compressed(HERE / "lift_net.npz", **outputs, **gradients, **norms)
+    gradients = {f"grad/{name}": sample(array, 16).astype(np.float32) for name, array in ours.items()}
+    norms = {f"norm/{name}": np.float32(np.linalg.norm(array)) for name, array in ours.items()}
+    values = {name: sample(value) for name, value in outputs.items()}
+    np.savez_compressed(FOLDER / "lift_net.npz", **values, **gradients, **norms)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,158 @@
+"""Weights of video ResNets: golden outputs of PyTorch, strictness, and the way back."""
+
+import re
+
+import jax
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from lift_flax.errors import UserError
+from lift_flax.weights import convert, export, ported, source, torch_video
+from tests.golden import FOLDER
+from tests.weights_tools import golden_clip, relative_error, sample, stages, trunk_from_tensors, trunk_tensors, zeros
+
+CLASSES = {"r2plus1d_34": 359, "r2plus1d_18": 400, "r3d_18": 400, "mc3_18": 400, "hara_34": 400}
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_stages_and_logits_are_those_of_pytorch(name):
+    port = torch_video.port(trunk_tensors(name, CLASSES[name]))
+    assert port.facts["name"] == name and not port.new
+    assert set(port.ignored.values()) == {"a counter that nothing needs"}
+    network, params, stats = trunk_from_tensors(port)
+    ours = jax.jit(lambda p, s, x: stages(network.module(p, s), x))(params, stats, golden_clip())
+    with np.load(FOLDER / f"{name}.npz") as golden:
+        assert set(golden.files) == set(ours)
+        for stage, value in ours.items():
+            value = np.asarray(value) if stage == "logits" else sample(np.asarray(value))
+            assert relative_error(value, golden[stage]) <= 1e-4, stage
+
+
+def test_the_public_files_are_told_apart():
+    sizes = {}
+    for name in (*CLASSES, "r2plus1d_34_shared", "r3d_34"):
+        tensors = trunk_tensors(name, 5, draw=zeros)
+        assert torch_video.recognise(tensors) == name
+        sizes[name] = len(torch_video.tensors_of(torch_video.TRUNKS[name]))
+    assert sizes["r2plus1d_34"] == 347 and sizes["r3d_34"] == 182 and sizes["r3d_18"] == sizes["mc3_18"] == 102
+
+
+@pytest.mark.parametrize("prefix", ["module.", "backbone.", "module.model."])
+@pytest.mark.parametrize("wrapper", ["", "state_dict.", "model_state."])
+def test_prefixes_and_wrappers_are_taken_off(tmp_path, prefix, wrapper):
+    tensors = {n: a for n, a in trunk_tensors("r2plus1d_tiny", 3).items() if "num_batches" not in n}
+    moment = {"optimizer.state.0.exp_avg": np.zeros(3, np.float32)} if wrapper else {}
+    save_file({f"{wrapper}{prefix}{n}": a for n, a in tensors.items()} | moment, tmp_path / "w.safetensors")
+    port = torch_video.port(source.read_tensors(tmp_path / "w.safetensors"))
+    assert {e.theirs for e in port.entries} == set(tensors)
+    assert port.ignored == dict.fromkeys(moment, "state of an optimizer")
+
+
+def test_names_of_a_sequential_and_a_missing_classifier():
+    usual = trunk_tensors("r2plus1d_tiny", 3)
+    renamed = {}
+    for name, array in usual.items():
+        stage, _, rest = name.partition(".")
+        if stage != "fc":
+            renamed[f"features.{'0' if stage == 'stem' else stage[-1]}.{rest}"] = array
+    renamed["fc_action.weight"] = np.zeros((4, 4), np.float32)
+    port = torch_video.port(renamed)
+    assert set(port.new) == {"params/fc/kernel", "params/fc/bias"}
+    assert port.ignored["fc_action.weight"] == "the head of another network"
+    np.testing.assert_array_equal(
+        port.arrays["params/stem_norm/scale"], torch_video.port(usual).arrays["params/stem_norm/scale"]
+    )
+
+
+def test_disagreeing_shapes_name_three_tensors():
+    tensors = trunk_tensors("r2plus1d_34", 11, draw=zeros)
+    for layer in (2, 3, 4):
+        name = f"layer{layer}.0.conv2.0.0.weight"
+        tensors[name] = tensors[name][:100]
+    with pytest.raises(UserError) as caught:
+        torch_video.port(tensors)
+    message = str(caught.value)
+    assert "layer2.0.conv2.0.0.weight is (100, 128, 1, 3, 3) instead of (288, 128, 1, 3, 3)" in message
+    assert "layer3.0.conv2.0.0.weight" in message and "layer4.0.conv2.0.0.weight" in message and "\n" not in message
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"layer1.0.conv1.1.weight": None}, "nearest to r2plus1d_tiny but lacks layer1.0.conv1.1.weight"),
+    ({"layer1.7.conv1.1.weight": np.zeros(3)}, "nearest to r2plus1d_tiny but also holds layer1.7.conv1.1.weight"),
+    ({"decoder.weight": np.zeros(3)}, "holds decoder.weight, which is no part of r2plus1d_tiny"),
+    ({"stem.0.weight": np.zeros((16, 2, 1, 7, 7))}, r"stem.0.weight is \(16, 2, 1, 7, 7\) instead of"),
+])  # fmt: skip
+def test_what_does_not_fit_is_named(change, message):
+    tensors = {**trunk_tensors("r2plus1d_tiny", 3), **change}
+    with pytest.raises(UserError, match=message):
+        torch_video.port({name: array for name, array in tensors.items() if array is not None})
+    with pytest.raises(UserError, match="no video ResNet: it holds a, b"):
+        torch_video.port({"a": np.zeros(1), "b": np.zeros(1)})
+
+
+def test_convert_export_is_bit_identical(tmp_path, capsys):
+    tensors = {n: a for n, a in trunk_tensors("hara_34", 7).items() if "num_batches" not in n}
+    save_file(tensors, tmp_path / "theirs.safetensors")
+    convert.main(["r2plus1d", str(tmp_path / "theirs.safetensors"), "--out", str(tmp_path / "ours")])
+    out = capsys.readouterr().out
+    assert "hara_34, 7 classes, BatchNorm eps 1e-05" in out and "layer3" in out
+    assert (tmp_path / "ours" / ported.TABLE).read_text().count("params/") == len(ported_params(tmp_path / "ours"))
+    export.main([str(tmp_path / "ours"), "--to", "safetensors"])
+    back = load_file(tmp_path / "ours" / "hara_34.safetensors")
+    assert back.keys() == tensors.keys()
+    for name, array in tensors.items():
+        assert back[name].tobytes() == np.ascontiguousarray(array).tobytes(), name
+    with pytest.raises(UserError, match="exists: remove it"):
+        export.main([str(tmp_path / "ours"), "--to", "safetensors"])
+
+
+def ported_params(folder) -> list[str]:
+    return [name for name in ported.load_arrays(folder) if name.startswith("params/")]
+
+
+def test_check_certifies_and_refuses(tmp_path, capsys):
+    tensors = {n: a for n, a in trunk_tensors("r2plus1d_tiny", 3).items() if "num_batches" not in n}
+    save_file(tensors, tmp_path / "w.safetensors")
+    command = ["r2plus1d", str(tmp_path / "w.safetensors"), "--out", str(tmp_path / "ours"), "--overwrite"]
+    network, params, stats = trunk_from_tensors(torch_video.port(tensors))
+    clip = golden_clip()
+    out = jax.jit(lambda x: network.module(params, stats)(x, train=False))(clip)
+    features = np.asarray(out["features"]).transpose(0, 4, 1, 2, 3)
+    np.savez(tmp_path / "good.npz", clip=clip, logits=np.asarray(out["logits"]), features=features)
+    convert.main([*command, "--check", str(tmp_path / "good.npz")])
+    printed = capsys.readouterr().out
+    assert (
+        re.search(r"logits: largest absolute error \S+, relative \S+e-0[78]: ok", printed) and "features: " in printed
+    )
+    np.savez(tmp_path / "bad.npz", clip=clip, features=features * 1.01)
+    with pytest.raises(UserError, match=r"does not compute what .*bad.npz says \(relative error 0.0099"):
+        convert.main([*command, "--check", str(tmp_path / "bad.npz")])
+    np.savez(tmp_path / "shape.npz", clip=clip, logits=np.zeros((1, 9)))
+    with pytest.raises(UserError, match=r"logits is \(1, 9\); these weights give logits \(1, 3\)"):
+        convert.main([*command, "--check", str(tmp_path / "shape.npz")])
+    with pytest.raises(UserError, match="already holds converted weights"):
+        convert.main(command[:-1])
+
+
+@pytest.mark.parametrize(("name", "content", "message"), [
+    ("none.pth", None, "does not exist"),
+    ("text.npz", b"hello", "is not an .npz of plain arrays"),
+    ("text.safetensors", b"hello", "is not a .safetensors file"),
+])  # fmt: skip
+def test_files_that_hold_no_weights(tmp_path, name, content, message):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        source.read_tensors(tmp_path / name)
+
+
+def test_object_arrays_are_not_unpickled(tmp_path):
+    class Hostile:
+        def __reduce__(self):
+            return (tmp_path.joinpath("ran").touch, ())
+
+    np.savez(tmp_path / "hostile.npz", weights=np.array([Hostile()], dtype=object))
+    with pytest.raises(UserError, match="is not an .npz of plain arrays"):
+        source.read_tensors(tmp_path / "hostile.npz")
+    assert not (tmp_path / "ran").exists()

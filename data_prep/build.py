@@ -112,16 +112,17 @@ def build(args: argparse.Namespace) -> None:
     old = _read_json(args.out / "prep_report.json")
     if old is not None and not args.overwrite and (args.out / old["records"]).is_dir():
         _refuse_other_settings(old["settings"], settings, args.out)
-        if args.source != "night_figures" and _digest(_read_source(args, old)) != old["digest"]:
+        readable = args.source != "night_figures" and "digest" in old and args.videos.exists()
+        if readable and _digest(_read_source(args, old)) != old["digest"]:
             raise UserError(f"{args.out} was built from other clips or splits; --overwrite builds it again from these")
         left_out = f" ({len(old['rejected'])} bad files left out)" if old["rejected"] else ""
         console.print(f"{args.out} is already built with these settings{left_out}; --overwrite builds it again")
         return
     started = time.monotonic()
     work = args.out / ".staging"
-    videos = _read_source(args, old)
-    digest = _digest(videos)
     with only_writer(work, "--out"):
+        videos = _read_source(args, old)
+        digest = _digest(videos)
         encoding = Encoding(args.size, args.max_frames, args.crf)
         staged, rejected = _transcode(videos, work / "clips", encoding, args, console)
         videos = videos.without(rejected)
@@ -150,6 +151,8 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
     skipped = {"out", "workers", "on_bad", "overwrite"}
     settings = {key: value for key, value in vars(args).items() if key not in skipped}
     settings = {key: str(value.resolve()) if isinstance(value, Path) else value for key, value in settings.items()}
+    if args.source == "folder":
+        settings |= {"test_share": args.test_share or folder.TEST_SHARE, "seed": args.seed or 0}
     if args.source == "night_figures":
         from data_prep import night_figures
 

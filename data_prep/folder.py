@@ -14,6 +14,8 @@ from data_prep import video_list
 from data_prep.video_list import Clip, VideoList
 from lift_flax.errors import UserError
 
+TEST_SHARE = 0.2  # of each class, where nothing says otherwise
+
 
 def read(
     videos: Path,
@@ -48,7 +50,7 @@ def read(
     VideoList(classes, clips, {}).check()  # ids must be unique before a split is made of them
 
     if any(split is None for _, _, split in rows):
-        splits = _draw_test(classes, clips, 0.2 if test_share is None else test_share, seed or 0)
+        splits = _draw_test(classes, clips, test_share or TEST_SHARE, seed or 0)
     elif test_share is not None or seed is not None:
         source = csv_file or f"the folders {videos / 'train'} and test"
         raise UserError(f"{source} give the splits: leave out --test-share and --seed, which draw one")

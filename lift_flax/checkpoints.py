@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
@@ -49,8 +50,6 @@ class Checkpoints:
     def restore_best(self, state: Any) -> tuple[Any, int]:
         """(state, step) of the best validation accuracy, or of the last step where nothing was validated.
 
-        Args:
-          state: as in `restore_newest`; None gives nested dicts of host arrays, as they were saved.
         Raises:
           UserError: there is no checkpoint, or none can be read.
         """
@@ -83,7 +82,7 @@ class Checkpoints:
         return None
 
     def _restore(self, step: int, state: Any) -> tuple[Any, int]:
-        shapes = None if state is None else jax.tree.map(ocp.utils.to_shape_dtype_struct, state)
+        shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, state)
         items = ocp.args.Composite(state=ocp.args.StandardRestore(shapes), data=ocp.args.JsonRestore())
         restored = self._manager.restore(step, args=items)
         return restored["state"], restored["data"]["examples"]
@@ -92,6 +91,29 @@ class Checkpoints:
         """Waits for the last save to be whole on disk."""
         self._manager.wait_until_finished()
         self._manager.close()
+
+
+def read_best(folder: Path) -> tuple[Any, Any, int]:
+    """(params, batch_stats, step) of a phase's best checkpoint as numpy arrays, wherever it was trained.
+
+    Only reads: nothing is put aside or cleaned up.
+    Raises:
+      UserError: there is none, or it cannot be read.
+    """
+    options = ocp.CheckpointManagerOptions(best_fn=_top1, best_mode="max", read_only=True)
+    with ocp.CheckpointManager(folder.absolute(), options=options) as manager:
+        step = manager.best_step() or manager.latest_step()
+        if step is None:
+            raise UserError(f"{folder} holds no checkpoint: train first")
+        try:
+            with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
+                path = folder.absolute() / str(step) / "state"
+                tree = reader.metadata(path).item_metadata.tree
+                types = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
+                state = reader.restore(path, args=ocp.args.PyTreeRestore(restore_args=types))
+        except Exception as error:  # whatever a damaged file makes the readers raise
+            raise UserError(f"{folder}/{step} does not restore ({error})") from error
+    return state["params"], state["batch_stats"], step
 
 
 def _top1(metrics: dict[str, float]) -> float:

@@ -33,4 +33,6 @@ def only_writer(folder: Path, flag: str) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UserError(f"another process is writing to {folder}: wait for it or choose another {flag}") from error
+        except OSError as error:  # some network file systems have no locks
+            print(f"cannot lock {folder} ({error.strerror.lower()}): see that no other process writes to it")
         yield

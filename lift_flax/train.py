@@ -29,7 +29,7 @@ from lift_flax.metrics import MetricsWriter, score
 from lift_flax.phases import Phase, check_start, student_phase, teacher_phase
 from lift_flax.progress import Progress
 from lift_flax.state import Tree, count_parameters
-from lift_flax.weights.init_from import with_facts
+from lift_flax.weights.init_from import weight_sources, with_facts
 
 _AUGMENT = 0  # purpose of a random key, beside the phase's number
 
@@ -104,13 +104,18 @@ def _claim(workdir: Path, config: Config, records: Records, *splits: list[str]) 
     """
     path, facts_path = workdir / "config.json", workdir / "run.json"
     digest = hashlib.sha256(json.dumps([[[i, records.rows[i][1]] for i in ids] for ids in splits]).encode()).hexdigest()
-    if any(workdir.glob("*/*/_CHECKPOINT_METADATA")):
-        config_lib.check_same_run(config_lib.load(path), config, workdir)
-        if json.loads(facts_path.read_text())["data_digest"] != digest:
+    weights = weight_sources(config)
+    earlier = config_lib.load(path) if path.exists() else None  # also sees to it that the file is ours
+    if earlier and (any(workdir.glob("*/*/_CHECKPOINT_METADATA")) or (workdir / "results.json").exists()):
+        config_lib.check_same_run(earlier, config, workdir)
+        facts = json.loads(facts_path.read_text())
+        if facts["data_digest"] != digest:
             raise UserError(
                 f"{workdir} was trained on other clips than {records.dir} holds now: choose another --workdir"
             )
-    elif path.exists():
+        if facts["weights"] != weights:
+            raise UserError(f"{workdir} started from other weights than init_from holds now: choose another --workdir")
+    elif earlier:
         print(f"{workdir} holds a run without any checkpoint: starting it anew", flush=True)
         (workdir / "metrics.jsonl").unlink(missing_ok=True)
         shutil.rmtree(workdir / "tensorboard", ignore_errors=True)
@@ -118,6 +123,7 @@ def _claim(workdir: Path, config: Config, records: Records, *splits: list[str]) 
     facts = {
         "classes": list(records.classes),
         "data_digest": digest,
+        "weights": weights,
         "validation_ids": splits[1],
         "versions": {name: metadata.version(name) for name in ("lift_flax", "jax", "flax", "optax", "grain", "av")},
         "python": platform.python_version(),

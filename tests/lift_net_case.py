@@ -87,6 +87,12 @@ def student(config: Config) -> tuple[Network, Shapes]:
     return Network(nnx.graphdef(model)), shapes | {f"batch_stats/{k}": v.shape for k, v in flatten(stats).items()}
 
 
+def trained(shapes: Shapes) -> set[str]:
+    """Paths of the trainable parameters: the first ViT block and everything after the two trunks."""
+    paths = {name.removeprefix("params/") for name in shapes if name.startswith("params/")}
+    return {p for p in paths if p.startswith("main/pvit/blocks/0/") or not p.startswith(("trunk/", "main/pvit/"))}
+
+
 def loss_and_gradients(config: Config, network: Network, arrays: dict[str, np.ndarray]) -> tuple[dict, Tree]:
     """(outputs with "loss", {path of a trainable parameter: gradient}) of the student's loss on the views."""
     params, stats = trees(arrays)

@@ -14,6 +14,7 @@ def test_student_is_the_transcription():
     arrays = case.our_arrays(tensors, shapes)
     assert arrays.keys() == shapes.keys()
     out, grads = case.loss_and_gradients(config, network, arrays)
+    assert grads.keys() == case.trained(shapes)
     with np.load(FOLDER / "lift_net.npz") as golden:
         for name in ("teacher_logits", "main_tokens", "luminous_tokens", "fused", "logits", "loss"):
             assert relative_error(sample(np.asarray(out[name])), golden[name]) <= 1e-4, name

@@ -1,5 +1,7 @@
 """Weights of video ResNets: golden outputs of PyTorch, strictness, and the way back."""
 
+import hashlib
+import json
 import re
 
 import jax
@@ -10,23 +12,49 @@ from safetensors.numpy import load_file, save_file
 from lift_flax.errors import UserError
 from lift_flax.weights import convert, export, ported, source, torch_video
 from tests.golden import FOLDER
-from tests.weights_tools import golden_clip, relative_error, sample, stages, trunk_from_tensors, trunk_tensors, zeros
+from tests.weights_tools import (
+    GOLDEN_FRAMES,
+    golden_clip,
+    relative_error,
+    sample,
+    stages,
+    trunk_from_tensors,
+    trunk_shapes,
+    trunk_tensors,
+    zeros,
+)
 
 CLASSES = {"r2plus1d_34": 359, "r2plus1d_18": 400, "r3d_18": 400, "mc3_18": 400, "hara_34": 400}
 
 
-@pytest.mark.parametrize("name", CLASSES)
-def test_stages_and_logits_are_those_of_pytorch(name):
+@pytest.mark.parametrize(("name", "frames"), [(name, t) for name, lengths in GOLDEN_FRAMES.items() for t in lengths])
+def test_stages_and_logits_are_those_of_pytorch(name, frames):
     port = torch_video.port(trunk_tensors(name, CLASSES[name]))
     assert port.facts["name"] == name and not port.new
     assert set(port.ignored.values()) == {"a counter that nothing needs"}
     network, params, stats = trunk_from_tensors(port)
-    ours = jax.jit(lambda p, s, x: stages(network.module(p, s), x))(params, stats, golden_clip())
-    with np.load(FOLDER / f"{name}.npz") as golden:
+    ours = jax.jit(lambda p, s, x: stages(network.module(p, s), x))(params, stats, golden_clip(frames))
+    with np.load(FOLDER / f"{name}_{frames}.npz") as golden:
         assert set(golden.files) == set(ours)
         for stage, value in ours.items():
             value = np.asarray(value) if stage == "logits" else sample(np.asarray(value))
             assert relative_error(value, golden[stage]) <= 1e-4, stage
+
+
+# SHA-256 of the sorted [name, shape] list, without counters, of the public files.
+PUBLIC = {
+    "r2plus1d_34": "c04ecd8f3ae6f795ba5596dd4a1a0ddeaee6caa994ad0c474a6a72ad20387fa9",
+    "r3d_34": "6ee245948948ace0d70cc8cd40f22cebeef7abf41e32befcb74b866f2dcfc591",
+    "r2plus1d_18": "1c41b84bcbb9630ea9938f1854f945e74a90baa89932a65d20ad7ae7bdbe1a0a",
+    "r3d_18": "62256ce03a92e3c13c1f57132b8c4df50e1759b941c2bc349acec6095992897f",
+    "mc3_18": "acb4666d81e656b9f503bdc5c3f8c8a82670e648ad67c0b9fa8a8b87f6a33c03",
+}
+
+
+@pytest.mark.parametrize(("name", "classes"), [("r2plus1d_34", 359), ("r3d_34", 400), *list(CLASSES.items())[1:4]])
+def test_names_and_shapes_are_those_of_the_public_files(name, classes):
+    shapes = sorted([n, list(s)] for n, s in trunk_shapes(name, classes).items() if "num_batches" not in n)
+    assert hashlib.sha256(json.dumps(shapes).encode()).hexdigest() == PUBLIC[name]
 
 
 def test_the_public_files_are_told_apart():
@@ -42,11 +70,13 @@ def test_the_public_files_are_told_apart():
 @pytest.mark.parametrize("wrapper", ["", "state_dict.", "model_state."])
 def test_prefixes_and_wrappers_are_taken_off(tmp_path, prefix, wrapper):
     tensors = {n: a for n, a in trunk_tensors("r2plus1d_tiny", 3).items() if "num_batches" not in n}
-    moment = {"optimizer.state.0.exp_avg": np.zeros(3, np.float32)} if wrapper else {}
+    moments = ("exp_avg", "exp_avg_sq", "step") if wrapper else ()  # more tensors than the weights have
+    names = [f"optimizer_state.state.{i}.{moment}" for i in range(len(tensors)) for moment in moments]
+    moment = {name: np.zeros(3, np.float32) for name in names}
     save_file({f"{wrapper}{prefix}{n}": a for n, a in tensors.items()} | moment, tmp_path / "w.safetensors")
     port = torch_video.port(source.read_tensors(tmp_path / "w.safetensors"))
     assert {e.theirs for e in port.entries} == set(tensors)
-    assert port.ignored == dict.fromkeys(moment, "state of an optimizer")
+    assert port.ignored == dict.fromkeys(moment, "beside the weights in a training checkpoint")
 
 
 def test_names_of_a_sequential_and_a_missing_classifier():
@@ -74,7 +104,10 @@ def test_disagreeing_shapes_name_three_tensors():
         torch_video.port(tensors)
     message = str(caught.value)
     assert "layer2.0.conv2.0.0.weight is (100, 128, 1, 3, 3) instead of (288, 128, 1, 3, 3)" in message
-    assert "layer3.0.conv2.0.0.weight" in message and "layer4.0.conv2.0.0.weight" in message and "\n" not in message
+    assert "layer3.0.conv2.0.0.weight 100, layer4.0.conv2.0.0.weight 100; known are 288, 576, 1152" in message
+    assert "\n" not in message
+    with pytest.raises(UserError, match="layer2.0.conv1.0.weight is .* instead of .*: is it a file of another network"):
+        torch_video.port({**trunk_tensors("r3d_18", 3, draw=zeros), "layer2.0.conv1.0.weight": np.zeros((1, 2))})
 
 
 @pytest.mark.parametrize(("change", "message"), [
@@ -103,6 +136,8 @@ def test_convert_export_is_bit_identical(tmp_path, capsys):
     assert back.keys() == tensors.keys()
     for name, array in tensors.items():
         assert back[name].tobytes() == np.ascontiguousarray(array).tobytes(), name
+    with pytest.raises(UserError, match="cannot write /no/such"):
+        export.main([str(tmp_path / "ours"), "--to", "safetensors", "--out", "/no/such/folder/x"])
     with pytest.raises(UserError, match="exists: remove it"):
         export.main([str(tmp_path / "ours"), "--to", "safetensors"])
 
@@ -126,8 +161,9 @@ def test_check_certifies_and_refuses(tmp_path, capsys):
         re.search(r"logits: largest absolute error \S+, relative \S+e-0[78]: ok", printed) and "features: " in printed
     )
     np.savez(tmp_path / "bad.npz", clip=clip, features=features * 1.01)
-    with pytest.raises(UserError, match=r"does not compute what .*bad.npz says \(relative error 0.0099"):
-        convert.main([*command, "--check", str(tmp_path / "bad.npz")])
+    with pytest.raises(UserError, match=r"do not compute what .*bad.npz says \(relative error 0.0099"):
+        convert.main([*command[:-2], f"--out={tmp_path / 'refused'}", "--check", str(tmp_path / "bad.npz")])
+    assert not (tmp_path / "refused").exists()
     np.savez(tmp_path / "shape.npz", clip=clip, logits=np.zeros((1, 9)))
     with pytest.raises(UserError, match=r"logits is \(1, 9\); these weights give logits \(1, 3\)"):
         convert.main([*command, "--check", str(tmp_path / "shape.npz")])
@@ -145,6 +181,20 @@ def test_files_that_hold_no_weights(tmp_path, name, content, message):
         (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=message):
         source.read_tensors(tmp_path / name)
+
+
+def test_bfloat16_becomes_float32(tmp_path):
+    import ml_dtypes
+
+    save_file({"a": np.array([1.5, -2], ml_dtypes.bfloat16)}, tmp_path / "w.safetensors")
+    array = source.read_tensors(tmp_path / "w.safetensors")["a"]
+    assert array.dtype == np.float32 and array.tolist() == [1.5, -2]
+
+
+def test_a_name_given_twice_is_refused(tmp_path):
+    save_file({n: np.zeros(1) for n in ("module.a", "module.b", "module.c", "a")}, tmp_path / "w.safetensors")
+    with pytest.raises(UserError, match="names some tensors twice, with and without 'module.'"):
+        source.read_tensors(tmp_path / "w.safetensors")
 
 
 def test_object_arrays_are_not_unpickled(tmp_path):

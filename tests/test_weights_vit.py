@@ -6,6 +6,7 @@ import pytest
 
 from lift_flax.errors import UserError
 from lift_flax.weights import convert, ported, vit
+from lift_flax.weights.table import details
 from tests.golden import FOLDER
 from tests.weights_tools import (
     class_tokens,
@@ -81,7 +82,12 @@ def test_google_and_timm_are_the_same_network(timm):
         "blocks after the first 5", "the norm after the last block", "the classifier"
     }  # fmt: skip
     assert len(port.entries) + len(port.ignored) == len(google)
-    _same(vit.port({f"opt/target/{n}": a for n, a in google.items()}, 5), expected)
+    moments = {f"opt/state/param_states/{n}/grad_ema": a for n, a in google.items()}
+    _same(vit.port({f"opt/target/{n}": a for n, a in google.items()} | moments, 5), expected)
+    text = {"params/txt/Encoder_0/encoderblock_0/LayerNorm_0/scale": np.ones(3), "params/t": np.ones(1)}
+    _same(vit.port({f"params/img/{n}": a for n, a in google.items()} | text, 5), expected)
+    table = details(port)
+    assert all(entry.theirs in table and entry.ours in table for entry in port.entries)
     _same(vit.port(_scanned(google), 5), expected)
     assert any(n.endswith("[5:6]") for n in vit.port(_scanned(google), 5).ignored)
     big = vit.port(_big_vision(google), 5).arrays
@@ -104,6 +110,8 @@ def test_sizes(dim, heads):
     ({"blocks.2.norm1.weight": None}, "lacks blocks.2.norm1.weight: is it a ViT with a class token and at least 5"),
     ({"blocks.0.mlp.fc1.weight": np.zeros((5, 192))}, r"shapes disagree for ViT-Ti/16: blocks.0.mlp.fc1.weight gives"),
     ({"time_embed": np.zeros(3)}, "holds time_embed, which is no part of a plain ViT"),
+    ({"pos_embed": np.zeros(3)}, "their shapes are not a ViT's"),
+    ({"patch_embed.proj.weight": np.zeros((192, 768))}, "their shapes are not a ViT's"),
     ({"patch_embed.proj.weight": None, "cls_token": None}, "lacks embedding/kernel"),
 ])  # fmt: skip
 def test_what_does_not_fit_is_named(timm, change, message):
@@ -139,7 +147,10 @@ def test_convert_and_check_from_the_command_line(timm, tmp_path, capsys):
     ]
     convert.main(command)
     out = capsys.readouterr().out
-    assert "ViT-Ti/16, first 5 blocks, GELU tanh, qkv bias True" in out and "features: largest" in out
+    assert (
+        "ViT-Ti/16, first 5 blocks, GELU tanh, with qkv biases, input mean [0.5, 0.5, 0.5]" in out
+        and "features: largest" in out
+    )
     assert ported.load_arrays(tmp_path / "ours").keys() == port.arrays.keys()
     with pytest.raises(UserError, match="--blocks=0"):
         convert.main([*command, "--blocks", "0"])

@@ -108,9 +108,13 @@ def sample(array: np.ndarray, count: int = 256) -> np.ndarray:
     return flat[np.sort(np.random.default_rng(flat.size).choice(flat.size, count, replace=False))]
 
 
-def golden_clip() -> np.ndarray:
-    """A normalised clip [1, 8, 64, 64, 3] of noise."""
-    return np.random.default_rng(11).normal(size=(1, 8, 64, 64, 3)).astype(np.float32)
+# Lengths of the golden clips: 30 frames become 15, then 8, which no other length does.
+GOLDEN_FRAMES = {"r2plus1d_34": (8, 30, 32), "r2plus1d_18": (8,), "r3d_18": (8,), "mc3_18": (8,), "hara_34": (8,)}
+
+
+def golden_clip(frames: int = 8) -> np.ndarray:
+    """A normalised clip [1, T, 48, 48, 3] of noise."""
+    return np.random.default_rng(11).normal(size=(1, frames, 48, 48, 3)).astype(np.float32)
 
 
 def golden_images() -> np.ndarray:

@@ -31,6 +31,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("file", type=Path, metavar="FILE")
     parser.add_argument("--out", type=Path, required=True, help="folder for the weights")
     parser.add_argument("--blocks", type=int, default=5, help="ViT blocks to keep, from the first (default 5)")
+    parser.add_argument("--gelu", choices=("exact", "tanh"), help="of a ViT, where the file's layout tells it wrong")
+    parser.add_argument("--mean", type=float, nargs=3, metavar=("R", "G", "B"), help="of the input in [0, 1], likewise")
+    parser.add_argument("--std", type=float, nargs=3, metavar=("R", "G", "B"), help="of the input, likewise")
     parser.add_argument("--check", type=Path, metavar="FILE.npz", help="compare with outputs of the source framework")
     parser.add_argument("--overwrite", action="store_true", help="replace weights that are in --out")
     args = parser.parse_args(argv)
@@ -38,25 +41,31 @@ def main(argv: list[str] | None = None) -> None:
         raise UserError(f"--blocks={args.blocks}: a ViT has at least one")
     tensors = source.read_tensors(args.file)
     ported = torch_video.port(tensors) if args.kind == "r2plus1d" else vit.port(tensors, args.blocks)
+    chosen = {name: getattr(args, name) for name in ("gelu", "mean", "std") if getattr(args, name)}
+    if args.kind == "r2plus1d" and args.gelu:
+        raise UserError("--gelu is for vit: a video ResNet has none")
+    ported.facts.update(chosen)
     ported.facts["source"] = {"file": args.file.name, "sha256": _sha256(args.file)}
     summary = table.summary(ported, len(tensors))
-    ported_lib.save(ported, summary + table.details(ported), args.out, args.overwrite)
-    print(summary, end="")
-    print(f"{name_of(ported)}: {args.out / ported_lib.ARRAYS}   every tensor: {args.out / ported_lib.TABLE}")
+    print(f"{summary}{name_of(ported)}")
     if args.check:
         from lift_flax.weights.check import check
 
-        check(args.out, args.check)
+        ported.facts["checked"] = {"file": args.check.name, "relative_error": check(ported, args.check)}
+    ported_lib.save(ported, summary + table.details(ported), args.out, args.overwrite)
+    print(f"weights: {args.out / ported_lib.ARRAYS}   every tensor: {args.out / ported_lib.TABLE}")
 
 
 def name_of(ported: ported_lib.Ported) -> str:
     """What was recognised, in a phrase."""
     facts = ported.facts
+    mean, std = ([round(v, 4) for v in facts[name]] for name in ("mean", "std"))
     if ported.kind == "vit":
-        return (
-            f"{vit.ours_of(facts)}, first {facts['blocks']} blocks, GELU {facts['gelu']}, qkv bias {facts['qkv_bias']}"
-        )
-    return f"{facts['name']}, {facts['classes'] or 'no'} classes, BatchNorm eps {facts['bn_eps']}"
+        attention = "with" if facts["qkv_bias"] else "without"
+        name = f"{vit.ours_of(facts)}, first {facts['blocks']} blocks, GELU {facts['gelu']}, {attention} qkv biases"
+    else:
+        name = f"{facts['name']}, {facts['classes'] or 'no'} classes, BatchNorm eps {facts['bn_eps']}"
+    return f"{name}, input mean {mean} and std {std}"
 
 
 def _sha256(path: Path) -> str:

@@ -40,6 +40,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def export(facts: dict[str, Any], arrays: dict[str, np.ndarray], out: Path) -> None:
     """Writes `arrays` of the trunk `facts["name"]` as tensors of PyTorch; the facts become the file's metadata."""
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     table = torch_video.tensors_of(TRUNKS[facts["name"]])
@@ -48,8 +49,8 @@ def export(facts: dict[str, Any], arrays: dict[str, np.ndarray], out: Path) -> N
     try:
         save_file(tensors, part, metadata={key: str(value) for key, value in facts.items()})
         part.replace(out)
-    except OSError as error:
-        raise UserError(f"cannot write {out}: {error.strerror.lower()}; choose another --out") from error
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"cannot write {out}: {error}; choose another --out") from error
 
 
 def _read_converted(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -64,23 +65,21 @@ def read_workdir(workdir: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     import json
 
     from lift_flax import config as config_lib
-    from lift_flax.checkpoints import Checkpoints
+    from lift_flax.checkpoints import read_best
+    from lift_flax.files import only_writer
     from lift_flax.state import flatten
 
     config = config_lib.load(workdir / "config.json")
     phase = "teacher" if config.train.distill else "student"
     if not (workdir / phase).is_dir():
         raise UserError(f"{workdir} holds no trained {phase} yet: run lift_flax.main first")
-    checkpoints = Checkpoints(workdir / phase)
-    try:
-        state, step = checkpoints.restore_best(None)
-    finally:
-        checkpoints.close()
-    params, stats = state["params"], state["batch_stats"]
+    with only_writer(workdir, "--workdir"):  # a run in progress would remove checkpoints while they are read
+        params, stats, step = read_best(workdir / phase)
     if phase == "student":
         if "trunk" not in params:
             raise UserError(f"{workdir} has no R(2+1)D: it was trained with config.model.streams=main")
-        params, stats = params["trunk"], stats["trunk"]
+        params, stats = {**params["trunk"]}, stats["trunk"]
+        del params["fc"]  # it was not trained
     arrays = {f"params/{k}": np.asarray(v) for k, v in flatten(params).items()}
     arrays |= {f"batch_stats/{k}": np.asarray(v) for k, v in flatten(stats).items()}
     teacher = config.model.teacher

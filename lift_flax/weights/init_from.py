@@ -51,6 +51,12 @@ def _part_with_facts(part: str, fields):
     return dataclasses.replace(fields, init_from=str(folder), **values)
 
 
+def weight_sources(config: Config) -> dict[str, str]:
+    """{part: SHA-256 of the file that its weights were converted from}, for the parts that start from weights."""
+    folders = {part: getattr(config.model, part).init_from for part in _KIND}
+    return {part: ported.load_facts(Path(f))["source"]["sha256"] for part, f in folders.items() if f}
+
+
 def init_from(path: str, part: str, params: Tree, batch_stats: Tree) -> tuple[Tree, Tree]:
     """(params, batch_stats) of `part` with the values of the folder at `path`.
 

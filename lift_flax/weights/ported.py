@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +49,9 @@ def save(ported: Ported, table: str, folder: Path, overwrite: bool) -> None:
         raise UserError(f"{folder} already holds converted weights: choose another --out, or replace with --overwrite")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / FACTS).unlink(missing_ok=True)
         part = folder / f".{ARRAYS}.part.npz"
         np.savez(part, **ported.arrays)  # one array after the other: views of a mapped file are not loaded at once
+        (folder / FACTS).unlink(missing_ok=True)
         part.replace(folder / ARRAYS)
         write_text(folder / TABLE, table)
         write_text(folder / FACTS, json.dumps({"kind": ported.kind, **ported.facts}, indent=2) + "\n")
@@ -80,5 +79,5 @@ def load_arrays(folder: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
-    except (ValueError, OSError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+    except Exception as error:  # whatever a damaged file makes the reader raise
         raise UserError(f"{path} is missing or damaged ({error}): convert the weights again") from error

@@ -1,9 +1,10 @@
 """Reading weight files of other frameworks: tensors only, never code.
 
-Needs PyTorch for .pth files alone (`pip install lift_flax[torch]`).
+Needs PyTorch for .pth files alone (`pip install -e '.[torch]'`).
 """
 
 import pickle
+import re
 import warnings
 import zipfile
 from pathlib import Path
@@ -16,6 +17,11 @@ from lift_flax.errors import UserError
 Tensors = dict[str, np.ndarray]
 WRAPPERS = ("state_dict", "model_state", "model")
 PREFIXES = ("module.", "model.", "backbone.")
+BESIDE = (
+    r"(optimizer\w*|(lr_)?scheduler\w*|scaler|ema\w*)\."  # names of what a training checkpoint holds beside weights
+)
+# What PyTorch's unpickler says of a file that wants more than tensors, whatever else it says of damaged ones.
+_REFUSED = "not an allowed global|is blocked|Can only (build|create)|Trying to (call|load)|Unsupported (global|class)"
 
 
 def read_tensors(path: Path) -> Tensors:
@@ -43,17 +49,17 @@ def _read_npz(path: Path) -> Tensors:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return {name: _as_float32(arrays[name]) for name in arrays.files}
-    except (ValueError, OSError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+    except Exception as error:  # whatever a damaged or hostile file makes the reader raise
         raise UserError(f"{path} is not an .npz of plain arrays ({_first_line(error)}): download it again") from error
 
 
 def _read_safetensors(path: Path) -> Tensors:
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     try:
         with safe_open(path, framework="np") as file:
             return {name: _as_float32(file.get_tensor(name)) for name in file.keys()}
-    except (SafetensorError, TypeError, OSError) as error:
+    except Exception as error:  # as above
         raise UserError(f"{path} is not a .safetensors file ({_first_line(error)}): download it again") from error
 
 
@@ -62,21 +68,19 @@ def _read_torch(path: Path) -> Tensors:
         import torch
     except ImportError as error:
         raise UserError(
-            f"reading {path.name} needs PyTorch: pip install 'lift_flax[torch]' (or convert the file to .safetensors)"
+            f"reading {path.name} needs PyTorch: pip install -e '.[torch]' in the project's folder"
         ) from error
     try:
         with warnings.catch_warnings(action="ignore"):  # of unusual pickles, which it then refuses or reads
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except pickle.UnpicklingError as error:
-        if "weights_only" in str(error).lower() or "global" in str(error).lower():
+        return {name: _from_torch(tensor) for name, tensor in _tensors_of(content, "", torch.Tensor)}
+    except Exception as error:  # as above
+        if isinstance(error, pickle.UnpicklingError) and re.search(_REFUSED, str(error)):
             raise UserError(
                 f"{path} holds more than tensors, perhaps code that would run here: refused; "
                 "ask its authors for a plain state_dict or .safetensors"
             ) from error
-        raise UserError(f"{path} is not a PyTorch file of weights ({_first_line(error)})") from error
-    except (RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError, OSError) as error:
         raise UserError(f"{path} is not a PyTorch file of weights ({_first_line(error)}): download it again") from error
-    return {name: _from_torch(tensor) for name, tensor in _tensors_of(content, "", torch.Tensor)}
 
 
 def _tensors_of(content: Any, prefix: str, kind: type):
@@ -95,19 +99,22 @@ def _from_torch(tensor) -> np.ndarray:
 
 
 def _as_float32(array: np.ndarray) -> np.ndarray:
-    return array.astype(np.float32) if array.dtype in (np.float16, np.float64) else array
+    """Also bfloat16, which numpy alone does not know; integers and booleans stay."""
+    return array if array.dtype == np.float32 or array.dtype.kind in "iub" else array.astype(np.float32)
 
 
 def _without_prefixes(tensors: Tensors) -> Tensors:
-    """Names as in a bare state_dict: of a wrapper with other things beside it, only the weights lose its name."""
-    for wrapper in WRAPPERS:
-        if any(name.startswith(wrapper + ".") for name in tensors):
-            tensors = {name.removeprefix(wrapper + "."): a for name, a in tensors.items()}
-            break
+    """Names as in a bare state_dict.  What stands beside a wrapper, an optimizer's state say, keeps its own names."""
+    wrapper = next((w + "." for w in WRAPPERS if any(name.startswith(w + ".") for name in tensors)), "")
+    weights = {name.removeprefix(wrapper): a for name, a in tensors.items() if name.startswith(wrapper)}
+    beside = {name: a for name, a in tensors.items() if not name.startswith(wrapper)}
     for prefix in PREFIXES * 2:  # module.model. and model.module. both occur
-        if sum(name.startswith(prefix) for name in tensors) > len(tensors) / 2:
-            tensors = {name.removeprefix(prefix): a for name, a in tensors.items()}
-    return tensors
+        if sum(name.startswith(prefix) for name in weights) > len(weights) / 2:
+            shorter = {name.removeprefix(prefix): a for name, a in weights.items()}
+            if len(shorter) < len(weights):
+                raise UserError(f"the file names some tensors twice, with and without '{prefix}'")
+            weights = shorter
+    return {**beside, **weights}
 
 
 def _first_line(error: Exception) -> str:

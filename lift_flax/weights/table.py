@@ -10,7 +10,7 @@ from rich.table import Table
 
 from lift_flax.weights.ported import Ported
 
-WIDTH = 140
+WIDTH = 400  # wider than any name: nothing is cut
 
 
 def summary(ported: Ported, source_tensors: int) -> str:
@@ -53,4 +53,4 @@ def _shape(shape: tuple[int, ...]) -> str:
 def _text(table: Table) -> str:
     out = io.StringIO()
     Console(file=out, width=WIDTH, highlight=False, markup=False).print(table)
-    return out.getvalue()
+    return "".join(line.rstrip() + "\n" for line in out.getvalue().splitlines())

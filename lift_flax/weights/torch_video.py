@@ -14,6 +14,7 @@ from lift_flax.errors import UserError
 from lift_flax.models.r2plus1d import TRUNKS, NormSpec, TrunkSpec, VideoResNet
 from lift_flax.state import abstract_trees, flatten
 from lift_flax.weights.ported import Entry, Ported
+from lift_flax.weights.source import BESIDE
 
 KINETICS = {"mean": [0.43216, 0.394666, 0.37645], "std": [0.22803, 0.22145, 0.216989]}
 HARA = {"mean": [v / 255 for v in (114.7748, 107.7354, 99.4750)], "std": [1 / 255] * 3}  # levels of 255, not divided
@@ -73,7 +74,7 @@ def _norm(ours: str, theirs: str, stage: str) -> Iterator[tuple[str, Tensor]]:
 
 
 def to_ours(name: str, tensor: np.ndarray) -> np.ndarray:
-    """A tensor in our layout; a view of it."""
+    """A tensor in our layout; a view of it where that is possible."""
     if name.endswith("temporal/kernel"):
         return tensor[:, :, :, 0].transpose(2, 3, 1, 0)  # (O,I,T,1,1) -> [T, 1, I, O]
     if tensor.ndim == 5:
@@ -117,14 +118,9 @@ def port(tensors: dict[str, np.ndarray]) -> Ported:
     name = recognise(tensors)
     spec = TRUNKS[name]
     has_classifier = {"fc.weight", "fc.bias"} <= tensors.keys()
-    classes = len(tensors["fc.bias"]) if has_classifier else 1
+    classes = tensors["fc.bias"].size if has_classifier else 1
     if wrong := misfits(tensors, spec, classes):
-        more = f", and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise UserError(
-            f"shapes disagree with {name}: {'; '.join(wrong[:3])}{more}. The middle widths of layer2.0.conv2, "
-            "layer3.0.conv2 and layer4.0.conv2 are 288, 576, 1152 (IG65M) or 230, 460, 921 (torchvision): "
-            "convert a file of one of these"
-        )
+        raise UserError(_disagreement(name, wrong, tensors))
     table = {ours: t for ours, t in tensors_of(spec).items() if t.stage != "fc" or has_classifier}
     used = {tensor.name for tensor in table.values()}
     return Ported(
@@ -139,6 +135,20 @@ def port(tensors: dict[str, np.ndarray]) -> Ported:
             "bn_eps": spec.bn_eps,
             **(HARA if spec.shortcut == "pad" else KINETICS),
         },
+    )
+
+
+def _disagreement(name: str, wrong: list[str], tensors: dict[str, np.ndarray]) -> str:
+    """The sentence about tensors whose shapes do not fit; of an R(2+1)D the three that sources differ in."""
+    more = f", and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+    text = f"shapes disagree with {name}: {'; '.join(wrong[:3])}{more}"
+    if TRUNKS[name].convs != "2+1":
+        return f"{text}: is it a file of another network?"
+    kernels = [f"layer{layer}.0.conv2.0.0.weight" for layer in (2, 3, 4)]
+    widths = ", ".join(f"{kernel} {tensors[kernel].shape[0]}" for kernel in kernels)
+    return (
+        f"{text}. The middle widths of the three convolutions in which sources differ are {widths}; known are "
+        "288, 576, 1152 (IG65M) and 230, 460, 921 (torchvision): convert a file of one of these"
     )
 
 
@@ -187,6 +197,6 @@ def _why_ignored(name: str, network: str) -> str:
         return "a counter that nothing needs"
     if name.startswith(("fc.", "fc_action.", "bert.")):
         return "the head of another network"
-    if name.startswith("optimizer."):
-        return "state of an optimizer"
+    if re.match(BESIDE, name):
+        return "beside the weights in a training checkpoint"
     raise UserError(f"the file holds {name}, which is no part of {network}: is it a file of another network?")

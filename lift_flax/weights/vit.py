@@ -15,6 +15,7 @@ from lift_flax.errors import UserError
 from lift_flax.models.vit import PViT
 from lift_flax.state import abstract_trees, flatten
 from lift_flax.weights.ported import Entry, Ported
+from lift_flax.weights.source import BESIDE
 
 TIMM_HEAD_DIM = 64  # of Ti, S, B and L; a fused qkv does not tell
 _HALF = {"mean": [0.5] * 3, "std": [0.5] * 3}
@@ -41,6 +42,8 @@ def port(tensors: dict[str, np.ndarray], blocks: int) -> Ported:
             f"the file lacks {error.args[0]}: is it a ViT with a class token and at least {blocks} blocks? "
             f"It holds {known}, ..."
         ) from error
+    except (ValueError, IndexError, TypeError) as error:  # a transposition or reshaping of another rank or size
+        raise UserError(f"the file names its tensors like a ViT, but their shapes are not a ViT's ({error})") from error
     shapes = abstract_pvit(facts)
     wrong = [
         f"{theirs} gives {array.shape} instead of {shapes[ours]}"
@@ -194,6 +197,10 @@ def _rest(tensors: dict[str, np.ndarray], blocks: int) -> dict[str, str]:
 
 
 def _why_ignored(name: str, blocks: int) -> str:
+    if re.match(BESIDE, name) or name.startswith("opt/state"):
+        return "beside the weights in a training checkpoint"
+    if re.match(r"params/(txt/|t$|b$)", name):
+        return "the text side of a two-tower network"
     if block := re.search(r"encoderblock_(\d+)/|^blocks\.(\d+)\.", name):
         if int(block[1] or block[2]) >= blocks:
             return f"blocks after the first {blocks}"
@@ -201,6 +208,4 @@ def _why_ignored(name: str, blocks: int) -> str:
         return "the norm after the last block"
     elif re.search(r"(^|/)(head|head_dist|pre_logits)[./]", name):
         return "the classifier"
-    elif name.startswith(("optimizer.", "opt/state")):
-        return "state of an optimizer"
     raise UserError(f"the file holds {name}, which is no part of a plain ViT: is it a file of another network?")

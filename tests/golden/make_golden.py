@@ -15,7 +15,7 @@ from tests.golden import FOLDER
 from tests.reference.lift_net import LiftNet, student_loss
 from tests.reference.video_resnet import VideoResNet
 from tests.reference.vit import ViT
-from tests.weights_tools import fill, golden_clip, golden_images, random_tensors, sample
+from tests.weights_tools import GOLDEN_FRAMES, fill, golden_clip, golden_images, random_tensors, sample
 
 TRUNKS = {"r2plus1d_34": 359, "r2plus1d_18": 400, "r3d_18": 400, "mc3_18": 400, "hara_34": 400}
 VITS = [(gelu, bias) for gelu in ("exact", "tanh") for bias in (True, False)]
@@ -54,10 +54,11 @@ def main() -> None:
     for name, classes in TRUNKS.items():
         net = VideoResNet(name, classes).eval()
         fill(net, random_tensors(shapes_of(net)))
-        with torch.inference_mode():
-            out = net(torch.from_numpy(golden_clip()).permute(0, 4, 1, 2, 3))
-        maps = {stage: sample(v.permute(0, 2, 3, 4, 1).numpy()) for stage, v in out.items() if stage != "logits"}
-        np.savez_compressed(FOLDER / f"{name}.npz", logits=out["logits"].numpy(), **maps)
+        for frames in GOLDEN_FRAMES[name]:
+            with torch.inference_mode():
+                out = net(torch.from_numpy(golden_clip(frames)).permute(0, 4, 1, 2, 3))
+            maps = {stage: sample(v.permute(0, 2, 3, 4, 1).numpy()) for stage, v in out.items() if stage != "logits"}
+            np.savez_compressed(FOLDER / f"{name}_{frames}.npz", logits=out["logits"].numpy(), **maps)
     for gelu, bias in VITS:
         net = ViT(gelu=gelu, qkv_bias=bias, blocks=5)
         fill(net, random_tensors(shapes_of(net)))

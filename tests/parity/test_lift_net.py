@@ -22,6 +22,7 @@ def test_forward_loss_and_gradients(levels, trunk):
         error = relative_error(out[name], expected)
         print(f"N={levels} {trunk} {name}: {error:.2g}")
         assert error <= 1e-4, name
+    assert grads.keys() == case.trained(shapes)
     expected = case.our_arrays(their_grads, shapes)
     worst = (0.0, "")
     for path, grad in grads.items():

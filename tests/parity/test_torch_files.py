@@ -61,7 +61,7 @@ def test_code_in_a_file_does_not_run(tmp_path, how):
     assert not (tmp_path / "ran").exists() and not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04 cut off"])
+@pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04 cut off", b"<html>not found</html>"])
 def test_damaged_files_are_one_line(tmp_path, content):
     (tmp_path / "w.pth").write_bytes(content)
     with pytest.raises(UserError, match="is not a PyTorch file of weights"):

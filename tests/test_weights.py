@@ -1,1 +1,0 @@
-"""Converting weights: every tensor accounted for, files refused, and what travels with them."""

@@ -91,9 +91,9 @@ def _finished(workdir: Path) -> dict | None:
 
 def _refuse_foreign(workdir: Path) -> None:
     """Refuses a path that is neither a run's workdir nor free to become one."""
-    if (workdir / "config.json").exists() or not workdir.exists():
-        return
-    if not workdir.is_dir() or set(os.listdir(workdir)) - {"lock"}:
+    if (workdir / "config.json").exists():
+        config_lib.load(workdir / "config.json")  # raises where it is not a run's
+    elif workdir.exists() and (not workdir.is_dir() or set(os.listdir(workdir)) - {"lock"}):
         raise UserError(f"{workdir} is not empty and not a workdir of a run: choose another --workdir")
 
 
@@ -105,7 +105,7 @@ def _claim(workdir: Path, config: Config, records: Records, *splits: list[str]) 
     path, facts_path = workdir / "config.json", workdir / "run.json"
     digest = hashlib.sha256(json.dumps([[[i, records.rows[i][1]] for i in ids] for ids in splits]).encode()).hexdigest()
     weights = weight_sources(config)
-    earlier = config_lib.load(path) if path.exists() else None  # also sees to it that the file is ours
+    earlier = config_lib.load(path) if path.exists() else None
     if earlier and (any(workdir.glob("*/*/_CHECKPOINT_METADATA")) or (workdir / "results.json").exists()):
         config_lib.check_same_run(earlier, config, workdir)
         facts = json.loads(facts_path.read_text())
@@ -113,7 +113,7 @@ def _claim(workdir: Path, config: Config, records: Records, *splits: list[str]) 
             raise UserError(
                 f"{workdir} was trained on other clips than {records.dir} holds now: choose another --workdir"
             )
-        if facts["weights"] != weights:
+        if facts.get("weights", {}) != weights:
             raise UserError(f"{workdir} started from other weights than init_from holds now: choose another --workdir")
     elif earlier:
         print(f"{workdir} holds a run without any checkpoint: starting it anew", flush=True)

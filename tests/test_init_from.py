@@ -24,9 +24,11 @@ def weights(tmp_path_factory) -> dict[str, str]:
     root = tmp_path_factory.mktemp("weights")
     teacher = torch_video.port(trunk_tensors("r2plus1d_tiny", 7))
     teacher.facts["bn_eps"] = 2e-3  # not the config's, to see it travel
-    ported.save(teacher, "", root / "teacher", overwrite=False)
-    ported.save(vit.port(timm_tensors(3, dim=64, grid=4), 3), "", root / "vit", overwrite=False)
-    ported.save(vit.port(timm_tensors(3, dim=64, grid=2, qkv_bias=False), 3), "", root / "miil", overwrite=False)
+    made = {"teacher": teacher, "vit": vit.port(timm_tensors(3, dim=64, grid=4), 3)}
+    made["miil"] = vit.port(timm_tensors(3, dim=64, grid=2, qkv_bias=False), 3)
+    for name, port in made.items():
+        port.facts["source"] = {"file": f"{name}.pth", "sha256": name.encode().hex()}
+        ported.save(port, "", root / name, overwrite=False)
     return {name: str(root / name) for name in ("teacher", "vit", "miil")}
 
 
@@ -91,6 +93,11 @@ def test_a_run_from_weights_trains_resumes_and_goes_back(records, weights, tmp_p
     (workdir / "results.json").unlink()
     train.run(dataclasses.replace(config), workdir)
     assert "resuming after step 5" in capsys.readouterr().out
+    facts_file = Path(weights["vit"]) / ported.FACTS
+    facts_file.write_text((kept_facts := facts_file.read_text()).replace('"sha256": "', '"sha256": "0'))
+    with pytest.raises(UserError, match="started from other weights than init_from holds now"):
+        train.run(config, workdir)
+    facts_file.write_text(kept_facts)
     facts, arrays = export.read_workdir(workdir)
     assert facts["classes"] == "down, right, still" and facts["bn_eps"] == 2e-3
     export.main([str(workdir), "--to", "safetensors"])

@@ -171,6 +171,27 @@ def test_a_start_that_failed_does_not_keep_its_workdir(whole, config, tmp_path, 
     assert max(line["step"] for line in _curves(workdir) if line["phase"] == "teacher") == 5
 
 
+def test_folders_with_another_config_json_are_left_alone(config, tmp_path):
+    (tmp_path / "config.json").write_text('{"architectures": ["Other"]}')
+    (tmp_path / "metrics.jsonl").write_text("mine")
+    with pytest.raises(UserError, match="config: unknown field architectures"):
+        train.run(config, tmp_path)
+    assert (tmp_path / "metrics.jsonl").read_text() == "mine" and not (tmp_path / "lock").exists()
+
+
+def test_a_finished_run_without_checkpoints_stays_what_it_is(whole, config, tmp_path, capsys):
+    workdir = tmp_path / "workdir"
+    shutil.copytree(whole, workdir)
+    for phase in ("teacher", "student"):
+        shutil.rmtree(workdir / phase)
+    before = (workdir / "metrics.jsonl").read_text()
+    with pytest.raises(UserError, match="holds a run of another config"):
+        train.run(dataclasses.replace(config, seed=1), workdir)
+    train.run(config, workdir)
+    assert "holds a finished run" in capsys.readouterr().out
+    assert (workdir / "metrics.jsonl").read_text() == before
+
+
 def test_two_runs_do_not_share_a_workdir(config, tmp_path):
     with files.only_writer(tmp_path / "workdir", "--workdir"), pytest.raises(UserError, match="another process is"):
         train.run(config, tmp_path / "workdir")

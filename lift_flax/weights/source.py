@@ -4,7 +4,6 @@ Needs PyTorch for .pth files alone (`pip install -e '.[torch]'`).
 """
 
 import pickle
-import re
 import warnings
 import zipfile
 from pathlib import Path
@@ -20,8 +19,6 @@ PREFIXES = ("module.", "model.", "backbone.")
 BESIDE = (
     r"(optimizer\w*|(lr_)?scheduler\w*|scaler|ema\w*)\."  # names of what a training checkpoint holds beside weights
 )
-# What PyTorch's unpickler says of a file that wants more than tensors, whatever else it says of damaged ones.
-_REFUSED = "not an allowed global|is blocked|Can only (build|create)|Trying to (call|load)|Unsupported (global|class)"
 
 
 def read_tensors(path: Path) -> Tensors:
@@ -75,12 +72,14 @@ def _read_torch(path: Path) -> Tensors:
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
         return {name: _from_torch(tensor) for name, tensor in _tensors_of(content, "", torch.Tensor)}
     except Exception as error:  # as above
-        if isinstance(error, pickle.UnpicklingError) and re.search(_REFUSED, str(error)):
+        with path.open("rb") as file:
+            pickled = file.read(1) in (b"P", b"\x80")  # a zip of pickles, or a pickle
+        if pickled and isinstance(error, pickle.UnpicklingError):
             raise UserError(
-                f"{path} holds more than tensors, perhaps code that would run here: refused; "
+                f"{path} holds more than tensors, perhaps code that would run here: refused, nothing in it was run; "
                 "ask its authors for a plain state_dict or .safetensors"
             ) from error
-        raise UserError(f"{path} is not a PyTorch file of weights ({_first_line(error)}): download it again") from error
+        raise UserError(f"{path} is not a PyTorch file of weights: download it again") from error
 
 
 def _tensors_of(content: Any, prefix: str, kind: type):

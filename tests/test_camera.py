@@ -48,7 +48,7 @@ def test_noise_variance_follows_the_model(level):
     scene = np.full((4, 100, 100, 3), level, np.float32)
     seen = to_linear(expose(scene, camera, np.random.default_rng(2))).astype(np.float64)
     expected = level * 0.5 / 800 + (6 / 800) ** 2
-    assert noise_variance(np.float64(level * 0.5), camera) == pytest.approx(expected)
+    assert noise_variance(np.array([level * 0.5]), camera) == pytest.approx(expected)
     assert seen.var() == pytest.approx(expected, rel=0.05)
     assert seen.mean() == pytest.approx(level * 0.5, rel=0.01)
 

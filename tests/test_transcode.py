@@ -23,7 +23,9 @@ def test_long_clip_keeps_the_middles_of_64_segments(tmp_path: Path) -> None:
     clip = transcode(write_numbered(tmp_path / "long.mp4", 200, fps=25))
     assert clip.num_frames == 64
     assert clip.fps == pytest.approx(25 * 64 / 200, rel=1e-3)
-    assert decode.probe(clip.data) == decode.VideoInfo(64, pytest.approx(clip.fps), 96, 64)
+    stored = decode.probe(clip.data)
+    assert (stored.num_frames, stored.width, stored.height) == (64, 96, 64)
+    assert stored.fps == pytest.approx(clip.fps)
     assert read_numbers(decode.decode_frames(clip.data)) == list(clips.eval_indices(200, 64))
     keys, shown, decoded = _key_and_order(clip.data)
     assert shown == decoded, "B-frames"

@@ -43,7 +43,7 @@ def _views(clip: Clips, batch, luminous: Luminous, num_classes: int) -> Views:
 
 
 @functools.partial(jax.jit, static_argnums=1)
-def _light(clip: Clips, luminous: Luminous) -> Clips:
+def _light(clip: Clips, luminous: Luminous) -> UInt8[Array, "B T h w 3"]:
     """Gamma correction, then a resize where the luminous stream has another size."""
     lit = gamma_correct(clip, luminous.gamma)
     if lit.shape[2] == luminous.size:

@@ -47,7 +47,7 @@ def probe(source: bytes | str | Path) -> VideoInfo:
 
 
 def iter_frames(
-    source: bytes | str | Path, indices: Sequence[int] | None = None
+    source: bytes | str | Path, indices: Sequence[int] | np.ndarray | None = None
 ) -> Iterator[tuple[int, av.VideoFrame]]:
     """Streams (native index, decoded frame) in native order, and stops after the last wanted frame.
 
@@ -78,7 +78,7 @@ def iter_frames(
 
 
 def decode_frames(
-    source: bytes | str | Path, indices: Sequence[int] | None = None, short_side: int | None = None
+    source: bytes | str | Path, indices: Sequence[int] | np.ndarray | None = None, short_side: int | None = None
 ) -> np.ndarray:
     """Decodes the frames at exact native indices to RGB.
 

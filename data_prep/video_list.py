@@ -70,6 +70,8 @@ class VideoList:
         """
         seen: dict[str, Path] = {}
         for clip in self.clips:
+            if seen.get(clip.id) == clip.path:
+                raise UserError(f"{clip.path} is listed twice: keep one of the lines")
             if clip.id in seen:
                 raise UserError(
                     f"two files share the id {clip.id}: {seen[clip.id]} and {clip.path}; rename one of them"

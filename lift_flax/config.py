@@ -126,7 +126,16 @@ class Config:
 
 
 # Fields that may differ when a run is resumed: they change its title, where and how it runs, not what it computes.
-FREE_ON_RESUME = ("dataset", "data.cache", "data.workers", "mesh", "log")
+# The weights themselves are compared, not where they lie.
+FREE_ON_RESUME = (
+    "dataset",
+    "model.teacher.init_from",
+    "model.pvit.init_from",
+    "data.cache",
+    "data.workers",
+    "mesh",
+    "log",
+)
 
 _PROBABILITIES = ("augment.flip", "augment.affine", "augment.jitter")
 _POSITIVE = (
@@ -181,7 +190,7 @@ def _check_combinations(config: Config) -> None:
     if frozen and not model.pvit.init_from:
         raise UserError(
             f"config.model.pvit.unfreeze={model.pvit.unfreeze} would freeze random ViT blocks: give pretrained weights "
-            "in config.model.pvit.init_from (docs/paper_notes.md, 'Weights'), or train all blocks with unfreeze=all"
+            "in config.model.pvit.init_from (docs/weights.md), or train all blocks with unfreeze=all"
         )
 
 

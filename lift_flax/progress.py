@@ -57,7 +57,7 @@ class Progress:
         """One line for an epoch that ended."""
         seconds, self._epoch_ended = time.monotonic() - self._epoch_ended, time.monotonic()
         after = f"   validation {_text(validation)}" if validation else ""
-        line = f"{self._title} epoch {number}/{total}  {_text(values)}{after}   {seconds:.1f} s"
+        line = f"{self._title} epoch {number}/{total}  last batch: {_text(values)}{after}   {seconds:.1f} s"
         self._bar.console.print(line, highlight=False, soft_wrap=True)
 
 

@@ -120,6 +120,6 @@ def with_teacher(student: Tree, teacher: Tree) -> Tree:
     return {k: jax.tree.map(jnp.copy, teacher) if k in ("trunk", "teacher") else v for k, v in student.items()}
 
 
-def count_parameters(params: Tree) -> int:
+def count_parameters(params: Any) -> int:
     """Numbers in a tree of arrays or shapes."""
     return sum(leaf.size for leaf in jax.tree.leaves(params))

@@ -207,7 +207,7 @@ class _Job:
         predictions = predict(state["params"], state["batch_stats"], self.val_ids)
         top1 = score(predictions["logits"], predictions["labels"], self.records.classes)["top1"]
         values = {"loss": float(predictions["loss"]), "top1": top1}
-        self.writer.write(phase.name, "validation", step, epoch, values)
+        self.writer.write(phase.name, "validation", step, float(epoch), values)
         return values
 
 

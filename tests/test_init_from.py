@@ -28,7 +28,7 @@ def weights(tmp_path_factory) -> dict[str, str]:
     made["miil"] = vit.port(timm_tensors(3, dim=64, grid=2, qkv_bias=False), 3)
     for name, port in made.items():
         port.facts["source"] = {"file": f"{name}.pth", "sha256": name.encode().hex()}
-        ported.save(port, "", root / name, overwrite=False)
+        ported.save(port, "", root / name)
     return {name: str(root / name) for name in ("teacher", "vit", "miil")}
 
 

@@ -129,5 +129,5 @@ def test_counts_of_trained_parameters(student, row, distill):
 
 
 def test_frozen_random_blocks_are_refused():
-    with pytest.raises(config_lib.UserError, match="paper_notes.md, 'Weights'"):
+    with pytest.raises(config_lib.UserError, match="docs/weights.md"):
         config_lib.from_dict(arid.get_config().to_dict())

@@ -230,7 +230,7 @@ def test_csv(tmp_path: Path) -> None:
         ("path,label,split\n1.mp4,a\n", "line 2: path, label and split must all be given"),
         ("path,label,split\n1.mp4,a,val\n", "line 2: split 'val' is not train, test or other"),
         ("path,label,split\n1.mp4,a,train\n9.mp4,a,test\n8.mp4,a,test\n", "2 of 3 videos .* the first is 9.mp4"),
-        ("path,label,split\n1.mp4,a,train\n1.mp4,a,test\n", "two files share the id 1"),
+        ("path,label,split\n1.mp4,a,train\n1.mp4,a,test\n", "1.mp4 is listed twice: keep one of the lines"),
         ("path,label,split\n1.mp4,a,train\n2.mp4,b,test\n", "class b has no training clip in fold 1"),
         ("path,label,split\n1.mp4,a,train\n2.mp4,a,train\n", "fold 1 has no test clip"),
     ],

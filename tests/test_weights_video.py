@@ -167,7 +167,7 @@ def test_check_certifies_and_refuses(tmp_path, capsys):
     np.savez(tmp_path / "shape.npz", clip=clip, logits=np.zeros((1, 9)))
     with pytest.raises(UserError, match=r"logits is \(1, 9\); these weights give logits \(1, 3\)"):
         convert.main([*command, "--check", str(tmp_path / "shape.npz")])
-    with pytest.raises(UserError, match="already holds converted weights"):
+    with pytest.raises(UserError, match="already holds weights"):
         convert.main(command[:-1])
 
 
@@ -189,6 +189,30 @@ def test_bfloat16_becomes_float32(tmp_path):
     save_file({"a": np.array([1.5, -2], ml_dtypes.bfloat16)}, tmp_path / "w.safetensors")
     array = source.read_tensors(tmp_path / "w.safetensors")["a"]
     assert array.dtype == np.float32 and array.tolist() == [1.5, -2]
+
+
+def test_numbers_that_are_not_finite_are_refused(tmp_path):
+    tensors = {n: a for n, a in trunk_tensors("r2plus1d_tiny", 3).items() if "num_batches" not in n}
+    tensors["layer2.0.conv1.1.running_var"][3] = np.nan
+    save_file(tensors, tmp_path / "w.safetensors")
+    with pytest.raises(UserError, match="layer2.0.conv1.1.running_var holds numbers that are not finite"):
+        convert.main(["r2plus1d", str(tmp_path / "w.safetensors"), "--out", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("flags", "message"), [
+    (["r2plus1d", "{w}", "--out={out}", "--blocks=3"], "--blocks is for vit"),
+    (["r2plus1d", "{w}", "--out={out}", "--check=nowhere.npz"], "--check=nowhere.npz: no such file"),
+    (["r2plus1d", "{w}", "--out={folder}"], "is not empty and holds no converted weights"),
+    (["vit", "{w}", "--out={out}"], "looks like a video ResNet: convert it with `convert r2plus1d`"),
+    (["r2plus1d", "{folder}", "--out={out}"], "is a folder: give a file"),
+    (["r2plus1d", "{w}"], "arguments are required: --out"),
+])  # fmt: skip
+def test_mistakes_of_the_command_line(tmp_path, flags, message):
+    tensors = {n: a for n, a in trunk_tensors("r2plus1d_tiny", 3).items() if "num_batches" not in n}
+    save_file(tensors, tmp_path / "w.safetensors")
+    with pytest.raises(UserError, match=message):
+        convert.main([f.format(w=tmp_path / "w.safetensors", out=tmp_path / "out", folder=tmp_path) for f in flags])
 
 
 def test_a_name_given_twice_is_refused(tmp_path):

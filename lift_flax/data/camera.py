@@ -33,7 +33,7 @@ class Camera:
     """
 
     exposure: float = 1.0
-    white_balance: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    white_balance: tuple[float, ...] = (1.0, 1.0, 1.0)
     full_well: float = math.inf
     read_noise: float = 0.0
 

@@ -53,7 +53,10 @@ def check(weights: Ported, file: Path) -> float:
         print(f"{name}: largest absolute error {error:.3g}, relative {relative:.3g}: {verdict}")
         worst = max(worst, relative) if np.isfinite(relative) else float("inf")
     if worst > LIMIT:
-        raise UserError(f"the weights do not compute what {file} says (relative error {worst:.3g}, at most {LIMIT})")
+        raise UserError(
+            f"the weights do not compute what {file} says (relative error {worst:.3g}, at most {LIMIT}): was the "
+            "source in eval mode, its clip normalised, its GELU the same, its class token taken before the last norm?"
+        )
     return worst
 
 
@@ -62,7 +65,7 @@ def _read(file: Path) -> dict[str, np.ndarray]:
         with np.load(file, allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in arrays.files}
     except Exception as error:  # whatever a damaged file makes the reader raise
-        raise UserError(f"{file} is not an .npz of arrays ({error}): see --help for what --check takes") from error
+        raise UserError(f"{file} is not an .npz of arrays, or damaged: see --help for what --check takes") from error
     if "clip" not in found:
         raise UserError(f"{file} holds no array 'clip': see --help for what --check takes")
     return found

@@ -13,10 +13,14 @@ import hashlib
 from pathlib import Path
 from typing import NoReturn
 
+import numpy as np
+
 from lift_flax import errors
 from lift_flax.errors import UserError
 from lift_flax.weights import ported as ported_lib
 from lift_flax.weights import source, table, torch_video, vit
+
+BLOCKS = 5  # of a ViT, unless told otherwise: what the paper takes
 
 
 class _Parser(argparse.ArgumentParser):
@@ -30,20 +34,19 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("kind", choices=("r2plus1d", "vit"))
     parser.add_argument("file", type=Path, metavar="FILE")
     parser.add_argument("--out", type=Path, required=True, help="folder for the weights")
-    parser.add_argument("--blocks", type=int, default=5, help="ViT blocks to keep, from the first (default 5)")
+    parser.add_argument("--blocks", type=int, help="ViT blocks to keep, from the first (default 5)")
     parser.add_argument("--gelu", choices=("exact", "tanh"), help="of a ViT, where the file's layout tells it wrong")
     parser.add_argument("--mean", type=float, nargs=3, metavar=("R", "G", "B"), help="of the input in [0, 1], likewise")
     parser.add_argument("--std", type=float, nargs=3, metavar=("R", "G", "B"), help="of the input, likewise")
     parser.add_argument("--check", type=Path, metavar="FILE.npz", help="compare with outputs of the source framework")
     parser.add_argument("--overwrite", action="store_true", help="replace weights that are in --out")
     args = parser.parse_args(argv)
-    if args.blocks < 1:
-        raise UserError(f"--blocks={args.blocks}: a ViT has at least one")
+    _check_flags(args)
+    ported_lib.check_folder(args.out, args.overwrite)
     tensors = source.read_tensors(args.file)
-    ported = torch_video.port(tensors) if args.kind == "r2plus1d" else vit.port(tensors, args.blocks)
+    ported = torch_video.port(tensors) if args.kind == "r2plus1d" else vit.port(tensors, args.blocks or BLOCKS)
+    _check_finite(ported)
     chosen = {name: getattr(args, name) for name in ("gelu", "mean", "std") if getattr(args, name)}
-    if args.kind == "r2plus1d" and args.gelu:
-        raise UserError("--gelu is for vit: a video ResNet has none")
     ported.facts.update(chosen)
     ported.facts["source"] = {"file": args.file.name, "sha256": _sha256(args.file)}
     summary = table.summary(ported, len(tensors))
@@ -52,8 +55,26 @@ def main(argv: list[str] | None = None) -> None:
         from lift_flax.weights.check import check
 
         ported.facts["checked"] = {"file": args.check.name, "relative_error": check(ported, args.check)}
-    ported_lib.save(ported, summary + table.details(ported), args.out, args.overwrite)
+    ported_lib.save(ported, summary + table.details(ported), args.out)
     print(f"weights: {args.out / ported_lib.ARRAYS}   every tensor: {args.out / ported_lib.TABLE}")
+
+
+def _check_flags(args: argparse.Namespace) -> None:
+    if args.blocks is not None and args.blocks < 1:
+        raise UserError(f"--blocks={args.blocks}: a ViT has at least one")
+    for flag in ("blocks", "gelu"):
+        if args.kind == "r2plus1d" and getattr(args, flag) is not None:
+            raise UserError(f"--{flag} is for vit: a video ResNet has none")
+    if args.check and not args.check.is_file():
+        raise UserError(f"--check={args.check}: no such file")
+
+
+def _check_finite(ported: ported_lib.Ported) -> None:
+    for entry in ported.entries:
+        if not np.isfinite(ported.arrays[entry.ours]).all():
+            raise UserError(
+                f"{entry.theirs} holds numbers that are not finite: the file is damaged or its training failed"
+            )
 
 
 def name_of(ported: ported_lib.Ported) -> str:

@@ -7,6 +7,7 @@ DIR is a run's workdir (then the best teacher, or the trained R(2+1)D of a run w
 """
 
 import argparse
+import logging
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -30,12 +31,15 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--to", choices=("safetensors",), required=True)
     parser.add_argument("--out", type=Path, help="file to write (default DIR/NAME.safetensors)")
     args = parser.parse_args(argv)
+    logging.getLogger("absl").setLevel(logging.ERROR)
     facts, arrays = read_workdir(args.dir) if (args.dir / "config.json").is_file() else _read_converted(args.dir)
     out = args.out or args.dir / f"{facts['name']}.safetensors"
     if out.exists():
         raise UserError(f"{out} exists: remove it or choose another --out")
     export(facts, arrays, out)
     print(f"{facts['name']}, {len(arrays)} tensors, BatchNorm eps {facts['bn_eps']}: {out}")
+    if "params/fc/bias" not in arrays:
+        print("without a classifier, which was not trained: load_state_dict(..., strict=False)")
 
 
 def export(facts: dict[str, Any], arrays: dict[str, np.ndarray], out: Path) -> None:
@@ -54,6 +58,8 @@ def export(facts: dict[str, Any], arrays: dict[str, np.ndarray], out: Path) -> N
 
 
 def _read_converted(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    if not (folder / ported.FACTS).is_file():
+        raise UserError(f"{folder} is neither a run's workdir nor a folder of converted weights")
     facts = ported.load_facts(folder)
     if facts["kind"] != "r2plus1d":
         raise UserError(f"{folder} holds a ViT: only video ResNets go back to PyTorch")

@@ -43,10 +43,17 @@ class Ported:
     facts: dict[str, Any]
 
 
-def save(ported: Ported, table: str, folder: Path, overwrite: bool) -> None:
-    """Writes the folder, its facts last.  Raises UserError where it already holds weights."""
-    if (folder / FACTS).exists() and not overwrite:
-        raise UserError(f"{folder} already holds converted weights: choose another --out, or replace with --overwrite")
+def check_folder(folder: Path, overwrite: bool) -> None:
+    """Raises UserError where `folder` cannot take weights: it holds some already, or something else."""
+    if (folder / FACTS).exists():
+        if not overwrite:
+            raise UserError(f"{folder} already holds weights: choose another --out, or replace them with --overwrite")
+    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder} is not empty and holds no converted weights: choose another --out")
+
+
+def save(ported: Ported, table: str, folder: Path) -> None:
+    """Writes the folder, its facts last.  Raises UserError where that fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         part = folder / f".{ARRAYS}.part.npz"

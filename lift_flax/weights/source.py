@@ -29,6 +29,8 @@ def read_tensors(path: Path) -> Tensors:
     Raises:
       UserError: no such file, not a file of tensors, or one that would run code.
     """
+    if path.is_dir():
+        raise UserError(f"{path} is a folder: give a file of weights")
     if not path.is_file():
         raise UserError(f"{path} does not exist: give the downloaded file of weights")
     if path.suffix == ".npz":
@@ -47,7 +49,7 @@ def _read_npz(path: Path) -> Tensors:
         with np.load(path, allow_pickle=False) as arrays:
             return {name: _as_float32(arrays[name]) for name in arrays.files}
     except Exception as error:  # whatever a damaged or hostile file makes the reader raise
-        raise UserError(f"{path} is not an .npz of plain arrays ({_first_line(error)}): download it again") from error
+        raise UserError(f"{path} is not an .npz of plain arrays, or damaged: download it again") from error
 
 
 def _read_safetensors(path: Path) -> Tensors:
@@ -57,7 +59,7 @@ def _read_safetensors(path: Path) -> Tensors:
         with safe_open(path, framework="np") as file:
             return {name: _as_float32(file.get_tensor(name)) for name in file.keys()}
     except Exception as error:  # as above
-        raise UserError(f"{path} is not a .safetensors file ({_first_line(error)}): download it again") from error
+        raise UserError(f"{path} is not a .safetensors file, or damaged: download it again") from error
 
 
 def _read_torch(path: Path) -> Tensors:
@@ -79,7 +81,7 @@ def _read_torch(path: Path) -> Tensors:
                 f"{path} holds more than tensors, perhaps code that would run here: refused, nothing in it was run; "
                 "ask its authors for a plain state_dict or .safetensors"
             ) from error
-        raise UserError(f"{path} is not a PyTorch file of weights: download it again") from error
+        raise UserError(f"{path} is not a PyTorch file of weights, or damaged: download it again") from error
 
 
 def _tensors_of(content: Any, prefix: str, kind: type):
@@ -114,7 +116,3 @@ def _without_prefixes(tensors: Tensors) -> Tensors:
                 raise UserError(f"the file names some tensors twice, with and without '{prefix}'")
             weights = shorter
     return {**beside, **weights}
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__

@@ -145,6 +145,8 @@ def _disagreement(name: str, wrong: list[str], tensors: dict[str, np.ndarray]) -
     if TRUNKS[name].convs != "2+1":
         return f"{text}: is it a file of another network?"
     kernels = [f"layer{layer}.0.conv2.0.0.weight" for layer in (2, 3, 4)]
+    if [tensors[kernel].shape[0] for kernel in kernels] in ([288, 576, 1152], [230, 460, 921]):
+        return f"{text}: is the file whole?"
     widths = ", ".join(f"{kernel} {tensors[kernel].shape[0]}" for kernel in kernels)
     return (
         f"{text}. The middle widths of the three convolutions in which sources differ are {widths}; known are "
@@ -166,6 +168,8 @@ def recognise(tensors: dict[str, np.ndarray]) -> str:
     if fits:
         return min(fits, key=lambda name: len(misfits(tensors, TRUNKS[name], None)))
     nearest = min(TRUNKS, key=lambda name: len(wanted[name] ^ names))
+    if "patch_embed.proj.weight" in tensors or any(n.endswith("embedding/kernel") for n in tensors):
+        raise UserError("the file is a ViT: convert it with `convert vit`")
     if not wanted[nearest] & names:
         raise UserError(f"the file is no video ResNet: it holds {', '.join(sorted(tensors)[:3])}, ...")
     lacks, spare = sorted(wanted[nearest] - names), sorted(names - wanted[nearest])

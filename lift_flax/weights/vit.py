@@ -37,6 +37,8 @@ def port(tensors: dict[str, np.ndarray], blocks: int) -> Ported:
         read = _timm if "patch_embed.proj.weight" in tensors else _google
         sources, facts = read(tensors, blocks)
     except KeyError as error:
+        if any(re.match(r"(stem|conv1|features|layer1)\.", name) for name in tensors):
+            raise UserError("the file looks like a video ResNet: convert it with `convert r2plus1d`") from error
         known = ", ".join(sorted(tensors)[:3])
         raise UserError(
             f"the file lacks {error.args[0]}: is it a ViT with a class token and at least {blocks} blocks? "

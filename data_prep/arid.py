@@ -12,6 +12,7 @@ from data_prep import video_list
 from data_prep.video_list import Clip, VideoList
 from lift_flax.errors import UserError
 
+COUNTS = {"1": (2288, 823), "2": (2252, 859), "3": (2259, 852)}  # of train and test, version 1.0
 _SPLITS = ("train", "test", "other")
 _GROUPED_NAME = re.compile(r"(.+_\d+)_\d+")
 
@@ -90,7 +91,7 @@ def _read_mapping(path: Path) -> dict[int, str]:
     if not path.is_file():
         raise UserError(f"no {path.name} in {path.parent}; give the folder of the official lists")
     names: dict[int, str] = {}
-    for number, line in _lines(path):
+    for number, line in video_list.numbered_lines(path):
         parts = line.split("\t")
         if len(parts) != 2 or not parts[0].strip().isdecimal():
             raise UserError(f"{path}, line {number}: expected 'id <tab> name', got {line!r}")
@@ -106,7 +107,7 @@ def _read_mapping(path: Path) -> dict[int, str]:
 def _read_list(path: Path, names: dict[int, str]) -> list[tuple[str, int]]:
     """(id, class id) of each line, in order."""
     rows = []
-    for number, line in _lines(path):
+    for number, line in video_list.numbered_lines(path):
         parts = line.split("\t")
         if len(parts) != 3 or not parts[1].strip().isdecimal():
             raise UserError(f"{path}, line {number}: expected 'number <tab> class id <tab> path', got {line!r}")
@@ -118,12 +119,3 @@ def _read_list(path: Path, names: dict[int, str]) -> list[tuple[str, int]]:
             raise UserError(f"{path}, line {number}: {video} has class {class_id}, which is {names[class_id]}")
         rows.append((video.with_suffix("").as_posix(), class_id))
     return rows
-
-
-def _lines(path: Path) -> list[tuple[int, str]]:
-    """Numbered lines that are not blank; Windows line ends are as good as others."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not a text file; give the official list") from error
-    return [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]

@@ -17,22 +17,25 @@ import shutil
 import sys
 import time
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from data_prep import arid, folder, staging
+from data_prep import arid, folder, hmdb51, infar, staging, ucf101, video_list
 from data_prep.staging import Encoding, StagedClip
 from data_prep.video_list import VideoList
-from lift_flax.errors import UserError, run
+from lift_flax.errors import ArgumentParser, UserError, run
 from lift_flax.files import only_writer, write_text
 
 _CONFIG = {
     "arid": "configs/arid.py:tiny",
     "folder": "configs/arid.py:tiny --config.dataset=folder",
+    "hmdb51": "configs/arid.py:tiny --config.dataset=hmdb51",
+    "infar": "configs/arid.py:tiny --config.dataset=infar",
+    "ucf101": "configs/arid.py:tiny --config.dataset=ucf101",
     "night_figures": "configs/demo.py",
 }
 _SHOWN_BAD_FILES = 3
@@ -56,13 +59,6 @@ def main(argv: list[str] | None = None) -> None:
         ) from error
 
 
-class _Parser(argparse.ArgumentParser):
-    """Sub-commands inherit it: a bad flag is one line, as every other mistake."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message} (see {self.prog} --help)")
-
-
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parses the flags.  Raises UserError for a bad one."""
     common = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -74,12 +70,30 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     common.add_argument("--on-bad", choices=("fail", "skip"), default="fail", help="what to do about unusable videos")
     common.add_argument("--overwrite", action="store_true", help="replace a finished build of other settings")
 
-    parser = _Parser(prog="python -m data_prep.build", description="Turns videos into records.", allow_abbrev=False)
+    parser = ArgumentParser(
+        prog="python -m data_prep.build", description="Turns videos into records.", allow_abbrev=False
+    )
     sources = parser.add_subparsers(dest="source", required=True)
 
     source = sources.add_parser("arid", parents=[common], allow_abbrev=False, help="ARID, all official folds at once")
     source.add_argument("--videos", type=Path, required=True, help="folder of the class folders")
     source.add_argument("--lists", type=Path, required=True, help="folder of mapping_table.txt and ARID_split*.txt")
+
+    for name, title, lists in (
+        ("hmdb51", "HMDB51", "CLASS_test_split1.txt to 3"),
+        ("ucf101", "UCF101", "classInd.txt, trainlist01.txt to 03 and testlist01.txt to 03"),
+    ):
+        source = sources.add_parser(
+            name, parents=[common], allow_abbrev=False, help=f"{title}, all official folds at once"
+        )
+        source.add_argument("--videos", type=Path, required=True, help="folder of the class folders")
+        source.add_argument("--lists", type=Path, required=True, help=f"folder of {lists}")
+
+    source = sources.add_parser("infar", parents=[common], allow_abbrev=False, help="InfAR, with a split drawn by seed")
+    source.add_argument("--videos", type=Path, required=True, help="folder of the class folders, or root of the CSV")
+    source.add_argument("--csv", type=Path, help="CSV of path,label or path,label,split instead of class folders")
+    source.add_argument("--test-share", type=_share, help="share of each class drawn for testing (default 0.4)")
+    source.add_argument("--seed", type=_at_least(0), help="seed of that draw (default 0)")
 
     source = sources.add_parser(
         "folder", parents=[common], allow_abbrev=False, help="your own videos, one folder per class"
@@ -101,7 +115,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
     args = parser.parse_args(argv)
     if args.crf is None:
-        args.crf = 18 if args.source == "folder" else 15
+        args.crf = 15 if args.source in ("arid", "night_figures") else 18
     return args
 
 
@@ -151,8 +165,9 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
     skipped = {"out", "workers", "on_bad", "overwrite"}
     settings = {key: value for key, value in vars(args).items() if key not in skipped}
     settings = {key: str(value.resolve()) if isinstance(value, Path) else value for key, value in settings.items()}
-    if args.source == "folder":
-        settings |= {"test_share": args.test_share or folder.TEST_SHARE, "seed": args.seed or 0}
+    if args.source in ("folder", "infar"):
+        default = folder.TEST_SHARE if args.source == "folder" else infar.TEST_SHARE
+        settings |= {"test_share": args.test_share or default, "seed": args.seed or 0}
     if args.source == "night_figures":
         from data_prep import night_figures
 
@@ -174,8 +189,13 @@ def _digest(videos: VideoList) -> str:
 
 
 def _read_source(args: argparse.Namespace, old: dict[str, Any] | None) -> VideoList:
-    if args.source == "arid":
-        return arid.read(args.lists, args.videos)
+    if args.source in ("arid", "hmdb51", "ucf101"):
+        reader = {"arid": arid, "hmdb51": hmdb51, "ucf101": ucf101}[args.source]
+        videos = reader.read(args.lists, args.videos)
+        video_list.note_counts(videos, reader.COUNTS)
+        return videos
+    if args.source == "infar":
+        return infar.read(args.videos, csv_file=args.csv, test_share=args.test_share, seed=args.seed)
     if args.source == "folder":
         options = {"group_regex": args.group_regex, "test_share": args.test_share, "seed": args.seed}
         return folder.read(args.videos, csv_file=args.csv, **options)

@@ -24,15 +24,18 @@ def read(
     group_regex: str | None = None,
     test_share: float | None = None,
     seed: int | None = None,
+    default_share: float = TEST_SHARE,
 ) -> VideoList:
     """Reads the videos as one fold, "1".
 
     Args:
       videos: folder of class folders, of train and test, or the root of the paths in the CSV.
-      csv_file: CSV with a header and the columns path, label, split (train, test or other).
+      csv_file: CSV with a header and the columns path, label and, where it gives the splits, split (train, test or
+        other).
       group_regex: searched in a clip's path below `videos`; its first capture group is the clip's group.
-      test_share: share of each class to test on (None: 0.2), when neither folders nor a CSV give the splits.
+      test_share: share of each class to test on, when neither folders nor a CSV give the splits.
       seed: seed of the choice of test clips (None: 0).
+      default_share: `test_share` where that is None.
 
     Raises:
       UserError: something is missing, or the folders or the CSV contradict themselves.
@@ -50,7 +53,7 @@ def read(
     VideoList(classes, clips, {}).check()  # ids must be unique before a split is made of them
 
     if any(split is None for _, _, split in rows):
-        splits = _draw_test(classes, clips, test_share or TEST_SHARE, seed or 0)
+        splits = _draw_test(classes, clips, test_share or default_share, seed or 0)
     elif test_share is not None or seed is not None:
         source = csv_file or f"the folders {videos / 'train'} and test"
         raise UserError(f"{source} give the splits: leave out --test-share and --seed, which draw one")
@@ -112,16 +115,18 @@ def _read_csv(csv_file: Path, videos: Path) -> list[tuple[Path, str, str | None]
     with csv_file.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
         columns = reader.fieldnames or []
-        absent = [name for name in ("path", "label", "split") if name not in columns]
+        absent = [name for name in ("path", "label") if name not in columns]
         if absent:
             raise UserError(f"{csv_file} has no column {absent[0]}; its first line must be path,label,split")
+        needed = [name for name in ("path", "label", "split") if name in columns]
         for row in reader:
-            values = [(row[name] or "").strip() for name in ("path", "label", "split")]
+            values = [(row[name] or "").strip() for name in needed]
             if not all(values):
-                raise UserError(f"{csv_file}, line {reader.line_num}: path, label and split must all be given")
-            if values[2] not in ("train", "test", "other"):
-                raise UserError(f"{csv_file}, line {reader.line_num}: split {values[2]!r} is not train, test or other")
-            rows.append((videos / values[0], values[1], values[2]))
+                raise UserError(f"{csv_file}, line {reader.line_num}: {', '.join(needed)} must all be given")
+            split = values[2] if "split" in needed else None
+            if split not in (None, "train", "test", "other"):
+                raise UserError(f"{csv_file}, line {reader.line_num}: split {split!r} is not train, test or other")
+            rows.append((videos / values[0], values[1], split))
             if not rows[-1][0].is_file():
                 missing.append(values[0])
     if not rows:

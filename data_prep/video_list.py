@@ -126,3 +126,28 @@ def require_files(missing: Iterable[str], total: int, listed_in: Path, root: Pat
             f"{len(missing)} of {total} videos named in {listed_in} are not in {root}, "
             f"the first is {missing[0]}; check the folder of videos"
         )
+
+
+def numbered_lines(path: Path) -> list[tuple[int, str]]:
+    """Numbered lines of an official list that are not blank; Windows line ends are as good as others.
+
+    Raises:
+      UserError: there is no such file, or it is no text.
+    """
+    if not path.is_file():
+        raise UserError(f"no {path.name} in {path.parent}; give the folder of the official lists")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not a text file; give the official list") from error
+    return [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+
+
+def note_counts(videos: VideoList, counts: dict[str, tuple[int, int]]) -> None:
+    """Prints where a fold has other numbers of clips than the official lists: `counts` is {fold: (train, test)}."""
+    for fold, splits in videos.folds.items():
+        found = (len(splits["train"]), len(splits["test"]))
+        if fold in counts and found != counts[fold]:
+            names = " and ".join(f"{n:,} {split}" for n, split in zip(found, ("train", "test"), strict=True))
+            known = " and ".join(f"{n:,}" for n in counts[fold])
+            print(f"fold {fold} lists {names} clips; the official one has {known}")

@@ -1,12 +1,21 @@
 """The line between the user's mistake (exit code 2, one line) and ours (exit code 1, a traceback)."""
 
+import argparse
 import os
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 
 class UserError(Exception):
     """Something the user can mend.  The message is one line: what is wrong, where, and what to do."""
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """A bad flag is one line, as every other mistake.  Sub-commands inherit that."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (see {self.prog} --help)")
 
 
 def run(main: Callable[[], None]) -> None:

@@ -225,9 +225,9 @@ def test_csv(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("", "has no column path"),
-        ("path,label\n1.mp4,a\n", "has no column split"),
+        ("path,split\n1.mp4,train\n", "has no column label"),
         ("path,label,split\n", "has no rows"),
-        ("path,label,split\n1.mp4,a\n", "line 2: path, label and split must all be given"),
+        ("path,label,split\n1.mp4,a\n", "line 2: path, label, split must all be given"),
         ("path,label,split\n1.mp4,a,val\n", "line 2: split 'val' is not train, test or other"),
         ("path,label,split\n1.mp4,a,train\n9.mp4,a,test\n8.mp4,a,test\n", "2 of 3 videos .* the first is 9.mp4"),
         ("path,label,split\n1.mp4,a,train\n1.mp4,a,test\n", "1.mp4 is listed twice: keep one of the lines"),

@@ -5,13 +5,12 @@
 
 DIR is then what `--config.model.teacher.init_from` or `--config.model.pvit.init_from` takes.  docs/weights.md names the
 files of the paper.  --check=FILE.npz compares with outputs that the source framework computed: arrays `clip`
-(normalised, [B,T,H,W,3], or [B,H,W,3] for vit) and `logits` or `features`.
+(normalised, [B,T,H,W,3], or [B,H,W,3] for vit) and `logits` or `features` (for vit the class token).
 """
 
 import argparse
 import hashlib
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 
@@ -23,14 +22,14 @@ from lift_flax.weights import source, table, torch_video, vit
 BLOCKS = 5  # of a ViT, unless told otherwise: what the paper takes
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message} (see python -m lift_flax.weights.convert --help)")
-
-
 def main(argv: list[str] | None = None) -> None:
     """The command line."""
-    parser = _Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser = errors.ArgumentParser(
+        prog="python -m lift_flax.weights.convert",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
     parser.add_argument("kind", choices=("r2plus1d", "vit"))
     parser.add_argument("file", type=Path, metavar="FILE")
     parser.add_argument("--out", type=Path, required=True, help="folder for the weights")

@@ -9,7 +9,7 @@ DIR is a run's workdir (then the best teacher, or the trained R(2+1)D of a run w
 import argparse
 import logging
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
@@ -19,14 +19,14 @@ from lift_flax.models.r2plus1d import TRUNKS
 from lift_flax.weights import ported, torch_video
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message} (see python -m lift_flax.weights.export --help)")
-
-
 def main(argv: list[str] | None = None) -> None:
     """The command line."""
-    parser = _Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser = errors.ArgumentParser(
+        prog="python -m lift_flax.weights.export",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
     parser.add_argument("dir", type=Path, metavar="DIR")
     parser.add_argument("--to", choices=("safetensors",), required=True)
     parser.add_argument("--out", type=Path, help="file to write (default DIR/NAME.safetensors)")

@@ -287,7 +287,7 @@ def _luma(videos: VideoList, staged: dict[str, StagedClip]) -> dict[str, dict[st
 def _print_result(args: argparse.Namespace, videos: VideoList, report: dict[str, Any], console: Console) -> None:
     """The table of counts, and what to type next."""
     columns = [(fold, split) for fold, splits in videos.folds.items() for split in splits]
-    table = Table("class", *(f"{split} {fold}" for fold, split in columns), "mean luma")
+    table = Table("class", *(f"{split}, fold {fold}" for fold, split in columns), "mean luma")
     for name in videos.classes:
         counts = [str(report["counts"][fold][split][name]) for fold, split in columns]
         table.add_row(name, *counts, f"{report['mean_luma']['classes'][name]:.1f}")

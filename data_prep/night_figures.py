@@ -11,6 +11,7 @@ import math
 import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import av
@@ -190,6 +191,11 @@ def write_dataset(
             for future in as_completed(futures):
                 future.result()
                 progress.advance(bar)
+        except BrokenProcessPool as error:
+            raise UserError(
+                "a drawing process died, perhaps for lack of memory; run the same command again with fewer --workers "
+                "(what is done is kept)"
+            ) from error
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

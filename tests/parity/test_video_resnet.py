@@ -4,6 +4,7 @@ import copy
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -59,7 +60,8 @@ def test_gradients(name):
     theirs = dict(reference.named_parameters())
     with jax.enable_x64(True):
         network, params, stats = trunk_from_tensors(torch_video.port({n: a.astype(float) for n, a in tensors.items()}))
-        loss = lambda p: (network.module(p, stats)(clip, train=False)["features"] ** 2).mean()  # noqa: E731
+        x = jnp.asarray(clip)
+        loss = lambda p: (network.module(p, stats)(x, train=False)["features"] ** 2).mean()  # noqa: E731
         grads = jax.tree.map(np.asarray, jax.jit(jax.grad(loss))(params))
     table = torch_video.tensors_of(TRUNKS[name])
     for path, grad in flatten(grads).items():

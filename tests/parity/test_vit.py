@@ -1,6 +1,7 @@
 """The class token after every block of a ViT-B/16, against plain PyTorch with the same tensors."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -49,7 +50,7 @@ def test_gradient_of_the_first_block_through_the_others():
     images = np.random.default_rng(3).normal(size=(2, 224, 224, 3)).astype(np.float32)
     reference(torch.from_numpy(images).permute(0, 3, 1, 2))[-1].square().mean().backward()
     network, params = pvit_from_tensors(_ported(tensors, "exact", 5))
-    grads = jax.jit(jax.grad(lambda p: (network.module(p, {})(images) ** 2).mean()))(params)
+    grads = jax.jit(jax.grad(lambda p: (network.module(p, {})(jnp.asarray(images)) ** 2).mean()))(params)
     theirs = vit.port({name: p.grad.numpy() for name, p in reference.named_parameters()}, 5).arrays
     for path, grad in flatten(grads["blocks"]["0"]).items():
         expected = theirs[f"params/blocks/0/{path}"]

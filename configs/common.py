@@ -63,9 +63,7 @@ def defaults() -> ConfigDict:
     c.model.teacher.std = KINETICS_STD
     c.model.teacher.bn_eps = 1e-3  # IG65M's value; 1e-5 for weights from torchvision
     c.model.teacher.bn_momentum = 0.9  # Flax convention: running = 0.9 running + 0.1 batch
-    c.model.teacher.init_from = (
-        ""  # folder of converted weights to start from (docs/weights.md); resuming is another thing
-    )
+    c.model.teacher.init_from = ""  # folder of converted weights (docs/weights.md); not the same as resuming
 
     c.model.pvit = ConfigDict()  # the main stream's partial ViT
     c.model.pvit.blocks = 5  # how many of the first blocks
@@ -79,7 +77,7 @@ def defaults() -> ConfigDict:
     c.model.pvit.mean = (0.5, 0.5, 0.5)
     c.model.pvit.std = (0.5, 0.5, 0.5)
     c.model.pvit.unfreeze = "first"  # first | all | none: which blocks are trained
-    c.model.pvit.init_from = ""  # folder of converted weights to start from
+    c.model.pvit.init_from = ""  # folder of converted weights
 
     c.train = ConfigDict()
     c.train.batch_size = 32  # B over all devices

@@ -5,14 +5,11 @@ Everything appears by a rename, the report last: a folder without it is not fini
 """
 
 import argparse
-import contextlib
 import dataclasses
 import errno
 import hashlib
 import importlib.metadata
 import json
-import os
-import re
 import shutil
 import sys
 import time
@@ -25,9 +22,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from data_prep import arid, folder, hmdb51, infar, staging, ucf101, video_list
+from data_prep.build_flags import parse_args
 from data_prep.staging import Encoding, StagedClip
 from data_prep.video_list import VideoList
-from lift_flax.errors import ArgumentParser, UserError, run
+from lift_flax.errors import UserError, run
 from lift_flax.files import only_writer, write_text
 
 _CONFIG = {
@@ -59,66 +57,6 @@ def main(argv: list[str] | None = None) -> None:
         ) from error
 
 
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    """Parses the flags.  Raises UserError for a bad one."""
-    common = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    common.add_argument("--out", type=Path, required=True, help="folder that gets the records")
-    common.add_argument("--workers", type=_at_least(1), default=len(os.sched_getaffinity(0)), help="processes")
-    common.add_argument("--size", type=_at_least(16), default=256, help="short side in pixels; never enlarges")
-    common.add_argument("--crf", type=_at_least(0, 51), help="x264 quality, lower is better (dark sets 15, else 18)")
-    common.add_argument("--max-frames", type=_frames, default=64, help="frames kept per clip, or 'all'")
-    common.add_argument("--on-bad", choices=("fail", "skip"), default="fail", help="what to do about unusable videos")
-    common.add_argument("--overwrite", action="store_true", help="replace a finished build of other settings")
-
-    parser = ArgumentParser(
-        prog="python -m data_prep.build", description="Turns videos into records.", allow_abbrev=False
-    )
-    sources = parser.add_subparsers(dest="source", required=True)
-
-    source = sources.add_parser("arid", parents=[common], allow_abbrev=False, help="ARID, all official folds at once")
-    source.add_argument("--videos", type=Path, required=True, help="folder of the class folders")
-    source.add_argument("--lists", type=Path, required=True, help="folder of mapping_table.txt and ARID_split*.txt")
-
-    for name, title, lists in (
-        ("hmdb51", "HMDB51", "CLASS_test_split1.txt to 3"),
-        ("ucf101", "UCF101", "classInd.txt, trainlist01.txt to 03 and testlist01.txt to 03"),
-    ):
-        source = sources.add_parser(
-            name, parents=[common], allow_abbrev=False, help=f"{title}, all official folds at once"
-        )
-        source.add_argument("--videos", type=Path, required=True, help="folder of the class folders")
-        source.add_argument("--lists", type=Path, required=True, help=f"folder of {lists}")
-
-    source = sources.add_parser("infar", parents=[common], allow_abbrev=False, help="InfAR, with a split drawn by seed")
-    source.add_argument("--videos", type=Path, required=True, help="folder of the class folders, or root of the CSV")
-    source.add_argument("--csv", type=Path, help="CSV of path,label or path,label,split instead of class folders")
-    source.add_argument("--test-share", type=_share, help="share of each class drawn for testing (default 0.4)")
-    source.add_argument("--seed", type=_at_least(0), help="seed of that draw (default 0)")
-
-    source = sources.add_parser(
-        "folder", parents=[common], allow_abbrev=False, help="your own videos, one folder per class"
-    )
-    source.add_argument("--videos", type=Path, required=True, help="class folders, perhaps below train and test")
-    source.add_argument("--csv", type=Path, help="CSV of path,label,split instead of class folders")
-    source.add_argument("--group-regex", help="its first capture group in a clip's path is the clip's group")
-    source.add_argument("--test-share", type=_share, help="share of each class drawn for testing (default 0.2)")
-    source.add_argument("--seed", type=_at_least(0), help="seed of that draw (default 0)")
-
-    source = sources.add_parser(
-        "night_figures", parents=[common], allow_abbrev=False, help="drawn figures in the dark, made here"
-    )
-    source.add_argument("--light", choices=("dark", "day", "infrared"), default="dark")
-    source.add_argument("--seed", type=_at_least(0), default=0)
-    source.add_argument("--train-per-class", type=_at_least(1), default=60)
-    source.add_argument("--test-per-class", type=_at_least(1), default=12)
-    source.add_argument("--height", type=_at_least(32), default=120, help="pixels")
-
-    args = parser.parse_args(argv)
-    if args.crf is None:
-        args.crf = 15 if args.source in ("arid", "night_figures") else 18
-    return args
-
-
 def build(args: argparse.Namespace) -> None:
     """Builds the records that `args` ask for, or says that they are there already."""
     console = Console(file=sys.stdout, highlight=False, markup=False, soft_wrap=True)
@@ -134,9 +72,9 @@ def build(args: argparse.Namespace) -> None:
         return
     started = time.monotonic()
     work = args.out / ".staging"
+    videos = _read_source(args, old)
+    digest = _digest(videos)
     with only_writer(work, "--out"):
-        videos = _read_source(args, old)
-        digest = _digest(videos)
         encoding = Encoding(args.size, args.max_frames, args.crf)
         staged, rejected = _transcode(videos, work / "clips", encoding, args, console)
         videos = videos.without(rejected)
@@ -212,13 +150,12 @@ def _draw_night_figures(args: argparse.Namespace, old: dict[str, Any] | None) ->
 
     wanted = {key: getattr(args, key) for key in ("light", "seed", "train_per_class", "test_per_class", "height")}
     videos = args.out / "videos"
-    if (
-        old is not None
-        and old["source"] == args.source
-        and any(old["settings"].get(k) != v for k, v in {**wanted, "version": night_figures.VERSION}.items())
-    ):
-        shutil.rmtree(videos, ignore_errors=True)
-    night_figures.write_dataset(videos, **wanted, workers=args.workers)
+    drawn = old["settings"] if old is not None and old["source"] == args.source else {}
+    with only_writer(args.out / ".staging", "--out"):
+        settings = {**wanted, "version": night_figures.VERSION}
+        if drawn and any(drawn.get(k) != v for k, v in settings.items()):
+            shutil.rmtree(videos, ignore_errors=True)
+        night_figures.write_dataset(videos, **wanted, workers=args.workers)
     return videos
 
 
@@ -307,29 +244,6 @@ def _read_json(path: Path) -> Any:
         return None
     except ValueError as error:
         raise UserError(f"{path} is not JSON; remove it to build again") from error
-
-
-def _at_least(low: int, high: int | None = None) -> Any:
-    """An argparse type: an integer from `low` to `high`."""
-
-    def whole_number(text: str) -> int:
-        if not re.fullmatch(r"\d+", text) or int(text) < low or (high is not None and int(text) > high):
-            limits = f"from {low} to {high}" if high is not None else f"of at least {low}"
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number {limits}")
-        return int(text)
-
-    return whole_number
-
-
-def _frames(text: str) -> int | None:
-    return None if text == "all" else _at_least(1)(text)
-
-
-def _share(text: str) -> float:
-    with contextlib.suppress(ValueError):
-        if 0.0 < float(text) < 1.0:
-            return float(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is not a share between 0 and 1")
 
 
 if __name__ == "__main__":

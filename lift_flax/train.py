@@ -108,7 +108,10 @@ def _claim(workdir: Path, config: Config, records: Records, *splits: list[str]) 
     earlier = config_lib.load(path) if path.exists() else None
     if earlier and (any(workdir.glob("*/*/_CHECKPOINT_METADATA")) or (workdir / "results.json").exists()):
         config_lib.check_same_run(earlier, config, workdir)
-        facts = json.loads(facts_path.read_text())
+        try:
+            facts = json.loads(facts_path.read_text())
+        except (OSError, ValueError) as error:
+            raise UserError(f"{facts_path} is missing or damaged: choose another --workdir") from error
         if facts["data_digest"] != digest:
             raise UserError(
                 f"{workdir} was trained on other clips than {records.dir} holds now: choose another --workdir"

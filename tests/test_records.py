@@ -22,7 +22,7 @@ def _batches(opened, config, count, **kwargs) -> list[dict]:
         return list(itertools.islice(it, count))
 
 
-def _same(one: list[dict], two: list[dict]) -> None:
+def _assert_same(one: list[dict], two: list[dict]) -> None:
     for a, b in zip(one, two, strict=True):
         assert a.keys() == b.keys()
         for name in a:
@@ -51,11 +51,11 @@ def test_an_epoch_holds_every_clip_once_and_the_next_has_another_order(records, 
 def test_order_and_pixels_depend_on_the_step_alone(records, opened):
     config = small_config(records=records)
     whole = _batches(opened, config, 7)
-    _same(_batches(opened, config, 3, first_step=4), whole[4:])
+    _assert_same(_batches(opened, config, 3, first_step=4), whole[4:])
     uncached = small_config(records=records, **{"data.cache": "none"})
-    _same(_batches(opened, uncached, 7), whole)
+    _assert_same(_batches(opened, uncached, 7), whole)
     workers = small_config(records=records, **{"data.cache": "none", "data.workers": 2})
-    _same(_batches(opened, workers, 3, first_step=4), whole[4:])
+    _assert_same(_batches(opened, workers, 3, first_step=4), whole[4:])
 
 
 @pytest.mark.parametrize("processes", [2, 4])
@@ -63,7 +63,7 @@ def test_processes_take_contiguous_rows_of_the_same_global_batches(records, open
     config = small_config(records=records)
     shares = [_batches(opened, config, 5, process=p, processes=processes) for p in range(processes)]
     joined = [{k: np.concatenate([s[i][k] for s in shares]) for k in shares[0][i]} for i in range(5)]
-    _same(joined, _batches(opened, config, 5))
+    _assert_same(joined, _batches(opened, config, 5))
 
 
 @pytest.mark.parametrize("processes", [1, 2])

@@ -149,6 +149,9 @@ def test_workdirs_of_other_runs_are_refused(whole, config, tmp_path):
     (whole / "run.json").write_text(json.dumps({**facts, "data_digest": "of other clips"}))
     with pytest.raises(UserError, match="was trained on other clips"):
         train.run(config, whole)
+    (whole / "run.json").unlink()
+    with pytest.raises(UserError, match="run.json is missing or damaged"):
+        train.run(config, whole)
     (whole / "run.json").write_text(json.dumps(facts))
     before = (whole / "config.json").read_bytes()
     with pytest.raises(UserError, match=r"holds a run of another config: seed \(0 there, 1 now\)"):

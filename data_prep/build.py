@@ -8,7 +8,6 @@ import argparse
 import dataclasses
 import errno
 import hashlib
-import importlib.metadata
 import json
 import shutil
 import sys
@@ -16,27 +15,27 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 
-from data_prep import arid, folder, hmdb51, infar, staging, ucf101, video_list
+from data_prep import arid, disk, flow, folder, hmdb51, infar, prep_report, staging, ucf101, video_list
 from data_prep.build_flags import parse_args
-from data_prep.staging import Encoding, StagedClip
+from data_prep.staging import StagedClip
+from data_prep.transcode import Encoding
 from data_prep.video_list import VideoList
 from lift_flax.errors import UserError, run
 from lift_flax.files import only_writer, write_text
 
-_CONFIG = {
-    "arid": "configs/arid.py:tiny",
-    "folder": "configs/arid.py:tiny --config.dataset=folder",
-    "hmdb51": "configs/arid.py:tiny --config.dataset=hmdb51",
-    "infar": "configs/arid.py:tiny --config.dataset=infar",
-    "ucf101": "configs/arid.py:tiny --config.dataset=ucf101",
-    "night_figures": "configs/demo.py",
+_CONFIG = {  # (config to train with, what it takes as luminous input)
+    "arid": ("configs/arid.py:tiny", "gamma"),
+    "folder": ("configs/arid.py:tiny", "gamma"),
+    "hmdb51": ("configs/hmdb51.py:tiny", "flow"),
+    "infar": ("configs/infar.py:tiny", "flow"),
+    "ucf101": ("configs/ucf101.py:tiny", "flow"),
+    "night_figures": ("configs/demo.py:tiny", "gamma"),
 }
 _SHOWN_BAD_FILES = 3
+_TOLERATED_SHARE = 0.01  # of bad videos, left out where --on-bad says nothing
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -75,7 +74,8 @@ def build(args: argparse.Namespace) -> None:
     videos = _read_source(args, old)
     digest = _digest(videos)
     with only_writer(work, "--out"):
-        encoding = Encoding(args.size, args.max_frames, args.crf)
+        encoding = _encoding(args)
+        console.print(disk.check_space(videos.clips, encoding, args.out, work / "clips"))
         staged, rejected = _transcode(videos, work / "clips", encoding, args, console)
         videos = videos.without(rejected)
         videos.check()
@@ -86,21 +86,35 @@ def build(args: argparse.Namespace) -> None:
             "records": str(records.relative_to(args.out)),
             "settings": settings,
             "digest": digest,
-            "counts": videos.counts(),
-            "mean_luma": _luma(videos, staged),
-            "rejected": [{"id": id, "reason": reason} for id, reason in sorted(rejected.items())],
+            **prep_report.make_report(videos, staged, rejected),
             "seconds": round(time.monotonic() - started, 1),
-            "versions": {name: importlib.metadata.version(name) for name in ("av", "tensorflow-datasets")},
         }
-        write_text(args.out / "folds.json", json.dumps(_folds(videos), indent=2) + "\n")
+        write_text(args.out / "folds.json", json.dumps(prep_report.make_folds(videos), indent=2) + "\n")
         write_text(args.out / "prep_report.json", json.dumps(report, indent=2) + "\n")
         shutil.rmtree(work)
-    _print_result(args, videos, report, console)
+    prep_report.print_report(report, videos, console)
+    console.print(f"{len(videos.clips)} clips in {args.out} after {report['seconds']:.0f} s.  Train with")
+    console.print(f"  python -m lift_flax.main {_train_flags(args)} --workdir=runs/{args.source}")
+
+
+def _encoding(args: argparse.Namespace) -> Encoding:
+    if args.flow != "none":
+        flow.flow_function(args.flow)  # refuses here what every worker would
+    return Encoding(args.codec, args.size, args.max_frames, args.crf, args.flow)
+
+
+def _train_flags(args: argparse.Namespace) -> str:
+    """The flags of a first training run on these records."""
+    config, expected = _CONFIG[args.source]
+    luminous = "gamma" if args.flow == "none" else "flow"
+    keys = "" if luminous == expected else f",luminous={luminous}"
+    title = " --config.dataset=mine" if args.source == "folder" else ""
+    return f"--config={config}{keys}{title} --config.data.dir={args.out}"
 
 
 def _settings(args: argparse.Namespace) -> dict[str, Any]:
     """What the records depend on, as JSON: all flags but those that say how to get there."""
-    skipped = {"out", "workers", "on_bad", "overwrite"}
+    skipped = {"out", "workers", "on_bad", "time_limit", "overwrite"}
     settings = {key: value for key, value in vars(args).items() if key not in skipped}
     settings = {key: str(value.resolve()) if isinstance(value, Path) else value for key, value in settings.items()}
     if args.source in ("folder", "infar"):
@@ -110,7 +124,7 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
         from data_prep import night_figures
 
         settings["version"] = night_figures.VERSION
-    return settings | {"codec": "h264", "gop": Encoding.gop}
+    return settings | {"gop": Encoding.gop}
 
 
 def _refuse_other_settings(old: dict[str, Any], new: dict[str, Any], out: Path) -> None:
@@ -166,11 +180,19 @@ def _transcode(
     columns = (TextColumn("transcoding"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"))
     with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
         task = progress.add_task("", total=len(videos.clips))
-        staged, rejected = staging.stage(videos.clips, work, encoding, args.workers, lambda: progress.advance(task))
+        staged, rejected = staging.stage(
+            videos.clips,
+            work,
+            encoding,
+            workers=args.workers,
+            time_limit=args.time_limit,
+            advance=lambda: progress.advance(task),
+        )
     bad = [(clip.path, rejected[clip.id]) for clip in videos.clips if clip.id in rejected]
     for path, reason in bad:
         console.print(f"rejected {path}: {reason}")
-    if bad and args.on_bad == "fail":
+    tolerated = {"fail": 0, "skip": len(videos.clips), None: int(_TOLERATED_SHARE * len(videos.clips))}[args.on_bad]
+    if len(bad) > tolerated:
         shown = "; ".join(f"{path}: {reason}" for path, reason in bad[:_SHOWN_BAD_FILES])
         more = "" if len(bad) <= _SHOWN_BAD_FILES else f"; and {len(bad) - _SHOWN_BAD_FILES} more above"
         raise UserError(
@@ -200,40 +222,6 @@ def _install_records(
     target.parent.mkdir(exist_ok=True)
     fresh.rename(target)
     return target
-
-
-def _folds(videos: VideoList) -> dict[str, Any]:
-    """Who is in which split, and the clips in the order of the records, to pick from without opening them."""
-    index = [{"id": clip.id, "label": clip.label, "group": clip.group} for clip in videos.clips]
-    return {"classes": videos.classes, "folds": videos.folds, "clips": index}
-
-
-def _luma(videos: VideoList, staged: dict[str, StagedClip]) -> dict[str, dict[str, float]]:
-    """Mean luma (0 to 255) of each class, and percentiles over all clips."""
-    by_class = {
-        name: round(float(np.mean([staged[clip.id].mean_luma for clip in videos.clips if clip.label == label])), 2)
-        for label, name in enumerate(videos.classes)
-    }
-    values = np.percentile([staged[clip.id].mean_luma for clip in videos.clips], (5, 25, 50, 75, 95))
-    return {
-        "classes": by_class,
-        "percentiles": {str(p): round(float(v), 2) for p, v in zip((5, 25, 50, 75, 95), values, strict=True)},
-    }
-
-
-def _print_result(args: argparse.Namespace, videos: VideoList, report: dict[str, Any], console: Console) -> None:
-    """The table of counts, and what to type next."""
-    columns = [(fold, split) for fold, splits in videos.folds.items() for split in splits]
-    table = Table("class", *(f"{split}, fold {fold}" for fold, split in columns), "mean luma")
-    for name in videos.classes:
-        counts = [str(report["counts"][fold][split][name]) for fold, split in columns]
-        table.add_row(name, *counts, f"{report['mean_luma']['classes'][name]:.1f}")
-    table.add_section()
-    table.add_row("all", *(str(len(videos.folds[fold][split])) for fold, split in columns), "")
-    console.print(table)
-    console.print(f"{len(videos.clips)} clips in {args.out} after {report['seconds']:.0f} s.  Train with")
-    command = f"  python -m lift_flax.main --config={_CONFIG[args.source]} --config.data.dir={args.out}"
-    console.print(f"{command} --workdir=runs/{args.source}")
 
 
 def _read_json(path: Path) -> Any:

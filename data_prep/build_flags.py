@@ -18,7 +18,16 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     common.add_argument("--size", type=_at_least(16), default=256, help="short side in pixels; never enlarges")
     common.add_argument("--crf", type=_at_least(0, 51), help="x264 quality, lower is better (dark sets 15, else 18)")
     common.add_argument("--max-frames", type=_frames, default=64, help="frames kept per clip, or 'all'")
-    common.add_argument("--on-bad", choices=("fail", "skip"), default="fail", help="what to do about unusable videos")
+    common.add_argument("--codec", choices=("h264", "jpeg", "original"), default="h264", help="how frames are stored")
+    common.add_argument(
+        "--flow", choices=("none", "dis", "tvl1"), nargs="?", const="dis", help="optical flow stored with every clip"
+    )
+    common.add_argument(
+        "--on-bad",
+        choices=("fail", "skip"),
+        help="what to do about bad videos (default: leave out up to 1 in 100, and fail beyond that)",
+    )
+    common.add_argument("--time-limit", type=_at_least(1), default=600, help="seconds for one video")
     common.add_argument("--overwrite", action="store_true", help="replace a finished build of other settings")
 
     parser = ArgumentParser(
@@ -67,6 +76,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.crf is None:
         args.crf = 15 if args.source in ("arid", "night_figures") else 18
+    if args.flow is None:
+        args.flow = "dis" if args.source in ("hmdb51", "infar", "ucf101") else "none"
     return args
 
 

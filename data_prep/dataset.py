@@ -13,6 +13,8 @@ from data_prep.staging import StagedClip
 from data_prep.video_list import VideoList
 
 VERSION = "1.0.0"
+_BYTES = tfds.features.Tensor(shape=(), dtype=np.object_)
+_PARTS = {"video": _BYTES, "frames": tfds.features.Sequence(_BYTES), "flow": _BYTES}
 
 
 class VideoRecords(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -31,12 +33,13 @@ class VideoRecords(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         self.name = name
         self._videos = videos
         self._staged = staged
+        self._parts = list(next(iter(staged.values())).sizes)
         super().__init__(data_dir=data_dir, file_format="array_record")
 
     def _info(self) -> tfds.core.DatasetInfo:
         features = tfds.features.FeaturesDict(
             {
-                "video": tfds.features.Tensor(shape=(), dtype=np.object_),
+                **{name: _PARTS[name] for name in self._parts},
                 "label": tfds.features.ClassLabel(names=self._videos.classes),
                 "id": tfds.features.Text(),
                 "group": tfds.features.Text(),
@@ -57,7 +60,7 @@ class VideoRecords(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             yield (
                 clip.id,
                 {
-                    "video": staged.data(),
+                    **staged.parts(),
                     "label": clip.label,
                     "id": clip.id,
                     "group": clip.group,

@@ -1,35 +1,24 @@
 """Transcodes many clips in parallel, each to a staged file, so that a build that is killed continues where it was.
 
-A staged file is one line of JSON, then the encoded clip.  Its name is a digest of the settings and of the source's
-path, size and modification time: a changed source or setting finds no staged file.  It appears by a rename, so it is
-whole or absent.
+A staged file is one line of JSON, then the parts of the encoded clip.  Its name is a digest of the settings and of the
+source's path, size and modification time: a changed source or setting finds no staged file.  It appears by a rename, so
+it is whole or absent.
 """
 
-import concurrent.futures
 import dataclasses
 import hashlib
+import itertools
 import json
-import multiprocessing
 import os
 from collections.abc import Callable
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import Any
 
-from data_prep.transcode import transcode
+from data_prep import pool
+from data_prep.inspection import Inspection
+from data_prep.transcode import Encoding, transcode
 from data_prep.video_list import Clip
-from data_prep.worker import follow_parent
 from lift_flax.data.decode import VideoError
-from lift_flax.errors import UserError
-
-
-@dataclasses.dataclass(frozen=True)
-class Encoding:
-    """How clips are stored; see `data_prep.transcode.transcode`."""
-
-    short_side: int
-    max_frames: int | None
-    crf: int
-    gop: int = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,17 +28,27 @@ class StagedClip:
     path: Path
     num_frames: int
     fps: float
-    mean_luma: float
+    source: Inspection
+    sizes: dict[str, int | list[int]]  # bytes of each part, of each of its members where it is a list
 
-    def data(self) -> bytes:
+    def parts(self) -> dict[str, bytes | list[bytes]]:
         """The encoded clip."""
         with self.path.open("rb") as file:
             file.readline()
-            return file.read()
+            return {
+                name: [file.read(n) for n in size] if isinstance(size, list) else file.read(size)
+                for name, size in self.sizes.items()
+            }
 
 
 def stage(
-    clips: list[Clip], folder: Path, encoding: Encoding, workers: int, advance: Callable[[], None]
+    clips: list[Clip],
+    folder: Path,
+    encoding: Encoding,
+    *,
+    workers: int,
+    time_limit: float,
+    advance: Callable[[], None],
 ) -> tuple[dict[str, StagedClip], dict[str, str]]:
     """Transcodes every clip that is not staged yet.
 
@@ -58,13 +57,14 @@ def stage(
       folder: where staged files are; made if missing.
       encoding: settings of every clip.
       workers: number of processes.
+      time_limit: seconds that one clip may take.
       advance: called once for each clip that is done, staged before or not.
 
     Returns:
       The staged clips by id, and the reason by id of the clips that cannot be used.
 
     Raises:
-      UserError: a process died.
+      UserError: a process was killed from outside.
     """
     folder.mkdir(parents=True, exist_ok=True)
     targets = {clip.id: folder / _staged_name(clip.path, encoding) for clip in clips}
@@ -72,29 +72,21 @@ def stage(
     rejected: dict[str, str] = {}
     for _ in staged:
         advance()
-    todo = [clip for clip in clips if clip.id not in staged]
-    if not todo:
-        return staged, rejected
-
-    context = multiprocessing.get_context("spawn")
-    executor = concurrent.futures.ProcessPoolExecutor(min(workers, len(todo)), context, initializer=follow_parent)
-    try:
-        futures = {executor.submit(_stage_one, clip.path, targets[clip.id], encoding): clip.id for clip in todo}
-        for future in concurrent.futures.as_completed(futures):
-            id, reason = futures[future], future.result()
-            if reason is None:
-                staged[id] = _read_header(targets[id])
-            else:
-                rejected[id] = reason
-            advance()
-    except BrokenProcessPool as error:
-        raise UserError(
-            f"a transcoding process died after {len(staged)} of {len(clips)} clips, perhaps for lack of memory; "
-            "run the same command again with fewer --workers (what is done is kept)"
-        ) from error
-    finally:
-        executor.shutdown(cancel_futures=True)
+    todo = {clip.id: (clip.path, targets[clip.id], encoding) for clip in clips if clip.id not in staged}
+    for id, result in pool.run_each(_stage_one, todo, workers=workers, time_limit=time_limit):
+        if isinstance(result, VideoError):
+            rejected[id] = str(result)
+        else:
+            staged[id] = _read_header(targets[id])
+        advance()
     return staged, rejected
+
+
+def bytes_staged(clips: list[Clip], folder: Path, encoding: Encoding) -> tuple[int, int]:
+    """(number of clips that are staged already, their bytes)."""
+    paths = [folder / _staged_name(clip.path, encoding) for clip in clips]
+    sizes = [path.stat().st_size for path in paths if path.exists()]
+    return len(sizes), sum(sizes)
 
 
 def _staged_name(source: Path, encoding: Encoding) -> str:
@@ -114,21 +106,27 @@ def _read_header(path: Path) -> StagedClip | None:
             line = file.readline()
             size = os.fstat(file.fileno()).st_size
         header = json.loads(line)
-        if size != len(line) + header.pop("bytes"):
+        if size != len(line) + _total(header["sizes"]):
             return None
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, KeyError):
         return None
-    return StagedClip(path, **header)
+    source = header.pop("source")
+    tuples = {name: tuple(source[name]) for name in ("notes", "luma")}
+    return StagedClip(path, source=Inspection(**{**source, **tuples}), **header)
 
 
-def _stage_one(source: Path, target: Path, encoding: Encoding) -> str | None:
-    """Runs in a worker.  Returns None, or why the source cannot be used."""
-    try:
-        clip = transcode(source, **dataclasses.asdict(encoding))
-    except VideoError as error:
-        return str(error)
-    header = {"num_frames": clip.num_frames, "fps": clip.fps, "mean_luma": clip.mean_luma, "bytes": len(clip.data)}
+def _total(sizes: dict[str, int | list[int]]) -> int:
+    return sum(itertools.chain.from_iterable(s if isinstance(s, list) else [s] for s in sizes.values()))
+
+
+def _stage_one(source: Path, target: Path, encoding: Encoding) -> None:
+    """Runs in a worker.  Raises VideoError where the source cannot be used."""
+    clip = transcode(source, encoding)
+    header: dict[str, Any] = {"num_frames": clip.num_frames, "fps": clip.fps, "source": dataclasses.asdict(clip.source)}
+    header["sizes"] = {n: [len(m) for m in p] if isinstance(p, list) else len(p) for n, p in clip.parts.items()}
     partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
-    partial.write_bytes(json.dumps(header).encode() + b"\n" + clip.data)
+    with partial.open("wb") as file:
+        file.write(json.dumps(header).encode() + b"\n")
+        for part in clip.parts.values():
+            file.writelines(part if isinstance(part, list) else [part])
     os.replace(partial, target)
-    return None

@@ -1,21 +1,46 @@
-"""One source video to the small, frame-exact H.264 clip that goes into a record.
+"""One source video to what a record holds: a small, frame-exact clip, and its optical flow if that is wanted.
 
-Source files are not frame-addressable (B-frames, missing timestamps, containers with a wrong frame count).  The stored
-clip is: constant frame rate, no B-frames, short groups of pictures, so a frame index is a place in the stream and
-`num_frames` is true.
+Source files are not frame-addressable (B-frames, missing timestamps, containers with a wrong frame count).  What is
+stored is: a frame index is a place in the stream and `num_frames` is true.
 """
 
 import dataclasses
-import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 import av
-import numpy as np
+import simplejpeg
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
+from data_prep import flow, h264
+from data_prep.inspection import Inspection, inspect_video
 from lift_flax.data import clips, decode
+
+JPEG_QUALITY = 90
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoding:
+    """How clips are stored.
+
+    Attributes:
+      codec: h264; jpeg (every frame for itself: three times the bytes, two to three times cheaper to decode); original
+        (the source's own bytes, all of its frames).
+      short_side: pixels of the shorter side; a smaller source keeps its size, apart from being made even.
+      max_frames: how many frames to keep at most, the middle ones of equal segments; None keeps all.
+      crf: x264's constant rate factor, lower is better.
+      flow: method of the optical flow stored with the clip (see data_prep/flow.py), or none.
+      gop: frames from one keyframe to the next.
+    """
+
+    codec: Literal["h264", "jpeg", "original"] = "h264"
+    short_side: int = 256
+    max_frames: int | None = 64
+    crf: int = 18
+    flow: Literal["none", "dis", "tvl1"] = "none"
+    gop: int = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,94 +48,64 @@ class Transcoded:
     """A clip ready to be stored.
 
     Attributes:
-      data: MP4 with one H.264 stream.
-      num_frames: frames in `data`.
-      fps: frames per second of `data`, so that num_frames / fps is the duration of the source in seconds.
-      mean_luma: mean of luma over the stored frames, 0 (black) to 255 (white).
+      parts: "video" (an encoded video) or "frames" (JPEGs), and "flow" (see data_prep/flow.py).
+      num_frames: frames in each part.
+      fps: frames per second of what is stored, so that num_frames / fps is the duration of the source in seconds.
+      source: what the source was found to be.
     """
 
-    data: bytes
+    parts: dict[str, bytes | list[bytes]]
     num_frames: int
     fps: float
-    mean_luma: float
+    source: Inspection
 
 
-def transcode(
-    path: bytes | str | Path, *, short_side: int = 256, max_frames: int | None = 64, crf: int = 18, gop: int = 8
-) -> Transcoded:
-    """Encodes at most `max_frames` frames of a video, the middle frames of equal segments, in native order.
+def transcode(path: bytes | str | Path, encoding: Encoding) -> Transcoded:
+    """Stores at most `encoding.max_frames` frames of a video in native order.
 
-    The file is decoded twice, to count and to pick, so memory does not grow with its length.
+    The file is decoded once to look at it all and once for each part, so memory does not grow with its length.
 
     Args:
       path: the source, a path (or the bytes of one).
-      short_side: pixels of the shorter side; a smaller source keeps its size, apart from being made even.
-      max_frames: how many frames to keep at most; None keeps all.
-      crf: x264's constant rate factor, lower is better.
-      gop: frames from one keyframe to the next.
 
     Raises:
-      decode.VideoError: the source is empty, damaged, or not a video.
+      decode.VideoError: the source is bad, see data_prep/inspection.py.
     """
-    info = decode.probe(path)
+    info = inspect_video(path)
     indices: Sequence[int] = range(info.num_frames)
-    if max_frames is not None and info.num_frames > max_frames:
-        indices = clips.eval_indices(info.num_frames, max_frames)
-    size = decode.scaled_size(info.width, info.height, min(short_side, info.width, info.height), multiple=2)
+    limit = None if encoding.codec == "original" else encoding.max_frames
+    if limit is not None and info.num_frames > limit:
+        indices = clips.eval_indices(info.num_frames, limit).tolist()
+    short_side = min(encoding.short_side, info.width, info.height)
+    size = decode.scaled_size(info.width, info.height, short_side, multiple=2)
     fps = Fraction(info.fps * len(indices) / info.num_frames).limit_denominator(1001)
 
-    buffer = io.BytesIO()
-    luma = 0.0
+    parts: dict[str, bytes | list[bytes]] = {}
+    if encoding.codec == "original":
+        parts["video"] = path if isinstance(path, bytes) else Path(path).read_bytes()
+    elif encoding.codec == "jpeg":
+        parts["frames"] = list(_jpegs(path, indices, size))
+    else:
+        pictures = _yuv_frames(path, indices, size)
+        parts["video"] = h264.encode(pictures, size, fps, crf=encoding.crf, gop=encoding.gop, pix_fmt="yuv420p")
+    if encoding.flow != "none":
+        codes = flow.codes(path, indices, info.num_frames, size, encoding.flow)
+        parts["flow"] = flow.pack(codes, size, fps, gop=encoding.gop)
+    return Transcoded(parts, len(indices), float(fps), info)
+
+
+def _yuv_frames(source: bytes | str | Path, indices: Sequence[int], size: tuple[int, int]) -> Iterator[av.VideoFrame]:
+    """Frames resized by area.  YUV keeps its matrix and range (so shadows are not rounded); RGB becomes BT.601."""
     reformatter = VideoReformatter()
-    with av.open(buffer, "w", format="mp4") as container:
-        stream = _add_stream(container, size, fps, crf, gop)
-        for position, (_, source) in enumerate(decode.iter_frames(path, indices)):
-            frame = _to_yuv420(reformatter, source, size)
-            if position == 0:
-                _copy_colour_tags(frame, stream.codec_context)
-            luma += _mean_luma(frame)
-            frame.pts, frame.time_base = position, 1 / fps
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return Transcoded(buffer.getvalue(), len(indices), float(fps), luma / len(indices))
+    for _, frame in decode.iter_frames(source, indices):
+        colour = {}
+        if frame.format.is_rgb:
+            colour = {"dst_colorspace": Colorspace.ITU601, "dst_color_range": ColorRange.MPEG}
+        yield reformatter.reformat(frame, *size, format="yuv420p", interpolation="AREA", threads=1, **colour)
 
 
-def _add_stream(
-    container: av.container.OutputContainer, size: tuple[int, int], fps: Fraction, crf: int, gop: int
-) -> av.VideoStream:
-    """An H.264 stream on one thread: processes run side by side, and the same input gives the same bytes."""
-    # Without mbtree=0 the same frames give other bytes from time to time.  veryfast takes half the time of the default
-    # preset, for the same bytes and 0.6 dB (ARID clips, CRF 15).
-    options = {"crf": str(crf), "tune": "fastdecode", "bf": "0", "preset": "veryfast", "x264-params": "mbtree=0"}
-    stream = container.add_stream("libx264", rate=fps, options=options)
-    stream.width, stream.height = size
-    stream.pix_fmt = "yuv420p"
-    stream.codec_context.gop_size = gop
-    stream.codec_context.thread_count = 1
-    return stream
-
-
-def _to_yuv420(reformatter: VideoReformatter, frame: av.VideoFrame, size: tuple[int, int]) -> av.VideoFrame:
-    """Resizes by area.  YUV sources keep their matrix and range (so shadows are not rounded); RGB becomes BT.601."""
-    colour = {}
-    if frame.format.is_rgb:
-        colour = {"dst_colorspace": Colorspace.ITU601, "dst_color_range": ColorRange.MPEG}
-    result = reformatter.reformat(frame, *size, format="yuv420p", interpolation="AREA", threads=1, **colour)
-    result.pict_type = av.video.frame.PictureType.NONE  # otherwise the source's keyframes would be copied
-    return result
-
-
-def _copy_colour_tags(frame: av.VideoFrame, codec: av.VideoCodecContext) -> None:
-    """Writes the matrix and range into the stream: readers turn YUV to RGB by them."""
-    codec.colorspace = frame.colorspace
-    codec.color_range = frame.color_range
-
-
-def _mean_luma(frame: av.VideoFrame) -> float:
-    """Mean of the Y plane on the full 0 to 255 scale, whatever range the frame is coded in."""
-    plane = frame.planes[0]
-    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)  # [H, padded W]
-    mean = float(rows[: frame.height, : frame.width].mean())
-    if frame.color_range == ColorRange.JPEG:
-        return mean
-    return min(max((mean - 16.0) * 255.0 / 219.0, 0.0), 255.0)
+def _jpegs(source: bytes | str | Path, indices: Sequence[int], size: tuple[int, int]) -> Iterator[bytes]:
+    reformatter = VideoReformatter()
+    for _, frame in decode.iter_frames(source, indices):
+        rgb = reformatter.reformat(frame, *size, format="rgb24", interpolation="AREA", threads=1).to_ndarray()
+        yield simplejpeg.encode_jpeg(rgb, quality=JPEG_QUALITY, colorspace="RGB", colorsubsampling="420")

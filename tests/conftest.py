@@ -45,12 +45,12 @@ def moving_bar(label: int, seed: int, num_frames: int) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Records of 24 small real videos in three classes, 18 to train on and 6 to test; one has a single frame."""
+    """Records of 24 small real videos in three classes, 18 to train on and 6 to test; one has two frames."""
     root = tmp_path_factory.mktemp("small")
     for label, name in enumerate(("right", "down", "still")):
         for index in range(8):
             split = "train" if index < 6 else "test"
-            num_frames = 1 if (label, index) == (2, 7) else 6 + 3 * index
+            num_frames = 2 if (label, index) == (2, 7) else 6 + 3 * index
             write_video(
                 root / "videos" / split / name / f"g{index // 2}_{index}.mp4", moving_bar(label, index, num_frames)
             )

@@ -14,7 +14,8 @@ import pytest
 import tensorflow_datasets as tfds
 
 from data_prep import build, staging
-from data_prep.transcode import transcode
+from data_prep.inspection import inspect_video
+from data_prep.transcode import Encoding, transcode
 from lift_flax import files
 from lift_flax.data import clips, decode
 from lift_flax.errors import UserError
@@ -103,7 +104,7 @@ def test_finished_build_is_left_alone(videos: Path, tmp_path: Path, capsys: pyte
         build.main(flags)
     added.unlink()
     build.main([*flags, "--size", "32", "--overwrite"])
-    assert {decode.probe(record["video"]).height for record in _records(tmp_path).values()} == {32}
+    assert {inspect_video(record["video"]).height for record in _records(tmp_path).values()} == {32}
 
 
 def test_killed_build_continues(tmp_path: Path) -> None:
@@ -130,7 +131,7 @@ def test_killed_build_continues(tmp_path: Path) -> None:
 
     args = build.parse_args([*flags, str(out)])
     found = build._read_source(args, None).clips
-    staging.stage(found, folder, staging.Encoding(args.size, args.max_frames, args.crf), 1, lambda: None)
+    staging.stage(found, folder, build._encoding(args), workers=1, time_limit=60, advance=lambda: None)
     assert len(_whole(folder)) == 8
     assert {name: _whole(folder)[name] for name in staged} == staged
     build.main([*flags, str(out)])
@@ -147,15 +148,16 @@ def _whole(folder: Path) -> dict[str, int]:
 
 def test_staged_clips_belong_to_their_source_and_settings(videos: Path, tmp_path: Path) -> None:
     source = write_numbered(tmp_path / "clip.mp4", 5)
-    encoding = staging.Encoding(64, 64, 18)
+    encoding = Encoding(short_side=64)
     name = staging._staged_name(source, encoding)
     assert staging._staged_name(source, encoding) == name
-    assert staging._staged_name(source, staging.Encoding(64, 64, 19)) != name
+    assert staging._staged_name(source, Encoding(short_side=64, crf=19)) != name
     os.utime(source, (1, 1))
     assert staging._staged_name(source, encoding) != name
     staging._stage_one(source, tmp_path / "staged", encoding)
     clip = staging._read_header(tmp_path / "staged")
-    assert clip.data() == transcode(source, short_side=64, crf=18).data and clip.num_frames == 5
+    whole = transcode(source, encoding)
+    assert (clip.parts(), clip.num_frames, clip.source) == (whole.parts, 5, whole.source)
     os.truncate(tmp_path / "staged", 500)  # what a power cut may leave
     assert staging._read_header(tmp_path / "staged") is None
 
@@ -229,7 +231,7 @@ def test_mistakes_end_with_code_2_and_one_line(videos: Path, tmp_path: Path, fla
 
 
 def test_full_disk_is_the_users_to_mend(videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*args) -> None:
+    def full(*args, **kwargs) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(staging, "stage", full)
@@ -255,7 +257,7 @@ def test_real_dark_clips(real_data: Path, tmp_path: Path) -> None:
     assert report["mean_luma"]["percentiles"]["95"] < 80
     for id, record in records.items():
         source = root / "clips" / f"{id}.mp4"
-        num_frames = decode.probe(source).num_frames
+        num_frames = inspect_video(source).num_frames
         indices = clips.eval_indices(num_frames, 64) if num_frames > 64 else range(num_frames)
         stored, native = decode.decode_frames(record["video"]), decode.decode_frames(source, indices)
         error = np.mean((stored.astype(float) - native) ** 2)

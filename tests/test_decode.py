@@ -9,6 +9,7 @@ import av
 import numpy as np
 import pytest
 
+from data_prep.inspection import inspect_video
 from lift_flax.data import clips, decode
 from tests.video_files import numbered_frames, read_numbers, write_numbered, write_video
 
@@ -47,8 +48,9 @@ def test_resize_averages_areas(tmp_path: Path) -> None:
     assert np.abs(small - mean).max() < 4
 
 
-def test_probe_counts_and_measures(video: Path) -> None:
-    assert decode.probe(video) == decode.VideoInfo(num_frames=100, fps=25.0, width=96, height=64)
+def test_inspection_counts_and_measures(video: Path) -> None:
+    info = inspect_video(video)
+    assert (info.num_frames, info.fps, info.width, info.height, info.notes) == (100, 25.0, 96, 64, ())
 
 
 def test_asking_past_the_end(video: Path) -> None:
@@ -99,7 +101,7 @@ def test_reasons_why_a_file_cannot_be_used(tmp_path: Path) -> None:
     }
     for source, reason in reasons.items():
         with pytest.raises(decode.VideoError) as caught:
-            decode.probe(source)
+            inspect_video(source)
         assert str(caught.value).startswith(reason)
         assert "\n" not in str(caught.value)
 
@@ -127,7 +129,7 @@ def test_workers_load_neither_jax_nor_tfds() -> None:
 def test_real_clips(real_data: Path) -> None:
     """The frames at chosen indices are the same as those of a plain full decode."""
     for path in sorted((real_data / "decode_clips").iterdir()):
-        indices = clips.eval_indices(decode.probe(path).num_frames, 5)
+        indices = clips.eval_indices(inspect_video(path).num_frames, 5)
         frames = decode.decode_frames(path, indices)
         with av.open(str(path)) as container:
             plain = [

@@ -1,11 +1,10 @@
-"""Exact frames out of encoded video, with NumPy and PyAV only.
+"""Exact frames out of encoded video.
 
 Loader worker processes import this file, so it must start fast and must never import JAX.  Decoding is one thread
 per worker: with as many workers as cores, threads inside a decoder only add switching.
 """
 
 import contextlib
-import dataclasses
 import io
 import os
 from collections.abc import Iterator, Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+import simplejpeg
 from av.video.reformatter import VideoReformatter
 
 
@@ -20,36 +20,10 @@ class VideoError(Exception):
     """A video cannot be used.  The message is the reason in a few words, without the name of the file."""
 
 
-@dataclasses.dataclass(frozen=True)
-class VideoInfo:
-    """What a video really holds: frames that decode, frames per second, and the size in pixels."""
-
-    num_frames: int
-    fps: float
-    width: int
-    height: int
-
-
-def probe(source: bytes | str | Path) -> VideoInfo:
-    """Counts the frames of `source` by decoding them all (containers often lie), in bounded memory.
-
-    Raises:
-      VideoError: the video is empty, damaged, or not a video.
-    """
-    with _open_video(source) as stream:
-        fps = float(stream.average_rate or stream.guessed_rate or 25)
-        count, width, height = 0, 0, 0
-        for frame in _decode(stream):
-            if count == 0:
-                width, height = frame.width, frame.height
-            count += 1
-    return VideoInfo(count, fps, width, height)
-
-
 def iter_frames(
     source: bytes | str | Path, indices: Sequence[int] | np.ndarray | None = None
 ) -> Iterator[tuple[int, av.VideoFrame]]:
-    """Streams (native index, decoded frame) in native order, and stops after the last wanted frame.
+    """Streams (native index, upright frame) in native order, and stops after the last wanted frame.
 
     Args:
       source: an encoded video, or the path of one.
@@ -66,10 +40,10 @@ def iter_frames(
         raise ValueError(f"frame indices start at 0, got {min(wanted)}")
     last = None if wanted is None else max(wanted)
     count = 0
-    with _open_video(source) as stream:
-        for frame in _decode(stream):
+    with open_video(source) as stream:
+        for frame in decoded(stream):
             if wanted is None or count in wanted:
-                yield count, frame
+                yield count, upright(frame)
             if count == last:
                 return
             count += 1
@@ -108,6 +82,61 @@ def decode_frames(
     return np.stack([frames[index] for index in order])  # [H,W,3] -> [T,H,W,3]
 
 
+def decode_flow(
+    source: bytes, indices: Sequence[int] | np.ndarray | None = None, short_side: int | None = None
+) -> np.ndarray:
+    """Decodes stored optical flow: a grey video with u on the left half of each picture and v on the right.
+
+    Args, errors: as `decode_frames`.
+
+    Returns:
+      uint8 [T,H,W,2], codes as in lift_flax/data/flow.py.  A change of size does not change the codes: they stay in
+      pixels of the stored clip.
+    """
+    if indices is not None and len(indices) == 0:
+        raise ValueError("indices is empty: ask for at least one frame")
+    reformatter = VideoReformatter()
+    flows: dict[int, np.ndarray] = {}
+    for index, frame in iter_frames(source, indices):
+        plane = frame.planes[0]
+        rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)  # [H, padded 2W]
+        halves = np.split(rows[: frame.height, : frame.width], 2, axis=1)  # two of [H, W]
+        if short_side:
+            size = scaled_size(frame.width // 2, frame.height, short_side)
+            halves = [_resized_grey(half, size, reformatter) for half in halves]
+        flows[index] = np.stack(halves, axis=-1)  # [H, W, 2]
+    order = sorted(flows) if indices is None else [int(index) for index in indices]
+    return np.stack([flows[index] for index in order])  # [H,W,2] -> [T,H,W,2]
+
+
+def decode_jpegs(
+    pictures: Sequence[bytes], indices: Sequence[int] | np.ndarray | None = None, short_side: int | None = None
+) -> np.ndarray:
+    """Decodes stored JPEGs, one a frame, as `decode_frames` does a video."""
+    order = range(len(pictures)) if indices is None else [int(index) for index in indices]
+    reformatter = VideoReformatter()
+    frames: dict[int, np.ndarray] = {}
+    for index in sorted(set(order)):
+        try:
+            rgb = simplejpeg.decode_jpeg(pictures[index], colorspace="RGB")
+        except ValueError as error:
+            raise VideoError(f"frame {index} is no JPEG ({error})") from error
+        if short_side and short_side != min(rgb.shape[:2]):
+            frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
+            size = scaled_size(frame.width, frame.height, short_side)
+            rgb = reformatter.reformat(frame, *size, interpolation="AREA", threads=1).to_ndarray()
+        frames[index] = rgb
+    return np.stack([frames[index] for index in order])  # [H,W,3] -> [T,H,W,3]
+
+
+def _resized_grey(picture: np.ndarray, size: tuple[int, int], reformatter: VideoReformatter) -> np.ndarray:
+    """uint8 [H, W] scaled to `size` (width, height) by area."""
+    if size == picture.shape[::-1]:
+        return picture
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="gray")
+    return reformatter.reformat(frame, *size, interpolation="AREA", threads=1).to_ndarray()
+
+
 def scaled_size(width: int, height: int, short_side: int, multiple: int = 1) -> tuple[int, int]:
     """Width and height in pixels once the shorter side is `short_side`, each rounded to a multiple of `multiple`."""
     scale = short_side / min(width, height)
@@ -115,8 +144,12 @@ def scaled_size(width: int, height: int, short_side: int, multiple: int = 1) -> 
 
 
 @contextlib.contextmanager
-def _open_video(source: bytes | str | Path) -> Iterator[av.VideoStream]:
-    """Opens the first video stream for one decoding thread; closes the container on every way out."""
+def open_video(source: bytes | str | Path) -> Iterator[av.VideoStream]:
+    """Opens the first video stream for one decoding thread; closes the container on every way out.
+
+    Raises:
+      VideoError: there is no such file, or it is empty, not a video, or holds no video stream.
+    """
     with _av_errors("not a video"):
         if isinstance(source, bytes):
             if not source:
@@ -137,8 +170,12 @@ def _open_video(source: bytes | str | Path) -> Iterator[av.VideoStream]:
         yield stream
 
 
-def _decode(stream: av.VideoStream) -> Iterator[av.VideoFrame]:
-    """All frames in presentation order; a stream that breaks or holds none is a VideoError."""
+def decoded(stream: av.VideoStream) -> Iterator[av.VideoFrame]:
+    """All frames in presentation order, as they are coded.
+
+    Raises:
+      VideoError: the stream breaks off or holds no frame.
+    """
     count = 0
     with contextlib.closing(stream.container.decode(stream)) as frames:
         while True:
@@ -150,6 +187,19 @@ def _decode(stream: av.VideoStream) -> Iterator[av.VideoFrame]:
             count += 1
     if count == 0:
         raise VideoError("no frames")
+
+
+def upright(frame: av.VideoFrame) -> av.VideoFrame:
+    """The frame turned by the multiple of 90 degrees that its file asks players to turn it by."""
+    turns = round(frame.rotation / 90) % 4  # counterclockwise
+    if turns == 0:
+        return frame
+    planes = frame.reformat(format="yuv444p", threads=1)
+    turned = np.rot90(planes.to_ndarray(), turns, axes=(1, 2))  # [3, H, W]
+    result = av.VideoFrame.from_ndarray(np.ascontiguousarray(turned), format="yuv444p")
+    result.pts, result.time_base = frame.pts, frame.time_base
+    result.colorspace, result.color_range = planes.colorspace, planes.color_range
+    return result
 
 
 @contextlib.contextmanager

@@ -13,15 +13,13 @@ from pathlib import Path
 
 import grain
 import numpy as np
-import tensorflow_datasets as tfds
 from absl import flags
 
 from lift_flax.config import Config
-from lift_flax.data import clips
-from lift_flax.data.decode import VideoError, decode_frames
+from lift_flax.data import examples
+from lift_flax.data.examples import Batch, ClipReader, damaged
 from lift_flax.errors import UserError
 
-Batch = dict[str, np.ndarray]
 PASSES = 10**6  # over the training clips: without end for every purpose, but a number that indices can hold
 
 
@@ -35,7 +33,8 @@ class Records:
       folds: {"1": {"train": [id, ...], "test": [...]}}.
       rows: {id: (position in the records, label, group)}.
       records: the TFDS folder.
-      cache: decoded clips by (id, short side), used with `data.cache=memory`; one for the whole run.
+      has_flow: whether optical flow is stored with every clip.
+      cache: decoded clips by (position, short side), used with `data.cache=memory`; one for the whole run.
     """
 
     dir: Path
@@ -43,7 +42,8 @@ class Records:
     folds: dict[str, dict[str, list[str]]]
     rows: dict[str, tuple[int, int, str]]
     records: Path
-    cache: dict[tuple[str, int], np.ndarray] = dataclasses.field(default_factory=dict, compare=False, repr=False)
+    has_flow: bool
+    cache: examples.Cache = dataclasses.field(default_factory=dict, compare=False, repr=False)
 
     def split(self, fold: int, name: str) -> list[str]:
         """Ids of one split of a fold.  Raises UserError where it does not exist or is empty."""
@@ -94,88 +94,31 @@ def open_records(folder: str) -> Records:
         raise UserError(f"{path} holds no finished records: run `python -m data_prep.build` to its end")
     report, folds = _read_json(path / "prep_report.json"), _read_json(path / "folds.json")
     rows = {c["id"]: (i, c["label"], c["group"]) for i, c in enumerate(folds["clips"])}
-    return Records(path, tuple(folds["classes"]), folds["folds"], rows, path / report["records"])
+    has_flow = report["settings"]["flow"] != "none"
+    return Records(path, tuple(folds["classes"]), folds["folds"], rows, path / report["records"], has_flow)
 
 
 def _read_json(path: Path) -> dict:
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
 
 
-def _damaged(path: Path, error: Exception) -> UserError:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return UserError(f"{path} is missing or damaged ({reason}): build the records again with --overwrite")
+def check_luminous_input(records: Records, config: Config) -> None:
+    """Raises UserError where `config` wants optical flow and the records have none."""
+    if config.model.luminous.input == "flow" and not records.has_flow:
+        raise UserError(
+            f"{records.dir} holds no optical flow: build it again with --flow --overwrite, or set "
+            "config.model.luminous.input=gamma"
+        )
 
 
-class _Clips:
-    """Reads, samples and decodes clips by id.  Picklable, so that loader processes can have their own."""
-
-    def __init__(self, records: Records, config: Config, ids: list[str]):
-        self.folder = records.records
-        try:
-            self.source = tfds.builder_from_directory(self.folder).as_data_source("all")
-        except Exception as error:  # whatever a damaged file makes the readers raise
-            raise _damaged(self.folder, error) from error
-        self.rows = [(i, records.rows[i]) for i in ids]
-        self.frames, self.size = config.data.num_frames, config.data.size
-        self.cache = records.cache if config.data.cache == "memory" else None
-
-    def train(self, row: int, rng: np.random.Generator) -> Batch:
-        """A random frame of each segment, at a random place along the longer side."""
-        count, decode = self._open(row)
-        frames = decode(clips.train_indices(count, self.frames, rng))
-        return self._example(row, frames, *rng.random(2))
-
-    def eval(self, row: int) -> Batch:
-        """The centre frame of each segment and the centre crop; a negative row is padding of weight 0."""
-        count, decode = self._open(max(row, 0))
-        example = self._example(max(row, 0), decode(clips.eval_indices(count, self.frames)), 0.5, 0.5)
-        example["weight"] = np.float32(row >= 0)
-        return example
-
-    def _open(self, row: int):
-        """(number of stored frames, function from frame indices to frames [T,H,W,3] of short side `size`)."""
-        key = (self.rows[row][0], self.size)
-        if self.cache is not None:
-            frames = self.cache.get(key)
-            if frames is None:
-                frames = self.cache[key] = self._decode(row, self._record(row)["video"], None)
-            return len(frames), lambda indices: frames[indices]
-        record = self._record(row)
-        return int(record["num_frames"]), lambda indices: self._decode(row, record["video"], indices)
-
-    def _decode(self, row: int, video: bytes, indices) -> np.ndarray:
-        try:
-            return decode_frames(video, indices, self.size)
-        except VideoError as error:
-            raise UserError(
-                f"record {self.rows[row][0]} does not decode ({error}): build the records again with --overwrite"
-            ) from error
-
-    def _record(self, row: int) -> dict:
-        clip_id, (position, label, _) = self.rows[row]
-        try:
-            record = self.source[position]
-            found = (record["id"].decode(), int(record["label"]))
-        except Exception as error:  # whatever a damaged file makes the readers raise
-            raise _damaged(self.folder, error) from error
-        if found != (clip_id, label):
-            raise UserError(
-                f"folds.json says {(clip_id, label)} where the records have {found}: build them again with --overwrite"
-            )
-        return record
-
-    def _example(self, row: int, frames: np.ndarray, share_y: float, share_x: float) -> Batch:
-        clip_id, (_, label, _) = self.rows[row]
-        y, x = clips.crop_origin(*frames.shape[1:3], self.size, share_y, share_x)
-        return {
-            "clip": np.ascontiguousarray(frames[:, y : y + self.size, x : x + self.size]),  # [T, size, size, 3]
-            "label": np.int32(label),
-            "weight": np.float32(1),
-            "id": clip_id,
-        }
+def _reader(records: Records, config: Config, ids: list[str]) -> ClipReader:
+    rows = [(i, *records.rows[i][:2]) for i in ids]
+    cache = records.cache if config.data.cache == "memory" else None
+    flow = config.model.luminous.input == "flow"
+    return ClipReader(records.records, rows, config.data.num_frames, config.data.size, flow, cache)
 
 
 class _ProcessRows(grain.MapDataset):
@@ -207,10 +150,11 @@ def train_batches(
 ) -> Iterator[Batch]:
     """Endless batches of this process's rows, from global step `first_step` on.
 
-    Each batch is {"clip" uint8 [B,T,H,W,3], "label" int32 [B], "weight" float32 [B], "id" [B]}.  Close the iterator
+    Each batch is {"clip" uint8 [B,T,H,W,3], "label" int32 [B], "weight" float32 [B], "id" [B]}, and where the luminous
+    stream takes it "flow" uint8 [B,T,H,W,2] (lift_flax/data/flow.py).  Close the iterator
     when done (contextlib.closing): it may own loader processes.
     """
-    reader = _Clips(records, config, ids)
+    reader = _reader(records, config, ids)
     data = grain.MapDataset.range(len(ids)).seed(seed).shuffle().repeat(PASSES).random_map(reader.train)
     rows = _ProcessRows(data, config.train.batch_size, process, processes)
     return _iterate(rows.batch(config.train.batch_size // processes)[first_step:], config)
@@ -222,13 +166,13 @@ def eval_batches(
     """Every example once, in the order of `ids`; the last batch is filled up with examples of weight 0."""
     size = config.train.batch_size
     padded = [*range(len(ids)), *[-1] * (-len(ids) % size)]
-    data = grain.MapDataset.source(padded).map(_Clips(records, config, ids).eval)
+    data = grain.MapDataset.source(padded).map(_reader(records, config, ids).eval)
     return _iterate(_ProcessRows(data, size, process, processes).batch(size // processes), config)
 
 
 def read_eval_clips(records: Records, config: Config, ids: list[str]) -> np.ndarray:
     """The clips that evaluation sees, for pictures: uint8 [N, T, size, size, 3]."""
-    reader = _Clips(records, config, ids)
+    reader = _reader(records, config, ids)
     return np.stack([reader.eval(row)["clip"] for row in range(len(ids))])
 
 

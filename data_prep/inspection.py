@@ -1,0 +1,174 @@
+"""What a video file really holds, found by decoding all of it, and what is wrong or odd about it.
+
+A file is *bad* when clips made of it would not be what was filmed: then `inspect_video` raises with the reason.  It is
+*odd* when a reader could trip over it, but what is stored of it is right: then `notes` says so.
+"""
+
+import dataclasses
+import hashlib
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange
+from jaxtyping import Int, UInt8
+
+from lift_flax.data import decode
+from lift_flax.data.decode import VideoError
+
+LUMA_BINS = 32  # of the histogram, each 8 levels wide
+_SLACK_FRAMES = 2  # frames fewer than promised that pass for a miscount
+_SLACK_SHARE = {"avi": 0.1, "mov": 0.0, "matroska": 0.0}  # the same as a share; others promise nothing that is reliable
+_FULL_RANGE = np.clip(np.round((np.arange(256) - 16) * 255 / 219), 0, 255).astype(np.int64)  # of studio levels
+
+
+@dataclasses.dataclass(frozen=True)
+class Inspection:
+    """What decoding a whole video found.
+
+    Attributes:
+      num_frames: frames that decode.
+      fps: frames per second, on average.
+      width, height: pixels of the first frame, upright.
+      notes: what is odd, each a few words.
+      content: digest of the decoded pictures: equal for copies, whatever their name or container.
+      luma: share of the pixels in each of `LUMA_BINS` equal ranges of luma, from black to white.
+      mean_luma: 0 (black) to 255 (white).
+    """
+
+    num_frames: int
+    fps: float
+    width: int
+    height: int
+    notes: tuple[str, ...]
+    content: str
+    luma: tuple[float, ...]
+    mean_luma: float
+
+
+def inspect_video(source: bytes | str | Path) -> Inspection:
+    """Decodes all of `source`, in memory that does not grow with its length.
+
+    Raises:
+      VideoError: zero bytes, not a video, no video stream, no frame or only one, frames that decode wrongly, or fewer
+        of them than the container promises.
+    """
+    content, levels = hashlib.blake2b(digest_size=16), np.zeros(256, np.int64)
+    sizes: dict[tuple[int, int], None] = {}
+    times: list[int | None] = []
+    corrupt = turned = 0
+    with decode.open_video(source) as stream:
+        for frame in decode.decoded(stream):
+            corrupt += frame.is_corrupt
+            turned = turned or round(frame.rotation)
+            sizes[frame.width, frame.height] = None
+            times.append(frame.pts)
+            luma, full_range = _luma(frame)
+            content.update(np.ascontiguousarray(luma))
+            levels += _histogram(luma, full_range)
+        count, pixels = len(times), frame.format
+        fps = float(stream.average_rate or stream.guessed_rate or 25)
+        if corrupt:
+            raise VideoError(f"damaged: {corrupt} of {count} frames decode wrongly")
+        if count == 1:
+            raise VideoError("only one frame")
+        notes = _check_promises(stream, times, fps)
+    notes += _rate_notes(times, stream.time_base) + _picture_notes(list(sizes), turned, pixels)
+    width, height = next(iter(sizes))
+    if turned % 180:
+        width, height = height, width
+    levels = levels / levels.sum()
+    luma = np.round(levels.reshape(LUMA_BINS, -1).sum(axis=1), 5)  # [256] -> [bins]
+    mean = float(np.dot(levels, np.arange(256)))
+    return Inspection(count, fps, width, height, tuple(notes), content.hexdigest(), tuple(luma.tolist()), mean)
+
+
+def _luma(frame: av.VideoFrame) -> tuple[UInt8[np.ndarray, "H W"], bool]:
+    """(luma, whether its levels are 0 to 255 rather than 16 to 235)."""
+    first = frame.format.components[0]
+    if frame.format.is_planar and first.is_luma and first.bits == 8:
+        plane = frame.planes[0]
+        rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)  # [H, padded W]
+        return rows[: frame.height, : frame.width], frame.color_range == ColorRange.JPEG
+    grey = frame.reformat(format="gray", dst_color_range=ColorRange.JPEG, threads=1)
+    return grey.to_ndarray(), True
+
+
+def _histogram(luma: UInt8[np.ndarray, "H W"], full_range: bool) -> Int[np.ndarray, "256"]:
+    """Pixels at each level from 0 to 255; of a large picture, those on a grid."""
+    step = max(1, min(luma.shape) // 128)
+    levels = np.bincount(luma[::step, ::step].ravel(), minlength=256)
+    return levels if full_range else np.bincount(_FULL_RANGE, weights=levels, minlength=256).astype(np.int64)
+
+
+def _check_promises(stream: av.VideoStream, times: list[int | None], fps: float) -> list[str]:
+    """What the container says of its length and does not keep.  Raises VideoError where frames are missing.
+
+    A container may promise a number of frames and a duration.  Cut clips hide frames from players, so a file counts as
+    truncated only when it falls short of everything it promises.
+    """
+    container = stream.container
+    slack = next((share for name, share in _SLACK_SHARE.items() if name in container.format.name), None)
+    if slack is None:
+        return []
+    count, notes, short = len(times), [], []
+    if stream.frames:
+        short.append(stream.frames - count)
+        if count != stream.frames:
+            notes.append(f"{count} frames where the file promises {stream.frames}")
+    seconds = _promised_seconds(stream)
+    if seconds:
+        there = _seconds(times, stream.time_base, fps)
+        short.append((seconds - there) * fps)
+        if abs(seconds - there) > max(0.5, 0.1 * there):
+            notes.append(f"wrong duration: {there:.1f} s where the file promises {seconds:.1f} s")
+    if short and min(short) > max(_SLACK_FRAMES, slack * count):
+        promised = f"{count} of {stream.frames} frames" if stream.frames else f"{there:.1f} of {seconds:.1f} s"
+        raise VideoError(f"truncated: {promised} are there")
+    return notes
+
+
+def _promised_seconds(stream: av.VideoStream) -> float | None:
+    """Of the video stream; of the container where it holds nothing else."""
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    container = stream.container
+    if container.duration and len(container.streams) == 1:
+        return container.duration / av.time_base
+    return None
+
+
+def _seconds(times: list[int | None], time_base: Fraction, fps: float) -> float:
+    """From the first frame to the end of the last; by their number where they have no times."""
+    known = [time for time in times if time is not None]
+    if len(known) < len(times):
+        return len(times) / fps
+    return float((max(known) - min(known)) * time_base) + 1 / fps
+
+
+def _rate_notes(times: list[int | None], time_base: Fraction) -> list[str]:
+    if None in times:
+        return []
+    steps = np.diff(sorted(times))
+    if steps.max() <= 1.5 * np.median(steps) and steps.min() >= 0.5 * np.median(steps):
+        return []
+    low, high = (float(step * time_base) * 1000 for step in (int(steps.min()), int(steps.max())))
+    return [f"variable frame rate ({low:.0f} to {high:.0f} ms a frame)"]
+
+
+def _picture_notes(sizes: list[tuple[int, int]], turned: int, pixels: av.VideoFormat) -> list[str]:
+    notes = []
+    if len(sizes) > 1:
+        notes.append("resolution changes: " + ", ".join(f"{width}x{height}" for width, height in sizes))
+    if turned:
+        notes.append(f"rotated by {turned} degrees")
+    if any(side % 2 for side in sizes[0]):
+        notes.append("odd size {}x{}".format(*sizes[0]))
+    if (bits := max(component.bits for component in pixels.components)) > 8:
+        notes.append(f"{bits} bits a channel")
+    if not pixels.is_rgb and not any(component.is_chroma for component in pixels.components):
+        notes.append("grey")
+    if any(component.is_alpha for component in pixels.components):
+        notes.append("with an alpha channel")
+    return notes

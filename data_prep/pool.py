@@ -1,0 +1,56 @@
+"""Runs a function on many files in processes that may hang or crash: a hostile video costs its own result, no more."""
+
+import concurrent.futures
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from pebble import ProcessExpired, ProcessPool
+
+from data_prep.worker import follow_parent
+from lift_flax.data.decode import VideoError
+from lift_flax.errors import UserError
+
+
+def run_each(
+    function: Callable[..., Any], tasks: dict[str, Sequence[Any]], *, workers: int, time_limit: float
+) -> Iterator[tuple[str, Any | VideoError]]:
+    """Yields (key, result) of `function(*tasks[key])` for each task, as they finish.
+
+    The result is a VideoError where the function raised one, took longer than `time_limit` seconds, or took its process
+    down with it.
+
+    Raises:
+      UserError: a process was killed from outside, most likely for lack of memory.
+    """
+    if not tasks:
+        return
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPool(min(workers, len(tasks)), context=context, initializer=follow_parent)
+    try:
+        futures = {
+            pool.schedule(function, args=list(arguments), timeout=time_limit): key for key, arguments in tasks.items()
+        }
+        for future in concurrent.futures.as_completed(futures):
+            yield futures[future], _result(future, time_limit)
+        pool.close()
+    finally:
+        pool.stop()
+        pool.join()
+
+
+def _result(future: concurrent.futures.Future, time_limit: float) -> Any | VideoError:
+    try:
+        return future.result()
+    except VideoError as error:
+        return error
+    except TimeoutError:
+        return VideoError(f"takes longer than {time_limit:g} s")
+    except ProcessExpired as error:
+        if error.exitcode == -signal.SIGKILL:
+            raise UserError(
+                "a process was killed, perhaps for lack of memory; run the same command again with fewer --workers "
+                "(what is done is kept)"
+            ) from error
+        return VideoError(f"crashes the decoder (exit code {error.exitcode})")

@@ -1,121 +1,91 @@
-"""Reads the official ARID lists: `mapping_table.txt` and `ARID_split{1,2,3}_{train,test,other}.txt`.
+"""Reads ARID's lists: the official `ARID_split{1,2,3}_{train,test,other}.txt`, or by their readers UG2+'s, DarkLight's.
 
-A list line is `number <tab> class id <tab> path`.  Releases differ in the extension of the videos, so a path is matched
-without it.  Official splits keep groups apart, and a group belongs to one class: `Jump/Jump_11_1` is clip 1 of group 11
-of Jump, which has nothing to do with group 11 of Run.
+A line of an official list is `number <tab> class id <tab> path`.  Releases differ in the extension of the videos, so a
+path is matched without it.  Version 1.5 names its lists `split{0,1}_{train,test,other}.txt`.
 """
 
 import re
 from pathlib import Path, PurePosixPath
 
-from data_prep import video_list
-from data_prep.video_list import Clip, VideoList
+from data_prep import arid_rows, arid_ug2, darklight, video_list
+from data_prep.arid_rows import ClassTable, Row
+from data_prep.video_list import VideoList
 from lift_flax.errors import UserError
 
-COUNTS = {"1": (2288, 823), "2": (2252, 859), "3": (2259, 852)}  # of train and test, version 1.0
-_SPLITS = ("train", "test", "other")
-_GROUPED_NAME = re.compile(r"(.+_\d+)_\d+")
+COUNTS = arid_rows.COUNTS
+COUNTS_15 = {"0": (3350, 2011), "1": (3792, 1768)}  # of train and test, version 1.5
+_FILE = re.compile(r"(ARID_)?split(\d)_(train|test|others?)\.txt")
 
 
 def read(lists: Path, videos: Path) -> VideoList:
-    """Reads every fold whose train list exists.
+    """Reads every fold of the lists that a folder holds, whichever of the three kinds they are.
 
     Args:
-      lists: folder of the mapping table and the split lists.
+      lists: folder of the lists, and of the mapping table if there is one.
       videos: folder below which the listed paths are.
 
     Returns:
       The clips that any list names.  Classes that no list uses are left out, the rest keep the order of their ids.
 
     Raises:
-      UserError: something is missing, or the lists contradict each other or the table.
+      UserError: something is missing, or lists of two kinds are there, or they contradict each other or the table.
     """
-    names = _read_mapping(lists / "mapping_table.txt")
-    rows: dict[str, int] = {}  # id -> class id, in order of first appearance
-    listed_in: dict[str, Path] = {}
-    folds: dict[str, dict[str, list[str]]] = {}
-    for fold in ("1", "2", "3"):
-        files = {split: lists / f"ARID_split{fold}_{split}.txt" for split in _SPLITS}
-        if not files["train"].is_file():
+    names = sorted(path.name for path in lists.iterdir()) if lists.is_dir() else []
+    readers = {_read_official: _FILE, arid_ug2.read: arid_ug2.FILE, darklight.read: darklight.FILE}
+    found = {
+        reader: first
+        for reader, pattern in readers.items()
+        if (first := next((name for name in names if pattern.fullmatch(name)), None))
+    }
+    if not found:
+        raise UserError(
+            f"no ARID_split1_train.txt in {lists}, nor a *_train_pub.csv of UG2+, nor DarkLight's train_split1.txt; "
+            "give the folder of the lists"
+        )
+    if len(found) > 1:
+        first, second, *_ = found.values()
+        raise UserError(
+            f"{lists} holds lists of two kinds, {first} and {second}; keep those of one kind in a folder of their own"
+        )
+    (reader,) = found
+    return reader(lists, videos)
+
+
+def _read_official(lists: Path, videos: Path) -> VideoList:
+    """Reads every fold whose train list exists."""
+    table = arid_rows.read_classes(lists)
+    files: dict[str, dict[str, Path]] = {}  # fold -> split -> list
+    official: dict[str, tuple[int, int]] = {}
+    for path in sorted(lists.iterdir()):
+        if match := _FILE.fullmatch(path.name):
+            fold, split = match[2], match[3].removesuffix("s")
+            if other := files.setdefault(fold, {}).get(split):
+                raise UserError(
+                    f"{other.name} and {path.name} in {lists} are both the {split} list of fold {fold}; keep one"
+                )
+            files[fold][split] = path
+            known = COUNTS if match[1] else COUNTS_15
+            if fold in known:
+                official[fold] = known[fold]
+    folds: dict[str, dict[str, list[Row]]] = {}
+    for fold, paths in sorted(files.items()):
+        if "train" not in paths:
             continue
-        if not files["test"].is_file():
-            raise UserError(f"{files['train'].name} has no {files['test'].name} beside it in {lists}; add it")
-        folds[fold] = {}
-        in_fold: dict[str, Path] = {}
-        for split, path in files.items():
-            if not path.is_file():
-                continue
-            folds[fold][split] = []
-            for id, class_id in _read_list(path, names):
-                if id in in_fold:
-                    raise UserError(
-                        f"{id} is both in {in_fold[id].name} and again in {path.name}; keep one of the lines"
-                    )
-                if rows.setdefault(id, class_id) != class_id:
-                    raise UserError(f"{id} has class {rows[id]} in {listed_in[id].name} but {class_id} in {path.name}")
-                in_fold[id] = path
-                listed_in.setdefault(id, path)
-                folds[fold][split].append(id)
+        if "test" not in paths:
+            name = paths["train"].name
+            raise UserError(f"{name} has no {name.replace('train', 'test')} beside it in {lists}; add it")
+        order = [split for split in ("train", "test", "other") if split in paths]
+        folds[fold] = {split: _read_list(paths[split], table) for split in order}
     if not folds:
-        raise UserError(f"no ARID_split1_train.txt (nor 2, nor 3) in {lists}; give the folder of the official lists")
-    return _build(names, rows, folds, lists, videos)
+        raise UserError(f"no ARID_split1_train.txt (nor of another fold) in {lists}; give the folder of the lists")
+    return arid_rows.build(table, folds, lists, videos, official=official)
 
 
-def _build(
-    names: dict[int, str], rows: dict[str, int], folds: dict[str, dict[str, list[str]]], lists: Path, videos: Path
-) -> VideoList:
-    """Joins the lists to the files on disk."""
-    paths: dict[str, list[Path]] = {}
-    for path in video_list.find_videos(videos):
-        paths.setdefault(video_list.clip_id(path, videos), []).append(path)
-    video_list.require_files((id for id in rows if id not in paths), len(rows), lists, videos)
-    for id in rows:
-        if len(paths[id]) > 1:
-            raise UserError(f"{id} is there twice: {paths[id][0]} and {paths[id][1].name}; keep one of them")
-    used = sorted(set(rows.values()))
-    label_of = {class_id: label for label, class_id in enumerate(used)}
-    clips = [Clip(paths[id][0], label_of[class_id], id, _group(id)) for id, class_id in rows.items()]
-    result = VideoList([names[class_id] for class_id in used], clips, folds)
-    result.check()
-    return result
-
-
-def _group(id: str) -> str:
-    """`Jump/Jump_11_1` -> `Jump_11`; an anonymous name such as `validate/24` has none."""
-    match = _GROUPED_NAME.fullmatch(PurePosixPath(id).name)
-    return match[1] if match else ""
-
-
-def _read_mapping(path: Path) -> dict[int, str]:
-    """Class id -> class name."""
-    if not path.is_file():
-        raise UserError(f"no {path.name} in {path.parent}; give the folder of the official lists")
-    names: dict[int, str] = {}
-    for number, line in video_list.numbered_lines(path):
-        parts = line.split("\t")
-        if len(parts) != 2 or not parts[0].strip().isdecimal():
-            raise UserError(f"{path}, line {number}: expected 'id <tab> name', got {line!r}")
-        class_id, name = int(parts[0]), parts[1].strip()
-        if class_id in names or name in names.values():
-            raise UserError(f"{path}, line {number}: class {class_id} {name} is named twice")
-        names[class_id] = name
-    if not names:
-        raise UserError(f"{path} is empty; it should give an id and a name for each class")
-    return names
-
-
-def _read_list(path: Path, names: dict[int, str]) -> list[tuple[str, int]]:
-    """(id, class id) of each line, in order."""
+def _read_list(path: Path, table: ClassTable) -> list[Row]:
     rows = []
     for number, line in video_list.numbered_lines(path):
         parts = line.split("\t")
-        if len(parts) != 3 or not parts[1].strip().isdecimal():
+        if len(parts) != 3 or not parts[1].strip().isdecimal() or not PurePosixPath(parts[2].strip()).name:
             raise UserError(f"{path}, line {number}: expected 'number <tab> class id <tab> path', got {line!r}")
-        class_id, video = int(parts[1]), PurePosixPath(parts[2].strip())
-        if class_id not in names:
-            raise UserError(f"{path}, line {number}: class id {class_id} is not in mapping_table.txt")
-        folder = video.parts[0]
-        if folder in names.values() and folder != names[class_id]:
-            raise UserError(f"{path}, line {number}: {video} has class {class_id}, which is {names[class_id]}")
-        rows.append((video.with_suffix("").as_posix(), class_id))
+        rows.append(table.row(parts[2].strip(), int(parts[1]), path, number))
     return rows

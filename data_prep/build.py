@@ -144,7 +144,7 @@ def _read_source(args: argparse.Namespace, old: dict[str, Any] | None) -> VideoL
     if args.source in ("arid", "hmdb51", "ucf101"):
         reader = {"arid": arid, "hmdb51": hmdb51, "ucf101": ucf101}[args.source]
         videos = reader.read(args.lists, args.videos)
-        video_list.note_counts(videos, reader.COUNTS)
+        video_list.note_counts(videos)
         return videos
     if args.source == "infar":
         return infar.read(args.videos, csv_file=args.csv, test_share=args.test_share, seed=args.seed)

@@ -37,7 +37,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
     source = sources.add_parser("arid", parents=[common], allow_abbrev=False, help="ARID, all official folds at once")
     source.add_argument("--videos", type=Path, required=True, help="folder of the class folders")
-    source.add_argument("--lists", type=Path, required=True, help="folder of mapping_table.txt and ARID_split*.txt")
+    source.add_argument("--lists", type=Path, required=True, help="folder of the lists: ARID's, UG2+'s or DarkLight's")
 
     for name, title, lists in (
         ("hmdb51", "HMDB51", "CLASS_test_split1.txt to 3"),

@@ -46,7 +46,7 @@ def read(lists: Path, videos: Path) -> VideoList:
     paths = {video_list.clip_id(path, videos): path for path in video_list.find_videos(videos)}
     video_list.require_files((id for id in rows if id not in paths), len(rows), lists, videos)
     clips = [Clip(paths[id], label, id, _PROPERTIES.sub("", id)) for id, label in rows.items()]
-    result = VideoList(names, clips, folds)
+    result = VideoList(names, clips, folds, COUNTS)
     result.check()
     return result
 

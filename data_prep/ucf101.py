@@ -81,6 +81,6 @@ def _build(
     ids = {id: video_list.clip_id(paths[id], videos) for id in rows}
     clips = [Clip(paths[id], label, ids[id], _CLIP_NUMBER.sub("", ids[id])) for id, label in rows.items()]
     named = {fold: {s: [ids[id] for id in members] for s, members in splits.items()} for fold, splits in folds.items()}
-    result = VideoList(names, clips, named)
+    result = VideoList(names, clips, named, COUNTS)
     result.check()
     return result

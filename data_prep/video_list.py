@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lift_flax.errors import UserError
 
+UNLABELLED = -1  # label of a clip whose class no list tells
 VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"})
 
 
@@ -17,7 +18,7 @@ class Clip:
 
     Attributes:
       path: where it is.
-      label: index into `VideoList.classes`.
+      label: index into `VideoList.classes`, or -1 if unknown: such a clip is in no train or test split.
       id: unique name in the data set, the path below its root without the extension, with forward slashes.
       group: scene or actor that must not be on both sides of a split; empty if unknown.
     """
@@ -36,11 +37,13 @@ class VideoList:
       classes: class names; a clip's label is a position in it.
       clips: every clip once, however many folds use it.
       folds: fold name -> split name ("train", "test", perhaps "other") -> ids of clips.
+      official: fold name -> numbers of train and test clips in the official lists, where such are known.
     """
 
     classes: list[str]
     clips: list[Clip]
     folds: dict[str, dict[str, list[str]]]
+    official: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
 
     def without(self, ids: Collection[str]) -> "VideoList":
         """The same data set without the clips in `ids`."""
@@ -49,10 +52,10 @@ class VideoList:
             fold: {split: [id for id in members if id not in ids] for split, members in splits.items()}
             for fold, splits in self.folds.items()
         }
-        return VideoList(self.classes, clips, folds)
+        return VideoList(self.classes, clips, folds, self.official)
 
     def counts(self) -> dict[str, dict[str, dict[str, int]]]:
-        """Number of clips by fold, split and class name."""
+        """Number of clips by fold, split and class name; clips of unknown class are in none."""
         label_of = {clip.id: clip.label for clip in self.clips}
         result = {}
         for fold, splits in self.folds.items():
@@ -140,14 +143,14 @@ def numbered_lines(path: Path) -> list[tuple[int, str]]:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not a text file; give the official list") from error
-    return [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    # Not splitlines(): names may hold characters that it breaks lines at.
+    return [(number, line.strip()) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
 
 
-def note_counts(videos: VideoList, counts: dict[str, tuple[int, int]]) -> None:
-    """Prints where a fold has other numbers of clips than the official lists: `counts` is {fold: (train, test)}."""
+def note_counts(videos: VideoList) -> None:
+    """Prints where a fold has other numbers of clips than the official lists."""
     for fold, splits in videos.folds.items():
-        found = (len(splits["train"]), len(splits["test"]))
-        if fold in counts and found != counts[fold]:
+        found, known = (len(splits["train"]), len(splits["test"])), videos.official.get(fold)
+        if known is not None and found != known:
             names = " and ".join(f"{n:,} {split}" for n, split in zip(found, ("train", "test"), strict=True))
-            known = " and ".join(f"{n:,}" for n in counts[fold])
-            print(f"fold {fold} lists {names} clips; the official one has {known}")
+            print(f"fold {fold} lists {names} clips; the official one has {' and '.join(f'{n:,}' for n in known)}")

@@ -57,3 +57,15 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
     arguments = ["folder", "--videos", str(root / "videos"), "--out", str(root / "records"), "--group-regex", r"(g\d)_"]
     build.main([*arguments, "--workers", "1"])
     return root / "records"
+
+
+@pytest.fixture(scope="session")
+def tiny_videos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
+    """Extension -> three different encoded videos of 32x32 pixels with 2, 3 and 4 frames."""
+    root = tmp_path_factory.mktemp("tiny")
+    rng = np.random.default_rng(0)
+    clips = [rng.integers(0, 60, (num_frames, 32, 32, 3), np.uint8) for num_frames in (2, 3, 4)]
+    return {
+        suffix: [write_video(root / f"{len(clip)}{suffix}", clip, bf="0") for clip in clips]
+        for suffix in (".avi", ".mp4")
+    }

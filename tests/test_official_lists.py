@@ -1,14 +1,17 @@
-"""The official lists of UCF101, HMDB51 and ARID, and InfAR's drawn split, on trees of files with the real names."""
+"""The official lists of UCF101, HMDB51 and ARID, and InfAR's drawn split, on trees of videos with the real names."""
 
 import collections
+import random
 import re
 from pathlib import Path
 
 import pytest
 
-from data_prep import arid, hmdb51, infar, ucf101, video_list
+from data_prep import arid, arid_ug2, darklight, hmdb51, infar, ucf101, video_list
 from data_prep.video_list import VideoList
+from lift_flax.data import decode
 from lift_flax.errors import UserError
+from tests.video_files import link_videos
 
 
 def _touch(root: Path, *names: str) -> Path:
@@ -52,7 +55,7 @@ def test_ucf101_matches_names_without_case(ucf, capsys):
     clip = by_id["HandstandPushups/v_HandStandPushups_g01_c02"]
     assert clip.label == 1 and clip.group == "HandstandPushups/v_HandStandPushups_g01" and clip.path.is_file()
     assert videos.folds["1"]["test"] == ["Archery/v_Archery_g01_c01", clip.id]
-    video_list.note_counts(videos, ucf101.COUNTS)
+    video_list.note_counts(videos)
     assert capsys.readouterr().out == (
         "fold 1 lists 2 train and 2 test clips; the official one has 9,537 and 3,783\n"
     )  # fmt: skip
@@ -128,24 +131,75 @@ def test_infar_draws_the_same_share_of_every_class(tmp_path, capsys):
     assert "has 2 classes; InfAR has 12" in capsys.readouterr().out
 
 
-def test_official_ucf101_lists(real_data, tmp_path):
+def _check_official(videos: VideoList, capsys: pytest.CaptureFixture) -> None:
+    """The counts are the official ones, no group is on both sides, and videos anywhere in the tree decode."""
+    video_list.note_counts(videos)
+    assert videos.official and capsys.readouterr().out == ""
+    group_of = {clip.id: clip.group for clip in videos.clips}
+    for splits in videos.folds.values():
+        train, test = ({group_of[id] for id in splits[split]} - {""} for split in ("train", "test"))
+        assert train and not train & test
+    for clip in random.Random(0).sample(videos.clips, 5):
+        info = decode.probe(clip.path)
+        assert (info.height, info.width) == (32, 32) and info.num_frames in (2, 3, 4)
+
+
+def test_official_ucf101_lists(real_data, tmp_path, tiny_videos, capsys):
     lists = real_data / "annotations" / "ucf101"
     names = {
-        line.split()[0] for k in (1, 2, 3) for s in ("train", "test") for line in _lines(lists / f"{s}list0{k}.txt")
+        line.split()[0]: None
+        for k in (1, 2, 3)
+        for s in ("train", "test")
+        for line in _lines(lists / f"{s}list0{k}.txt")
     }
-    videos = ucf101.read(lists, _touch(tmp_path, *names))
-    assert _sizes(videos) == ucf101.COUNTS and len(videos.classes) == ucf101.CLASSES
+    videos = ucf101.read(lists, link_videos(tmp_path, names, tiny_videos))
+    assert _sizes(videos) == {"1": (9537, 3783), "2": (9586, 3734), "3": (9624, 3696)}
+    assert len(videos.classes) == 101 and len(videos.clips) == 13320
+    _check_official(videos, capsys)
 
 
-def test_official_arid_lists(real_data, tmp_path):
+def test_official_arid_lists(real_data, tmp_path, tiny_videos, capsys):
     lists = real_data / "annotations" / "arid_v1"
-    names = {line.split("\t")[2] for path in lists.glob("ARID_split*.txt") for line in _lines(path)}
-    videos = arid.read(lists, _touch(tmp_path, *names))
+    names = {line.split("\t")[2]: None for path in sorted(lists.glob("ARID_split*.txt")) for line in _lines(path)}
+    videos = arid.read(lists, link_videos(tmp_path, names, tiny_videos))
     assert _sizes(videos) == {"1": (2288, 823, 673), "2": (2252, 859, 673), "3": (2259, 852, 673)}
-    assert len(videos.clips) == 3784 and len(videos.classes) == 11
+    assert len(videos.clips) == 3784 and all(clip.group for clip in videos.clips)
+    assert videos.classes == [line.split("\t")[1] for line in _lines(lists / "mapping_table.txt")]
+    _check_official(videos, capsys)
 
 
-def test_official_hmdb51_lists(real_data, tmp_path):
+def test_official_ug2_lists(real_data, tmp_path, tiny_videos, capsys):
+    """Six of ARID's classes; the test videos have numbers for names and are in a folder of their own."""
+    lists = real_data / "annotations" / "arid_ug2"
+    rows = {split: _lines(lists / f"ARID1.1_t1_{split}_pub.csv")[1:] for split in ("train", "test")}
+    assert all(line.count(",") == 2 for lines in rows.values() for line in lines)
+    names = [line.split(",")[1] for line in rows["train"]] + [f"test/{line.split(',')[1]}" for line in rows["test"]]
+    videos = arid.read(lists, link_videos(tmp_path, names, tiny_videos))
+    assert _sizes(videos) == {"1": (1837, 1289)} == arid_ug2.COUNTS
+    assert videos.classes == ["Run", "Sit", "Stand", "Turn", "Walk", "Wave"]
+    assert list(videos.counts()["1"]["train"].values()) == [335, 214, 232, 389, 353, 314]
+    assert list(videos.counts()["1"]["test"].values()) == [206, 192, 159, 228, 256, 248]
+    assert videos.folds["1"]["test"][:2] == ["test/0", "test/1"] and len(videos.clips) == 1837 + 1289
+    _check_official(videos, capsys)
+
+
+def test_official_darklight_list(real_data, tmp_path, tiny_videos, capsys):
+    """The train list as it is; the test list written from UG2+'s, as its authors do."""
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    text = (real_data / "annotations" / "darklight" / "train_split1.txt").read_text()
+    (lists / "train_split1.txt").write_text(text)
+    rows = _lines(real_data / "annotations" / "arid_ug2" / "ARID1.1_t1_test_pub.csv")[1:]
+    test = [(line.split(",")[1].removesuffix(".mp4"), line.split(",")[2]) for line in rows]
+    (lists / "val_split1.txt").write_text("".join(f"{name} 40 {class_id}\n" for name, class_id in test))
+    names = [f"{line.split()[0]}.mp4" for line in text.splitlines()] + [f"val/{name}.mp4" for name, _ in test]
+    videos = arid.read(lists, link_videos(tmp_path / "videos", names, tiny_videos))
+    assert _sizes(videos) == {"1": (1837, 1289)} == darklight.COUNTS
+    assert list(videos.counts()["1"]["train"].values()) == [335, 214, 232, 389, 353, 314]
+    _check_official(videos, capsys)
+
+
+def test_official_hmdb51_lists(real_data, tmp_path, tiny_videos, capsys):
     """The 153 official files, written from flat lists of fold 1 that name the class by number."""
     flat = real_data / "annotations" / "hmdb51_flat"
     lists, rows = tmp_path / "lists", {}
@@ -159,7 +213,8 @@ def test_official_hmdb51_lists(real_data, tmp_path):
             text = "".join(f"{clip}.avi {tag} \n" for clip, tag in clips)
             (lists / f"class{label:02}_test_split{fold}.txt").write_text(text)
     assert len(list(lists.iterdir())) == 153
-    videos = _touch(tmp_path / "v", *[f"class{k:02}/{clip}.avi" for k, clips in rows.items() for clip, _ in clips])
-    result = hmdb51.read(lists, videos)
-    assert _sizes(result) == {fold: (3570, 1530, 0) for fold in "123"} and len(result.classes) == hmdb51.CLASSES
-    assert all(re.fullmatch(r"class\d\d/.+", clip.group) for clip in result.clips)
+    names = [f"class{k:02}/{clip}.avi" for k, clips in rows.items() for clip, _ in clips]
+    videos = hmdb51.read(lists, link_videos(tmp_path / "v", names, tiny_videos))
+    assert _sizes(videos) == {fold: (3570, 1530, 0) for fold in "123"} and len(videos.classes) == 51
+    assert all(re.fullmatch(r"class\d\d/.+", clip.group) for clip in videos.clips)
+    _check_official(videos, capsys)

@@ -1,5 +1,9 @@
 """Small real videos whose frames say their own index, so that tests can tell exactly which frame they got."""
 
+import contextlib
+import os
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import av
@@ -39,3 +43,16 @@ def write_video(path: Path, frames: np.ndarray, fps: int = 30, index_first: bool
 def write_numbered(path: Path, num_frames: int = 12, **kwargs) -> Path:
     """A video of `num_frames` numbered frames."""
     return write_video(path, numbered_frames(range(num_frames)), **kwargs)
+
+
+def link_videos(root: Path, names: Iterable[str], sources: dict[str, list[Path]]) -> Path:
+    """Real videos below `root` under `names`, in turn links to the `sources` of a name's extension; returns `root`."""
+    for number, name in enumerate(names):
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        source = sources[path.suffix][number % len(sources[path.suffix])]
+        with contextlib.suppress(OSError):
+            os.link(source, path)
+        if not path.exists():  # another file system, or more links than this one allows
+            shutil.copy(source, path)
+    return root

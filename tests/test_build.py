@@ -216,7 +216,7 @@ def test_one_build_at_a_time(videos: Path, tmp_path: Path) -> None:
         (["folder", "--videos", "{videos}"], "arguments are required: --out"),
         (["folder", "--videos", "{videos}", "--out", "{out}", "--test-share", "1"], "is not a share between 0 and 1"),
         (["folder", "--videos", "{videos}", "--out", "{out}", "--crf", "60"], "is not a whole number from 0 to 51"),
-        (["arid", "--videos", "{videos}", "--out", "{out}", "--lists", "{videos}"], "error: no ARID_split1_train.txt in"),
+        (["arid", "--videos", "{videos}", "--out", "{out}", "--lists", "{videos}"], "no ARID_split1_train.txt in"),
         (["folder", "--videos", "{videos}", "--out", "/proc/none"], "cannot write to /proc/none/.staging"),
         (["arid", "--videos", "{videos}", "--out", "{out}", "--test-share", "0.5"], "required: --lists"),
         (["ucf", "--out", "{out}"], "invalid choice: 'ucf'"),

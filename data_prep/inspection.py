@@ -78,10 +78,24 @@ def inspect_video(source: bytes | str | Path) -> Inspection:
     width, height = next(iter(sizes))
     if turned % 180:
         width, height = height, width
-    levels = levels / levels.sum()
-    luma = np.round(levels.reshape(LUMA_BINS, -1).sum(axis=1), 5)  # [256] -> [bins]
-    mean = float(np.dot(levels, np.arange(256)))
-    return Inspection(count, fps, width, height, tuple(notes), content.hexdigest(), tuple(luma.tolist()), mean)
+    return Inspection(count, fps, width, height, tuple(notes), content.hexdigest(), *_summary(levels))
+
+
+def inspect_pictures(frames: UInt8[np.ndarray, "T H W 3"], fps: float) -> Inspection:
+    """The same of a clip that is stored as pictures."""
+    weights = np.array([0.299, 0.587, 0.114], np.float32)
+    luma = np.round(frames @ weights).astype(np.uint8)  # [T, H, W, 3] -> [T, H, W]
+    levels = sum(_histogram(picture, full_range=True) for picture in luma)
+    content = hashlib.blake2b(luma, digest_size=16).hexdigest()
+    height, width = luma.shape[1:]
+    return Inspection(len(luma), fps, width, height, (), content, *_summary(levels))
+
+
+def _summary(levels: Int[np.ndarray, "256"]) -> tuple[tuple[float, ...], float]:
+    """(histogram in bins, mean) of counts of levels."""
+    shares = levels / levels.sum()
+    bins = np.round(shares.reshape(LUMA_BINS, -1).sum(axis=1), 5)  # [256] -> [bins]
+    return tuple(bins.tolist()), float(np.dot(shares, np.arange(256)))
 
 
 def _luma(frame: av.VideoFrame) -> tuple[UInt8[np.ndarray, "H W"], bool]:

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 from data_prep.audit_items import Item, middle_frame
 from data_prep.inspection import LUMA_BINS, Inspection
 
-_THUMB = 112  # px, longer side
+_THUMB = (112, 84)  # px
 _CLIPS = 8  # of each class on the sheet
 _CLASSES = 60  # on the sheet at most
 _NAMES = 110  # px for the name of a class
@@ -50,17 +50,16 @@ def draw_contact_sheet(items: list[Item], found: dict[str, Inspection], path: Pa
     for item in items:
         by_class[item.label].append(item)
     rows = sorted(by_class)[:_CLASSES]
-    height = 2 * _THUMB + 4
-    sheet = Image.new("RGB", (_NAMES + _CLIPS * (_THUMB + 4), max(1, len(rows)) * height), "white")
+    width, height = _THUMB[0] + 4, 2 * _THUMB[1] + 6
+    sheet = Image.new("RGB", (_NAMES + _CLIPS * width, len(rows) * height), "white")
     draw = ImageDraw.Draw(sheet)
     for row, label in enumerate(rows):
         members = by_class[label]
-        draw.text((6, row * height + _THUMB - 12), f"{label[:17]}\n{len(members):,} clips", fill="black")
+        draw.text((6, row * height + _THUMB[1] - 12), f"{label[:17]}\n{len(members):,} clips", fill="black")
         count = min(_CLIPS, len(members))
         for column, item in enumerate(members[k * len(members) // count] for k in range(count)):
             frame = middle_frame(item.source, found[item.name].num_frames)
             for below, picture in enumerate((frame, gamma_table(_LIFT)[frame])):
-                thumb = Image.fromarray(picture)
-                thumb.thumbnail((_THUMB, _THUMB))
-                sheet.paste(thumb, (_NAMES + column * (_THUMB + 4), row * height + below * (_THUMB + 1)))
+                thumb = ImageOps.fit(Image.fromarray(picture), _THUMB)
+                sheet.paste(thumb, (_NAMES + column * width, row * height + below * (_THUMB[1] + 1)))
     sheet.save(path)

@@ -7,8 +7,10 @@ What is asked of every reader is one clip of training: one frame drawn at random
 whole video, as RGB, short side 224, centre crop, uint8 [30,224,224,3].  On one thread each, clip by clip in turn, all
 in one process; the least CPU time of several rounds counts, so what else the machine does hardly matters.  First every
 reader's pixels are compared with those of plain PyAV (every frame decoded and converted, Pillow resizes), so that no
-one is quick by returning other frames.  Readers that decode the originals are told the number of frames, which the
-records hold.  At the end the loader itself runs, batches of 8 from the same records, by the clock.
+one is quick by returning other frames.  (FFmpeg's conversion to RGB without resizing cuts off fractions, which makes
+plain PyAV, OpenCV and torchcodec about one grey level darker than the others.)  Readers that decode the originals are
+told the number of frames, which the records hold.  At the end the loader itself runs, batches of 8 from the same
+records, by the clock: the one figure that needs a machine with nothing else to do, so the load is printed.
 
 The work per clip, printed for the videos at hand: originals are decoded at their own size and up to the last wanted
 frame, records are at most 64 frames of short side 256 without B-frames or deblocking, keyframe every 8.
@@ -210,7 +212,7 @@ def print_results(results: list[Result], console: Console) -> None:
         table.add_row(r.method, r.reads, *times, f"{base.cpu.sum() / r.cpu.sum():.2f}", off)
     console.print(table)
     console.print(
-        f"grey off: mean absolute difference to {REFERENCE} on the same source, over all clips and of the worst"
+        f"grey off: mean absolute difference to {REFERENCE} on the same source, of all clips and of the worst"
     )
     for r in results:
         if r.difference.max() > SAME:
@@ -218,7 +220,7 @@ def print_results(results: list[Result], console: Console) -> None:
 
 
 def machine() -> str:
-    """CPU, cores and versions, in two lines."""
+    """CPU, cores, processes that were running in the last minute, and versions, in two lines."""
     cpu = platform.processor()
     with contextlib.suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -227,7 +229,8 @@ def machine() -> str:
     for name in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions.append(f"{name} {importlib.metadata.version(name)}")
-    return f"{cpu}, {len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}\n{', '.join(versions)}"
+    cores = f"{len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.1f}"
+    return f"{cpu}, {cores}, Python {platform.python_version()}\n{', '.join(versions)}"
 
 
 def main(argv: list[str] | None = None) -> tuple[list[Result], dict[int, float]]:
@@ -242,6 +245,7 @@ def main(argv: list[str] | None = None) -> tuple[list[Result], dict[int, float]]
     parser.add_argument("--work", type=Path, help="folder that keeps the records for the next time")
     args = parser.parse_args(argv)
     console = Console(highlight=False, soft_wrap=True)
+    about = machine()
     with tempfile.TemporaryDirectory() if args.work is None else contextlib.nullcontext(args.work) as work:
         records, paths = build_records(args.videos, args.limit, Path(work))
         methods, originals, stored = make_methods(records, paths, usable_readers(console), args.size)
@@ -252,7 +256,7 @@ def main(argv: list[str] | None = None) -> tuple[list[Result], dict[int, float]]
             for row, method in enumerate(methods)
         ]
         loader = {workers: loader_speed(records, workers, args) for workers in (0, 2)}
-    console.print(machine())
+    console.print(about)
     print_work("originals", [originals[i] for i in kept], console)
     print_work("records", [stored[i] for i in kept], console)
     console.print(

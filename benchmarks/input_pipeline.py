@@ -10,7 +10,7 @@ reader's pixels are compared with those of plain PyAV (every frame decoded and c
 one is quick by returning other frames.  (FFmpeg's conversion to RGB without resizing cuts off fractions, which makes
 plain PyAV, OpenCV and torchcodec about one grey level darker than the others.)  Readers that decode the originals are
 told the number of frames, which the records hold.  At the end the loader itself runs, batches of 8 from the same
-records, by the clock: the one figure that needs a machine with nothing else to do, so the load is printed.
+records; its figure by the clock is the one that needs a machine with nothing else to do, so the load is printed.
 
 The work per clip, printed for the videos at hand: originals are decoded at their own size and up to the last wanted
 frame, records are at most 64 frames of short side 256 without B-frames or deblocking, keyframe every 8.
@@ -22,6 +22,7 @@ import csv
 import dataclasses
 import importlib.metadata
 import math
+import multiprocessing
 import os
 import platform
 import subprocess
@@ -164,8 +165,8 @@ def time_methods(methods: list[Method], kept: list[int], args: argparse.Namespac
     return least
 
 
-def loader_speed(records: records_lib.Records, workers: int, args: argparse.Namespace) -> float:
-    """Clips per second, by the clock, of the loader that training uses."""
+def time_loader(records: records_lib.Records, workers: int, args: argparse.Namespace) -> tuple[float, float]:
+    """CPU and wall seconds per clip of the loader that training uses."""
     values = common.get_config("paper").unlock()
     values.update_from_flattened_dict(
         {
@@ -182,10 +183,17 @@ def loader_speed(records: records_lib.Records, workers: int, args: argparse.Name
     with contextlib.closing(batches):
         for _ in range(WARM_UP):
             next(batches)
-        start = time.perf_counter()
+        start = cpu_seconds(), time.perf_counter()
         for _ in range(args.batches):
             next(batches)
-        return args.batches * BATCH / (time.perf_counter() - start)
+        count = args.batches * BATCH
+        return (cpu_seconds() - start[0]) / count, (time.perf_counter() - start[1]) / count
+
+
+def cpu_seconds() -> float:
+    """CPU time of this process and its loader processes."""
+    clocks = (~child.pid << 3 | 2 for child in multiprocessing.active_children())  # Linux: CPU clock of a process
+    return time.process_time() + sum(map(time.clock_gettime, clocks))
 
 
 def print_work(name: str, videos: list[Video], console: Console) -> None:
@@ -233,8 +241,8 @@ def machine() -> str:
     return f"{cpu}, {cores}, Python {platform.python_version()}\n{', '.join(versions)}"
 
 
-def main(argv: list[str] | None = None) -> tuple[list[Result], dict[int, float]]:
-    """Prints all, and returns the lines of the table and the loader's clips/s by number of workers."""
+def main(argv: list[str] | None = None) -> tuple[list[Result], dict[int, tuple[float, float]]]:
+    """Prints all; returns the lines of the table, and CPU and wall seconds per clip of the loader by its workers."""
     parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--videos", type=Path, required=True, help="folder of videos, searched to its depths")
     parser.add_argument("--limit", type=int, default=40, help="videos at most, chosen evenly")
@@ -255,7 +263,7 @@ def main(argv: list[str] | None = None) -> tuple[list[Result], dict[int, float]]
             Result(method.name, method.reads, least[row, :, 0], least[row, :, 1], differences[row])
             for row, method in enumerate(methods)
         ]
-        loader = {workers: loader_speed(records, workers, args) for workers in (0, 2)}
+        loader = {workers: time_loader(records, workers, args) for workers in (0, 2)}
     console.print(about)
     print_work("originals", [originals[i] for i in kept], console)
     print_work("records", [stored[i] for i in kept], console)
@@ -264,9 +272,10 @@ def main(argv: list[str] | None = None) -> tuple[list[Result], dict[int, float]]
     )
     print_results(results, console)
     cores = len(os.sched_getaffinity(0))
-    for workers, speed in loader.items():
+    for workers, (cpu, wall) in loader.items():
         name = f"{workers} workers" if workers else "threads"
-        console.print(f"loader, {name}: {speed:.1f} clips/s, {speed / cores:.1f} a core")
+        clock = f"{1 / wall:.1f} clips/s by the clock, {1 / wall / cores:.1f} a core"
+        console.print(f"loader, {name}: {clock}; {1e3 * cpu:.1f} ms of CPU a clip, {1 / cpu:.1f} clips/s a core")
     return results, loader
 
 

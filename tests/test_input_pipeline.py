@@ -46,7 +46,9 @@ def test_readers_agree_and_times_are_finite(pipeline, tmp_path, monkeypatch, cap
     assert max(r.difference.max() for r in right) < pipeline.SAME < wrong.difference.max()
     assert "one late on originals DIFFERS" in shown and shown.count("DIFFERS") == 1
     assert "not available: foreign (ImportError: no such reader)\n" in shown
-    assert set(loader) == {0, 2} and all(0 < speed < np.inf for speed in loader.values())
+    assert set(loader) == {0, 2}
+    for cpu, wall in loader.values():
+        assert 0 < cpu < 1 and 0 < wall < 10
     assert (tmp_path / "work" / "records" / "prep_report.json").is_file()
 
 

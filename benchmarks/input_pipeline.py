@@ -71,8 +71,8 @@ class Result:
 def build_records(videos: Path, limit: int, work: Path) -> tuple[records_lib.Records, dict[str, Path]]:
     """Default records of `limit` videos, evenly chosen, below `work`; and the path of each by its id."""
     found = video_list.find_videos(videos)
-    if len(found) < 3:
-        raise UserError(f"{videos} holds {len(found)} videos: give a folder with at least three")
+    if min(limit, len(found)) < 3:
+        raise UserError(f"{videos} holds {len(found)} videos and --limit is {limit}: at least three are needed")
     found = [found[i] for i in clips.eval_indices(len(found), min(limit, len(found)))]
     work.mkdir(parents=True, exist_ok=True)
     with (work / "clips.csv").open("w", newline="") as file:  # classes and splits do not matter here

@@ -54,5 +54,5 @@ def test_readers_agree_and_times_are_finite(pipeline, tmp_path, monkeypatch, cap
 
 def test_too_few_videos_are_named(pipeline, tmp_path):
     write_video(tmp_path / "one.mp4", numbered_frames(range(3)))
-    with pytest.raises(UserError, match="holds 1 videos: give a folder with at least three"):
+    with pytest.raises(UserError, match="holds 1 videos and --limit is 40: at least three are needed"):
         pipeline.main(["--videos", str(tmp_path)])

@@ -20,6 +20,7 @@ from lift_flax.data.decode import VideoError
 LUMA_BINS = 32  # of the histogram, each 8 levels wide
 _SLACK_FRAMES = 2  # frames fewer than promised that pass for a miscount
 _SLACK_SHARE = {"avi": 0.1, "mov": 0.0, "matroska": 0.0}  # the same as a share; others promise nothing that is reliable
+_HOLE_SECONDS, _HOLE_SHARE = 0.5, 0.2  # longer than both, in time and of the whole: frames were lost
 _FULL_RANGE = np.clip(np.round((np.arange(256) - 16) * 255 / 219), 0, 255).astype(np.int64)  # of studio levels
 
 
@@ -73,6 +74,7 @@ def inspect_video(source: bytes | str | Path) -> Inspection:
             raise VideoError(f"damaged: {corrupt} of {count} frames decode wrongly")
         if count == 1:
             raise VideoError("only one frame")
+        _check_holes(times, stream.time_base)
         notes = _check_promises(stream, times, fps)
     notes += _rate_notes(times, stream.time_base) + _picture_notes(list(sizes), turned, pixels)
     width, height = next(iter(sizes))
@@ -143,6 +145,16 @@ def _check_promises(stream: av.VideoStream, times: list[int | None], fps: float)
     return notes
 
 
+def _check_holes(times: list[int | None], time_base: Fraction) -> None:
+    """Raises VideoError where nothing was kept of a good part of the video, as containers with a lost block do."""
+    if None in times:
+        return
+    longest = max(np.diff(sorted(times))) * float(time_base)
+    whole = (max(times) - min(times)) * float(time_base)
+    if longest > _HOLE_SECONDS and longest > _HOLE_SHARE * whole:
+        raise VideoError(f"damaged: no frame for {longest:.1f} of {whole:.1f} s")
+
+
 def _promised_seconds(stream: av.VideoStream) -> float | None:
     """Of the video stream; of the container where it holds nothing else."""
     if stream.duration:
@@ -181,7 +193,7 @@ def _picture_notes(sizes: list[tuple[int, int]], turned: int, pixels: av.VideoFo
         notes.append("odd size {}x{}".format(*sizes[0]))
     if (bits := max(component.bits for component in pixels.components)) > 8:
         notes.append(f"{bits} bits a channel")
-    if not pixels.is_rgb and not any(component.is_chroma for component in pixels.components):
+    if sum(not component.is_alpha for component in pixels.components) == 1 and pixels.name != "pal8":
         notes.append("grey")
     if any(component.is_alpha for component in pixels.components):
         notes.append("with an alpha channel")

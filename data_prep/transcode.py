@@ -107,5 +107,7 @@ def _yuv_frames(source: bytes | str | Path, indices: Sequence[int], size: tuple[
 def _jpegs(source: bytes | str | Path, indices: Sequence[int], size: tuple[int, int]) -> Iterator[bytes]:
     reformatter = VideoReformatter()
     for _, frame in decode.iter_frames(source, indices):
-        rgb = reformatter.reformat(frame, *size, format="rgb24", interpolation="AREA", threads=1).to_ndarray()
+        rgb = reformatter.reformat(
+            frame, *size, format="rgb24", interpolation=decode.EXACT_AREA, threads=1
+        ).to_ndarray()
         yield simplejpeg.encode_jpeg(rgb, quality=JPEG_QUALITY, colorspace="RGB", colorsubsampling="420")

@@ -106,6 +106,15 @@ def test_reasons_why_a_file_cannot_be_used(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
+def test_levels_do_not_depend_on_the_width(tmp_path: Path) -> None:
+    """swscale has a rougher way to RGB for even widths: frames must not get darker by it."""
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 60, (2, 24, 32, 3), np.uint8)
+    video = write_video(tmp_path / "dark.mp4", coarse.repeat(10, axis=1).repeat(10, axis=2))
+    means = [decode.decode_frames(video, short_side=side).mean() for side in (None, 240, 223, 224, 225, 226)]
+    assert np.ptp(means) < 0.2 and means[0] == pytest.approx(coarse.mean(), abs=0.5)
+
+
 def test_files_are_closed_on_every_way_out(video: Path, tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("not a video\n" * 100)
     before = len(os.listdir("/proc/self/fd"))
@@ -132,7 +141,6 @@ def test_real_clips(real_data: Path) -> None:
         indices = clips.eval_indices(inspect_video(path).num_frames, 5)
         frames = decode.decode_frames(path, indices)
         with av.open(str(path)) as container:
-            plain = [
-                frame.to_ndarray(format="rgb24") for i, frame in enumerate(container.decode(video=0)) if i in indices
-            ]
+            exact = {"format": "rgb24", "interpolation": decode.EXACT_AREA}
+            plain = [frame.to_ndarray(**exact) for i, frame in enumerate(container.decode(video=0)) if i in indices]
         np.testing.assert_array_less(np.abs(frames.astype(int) - np.stack(plain)).mean(), 1.0)

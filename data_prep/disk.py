@@ -1,5 +1,6 @@
 """How much disk a build takes, told before it starts."""
 
+import math
 import shutil
 from pathlib import Path
 
@@ -45,4 +46,4 @@ def check_space(clips: list[Clip], encoding: Encoding, out: Path, staged: Path) 
 
 
 def _gib(count: float) -> str:
-    return f"{count / 2**30:.1f} GiB" if count >= 2**28 else f"{count / 2**20:.0f} MiB"
+    return f"{count / 2**30:.1f} GiB" if count >= 2**28 else f"{math.ceil(count / 2**20)} MiB"

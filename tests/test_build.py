@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -138,6 +139,87 @@ def test_killed_build_continues(tmp_path: Path) -> None:
     build.main([*flags, str(tmp_path / "whole")])
     assert _records(out) == _records(tmp_path / "whole")
     assert (out / "folds.json").read_text() == (tmp_path / "whole" / "folds.json").read_text()
+
+
+def test_ten_kills(tmp_path: Path) -> None:
+    """kill -9 at ten random moments: what was done is never done again, and the end is that of a quiet build."""
+    for number in range(10):
+        frames = np.random.default_rng(number).integers(0, 256, (40, 120, 160, 3), np.uint8)
+        write_video(tmp_path / "videos" / "ab"[number % 2] / f"{number}.mp4", frames, preset="ultrafast")
+    flags = ["folder", "--videos", str(tmp_path / "videos"), "--workers", "2", "--codec", "jpeg", "--flow", "--out"]
+    started = time.monotonic()
+    assert _run(*flags, tmp_path / "quiet").returncode == 0
+    whole_build = time.monotonic() - started
+    out, rng, staged = tmp_path / "out", np.random.default_rng(0), {}
+    for _ in range(10):
+        process = subprocess.Popen(_command(*flags, out), cwd=_ROOT, stdout=subprocess.DEVNULL)
+        time.sleep(rng.uniform(0.3, 1.0) * whole_build)
+        process.kill()
+        process.wait()
+        now = _whole(out / ".staging" / "clips")
+        assert not staged or not now or {name: now[name] for name in staged} == staged
+        staged = now or staged
+    assert staged, "no kill came after a clip was done"
+    assert _run(*flags, out).returncode == 0
+    for folder in (out, tmp_path / "quiet"):
+        assert sorted(path.name for path in folder.iterdir()) == ["folder", "folds.json", "prep_report.json"]
+    _same_records(_records(out), _records(tmp_path / "quiet"))
+    assert (out / "folds.json").read_text() == (tmp_path / "quiet" / "folds.json").read_text()
+
+
+def _same_records(one: dict[str, dict], other: dict[str, dict]) -> None:
+    assert one.keys() == other.keys() and one
+    for id, record in one.items():
+        assert {name: _plain(value) for name, value in record.items()} == {n: _plain(v) for n, v in other[id].items()}
+
+
+def _plain(value) -> object:
+    return value.tolist() if isinstance(value, np.ndarray) else value
+
+
+def test_up_to_one_bad_video_in_a_hundred_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """The default of --on-bad; --on-bad=fail takes none."""
+    source = write_numbered(tmp_path / "one.mp4", 3)
+    for number in range(198):
+        path = tmp_path / "videos" / "ab"[number % 2] / f"{number}.mp4"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.link(source, path)
+    for number in range(2):
+        (tmp_path / "videos" / "a" / f"bad{number}.mp4").write_bytes(source.read_bytes()[:700])
+    flags = ["folder", "--videos", str(tmp_path / "videos"), "--out", str(tmp_path / "out")]
+    with pytest.raises(UserError, match="2 of 200 videos cannot be used .*leave them out with --on-bad=skip"):
+        build.main([*flags, "--on-bad", "fail"])
+    build.main(flags)
+    assert len(_records(tmp_path / "out")) == 198
+    report = json.loads((tmp_path / "out" / "prep_report.json").read_text())
+    assert [entry["id"] for entry in report["rejected"]] == ["a/bad0", "a/bad1"]
+    assert report["in_train_and_test"]["1"], "all of them are the same video"
+    assert "warning: fold 1 tests on" in capsys.readouterr().out
+    (tmp_path / "videos" / "a" / "bad2.mp4").touch()
+    with pytest.raises(UserError, match="3 of 201 videos cannot be used"):
+        build.main([*flags[:-1], str(tmp_path / "again")])
+
+
+@pytest.mark.parametrize("codec", ["jpeg", "original"])
+def test_other_codecs_hold_the_same_frames(videos: Path, tmp_path: Path, codec: str) -> None:
+    build.main(["folder", "--videos", str(videos), "--out", str(tmp_path), "--codec", codec, "--flow"])
+    for id, record in _records(tmp_path).items():
+        if codec == "jpeg":
+            frames = decode.decode_jpegs(record["frames"])
+        else:
+            assert record["video"] == (videos / f"{id}.mp4").read_bytes()
+            frames = decode.decode_frames(record["video"])
+        assert read_numbers(frames) == list(range(record["num_frames"]))
+        assert decode.decode_flow(record["flow"]).shape == (*frames.shape[:3], 2)
+
+
+def test_too_little_room_is_told_first(videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = 10 * 2**20
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(2**40, 2**40 - free, free))
+    monkeypatch.setattr(staging, "stage", lambda *args, **kwargs: pytest.fail("it started"))
+    flags = ["folder", "--videos", str(videos), "--out", str(tmp_path)]
+    with pytest.raises(UserError, match="too little room for 6 clips: about 9 MiB of records, 18 MiB .* 10 MiB free"):
+        build.main([*flags, "--size", "512"])
 
 
 def _whole(folder: Path) -> dict[str, int]:

@@ -1,0 +1,31 @@
+"""Optical flow as bytes: how displacements in pixels are coded in records and batches.
+
+A code is round(v * 127 / 20) + 128 for v clipped to +-20 px: zero motion is exactly 128, and the mirror image of a
+code c is exactly 256 - c.  One step is 0.16 px.  Pixels are those of the stored clip: resizing a picture of codes does
+not change what they mean.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, UInt8
+
+FLOW_RANGE = 20.0  # px; longer displacements are cut off
+ZERO = 128  # code of no motion
+STEPS = 127  # codes from ZERO to FLOW_RANGE
+
+
+def encode(flow: Float[np.ndarray, "*dims"]) -> UInt8[np.ndarray, "*dims"]:
+    """Displacements in pixels to codes 1 to 255."""
+    scaled = np.clip(flow, -FLOW_RANGE, FLOW_RANGE) * (STEPS / FLOW_RANGE)
+    return (np.round(scaled) + ZERO).astype(np.uint8)
+
+
+def decode(codes: UInt8[np.ndarray, "*dims"]) -> Float[np.ndarray, "*dims"]:
+    """Codes to displacements in pixels, float32."""
+    return (codes.astype(np.float32) - ZERO) * np.float32(FLOW_RANGE / STEPS)
+
+
+def with_magnitude(codes: UInt8[Array, "*dims 2"]) -> UInt8[Array, "*dims 3"]:
+    """(u, v) to (u, v, length): three channels, as the R(2+1)D takes them, the length in the same code (128 to 255)."""
+    length = jnp.linalg.norm(codes.astype(jnp.float32) - ZERO, axis=-1, keepdims=True)
+    return jnp.concatenate([codes, (jnp.round(jnp.minimum(length, STEPS)) + ZERO).astype(jnp.uint8)], axis=-1)

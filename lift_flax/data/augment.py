@@ -72,9 +72,18 @@ def _warp(clip: Clips, key: Key[Array, ""], ranges: Augment) -> Clips:
     return jax.vmap(functools.partial(warp.warp_clip, ranges=ranges))(clip, row_keys(key, _WARP, len(clip)))
 
 
-@functools.partial(jax.jit, static_argnums=2)
 def _warp_flow(flow: Flows, key: Key[Array, ""], ranges: Augment) -> Flows:
-    return jax.vmap(functools.partial(warp.warp_flow, ranges=ranges))(flow, row_keys(key, _WARP, len(flow)))
+    return _turn_flow(_sample_flow(flow, key, ranges), key, ranges)
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def _sample_flow(flow: Flows, key: Key[Array, ""], ranges: Augment) -> Float[Array, "B T H W 2"]:
+    return jax.vmap(functools.partial(warp.sample_flow, ranges=ranges))(flow, row_keys(key, _WARP, len(flow)))
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def _turn_flow(moved: Float[Array, "B T H W 2"], key: Key[Array, ""], ranges: Augment) -> Flows:
+    return jax.vmap(functools.partial(warp.turn_flow, ranges=ranges))(moved, row_keys(key, _WARP, len(moved)))
 
 
 @functools.partial(jax.jit, static_argnums=2)

@@ -27,5 +27,6 @@ def decode(codes: UInt8[np.ndarray, "*dims"]) -> Float[np.ndarray, "*dims"]:
 
 def with_magnitude(codes: UInt8[Array, "*dims 2"]) -> UInt8[Array, "*dims 3"]:
     """(u, v) to (u, v, length): three channels, as the R(2+1)D takes them, the length in the same code (128 to 255)."""
-    length = jnp.linalg.norm(codes.astype(jnp.float32) - ZERO, axis=-1, keepdims=True)
-    return jnp.concatenate([codes, (jnp.round(jnp.minimum(length, STEPS)) + ZERO).astype(jnp.uint8)], axis=-1)
+    u, v = codes[..., 0], codes[..., 1]
+    length = jnp.hypot(u.astype(jnp.float32) - ZERO, v.astype(jnp.float32) - ZERO)
+    return jnp.stack([u, v, (jnp.round(jnp.minimum(length, STEPS)) + ZERO).astype(jnp.uint8)], axis=-1)

@@ -69,17 +69,21 @@ def warp_clip(clip: UInt8[Array, "T H W C"], key: Key[Array, ""], ranges: Augmen
     return sample(clip, *coordinates(draw_warp(key, ranges, *clip.shape[1:3]), *clip.shape[1:3]))
 
 
-def warp_flow(flow: UInt8[Array, "T H W 2"], key: Key[Array, ""], ranges: Augment) -> UInt8[Array, "T H W 2"]:
-    """`warp_clip` for coded flow: the same field, and vectors turned with the picture.
+def sample_flow(flow: UInt8[Array, "T H W 2"], key: Key[Array, ""], ranges: Augment) -> Float[Array, "T H W 2"]:
+    """Coded flow sampled through the field that `warp_clip` takes with the same key: codes with no motion at 0."""
+    size = flow.shape[1:3]
+    return _interpolate(flow, *coordinates(draw_warp(key, ranges, *size), *size)) - flow_codes.ZERO
+
+
+def turn_flow(moved: Float[Array, "T H W 2"], key: Key[Array, ""], ranges: Augment) -> UInt8[Array, "T H W 2"]:
+    """Turns the vectors of `sample_flow` with the picture, and codes them.
 
     Where the affine takes its source from M p + c, a displacement d becomes M^-1 d.  The optical and the elastic part
     move the vectors and leave their directions and lengths as they are.
     """
-    warp = draw_warp(key, ranges, *flow.shape[1:3])
-    moved = _interpolate(flow.astype(jnp.float32) - flow_codes.ZERO, *coordinates(warp, *flow.shape[1:3]))
-    u, v = moved[..., 0], moved[..., 1]
-    (a, b), (c, d) = warp.matrix
+    (a, b), (c, d) = draw_warp(key, ranges, *moved.shape[1:3]).matrix
     determinant = a * d - b * c
+    u, v = moved[..., 0], moved[..., 1]  # two of [T, H, W]
     turned = jnp.stack([(d * u - b * v) / determinant, (a * v - c * u) / determinant], axis=-1)
     return jnp.clip(jnp.round(turned) + flow_codes.ZERO, 0, 255).astype(jnp.uint8)
 

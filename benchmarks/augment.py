@@ -25,7 +25,7 @@ import numpy as np
 
 from configs import common
 from lift_flax import config as config_lib
-from lift_flax.data import augment, mix, warp
+from lift_flax.data import augment, warp
 
 BATCH, FRAMES, SIZE = 2, 30, 224
 ROUNDS = 7
@@ -82,21 +82,19 @@ def main() -> None:
     clip = np.random.default_rng(0).integers(0, 90, (BATCH, FRAMES, SIZE, SIZE, 3))
     clip = jnp.asarray(clip, jnp.uint8)
     flow = clip[..., :2] + 100
-    boxes = jax.vmap(lambda key: mix.draw_box(key, 1.0, SIZE, SIZE))(augment.row_keys(key, 3, BATCH))
 
     def warp_and_jitter(clip):
         return augment._jitter(augment._warp(clip, key, ranges), key, ranges)
 
     def everything(clip):
-        clip = augment._warp(augment._shuffle(clip, key, ranges), key, ranges)
-        clip = augment._paste(augment._rain(augment._jitter(clip, key, ranges), key, ranges), boxes)
+        clip = augment._augment_frames(clip, key, ranges)
         return clip, augment._light(clip, luminous)
 
-    for name in ("_shuffle", "_warp", "_jitter", "_rain"):
+    for name in ("_shuffle", "_warp", "_jitter", "_rain", "_cutmix"):
         measure(name.strip("_"), _bound(getattr(augment, name), key, ranges), clip)
-    measure("cutmix", augment._paste, clip, boxes)
     measure("gamma", _bound(augment._light, luminous), clip)
-    measure("flow: warp", lambda flow: augment._warp_flow(flow, key, ranges), flow)
+    measure("flow: warp", _bound(augment._sample_flow, key, ranges), flow)
+    measure("flow: vectors", _bound(augment._turn_flow, key, ranges), augment._sample_flow(flow, key, ranges))
     measure("flow: luminous view", _bound(augment._flow_view, luminous), flow)
     measure("warp as three samplings", functools.partial(parts_apart, key=key, ranges=ranges), clip)
     measure("warp and jitter, a jit each", warp_and_jitter, clip)

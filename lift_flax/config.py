@@ -150,15 +150,15 @@ FREE_ON_RESUME = (
     "log",
 )
 
-_PROBABILITIES = tuple(
-    f"augment.{name}" for name in ("flip", "affine", "optical", "elastic", "jitter", "rain", "cutmix", "shuffle")
-)
+# The eight augmentations: fields of Augment that are probabilities; its other fields are ranges.
+AUGMENTATIONS = ("flip", "affine", "optical", "elastic", "jitter", "rain", "cutmix", "shuffle")
+
+_PROBABILITIES = tuple(f"augment.{name}" for name in AUGMENTATIONS)
 _RANGES = tuple(
     name for field in dataclasses.fields(Augment) if (name := f"augment.{field.name}") not in _PROBABILITIES
 )
-_BELOW = {  # ranges beyond which a picture folds over itself, vanishes, or turns inside out
-    "augment.scale": 1, "augment.rotate": 180, "augment.shear": 90, "augment.optical_k": 0.36, "augment.brightness": 1,
-    "augment.contrast": 1, "augment.rain_slant": 90, "augment.rain_darken": 1,
+_BELOW = {  # ranges at which a zoom, a tangent or the radial distortion stops being a map
+    "augment.scale": 1, "augment.shear": 90, "augment.optical_k": 0.36, "augment.rain_slant": 90,
 }  # fmt: skip
 _POSITIVE = (
     "data.num_frames", "data.size", "model.levels", "model.num_heads", "model.critic_mlp_ratio", "model.luminous.gamma",
@@ -185,6 +185,9 @@ def from_dict(values: dict) -> Config:
     for name in _RANGES:
         if flat[name] < 0:
             raise UserError(f"config.{name} is {flat[name]}: a range must not be below 0")
+    for name, bound in _BELOW.items():
+        if flat[name] >= bound:
+            raise UserError(f"config.{name} is {flat[name]}: it must be below {bound}")
     _check_combinations(config)
     return config
 

@@ -35,15 +35,12 @@ def make_train_views(batch: dict[str, Array], key: Key[Array, ""], config: Confi
     Returns:
       "dark" uint8 [B,T,H,W,3], "luminous" uint8 [B,T,h,w,3], "targets" [B,K], "weight" [B].
     """
-    ranges, size = config.augment, batch["clip"].shape[2:4]
-    boxes = _boxes(batch["label"], key, ranges, size)
-    clip = _warp(_shuffle(batch["clip"], key, ranges), key, ranges)
-    clip = _paste(_rain(_jitter(clip, key, ranges), key, ranges), boxes)
-    augmented = {**batch, "clip": clip}
+    ranges = config.augment
+    augmented = {**batch, "clip": _augment_frames(batch["clip"], key, ranges)}
     if config.model.luminous.input == "flow":
-        augmented["flow"] = _paste(_warp_flow(_shuffle(batch["flow"], key, ranges), key, ranges), boxes)
+        augmented["flow"] = _augment_flow(batch["flow"], key, ranges)
     views = make_eval_views(augmented, config, num_classes)
-    return {**views, "targets": _mix_targets(views["targets"], boxes, size)}
+    return {**views, "targets": _mix_targets(views["targets"], key, ranges, batch["clip"].shape[2:4])}
 
 
 def make_eval_views(batch: dict[str, Array], config: Config, num_classes: int) -> Views:
@@ -52,6 +49,36 @@ def make_eval_views(batch: dict[str, Array], config: Config, num_classes: int) -
     light = _flow_view(batch["flow"], luminous) if luminous.input == "flow" else _light(batch["clip"], luminous)
     targets = jax.nn.one_hot(batch["label"], num_classes)
     return {"dark": batch["clip"], "luminous": light, "targets": targets, "weight": batch["weight"]}
+
+
+def _augment_frames(clip: Clips, key: Key[Array, ""], ranges: Augment) -> Clips:
+    """The stages in order; one that is never drawn is left out, and not compiled."""
+    if ranges.shuffle:
+        clip = _shuffle(clip, key, ranges)
+    if _warps(ranges):
+        clip = _warp(clip, key, ranges)
+    if ranges.jitter:
+        clip = _jitter(clip, key, ranges)
+    if ranges.rain:
+        clip = _rain(clip, key, ranges)
+    if ranges.cutmix:
+        clip = _cutmix(clip, key, ranges)
+    return clip
+
+
+def _augment_flow(flow: Flows, key: Key[Array, ""], ranges: Augment) -> Flows:
+    """What moves the frames' pixels moves the flow's; what changes their colours leaves it alone."""
+    if ranges.shuffle:
+        flow = _shuffle(flow, key, ranges)
+    if _warps(ranges):
+        flow = _turn_flow(_sample_flow(flow, key, ranges), key, ranges)
+    if ranges.cutmix:
+        flow = _cutmix(flow, key, ranges)
+    return flow
+
+
+def _warps(ranges: Augment) -> bool:
+    return any((ranges.flip, ranges.affine, ranges.optical, ranges.elastic))
 
 
 def row_keys(key: Key[Array, ""], purpose: int, count: int) -> Key[Array, "B"]:
@@ -70,10 +97,6 @@ def _shuffle(clip: UInt8[Array, "B T H W C"], key: Key[Array, ""], ranges: Augme
 @functools.partial(jax.jit, static_argnums=2)
 def _warp(clip: Clips, key: Key[Array, ""], ranges: Augment) -> Clips:
     return jax.vmap(functools.partial(warp.warp_clip, ranges=ranges))(clip, row_keys(key, _WARP, len(clip)))
-
-
-def _warp_flow(flow: Flows, key: Key[Array, ""], ranges: Augment) -> Flows:
-    return _turn_flow(_sample_flow(flow, key, ranges), key, ranges)
 
 
 @functools.partial(jax.jit, static_argnums=2)
@@ -96,18 +119,20 @@ def _rain(clip: Clips, key: Key[Array, ""], ranges: Augment) -> Clips:
     return jax.vmap(functools.partial(rain.rain, ranges=ranges))(clip, row_keys(key, _RAIN, len(clip)))
 
 
-@functools.partial(jax.jit, static_argnums=(2, 3))
-def _boxes(label: Int[Array, "B"], key: Key[Array, ""], ranges: Augment, size: tuple[int, int]) -> Int[Array, "B 4"]:
-    """The CutMix box of each row; of `label` only the length counts."""
-    return jax.vmap(lambda key: mix.draw_box(key, ranges.cutmix, *size))(row_keys(key, _CUTMIX, len(label)))
-
-
-_paste = jax.jit(mix.paste)
-
-
 @functools.partial(jax.jit, static_argnums=2)
-def _mix_targets(targets: Float[Array, "B K"], boxes: Int[Array, "B 4"], size: tuple[int, int]) -> Float[Array, "B K"]:
-    return mix.mix_targets(targets, boxes, *size)
+def _cutmix(clip: UInt8[Array, "B T H W C"], key: Key[Array, ""], ranges: Augment) -> UInt8[Array, "B T H W C"]:
+    return mix.paste(clip, _boxes(key, ranges, len(clip), clip.shape[2:4]))
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _mix_targets(
+    targets: Float[Array, "B K"], key: Key[Array, ""], ranges: Augment, size: tuple[int, int]
+) -> Float[Array, "B K"]:
+    return mix.mix_targets(targets, _boxes(key, ranges, len(targets), size), *size)
+
+
+def _boxes(key: Key[Array, ""], ranges: Augment, count: int, size: tuple[int, int]) -> Int[Array, "B 4"]:
+    return jax.vmap(lambda key: mix.draw_box(key, ranges.cutmix, *size))(row_keys(key, _CUTMIX, count))
 
 
 @functools.partial(jax.jit, static_argnums=1)

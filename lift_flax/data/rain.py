@@ -16,6 +16,7 @@ from lift_flax.data.warp import REFERENCE_SIDE
 
 LEVEL = 200  # of 255, of a streak
 SPACING = 600  # px between the drops of a column, at side 224: about 80 streaks in a frame
+STRENGTH = (0.1, 0.6)  # largest opacity of a column's streaks: drops are near or far
 
 
 class Rain(NamedTuple):
@@ -24,6 +25,7 @@ class Rain(NamedTuple):
     Attributes:
       slant: columns per row.
       phases: [N] px, where the drops of each column start.
+      strengths: [N] the largest opacity of its streaks.
       speed: rows per frame.
       length: rows of a streak.
       spacing: rows from one drop of a column to the next.
@@ -31,31 +33,34 @@ class Rain(NamedTuple):
 
     slant: Array
     phases: Array
+    strengths: Array
     speed: float
     length: float
     spacing: float
 
 
 def draw_rain(key: Key[Array, ""], ranges: Augment, height: int, width: int) -> Rain:
-    """Draws the slant and the phases."""
-    slant_key, phase_key = jax.random.split(key)
+    """Draws the slant, the phases and the strengths."""
+    slant_key, phase_key, strength_key = jax.random.split(key, 3)
     scale = height / REFERENCE_SIDE
     slant = jnp.tan(jnp.deg2rad(ranges.rain_slant) * jax.random.uniform(slant_key, minval=-1, maxval=1))
     columns = width + math.ceil(height * math.tan(math.radians(ranges.rain_slant))) + 2
     phases = jax.random.uniform(phase_key, (columns,)) * SPACING * scale
-    return Rain(slant, phases, ranges.rain_speed * scale, ranges.rain_length * scale, SPACING * scale)
+    strengths = jax.random.uniform(strength_key, (columns,), minval=STRENGTH[0], maxval=STRENGTH[1])
+    return Rain(slant, phases, strengths, ranges.rain_speed * scale, ranges.rain_length * scale, SPACING * scale)
 
 
 def opacity(rain: Rain, x: Float[Array, "*dims"], y: Float[Array, "*dims"], t: Array) -> Float[Array, "*dims"]:
     """How much of a streak covers the point (x, y) px of frame t, from 0 to 1; it blends between two columns."""
     column = x - rain.slant * y
     left = jnp.floor(column)
+    fade = max(rain.length / 4, 1)  # px at either end of a streak
 
     def streak(number):
-        phase = rain.phases[number.astype(jnp.int32) % len(rain.phases)]
-        fallen = y - rain.speed * t + phase
+        index = number.astype(jnp.int32) % len(rain.phases)
+        fallen = y - rain.speed * t + rain.phases[index]
         behind = fallen - rain.spacing * jnp.floor(fallen / rain.spacing)
-        return jnp.clip(jnp.minimum(behind, rain.length - behind), 0, 1)  # soft over a pixel at both ends
+        return rain.strengths[index] * jnp.clip(jnp.minimum(behind, rain.length - behind) / fade, 0, 1)
 
     return streak(left) * (left + 1 - column) + streak(left + 1) * (column - left)
 

@@ -3,7 +3,7 @@
     python -m lift_flax.data.augment --preview=FILE.png [--videos FILE FILE ... | --records DIR]
 
 A row for each augmentation, forced on and alone, then all of them together; CutMix takes its box from the clip before.
-Clips filmed in the dark are shown gamma-corrected.  Without a source it takes the records of `make demo`.
+Clips filmed in the dark are shown lifted by gamma 2.4.  Without a source it takes the records of `make demo`.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ DEMO = Path("runs/demo/records")
 NUM_FRAMES, SIZE = 8, 224
 NUM_CLIPS = 3
 SHOWN = (2, 3, 4, 5)  # frames of each clip
-DARK = 64  # mean level of 255 below which a clip is lifted
+DARK, LIFT = 64, 2.4  # mean level of 255 below which a clip is shown lifted, and the gamma of that
 CELL, GAP, LABELS = 1.05, 0.1, 2.6  # inches
 GROUND, TEXT, FAINT = "#151a25", "#edeff5", "#9aa5ba"
 
@@ -104,7 +104,7 @@ def draw(shown: UInt8[np.ndarray, "B T H W 3"], config: Config) -> Figure:
         axes.text(0.12, top + 0.22, title, color=TEXT, size=11, weight="bold", va="center")
         axes.text(0.12, top + 0.36, text, color=FAINT, size=8, va="top", linespacing=1.3)
         for column, clip in enumerate(augmented(shown, names, config, key)):
-            frames = gamma_table(config.model.luminous.gamma)[clip] if lift[column] else clip
+            frames = gamma_table(LIFT)[clip] if lift[column] else clip
             strip = np.concatenate(list(frames[list(SHOWN)]), axis=1)  # [T, H, W, 3] -> [H, T W, 3]
             left = LABELS + column * (len(SHOWN) * CELL + GAP)
             extent = (left, left + len(SHOWN) * CELL, top + CELL, top)

@@ -37,12 +37,16 @@ def student_outputs(network: Network, config: Config, params: Tree, stats: Tree,
     return network.apply(params, stats, dark, _luminous(views, config), train=train)
 
 
-def _luminous(views: Views, config: Config) -> Float[Array, "B T h w 3"]:
-    """The luminous view as the R(2+1)D takes it: frames with its own mean and deviation, flow with those of flow."""
+def luminous_statistics(config: Config) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """(mean, deviation) of the R(2+1)D's input by channel: of its frames, or of coded flow."""
     teacher, luminous = config.model.teacher, config.model.luminous
     if luminous.input == "flow":
-        return normalise(views["luminous"], (luminous.flow_mean,) * 3, (luminous.flow_std,) * 3)
-    return normalise(views["luminous"], teacher.mean, teacher.std)
+        return (luminous.flow_mean,) * 3, (luminous.flow_std,) * 3
+    return teacher.mean, teacher.std
+
+
+def _luminous(views: Views, config: Config) -> Float[Array, "B T h w 3"]:
+    return normalise(views["luminous"], *luminous_statistics(config))
 
 
 def make_teacher_step(network: Network, config: Config, optimizer: optax.GradientTransformation) -> Step:

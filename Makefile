@@ -8,7 +8,7 @@ DEMO ?= runs/demo
 .venv/installed: setup.cfg pyproject.toml
 	test -x $(RUN) || $(PYTHON) -m venv .venv
 	$(RUN) -m pip install --quiet --upgrade pip
-	$(RUN) -m pip install --quiet --editable ".[test]"
+	$(RUN) -m pip install --quiet --editable ".[prep,test]"
 	touch $@
 
 demo: .venv/installed
@@ -16,7 +16,7 @@ demo: .venv/installed
 	$(RUN) -m lift_flax.main --config=configs/demo.py --config.data.dir=$(DEMO)/records --workdir=$(DEMO)/workdir
 
 .venv/torch: .venv/installed
-	$(RUN) -m pip install --quiet --editable ".[test,torch]"
+	$(RUN) -m pip install --quiet --editable ".[prep,test,torch]"
 	touch $@
 
 test: .venv/installed

@@ -38,11 +38,22 @@ def defaults() -> ConfigDict:
     c.augment.rotate = 10.0  # degrees, +-
     c.augment.translate = 0.06  # share of the side, +-
     c.augment.shear = 5.0  # degrees, +-
+    c.augment.optical = 0.3  # probability of the optical distortion
+    c.augment.optical_k = 0.15  # r -> r (1 + k r^2 + k r^4) with k +- this; r is 1 a side's length from the centre
+    c.augment.elastic = 0.3  # probability of the elastic distortion
+    c.augment.elastic_std = 3.0  # px at side 224 (scaled with the side): deviation of the points of a 7x7 grid
     c.augment.jitter = 0.8  # probability of the colour jitter
     c.augment.brightness = 0.2  # factors drawn from 1 +- this
     c.augment.contrast = 0.2
     c.augment.saturation = 0.2
     c.augment.hue = 0.05  # turns of the colour circle, +-
+    c.augment.rain = 0.1  # probability of rain
+    c.augment.rain_slant = 10.0  # degrees, +-
+    c.augment.rain_length = 20.0  # px at side 224 (scaled with the side), of a streak
+    c.augment.rain_speed = 30.0  # px at side 224 per frame
+    c.augment.rain_darken = 0.15  # share of its light that the scene behind the rain loses
+    c.augment.cutmix = 0.5  # probability that a clip gets a box of its neighbour in the batch
+    c.augment.shuffle = 0.1  # probability that a clip's frames are shuffled
 
     c.model = ConfigDict()
     c.model.streams = "both"  # both | main | luminous
@@ -53,9 +64,11 @@ def defaults() -> ConfigDict:
     c.model.foe = True  # Fourier Enhancement block in every fusion
 
     c.model.luminous = ConfigDict()
-    c.model.luminous.input = "gamma"  # gamma; optical flow is not available yet
+    c.model.luminous.input = "gamma"  # gamma: the frames, lit | flow: optical flow (records built with --flow)
     c.model.luminous.gamma = 1.8  # exponent 1/gamma of the intensity correction
     c.model.luminous.size = 224  # px, side of the luminous frames
+    c.model.luminous.flow_mean = 128 / 255  # of coded flow in [0, 1], every channel; 128 is no motion
+    c.model.luminous.flow_std = 0.226
 
     c.model.teacher = ConfigDict()  # the R(2+1)D: the teacher and the luminous trunk
     c.model.teacher.name = "r2plus1d_34"  # r2plus1d_34|34_shared|18|tiny, r3d_34|18|tiny, mc3_18, hara_34
@@ -111,6 +124,8 @@ def tiny(c: ConfigDict) -> None:
     c.train.batch_size, c.train.learning_rate = 8, 1e-3
     c.train.teacher_epochs, c.train.student_epochs = 20, 8
     c.augment.affine, c.augment.jitter = 0.5, 0.5
+    # Off: eight epochs of a student from random weights are too few for these, and the demo was tuned without them.
+    c.augment.optical = c.augment.elastic = c.augment.rain = c.augment.cutmix = c.augment.shuffle = 0.0
 
 
 def _levels(n: int):

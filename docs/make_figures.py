@@ -1,8 +1,9 @@
-"""Draws the two pictures that open the README:  python docs/make_figures.py
+"""Draws the pictures of the README and the notes:  python docs/make_figures.py
 
 docs/figures/network.svg and .png: the network of the `paper` preset.  Every shape and count in it, and what is trained
 or frozen, is asked of the code by shape evaluation, so the picture changes when the code does.
 docs/figures/night_figures.png: the embedded data set, four actions in four lights.
+docs/figures/augment.png: what each augmentation does to clips of it.
 """
 
 import dataclasses
@@ -24,6 +25,7 @@ from configs import arid  # noqa: E402
 from data_prep import night_figures  # noqa: E402
 from data_prep.figure_scene import LIGHTS, ClipPlan  # noqa: E402
 from lift_flax import config as config_lib  # noqa: E402
+from lift_flax.data import clips, preview  # noqa: E402
 from lift_flax.data.gamma import gamma_table  # noqa: E402
 from lift_flax.models.lift_net import LiftNet  # noqa: E402
 from lift_flax.optim import split_params, trains_in_student_phase  # noqa: E402
@@ -275,14 +277,26 @@ def _moments(plan: ClipPlan, indices: list[int]) -> list[np.ndarray]:
     return [clip[:, :, left : left + 187] for clip in clips]
 
 
+def draw_augmentations() -> Figure:
+    """Each augmentation on two dark clips of the embedded data set."""
+    plans = {plan.class_name: plan for plan in night_figures.plan_clips(0, 8, 2)}
+    size = preview.SIZE
+    width = size * 4 // 3
+    y, x = clips.crop_origin(size, width, size, 0.5, 0.5)
+    filmed = [night_figures.render_clip(plans[a], "dark", size, width, 24, 8.0) for a in ("Pick", "Jump")]
+    shown = np.stack(filmed)[:, 3:19:2, y : y + size, x : x + size]  # [B, 8, size, size, 3]
+    return preview.draw(shown, preview.preview_config())
+
+
 def main() -> None:
-    """Draws both."""
+    """Draws all."""
     FOLDER.mkdir(exist_ok=True)
     network = draw_network(network_facts())
     with rc_context({"svg.hashsalt": "lift_flax"}):
         network.savefig(FOLDER / "network.svg", metadata={"Date": None})
     network.savefig(FOLDER / "network.png", dpi=150)
     draw_night_figures().savefig(FOLDER / "night_figures.png", dpi=85)
+    draw_augmentations().savefig(FOLDER / "augment.png", dpi=75)
     for path in sorted(FOLDER.iterdir()):
         print(f"{path.relative_to(ROOT)}: {path.stat().st_size // 1000} KB")
 

@@ -31,18 +31,31 @@ class Augment:
     rotate: float
     translate: float
     shear: float
+    optical: float
+    optical_k: float
+    elastic: float
+    elastic_std: float
     jitter: float
     brightness: float
     contrast: float
     saturation: float
     hue: float
+    rain: float
+    rain_slant: float
+    rain_length: float
+    rain_speed: float
+    rain_darken: float
+    cutmix: float
+    shuffle: float
 
 
 @dataclasses.dataclass(frozen=True)
 class Luminous:
-    input: typing.Literal["gamma"]
+    input: typing.Literal["gamma", "flow"]
     gamma: float
     size: int
+    flow_mean: float
+    flow_std: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,12 +150,21 @@ FREE_ON_RESUME = (
     "log",
 )
 
-_PROBABILITIES = ("augment.flip", "augment.affine", "augment.jitter")
+# The eight augmentations: fields of Augment that are probabilities; its other fields are ranges.
+AUGMENTATIONS = ("flip", "affine", "optical", "elastic", "jitter", "rain", "cutmix", "shuffle")
+
+_PROBABILITIES = tuple(f"augment.{name}" for name in AUGMENTATIONS)
+_RANGES = tuple(
+    name for field in dataclasses.fields(Augment) if (name := f"augment.{field.name}") not in _PROBABILITIES
+)
+_BELOW = {  # ranges at which a zoom, a tangent or the radial distortion stops being a map
+    "augment.scale": 1, "augment.shear": 90, "augment.optical_k": 0.36, "augment.rain_slant": 90,
+}  # fmt: skip
 _POSITIVE = (
     "data.num_frames", "data.size", "model.levels", "model.num_heads", "model.critic_mlp_ratio", "model.luminous.gamma",
-    "model.luminous.size", "model.pvit.blocks", "model.pvit.patch", "model.pvit.dim", "model.pvit.num_heads",
-    "model.pvit.mlp_dim", "train.batch_size", "train.learning_rate", "train.teacher_epochs", "train.student_epochs",
-    "train.checkpoint_epochs", "log.every_steps", "mesh.fsdp",
+    "model.luminous.size", "model.luminous.flow_std", "model.pvit.blocks", "model.pvit.patch", "model.pvit.dim",
+    "model.pvit.num_heads", "model.pvit.mlp_dim", "train.batch_size", "train.learning_rate", "train.teacher_epochs",
+    "train.student_epochs", "train.checkpoint_epochs", "log.every_steps", "mesh.fsdp",
 )  # fmt: skip
 
 
@@ -160,6 +182,12 @@ def from_dict(values: dict) -> Config:
     for name in _PROBABILITIES:
         if not 0 <= flat[name] <= 1:
             raise UserError(f"config.{name} is {flat[name]}: a probability lies between 0 and 1")
+    for name in _RANGES:
+        if flat[name] < 0:
+            raise UserError(f"config.{name} is {flat[name]}: a range must not be below 0")
+    for name, bound in _BELOW.items():
+        if flat[name] >= bound:
+            raise UserError(f"config.{name} is {flat[name]}: it must be below {bound}")
     _check_combinations(config)
     return config
 

@@ -28,16 +28,25 @@ def normalise(
 
 def teacher_outputs(network: Network, config: Config, params: Tree, stats: Tree, views: Views, *, train: bool):
     """(outputs, new statistics) of the teacher on a batch's luminous views."""
-    c = config.model.teacher
-    return network.apply(params, stats, normalise(views["luminous"], c.mean, c.std), train=train)
+    return network.apply(params, stats, _luminous(views, config), train=train)
 
 
 def student_outputs(network: Network, config: Config, params: Tree, stats: Tree, views: Views, *, train: bool):
     """(outputs, new statistics) of the student on a batch's dark and luminous views."""
-    teacher, pvit = config.model.teacher, config.model.pvit
-    dark = normalise(views["dark"], pvit.mean, pvit.std)
-    luminous = normalise(views["luminous"], teacher.mean, teacher.std)
-    return network.apply(params, stats, dark, luminous, train=train)
+    dark = normalise(views["dark"], config.model.pvit.mean, config.model.pvit.std)
+    return network.apply(params, stats, dark, _luminous(views, config), train=train)
+
+
+def luminous_statistics(config: Config) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """(mean, deviation) of the R(2+1)D's input by channel: of its frames, or of coded flow."""
+    teacher, luminous = config.model.teacher, config.model.luminous
+    if luminous.input == "flow":
+        return (luminous.flow_mean,) * 3, (luminous.flow_std,) * 3
+    return teacher.mean, teacher.std
+
+
+def _luminous(views: Views, config: Config) -> Float[Array, "B T h w 3"]:
+    return normalise(views["luminous"], *luminous_statistics(config))
 
 
 def make_teacher_step(network: Network, config: Config, optimizer: optax.GradientTransformation) -> Step:

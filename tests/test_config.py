@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from configs import arid, common, demo
+from configs import arid, common, demo, hmdb51, infar, ucf101
 from lift_flax import config as config_lib
 from lift_flax.errors import UserError
 from tests.small_config import small_config
@@ -23,6 +23,10 @@ def test_leaf_configs_build():
     assert _read(demo.get_config()).dataset == "night_figures"
     assert _read(arid.get_config("tiny")).model.teacher.name == "r2plus1d_tiny"
     assert _read(arid.get_config("unfreeze=all")).model.levels == 8
+    for leaf, name in ((hmdb51, "hmdb51"), (ucf101, "ucf101"), (infar, "infar")):
+        config = _read(leaf.get_config("unfreeze=all"))
+        assert (config.dataset, config.model.luminous.input) == (name, "flow")
+        assert _read(leaf.get_config("tiny,luminous=gamma")).model.luminous.input == "gamma"
 
 
 @pytest.mark.parametrize(("arg", "field", "value"), [
@@ -30,7 +34,8 @@ def test_leaf_configs_build():
     ("fast", "model.luminous.size", 112), ("fast,n=4", "model.levels", 4), ("n=2", "model.levels", 2),
     ("teacher=r3d_18", "model.teacher.bn_eps", 1e-5), ("teacher=r2plus1d_34", "model.teacher.bn_eps", 1e-3),
     ("distill=no", "train.distill", False), ("foe=no", "model.foe", False), ("vit_blocks=3", "model.pvit.blocks", 3),
-    ("streams=main", "model.streams", "main"), ("unfreeze=none", "model.pvit.unfreeze", "none"),
+    ("streams=main", "model.streams", "main"), ("luminous=flow", "model.luminous.input", "flow"),
+    ("unfreeze=none", "model.pvit.unfreeze", "none"),
 ])  # fmt: skip
 def test_presets_and_keys(arg, field, value):
     config = common.get_config(arg).unlock()
@@ -48,6 +53,11 @@ def test_unknown_presets_keys_and_values_are_refused(arg):
     ({"model.streams": "three"}, "config.model.streams is 'three': choose one of both, main, luminous"),
     ({"train.batch_size": 0}, "config.train.batch_size is 0: it must be above 0"),
     ({"augment.flip": 1.5}, "config.augment.flip is 1.5: a probability"),
+    ({"augment.cutmix": -0.1}, "config.augment.cutmix is -0.1: a probability"),
+    ({"augment.elastic_std": -1.0}, "config.augment.elastic_std is -1.0: a range must not be below 0"),
+    ({"augment.scale": 1.0}, "config.augment.scale is 1.0: it must be below 1"),
+    ({"model.luminous.input": "sound"}, "config.model.luminous.input is 'sound': choose one of gamma, flow"),
+    ({"model.luminous.flow_std": 0.0}, "config.model.luminous.flow_std is 0.0: it must be above 0"),
     ({"data.val_share": 1.0}, "config.data.val_share"),
     ({"data.workers": 1}, "set config.data.workers=0"),
     ({"data.size": 30}, "not a multiple of config.model.pvit.patch"),

@@ -15,10 +15,12 @@ PROGRAM = """
 import dataclasses, json, re, sys
 import jax, numpy as np
 from lift_flax import optim, phases, sharding
-from lift_flax.data.augment import make_train_views
+from lift_flax.config import AUGMENTATIONS
+from lift_flax.data import augment
 from tests.small_config import small_config
 
-config = small_config(**{"mesh.fsdp": int(sys.argv[1]), "train.learning_rate": 1e-5})
+every = {f"augment.{name}": 0.7 for name in AUGMENTATIONS}
+config = small_config(**{"mesh.fsdp": int(sys.argv[1]), "train.learning_rate": 1e-5, **every})
 mesh = sharding.make_mesh(config)
 rng = np.random.default_rng(0)
 batch = {
@@ -37,13 +39,19 @@ with jax.set_mesh(mesh):
     step = jax.jit(
         phase.make_step(phase.network, config, optimizer), out_shardings=(layout, sharding.replicated(mesh))
     )
-    views = make_train_views(sharding.put_batch(batch, mesh), jax.random.key(0), config, 3)
+    batch, key = sharding.put_batch(batch, mesh), jax.random.key(0)
+    views = augment.make_train_views(batch, key, config, 3)
+    stages = (augment._shuffle, augment._warp, augment._jitter, augment._rain, augment._cutmix)
+    programs = [stage.lower(batch["clip"], key, config.augment).compile() for stage in stages]
     compiled = step.lower(state, views).compile()
+    programs.append(compiled)
     for _ in range(3):
         state, metrics = compiled(state, views)
         losses.append(float(metrics["loss"]))
-gathers = len(re.findall(r"= [^=]*all-gather\\(", compiled.as_text()))
-print(json.dumps({"devices": jax.device_count(), "losses": losses, "gathers": gathers}))
+gathers = [len(re.findall(r"= [^=]*all-gather\\(", program.as_text())) for program in programs]
+spread = [views[name].sharding.is_fully_replicated for name in ("dark", "luminous")] == [False, False]
+facts = {"devices": jax.device_count(), "losses": losses, "gathers": gathers, "spread": spread}
+print(json.dumps(facts | {"levels": int(np.asarray(views["dark"], np.int64).sum())}))
 """
 
 
@@ -65,5 +73,6 @@ def test_four_devices_compute_what_one_does(one_device, fsdp):
     four = _run(4, fsdp)
     assert (one_device["devices"], four["devices"]) == (1, 4)
     np.testing.assert_allclose(four["losses"], one_device["losses"], rtol=1e-4)
+    assert four["levels"] == one_device["levels"] and four["spread"]  # the very same views
     if fsdp == 1:
-        assert four["gathers"] == 0
+        assert not any(four["gathers"])

@@ -1,138 +1,170 @@
 """From a batch of uint8 clips to the views that the model sees, on the device.
 
-Train: one geometric warp (flip and affine together), colour jitter, then the luminous view is made from the augmented
-dark one, so both pathways see the same scene.  Every draw is made once per clip and holds for all its frames.  The
-stages are jitted one by one: on a CPU, XLA makes one large jit of them four to five times slower.
+Train: frame shuffle, one geometric warp, colour jitter, rain, CutMix; then the luminous view is made from the augmented
+dark one (or from the flow, warped alike), so both pathways see the same scene.  Every draw is made once per clip and
+holds for all its frames and both pathways.  The stages are jitted one by one: benchmarks/augment.py says why.
+
+    python -m lift_flax.data.augment --preview=FILE.png     # draws what each augmentation does
 """
 
 import functools
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key, UInt8
+from jaxtyping import Array, Float, Int, Key, UInt8
 
 from lift_flax.config import Augment, Config, Luminous
+from lift_flax.data import colour, flow, mix, rain, warp
 from lift_flax.data.gamma import gamma_correct
 
 Views = dict[str, Array]
 Clips = UInt8[Array, "B T H W 3"]
+Flows = UInt8[Array, "B T H W 2"]
+Luminances = UInt8[Array, "B T h w 3"]
+
+_WARP, _JITTER, _RAIN, _CUTMIX, _SHUFFLE = range(5)  # purposes of random keys
 
 
 def make_train_views(batch: dict[str, Array], key: Key[Array, ""], config: Config, num_classes: int) -> Views:
     """Augmented views of a batch.
 
     Args:
-      batch: "clip" uint8 [B,T,H,W,3], "label" [B], "weight" [B].
+      batch: "clip" uint8 [B,T,H,W,3], "label" [B], "weight" [B]; with `model.luminous.input=flow` also "flow" uint8
+        [B,T,H,W,2], coded as lift_flax/data/flow.py says.
       key: of this step; each row folds in its position in the global batch.
     Returns:
       "dark" uint8 [B,T,H,W,3], "luminous" uint8 [B,T,h,w,3], "targets" [B,K], "weight" [B].
     """
-    clip = _warp(batch["clip"], key, config.augment)
-    clip = _jitter(clip, key, config.augment)
-    return _views(clip, batch, config.model.luminous, num_classes)
+    ranges = config.augment
+    augmented = {**batch, "clip": _augment_frames(batch["clip"], key, ranges)}
+    if config.model.luminous.input == "flow":
+        augmented["flow"] = _augment_flow(batch["flow"], key, ranges)
+    views = make_eval_views(augmented, config, num_classes)
+    return {**views, "targets": _mix_targets(views["targets"], key, ranges, batch["clip"].shape[2:4])}
 
 
 def make_eval_views(batch: dict[str, Array], config: Config, num_classes: int) -> Views:
-    """Views of a batch as it is."""
-    return _views(batch["clip"], batch, config.model.luminous, num_classes)
-
-
-def _views(clip: Clips, batch, luminous: Luminous, num_classes: int) -> Views:
+    """Views of a batch as it is; the same arguments and results as `make_train_views`."""
+    luminous = config.model.luminous
+    light = _flow_view(batch["flow"], luminous) if luminous.input == "flow" else _light(batch["clip"], luminous)
     targets = jax.nn.one_hot(batch["label"], num_classes)
-    return {"dark": clip, "luminous": _light(clip, luminous), "targets": targets, "weight": batch["weight"]}
+    return {"dark": batch["clip"], "luminous": light, "targets": targets, "weight": batch["weight"]}
 
 
-@functools.partial(jax.jit, static_argnums=1)
-def _light(clip: Clips, luminous: Luminous) -> UInt8[Array, "B T h w 3"]:
-    """Gamma correction, then a resize where the luminous stream has another size."""
-    lit = gamma_correct(clip, luminous.gamma)
-    if lit.shape[2] == luminous.size:
-        return lit
-    shape = (*lit.shape[:2], luminous.size, luminous.size, 3)
-    resized = jax.image.resize(lit.astype(jnp.float32), shape, "linear", antialias=True)
-    return jnp.round(resized).astype(jnp.uint8)
+def _augment_frames(clip: Clips, key: Key[Array, ""], ranges: Augment) -> Clips:
+    """The stages in order; one that is never drawn is left out, and not compiled."""
+    if ranges.shuffle:
+        clip = _shuffle(clip, key, ranges)
+    if _warps(ranges):
+        clip = _warp(clip, key, ranges)
+    if ranges.jitter:
+        clip = _jitter(clip, key, ranges)
+    if ranges.rain:
+        clip = _rain(clip, key, ranges)
+    if ranges.cutmix:
+        clip = _cutmix(clip, key, ranges)
+    return clip
 
 
-def _row_keys(key: Key[Array, ""], purpose: int, count: int) -> Key[Array, "B"]:
+def _augment_flow(flow: Flows, key: Key[Array, ""], ranges: Augment) -> Flows:
+    """What moves the frames' pixels moves the flow's; what changes their colours leaves it alone."""
+    if ranges.shuffle:
+        flow = _shuffle(flow, key, ranges)
+    if _warps(ranges):
+        flow = _turn_flow(_sample_flow(flow, key, ranges), key, ranges)
+    if ranges.cutmix:
+        flow = _cutmix(flow, key, ranges)
+    return flow
+
+
+def _warps(ranges: Augment) -> bool:
+    return any((ranges.flip, ranges.affine, ranges.optical, ranges.elastic))
+
+
+def row_keys(key: Key[Array, ""], purpose: int, count: int) -> Key[Array, "B"]:
+    """A key for each row of the global batch, the same whatever the other rows are."""
     return jax.vmap(functools.partial(jax.random.fold_in, jax.random.fold_in(key, purpose)))(jnp.arange(count))
 
 
 @functools.partial(jax.jit, static_argnums=2)
-def _warp(clip: Clips, key: Key[Array, ""], ranges: Augment) -> Clips:
-    """Flip and affine as one bilinear sampling."""
-
+def _shuffle(clip: UInt8[Array, "B T H W C"], key: Key[Array, ""], ranges: Augment) -> UInt8[Array, "B T H W C"]:
     def one(clip, key):
-        x, y = source_coordinates(key, ranges, *clip.shape[1:3])
-        return sample(clip, x, y)
+        return clip[mix.frame_order(key, ranges.shuffle, len(clip))]
 
-    return jax.vmap(one)(clip, _row_keys(key, 0, len(clip)))
-
-
-def source_coordinates(key: Key[Array, ""], ranges: Augment, height: int, width: int) -> tuple[Array, Array]:
-    """Where each output pixel comes from: (x, y) [H, W] in pixels of the source, for one draw of the warp."""
-    flip_key, use_key, draw_key = jax.random.split(key, 3)
-    u = jax.random.uniform(draw_key, (5,), minval=-1, maxval=1) * jax.random.bernoulli(use_key, ranges.affine)
-    zoom = 1 + ranges.scale * u[0]
-    turn, shear = jnp.deg2rad(ranges.rotate * u[1]), jnp.tan(jnp.deg2rad(ranges.shear * u[2]))
-    mirror = 1 - 2 * jax.random.bernoulli(flip_key, ranges.flip).astype(jnp.float32)
-    cx, cy = (width - 1) / 2, (height - 1) / 2
-    y, x = jnp.meshgrid(jnp.arange(height) - cy, jnp.arange(width) - cx, indexing="ij")  # [H, W], from the centre
-    x = mirror * (x + shear * y) / zoom
-    y = y / zoom
-    cos, sin = jnp.cos(turn), jnp.sin(turn)
-    shift_x, shift_y = ranges.translate * u[3] * width, ranges.translate * u[4] * height
-    return cos * x - sin * y + cx + shift_x, sin * x + cos * y + cy + shift_y
+    return jax.vmap(one)(clip, row_keys(key, _SHUFFLE, len(clip)))
 
 
-def sample(clip: UInt8[Array, "T H W C"], x: Float[Array, "H W"], y: Float[Array, "H W"]) -> UInt8[Array, "T H W C"]:
-    """Bilinear sampling of every frame at (x, y), borders reflected."""
-    height, width = clip.shape[1:3]
-    x, y = _reflect(x, width), _reflect(y, height)
-    x0, y0 = jnp.floor(x).astype(jnp.int32), jnp.floor(y).astype(jnp.int32)
-    x1, y1 = jnp.minimum(x0 + 1, width - 1), jnp.minimum(y0 + 1, height - 1)
-    fx, fy = (x - x0)[..., None], (y - y0)[..., None]  # [H, W, 1]
-
-    def one_frame(frame):
-        def at(rows, columns):
-            return frame[rows, columns].astype(jnp.float32)
-
-        top = at(y0, x0) * (1 - fx) + at(y0, x1) * fx
-        bottom = at(y1, x0) * (1 - fx) + at(y1, x1) * fx
-        return jnp.round(top * (1 - fy) + bottom * fy).astype(clip.dtype)
-
-    return jax.vmap(one_frame)(clip)
+@functools.partial(jax.jit, static_argnums=2)
+def _warp(clip: Clips, key: Key[Array, ""], ranges: Augment) -> Clips:
+    return jax.vmap(functools.partial(warp.warp_clip, ranges=ranges))(clip, row_keys(key, _WARP, len(clip)))
 
 
-def _reflect(position: Float[Array, "H W"], length: int) -> Float[Array, "H W"]:
-    """Mirrors positions beyond 0 and length - 1 back inside."""
-    last = max(length - 1, 1)
-    folded = jnp.mod(position, 2 * last)
-    return jnp.clip(jnp.minimum(folded, 2 * last - folded), 0, length - 1)
+@functools.partial(jax.jit, static_argnums=2)
+def _sample_flow(flow: Flows, key: Key[Array, ""], ranges: Augment) -> Float[Array, "B T H W 2"]:
+    return jax.vmap(functools.partial(warp.sample_flow, ranges=ranges))(flow, row_keys(key, _WARP, len(flow)))
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def _turn_flow(moved: Float[Array, "B T H W 2"], key: Key[Array, ""], ranges: Augment) -> Flows:
+    return jax.vmap(functools.partial(warp.turn_flow, ranges=ranges))(moved, row_keys(key, _WARP, len(moved)))
 
 
 @functools.partial(jax.jit, static_argnums=2)
 def _jitter(clip: Clips, key: Key[Array, ""], ranges: Augment) -> Clips:
-    """Brightness, contrast, saturation and hue as one 3x4 colour matrix per clip."""
-
-    def one(clip, key):
-        mean = clip.astype(jnp.float32).mean()
-        m, offset = colour_matrix(key, ranges, mean)
-        r, g, b = (clip[..., i].astype(jnp.float32) for i in range(3))
-        channels = [m[i, 0] * r + m[i, 1] * g + m[i, 2] * b + offset for i in range(3)]
-        return jnp.clip(jnp.round(jnp.stack(channels, axis=-1)), 0, 255).astype(jnp.uint8)
-
-    return jax.vmap(one)(clip, _row_keys(key, 1, len(clip)))
+    return jax.vmap(functools.partial(colour.jitter, ranges=ranges))(clip, row_keys(key, _JITTER, len(clip)))
 
 
-def colour_matrix(key: Key[Array, ""], ranges: Augment, mean: Float[Array, ""]) -> tuple[Array, Array]:
-    """(matrix [3, 3], offset) of one draw of the colour jitter; `mean` is the clip's level, the pivot of contrast."""
-    use_key, draw_key = jax.random.split(key)
-    u = jax.random.uniform(draw_key, (4,), minval=-1, maxval=1) * jax.random.bernoulli(use_key, ranges.jitter)
-    brightness, contrast = 1 + ranges.brightness * u[0], 1 + ranges.contrast * u[1]
-    saturation, angle = 1 + ranges.saturation * u[2], 2 * jnp.pi * ranges.hue * u[3]
-    grey = jnp.tile(jnp.array([0.299, 0.587, 0.114]), (3, 1))
-    saturate = saturation * jnp.eye(3) + (1 - saturation) * grey
-    # Rotation about the grey axis: Rodrigues' formula with the axis (1, 1, 1)/sqrt(3).
-    cross = jnp.array([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]]) / jnp.sqrt(3.0)
-    turn = jnp.cos(angle) * jnp.eye(3) + jnp.sin(angle) * cross + (1 - jnp.cos(angle)) / 3
-    return contrast * brightness * saturate @ turn, (1 - contrast) * mean * brightness
+@functools.partial(jax.jit, static_argnums=2)
+def _rain(clip: Clips, key: Key[Array, ""], ranges: Augment) -> Clips:
+    return jax.vmap(functools.partial(rain.rain, ranges=ranges))(clip, row_keys(key, _RAIN, len(clip)))
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def _cutmix(clip: UInt8[Array, "B T H W C"], key: Key[Array, ""], ranges: Augment) -> UInt8[Array, "B T H W C"]:
+    return mix.paste(clip, _boxes(key, ranges, len(clip), clip.shape[2:4]))
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _mix_targets(
+    targets: Float[Array, "B K"], key: Key[Array, ""], ranges: Augment, size: tuple[int, int]
+) -> Float[Array, "B K"]:
+    return mix.mix_targets(targets, _boxes(key, ranges, len(targets), size), *size)
+
+
+def _boxes(key: Key[Array, ""], ranges: Augment, count: int, size: tuple[int, int]) -> Int[Array, "B 4"]:
+    return jax.vmap(lambda key: mix.draw_box(key, ranges.cutmix, *size))(row_keys(key, _CUTMIX, count))
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _light(clip: Clips, luminous: Luminous) -> Luminances:
+    """Gamma correction, then a resize where the luminous stream has another size."""
+    return _resize(gamma_correct(clip, luminous.gamma), luminous.size)
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _flow_view(codes: Flows, luminous: Luminous) -> Luminances:
+    """(u, v, length), then a resize; codes stay in pixels of the stored clip, whatever the size."""
+    return _resize(_with_length(codes), luminous.size)
+
+
+def _with_length(codes: Flows) -> UInt8[Array, "B T H W 3"]:
+    """(u, v) to (u, v, length): three channels, as the R(2+1)D takes them, the length in the same code (128 to 255)."""
+    u, v = codes[..., 0], codes[..., 1]
+    length = jnp.hypot(u.astype(jnp.float32) - flow.ZERO, v.astype(jnp.float32) - flow.ZERO)
+    length = (jnp.round(jnp.minimum(length, flow.STEPS)) + flow.ZERO).astype(jnp.uint8)
+    return jnp.stack([u, v, length], axis=-1)
+
+
+def _resize(clip: Clips, size: int) -> Luminances:
+    if clip.shape[2] == size:
+        return clip
+    shape = (*clip.shape[:2], size, size, 3)
+    resized = jax.image.resize(clip.astype(jnp.float32), shape, "linear", antialias=True)
+    return jnp.round(resized).astype(jnp.uint8)
+
+
+if __name__ == "__main__":
+    from lift_flax import errors
+    from lift_flax.data import preview
+
+    errors.run(preview.main)

@@ -74,6 +74,7 @@ def read_workdir(workdir: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     from lift_flax.checkpoints import read_best
     from lift_flax.files import only_writer
     from lift_flax.state import flatten
+    from lift_flax.steps import luminous_statistics
 
     config = config_lib.load(workdir / "config.json")
     phase = "teacher" if config.train.distill else "student"
@@ -90,7 +91,8 @@ def read_workdir(workdir: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     arrays |= {f"batch_stats/{k}": np.asarray(v) for k, v in flatten(stats).items()}
     teacher = config.model.teacher
     classes = json.loads((workdir / "run.json").read_text())["classes"]
-    facts = {"name": teacher.name, "bn_eps": teacher.bn_eps, "mean": teacher.mean, "std": teacher.std, "step": step}
+    mean, std = luminous_statistics(config)
+    facts = {"name": teacher.name, "bn_eps": teacher.bn_eps, "mean": mean, "std": std, "step": step}
     return {**facts, "classes": ", ".join(classes)}, arrays
 
 

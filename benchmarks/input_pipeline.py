@@ -44,6 +44,7 @@ from video_readers import REFERENCE, Read, Video, ours, plain_pyav, usable_reade
 
 from configs import common
 from data_prep import video_list
+from data_prep.inspection import inspect_video
 from lift_flax import config as config_lib
 from lift_flax.data import clips, decode
 from lift_flax.data import records as records_lib
@@ -123,7 +124,7 @@ def make_methods(
 
 
 def _video(source: bytes | str, size: int) -> Video:
-    info = decode.probe(source)
+    info = inspect_video(source)
     scaled = decode.scaled_size(info.width, info.height, size)
     return Video(source, info.num_frames, scaled, (info.width, info.height))
 

@@ -54,7 +54,16 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
             write_video(
                 root / "videos" / split / name / f"g{index // 2}_{index}.mp4", moving_bar(label, index, num_frames)
             )
-    arguments = ["folder", "--videos", str(root / "videos"), "--out", str(root / "records"), "--group-regex", r"(g\d)_"]
+    arguments = [
+        "folder",
+        "--videos",
+        str(root / "videos"),
+        "--out",
+        str(root / "records"),
+        "--group-regex",
+        r"(g\d)_",
+        "--flow",
+    ]
     build.main([*arguments, "--workers", "1"])
     return root / "records"
 

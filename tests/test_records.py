@@ -1,12 +1,14 @@
 """The order of examples, the shares of processes, and batches from real encoded videos."""
 
 import contextlib
+import dataclasses
 import itertools
 import shutil
 
 import numpy as np
 import pytest
 
+from lift_flax.data import flow
 from lift_flax.data import records as records_lib
 from lift_flax.errors import UserError
 from tests.small_config import small_config
@@ -85,6 +87,29 @@ def test_eval_counts_every_clip_once(records, opened, processes):
 def test_a_clip_of_two_frames_repeats_them(records, opened):
     (clip,) = records_lib.read_eval_clips(opened, small_config(records=records), ["test/still/g3_7"])
     np.testing.assert_array_equal(clip, clip[[0, 0, 2, 2]])
+
+
+def test_flow_comes_with_the_frames_it_belongs_to(records, opened):
+    """Same frames and same crop: the bar that moves right has its motion where it is bright."""
+    config = small_config("tiny,luminous=flow", records=records)
+    ids = [i for i in opened.split(1, "train") if "/right/" in i]
+    batches = records_lib.train_batches(opened, config, ids, seed=0, first_step=0)
+    with contextlib.closing(batches):
+        batch = next(batches)
+    assert batch["flow"].shape == (*batch["clip"].shape[:4], 2) and batch["flow"].dtype == np.uint8
+    u = flow.decode(batch["flow"])[..., 0]
+    bright = batch["clip"].mean(axis=-1) > 35
+    assert u[bright].mean() > 0.3 and abs(u[~bright].mean()) < u[bright].mean() / 2
+    gamma = records_lib.eval_batches(opened, small_config(records=records), ids)
+    with contextlib.closing(gamma):
+        assert "flow" not in next(gamma)
+
+
+def test_records_without_flow_are_told(opened):
+    config = small_config("tiny,luminous=flow", records=opened.dir)
+    records_lib.check_luminous_input(opened, config)
+    with pytest.raises(UserError, match="holds no optical flow: build it again with --flow --overwrite"):
+        records_lib.check_luminous_input(dataclasses.replace(opened, has_flow=False), config)
 
 
 def test_validation_takes_whole_groups_of_training_clips(opened):

@@ -37,6 +37,19 @@ def whole(config, tmp_path_factory) -> Path:
     return workdir
 
 
+def test_flow_as_luminous_input(records, tmp_path):
+    """Both phases on the augmented flow, to the end; the same command then finds it finished."""
+    config = small_config(
+        "tiny,luminous=flow", records=records,
+        **{f"augment.{name}": 0.5 for name in ("optical", "elastic", "rain", "cutmix", "shuffle")},
+    )  # fmt: skip
+    results = train.run(config, tmp_path / "run")
+    assert results["num_examples"] == 6 and {"teacher", "student"} <= results.keys()
+    losses = [line["loss"] for line in read_metrics(tmp_path / "run") if line["split"] == "train"]
+    assert len(losses) > 10 and np.isfinite(losses).all()
+    assert train.run(config, tmp_path / "run") == results
+
+
 def _newest(workdir: Path, phase: str, config: Config) -> dict:
     """Every array of a phase's newest checkpoint, by path."""
     make = {"teacher": phases.teacher_phase, "student": lambda c, k: phases.student_phase(c, k, None)}[phase]

@@ -24,6 +24,16 @@ class VideoError(Exception):
     """A video cannot be used.  The message is the reason in a few words, without the name of the file."""
 
 
+def count_frames(source: bytes | str | Path) -> int:
+    """Decodes all of `source` to count its frames: containers often lie.
+
+    Raises:
+      VideoError: the video is empty, damaged, or not a video.
+    """
+    with open_video(source) as stream:
+        return sum(1 for _ in decoded(stream))
+
+
 def iter_frames(
     source: bytes | str | Path, indices: Sequence[int] | np.ndarray | None = None
 ) -> Iterator[tuple[int, av.VideoFrame]]:

@@ -19,7 +19,7 @@ from configs import common
 from lift_flax import config as config_lib
 from lift_flax.config import AUGMENTATIONS, Augment, Config
 from lift_flax.data import augment, clips
-from lift_flax.data.decode import VideoError, decode_frames, probe
+from lift_flax.data.decode import VideoError, count_frames, decode_frames
 from lift_flax.data.gamma import gamma_table
 from lift_flax.data.records import open_records, read_eval_clips
 from lift_flax.errors import ArgumentParser, UserError
@@ -69,7 +69,7 @@ def read_videos(paths: list[Path]) -> UInt8[np.ndarray, "B T H W 3"]:
     shown = []
     for path in paths[:NUM_CLIPS]:
         try:
-            frames = decode_frames(path, clips.eval_indices(probe(path).num_frames, NUM_FRAMES), SIZE)
+            frames = decode_frames(path, clips.eval_indices(count_frames(path), NUM_FRAMES), SIZE)
         except VideoError as error:
             raise UserError(f"{path} cannot be used ({error}): give another video") from error
         y, x = clips.crop_origin(*frames.shape[1:3], SIZE, 0.5, 0.5)

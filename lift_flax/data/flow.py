@@ -2,12 +2,11 @@
 
 A code is round(v * 127 / 20) + 128 for v clipped to +-20 px: zero motion is exactly 128, and the mirror image of a
 code c is exactly 256 - c.  One step is 0.16 px.  Pixels are those of the stored clip: resizing a picture of codes does
-not change what they mean.
+not change what they mean.  NumPy only: data preparation imports this file.
 """
 
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Float, UInt8
 
 FLOW_RANGE = 20.0  # px; longer displacements are cut off
 ZERO = 128  # code of no motion
@@ -23,10 +22,3 @@ def encode(flow: Float[np.ndarray, "*dims"]) -> UInt8[np.ndarray, "*dims"]:
 def decode(codes: UInt8[np.ndarray, "*dims"]) -> Float[np.ndarray, "*dims"]:
     """Codes to displacements in pixels, float32."""
     return (codes.astype(np.float32) - ZERO) * np.float32(FLOW_RANGE / STEPS)
-
-
-def with_magnitude(codes: UInt8[Array, "*dims 2"]) -> UInt8[Array, "*dims 3"]:
-    """(u, v) to (u, v, length): three channels, as the R(2+1)D takes them, the length in the same code (128 to 255)."""
-    u, v = codes[..., 0], codes[..., 1]
-    length = jnp.hypot(u.astype(jnp.float32) - ZERO, v.astype(jnp.float32) - ZERO)
-    return jnp.stack([u, v, (jnp.round(jnp.minimum(length, STEPS)) + ZERO).astype(jnp.uint8)], axis=-1)

@@ -186,6 +186,9 @@ def test_flow_view_is_flow_and_its_length():
     np.testing.assert_array_equal(views["luminous"][..., :2], batch["flow"])
     u, v = np.moveaxis(np.asarray(batch["flow"], float) - 128, -1, 0)
     np.testing.assert_array_equal(views["luminous"][..., 2], np.round(np.minimum(np.hypot(u, v), 127)) + 128)
+    known = jnp.asarray(flow.encode(np.array([[0.0, 0.0], [3.0, -4.0], [-20.0, 0.0], [20.0, 20.0]])))
+    lengths = augment._flow_view(known.reshape(1, 1, 2, 2, 2), _config(light="flow", size=2).model.luminous)[..., 2]
+    assert lengths.ravel().tolist() == [128, 128 + 31, 255, 255]  # of codes 19 and -25
     half = augment.make_eval_views(
         batch | {"flow": jnp.full_like(batch["flow"], 140)}, _config(light="flow", size=16), 3
     )

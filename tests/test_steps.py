@@ -116,6 +116,7 @@ VARIANTS = [
     "tiny,distill=no",
     "tiny,streams=main",
     "tiny,streams=luminous",
+    "tiny,luminous=flow",
     "tiny,streams=main,distill=no",
     "tiny,foe=no",
     "tiny,teacher=r3d_tiny",

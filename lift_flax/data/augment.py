@@ -143,16 +143,14 @@ def _light(clip: Clips, luminous: Luminous) -> Luminances:
 
 @functools.partial(jax.jit, static_argnums=1)
 def _flow_view(codes: Flows, luminous: Luminous) -> Luminances:
-    """(u, v, length), then a resize; codes stay in pixels of the stored clip, whatever the size."""
-    return _resize(_with_length(codes), luminous.size)
+    """(u, v, length), three channels as the R(2+1)D takes them, the length in the same code: 128 to 255.
 
-
-def _with_length(codes: Flows) -> UInt8[Array, "B T H W 3"]:
-    """(u, v) to (u, v, length): three channels, as the R(2+1)D takes them, the length in the same code (128 to 255)."""
-    u, v = codes[..., 0], codes[..., 1]
+    Then a resize as for frames.  Codes stay in pixels of the stored clip, whatever the size.
+    """
+    u, v = codes[..., 0], codes[..., 1]  # two of [B, T, H, W]
     length = jnp.hypot(u.astype(jnp.float32) - flow.ZERO, v.astype(jnp.float32) - flow.ZERO)
     length = (jnp.round(jnp.minimum(length, flow.STEPS)) + flow.ZERO).astype(jnp.uint8)
-    return jnp.stack([u, v, length], axis=-1)
+    return _resize(jnp.stack([u, v, length], axis=-1), luminous.size)
 
 
 def _resize(clip: Clips, size: int) -> Luminances:

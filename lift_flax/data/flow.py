@@ -2,7 +2,7 @@
 
 A code is round(v * 127 / 20) + 128 for v clipped to +-20 px: zero motion is exactly 128, and the mirror image of a
 code c is exactly 256 - c.  One step is 0.16 px.  Pixels are those of the stored clip: resizing a picture of codes does
-not change what they mean.
+not change what they mean.  NumPy only: data preparation imports this file.
 """
 
 import numpy as np

@@ -15,7 +15,7 @@ from lift_flax.errors import UserError
 
 Batch = dict[str, np.ndarray]
 Parts = dict[str, np.ndarray]  # "clip" uint8 [T,H,W,3], perhaps "flow" uint8 [T,H,W,2]
-Cache = dict[tuple[int, int], Parts]
+Cache = dict[tuple[int, int, bool], Parts]
 
 
 class ClipReader:
@@ -65,7 +65,7 @@ class ClipReader:
 
     def _open(self, row: int) -> tuple[int, Callable[[np.ndarray], Parts]]:
         """(number of stored frames, function from frame indices to their parts, of short side `size`)."""
-        key = (self.rows[row][1], self.size)
+        key = (self.rows[row][1], self.size, self.flow)
         if self.cache is not None:
             whole = self.cache.get(key)
             if whole is None:

@@ -34,7 +34,7 @@ class Records:
       rows: {id: (position in the records, label, group)}.
       records: the TFDS folder.
       has_flow: whether optical flow is stored with every clip.
-      cache: decoded clips by (position, short side), used with `data.cache=memory`; one for the whole run.
+      cache: decoded clips by (position, short side, with flow), used with `data.cache=memory`; one for the whole run.
     """
 
     dir: Path

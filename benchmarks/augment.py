@@ -4,8 +4,8 @@
 
 Prints ms per clip of each stage, of the fused warp against its parts one after another, and of all stages in one jit
 against a jit for each; beside them XLA's own estimate of work and traffic, and how many arrays as large as a clip the
-program writes.  A clip is 4.5 MB.  The warp takes 16 operations for each of its 4.5 million values, 11 MB of traffic;
-all stages together 280 MFLOP, and in memory one clip more than they are given.
+program writes.  A clip is 4.5 MB.  The warp takes 16 operations for each of its 4.5 million values and 11 MB of
+traffic; all stages together 280 MFLOP, and in memory one clip more than they are given.
 
 Why one jit for each stage: XLA on a CPU fuses the jitter with the blend of the warp's four corners, because the jitter
 reads that blend several times (r, g and b for each colour, and the mean).  The gathers are not repeated: they are

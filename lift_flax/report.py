@@ -4,8 +4,6 @@ The page needs no network and no other file, so it can be mailed, archived or op
 from the workdir, except the pictures, which are decoded from the records.
 """
 
-import base64
-import io
 import json
 import re
 from collections import Counter
@@ -15,23 +13,20 @@ from pathlib import Path
 import jinja2
 import matplotlib
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int
 from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
-from PIL import Image
 
 from lift_flax import config as config_lib
 from lift_flax import metrics
 from lift_flax.config import Config
-from lift_flax.data import clips, gamma
-from lift_flax.data.records import open_records, read_eval_clips
+from lift_flax.data.records import open_records, read_eval_examples
 from lift_flax.errors import UserError
 from lift_flax.files import write_text
+from lift_flax.film import film_strip
 
 _CLIPS = 12  # test clips shown
-_FRAMES = 4  # frames shown of each
-_FRAME_SIDE = 112  # px, at most
 _TABLE_CLASSES = 12  # up to this many, a confusion matrix is a table of numbers; above, a picture
 _CONFUSIONS = 8  # most frequent mistakes listed
 
@@ -201,14 +196,15 @@ def _cards(config: Config, classes: list[str], networks: list[str], predictions:
     chosen = choose_clips(labels, guessed["student"].argmax(axis=1) == labels, _CLIPS)
     ids = [str(i) for i in predictions["ids"][chosen]]
     cards = []
-    for i, clip_id, clip in zip(chosen, ids, read_eval_clips(open_records(config.data.dir), config, ids), strict=True):
+    examples = read_eval_examples(open_records(config.data.dir), config, ids)
+    for i, example in zip(chosen, examples, strict=True):
         guesses = []
         for network, shares in guessed.items():
             best = int(shares[i].argmax())
             guess = {"name": classes[best], "share": float(shares[i, best]), "right": best == labels[i]}
             guesses.append({"network": network, **guess})
-        image = _film_strip(clip, config.model.luminous.gamma)
-        cards.append({"id": clip_id, "label": classes[labels[i]], "image": image, "guesses": guesses})
+        image = film_strip(example, config.model.luminous)
+        cards.append({"id": example["id"], "label": classes[labels[i]], "image": image, "guesses": guesses})
     return cards
 
 
@@ -237,15 +233,3 @@ def choose_clips(labels: Int[np.ndarray, "N"], right: Bool[np.ndarray, "N"], cou
 def _softmax(logits: Float[np.ndarray, "N K"]) -> Float[np.ndarray, "N K"]:
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
     return exponentials / exponentials.sum(axis=1, keepdims=True)
-
-
-def _film_strip(clip: UInt8[np.ndarray, "T H W 3"], exponent: float) -> str:
-    """A data URI of some frames of a clip side by side, dark above and gamma-corrected below."""
-    frames = clip[clips.eval_indices(len(clip), _FRAMES)]
-    rows = [np.concatenate(list(frames), axis=1) for frames in (frames, gamma.gamma_table(exponent)[frames])]
-    image = Image.fromarray(np.concatenate(rows))
-    side = min(_FRAME_SIDE, clip.shape[1])
-    image = image.resize((side * _FRAMES, side * 2), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=85)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -87,7 +87,8 @@ def test_eval_counts_every_clip_once(records, opened, processes):
 
 
 def test_a_clip_of_two_frames_repeats_them(records, opened):
-    (clip,) = records_lib.read_eval_clips(opened, small_config(records=records), ["test/still/g3_7"])
+    (example,) = records_lib.read_eval_examples(opened, small_config(records=records), ["test/still/g3_7"])
+    clip = example["clip"]
     np.testing.assert_array_equal(clip, clip[[0, 0, 2, 2]])
 
 

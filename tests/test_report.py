@@ -11,7 +11,8 @@ import pytest
 
 from configs import demo
 from lift_flax import config as config_lib
-from lift_flax import metrics, report
+from lift_flax import film, metrics, report
+from lift_flax.data import flow
 from lift_flax.data.records import Records
 from lift_flax.errors import UserError
 
@@ -117,13 +118,14 @@ def build(tmp_path, monkeypatch):
     """A function that makes a workdir, writes its report, and returns (text of the page, the page parsed)."""
     asked: list[str] = []
 
-    def read_eval_clips(records, config, ids):
+    def read_eval_examples(records, config, ids):
         asked[:] = ids
-        shape = (len(ids), config.data.num_frames, config.data.size, config.data.size, 3)
-        return np.random.default_rng(0).integers(0, 60, shape, np.uint8)
+        shape = (config.data.num_frames, config.data.size, config.data.size, 3)
+        clips = np.random.default_rng(0).integers(0, 60, (len(ids), *shape), np.uint8)
+        return [{"id": i, "clip": clip, "flow": clip[..., :2]} for i, clip in zip(ids, clips, strict=True)]
 
-    monkeypatch.setattr(report, "open_records", lambda folder: Records(tmp_path, (), {}, {}, tmp_path))
-    monkeypatch.setattr(report, "read_eval_clips", read_eval_clips)
+    monkeypatch.setattr(report, "open_records", lambda folder: Records(tmp_path, (), {}, {}, tmp_path, True))
+    monkeypatch.setattr(report, "read_eval_examples", read_eval_examples)
 
     def build(classes, **options):
         workdir = tmp_path / "run"
@@ -135,6 +137,13 @@ def build(tmp_path, monkeypatch):
 
     build.asked, build.workdir = asked, tmp_path / "run"
     return build
+
+
+def test_flow_is_drawn_in_colours():
+    codes = flow.encode(np.array([[[[10.0, 0.0], [-10.0, 0.0], [0.0, 0.0], [0.0, 5.0]]]]))
+    red, cyan, black, green = film.colour_flow(codes)[0, 0]
+    assert red.tolist() == [255, 0, 0] and black.tolist() == [0, 0, 0]
+    assert cyan[0] == 0 and cyan[1:].min() > 250 and 100 < green[1] < 140 and green[2] == 0
 
 
 def names(count: int) -> list[str]:

@@ -21,7 +21,7 @@ from lift_flax.config import AUGMENTATIONS, Augment, Config
 from lift_flax.data import augment, clips
 from lift_flax.data.decode import VideoError, count_frames, decode_frames
 from lift_flax.data.gamma import gamma_table
-from lift_flax.data.records import open_records, read_eval_clips
+from lift_flax.data.records import open_records, read_eval_examples
 from lift_flax.errors import ArgumentParser, UserError
 
 DEMO = Path("runs/demo/records")
@@ -86,7 +86,7 @@ def read_records(folder: Path, config: Config) -> UInt8[np.ndarray, "B T H W 3"]
     ids = [first[label] for label in sorted(first)][:NUM_CLIPS]
     if len(ids) < 2:
         raise UserError(f"{folder} has clips of one class only: give clips to draw with --videos FILE FILE ...")
-    return read_eval_clips(records, config, ids)
+    return np.stack([example["clip"] for example in read_eval_examples(records, config, ids)])  # [B, T, H, W, 3]
 
 
 def draw(shown: UInt8[np.ndarray, "B T H W 3"], config: Config) -> Figure:

@@ -170,10 +170,10 @@ def eval_batches(
     return _iterate(_ProcessRows(data, size, process, processes).batch(size // processes), config)
 
 
-def read_eval_clips(records: Records, config: Config, ids: list[str]) -> np.ndarray:
-    """The clips that evaluation sees, for pictures: uint8 [N, T, size, size, 3]."""
+def read_eval_examples(records: Records, config: Config, ids: list[str]) -> list[Batch]:
+    """What evaluation sees of each clip, for pictures; as in a batch, without its first axis."""
     reader = _reader(records, config, ids)
-    return np.stack([reader.eval(row)["clip"] for row in range(len(ids))])
+    return [reader.eval(row) for row in range(len(ids))]
 
 
 def _iterate(data: grain.MapDataset, config: Config) -> Iterator[Batch]:

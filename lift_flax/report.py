@@ -4,6 +4,7 @@ The page needs no network and no other file, so it can be mailed, archived or op
 from the workdir, except the pictures, which are decoded from the records.
 """
 
+import io
 import json
 import re
 from collections import Counter

@@ -10,14 +10,14 @@ from PIL import Image
 
 from lift_flax.config import Luminous
 from lift_flax.data import clips, flow
-from lift_flax.data.examples import Batch
+from lift_flax.data.examples import Example
 from lift_flax.data.gamma import gamma_table
 
 _FRAMES = 4
 _SIDE = 112  # px of a frame, at most
 
 
-def film_strip(example: Batch, luminous: Luminous) -> str:
+def film_strip(example: Example, luminous: Luminous) -> str:
     """A data URI.  `example` holds "clip" uint8 [T,H,W,3], and "flow" uint8 [T,H,W,2] where that is the input."""
     shown = clips.eval_indices(len(example["clip"]), _FRAMES)
     frames = example["clip"][shown]

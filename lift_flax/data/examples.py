@@ -5,6 +5,7 @@ Loader worker processes unpickle and run this, so it must never import JAX.
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -14,6 +15,7 @@ from lift_flax.data.decode import VideoError, decode_flow, decode_frames, decode
 from lift_flax.errors import UserError
 
 Batch = dict[str, np.ndarray]
+Example = dict[str, Any]  # a row of a batch; its id is text
 Parts = dict[str, np.ndarray]  # "clip" uint8 [T,H,W,3], perhaps "flow" uint8 [T,H,W,2]
 Cache = dict[tuple[int, int, bool], Parts]
 
@@ -50,13 +52,13 @@ class ClipReader:
         except Exception as error:  # whatever a damaged file makes the readers raise
             raise damaged(folder, error) from error
 
-    def train(self, row: int, rng: np.random.Generator) -> Batch:
+    def train(self, row: int, rng: np.random.Generator) -> Example:
         """A random frame of each segment, at a random place along the longer side."""
         count, decode = self._open(row)
         parts = decode(clips.train_indices(count, self.frames, rng))
         return self._example(row, parts, *rng.random(2))
 
-    def eval(self, row: int) -> Batch:
+    def eval(self, row: int) -> Example:
         """The centre frame of each segment and the centre crop; a negative row is padding of weight 0."""
         count, decode = self._open(max(row, 0))
         example = self._example(max(row, 0), decode(clips.eval_indices(count, self.frames)), 0.5, 0.5)
@@ -101,7 +103,7 @@ class ClipReader:
             )
         return record
 
-    def _example(self, row: int, parts: Parts, share_y: float, share_x: float) -> Batch:
+    def _example(self, row: int, parts: Parts, share_y: float, share_x: float) -> Example:
         clip_id, _, label = self.rows[row]
         y, x = clips.crop_origin(*parts["clip"].shape[1:3], self.size, share_y, share_x)
         cropped = {  # [T, size, size, C]

@@ -17,7 +17,7 @@ from absl import flags
 
 from lift_flax.config import Config
 from lift_flax.data import examples
-from lift_flax.data.examples import Batch, ClipReader, damaged
+from lift_flax.data.examples import Batch, ClipReader, Example, damaged
 from lift_flax.errors import UserError
 
 PASSES = 10**6  # over the training clips: without end for every purpose, but a number that indices can hold
@@ -170,7 +170,7 @@ def eval_batches(
     return _iterate(_ProcessRows(data, size, process, processes).batch(size // processes), config)
 
 
-def read_eval_examples(records: Records, config: Config, ids: list[str]) -> list[Batch]:
+def read_eval_examples(records: Records, config: Config, ids: list[str]) -> list[Example]:
     """What evaluation sees of each clip, for pictures; as in a batch, without its first axis."""
     reader = _reader(records, config, ids)
     return [reader.eval(row) for row in range(len(ids))]

@@ -31,7 +31,7 @@ def make_folds(videos: VideoList) -> dict[str, Any]:
 
 
 def in_train_and_test(folds: dict[str, dict[str, list[str]]], content: dict[str, str]) -> dict[str, list[list[str]]]:
-    """{fold: [[id trained on, id tested on], ...]} of clips with the same pictures on both sides.
+    """{fold: [[id trained on, id tested on], ...]} of test clips with the same pictures as a training clip.
 
     Args:
       folds: {fold: {split: ids}}.
@@ -39,11 +39,9 @@ def in_train_and_test(folds: dict[str, dict[str, list[str]]], content: dict[str,
     """
     found: dict[str, list[list[str]]] = {}
     for fold, splits in folds.items():
-        trained = collections.defaultdict(list)
-        for id in splits.get("train", []):
-            if id in content:
-                trained[content[id]].append(id)
-        pairs = [[one, id] for id in splits.get("test", []) for one in trained.get(content.get(id), [])]
+        trained = {content[id]: id for id in reversed(splits.get("train", [])) if id in content}
+        tested = (id for id in splits.get("test", []) if id in content)
+        pairs = [[trained[content[id]], id] for id in tested if content[id] in trained]
         if pairs:
             found[fold] = pairs
     return found

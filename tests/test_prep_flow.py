@@ -1,5 +1,6 @@
 """Stored optical flow is the motion between native neighbours, in pixels of the stored clip."""
 
+import contextlib
 import sys
 from fractions import Fraction
 from pathlib import Path
@@ -7,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_prep import flow
+from data_prep import build, flow
 from data_prep.transcode import Encoding, transcode
-from lift_flax.data import clips, decode
+from lift_flax.data import clips, decode, records
 from lift_flax.data import flow as codes
 from lift_flax.errors import UserError
+from tests import damaged_videos
+from tests.small_config import small_config
 from tests.video_files import write_video
 
 _STEP = 20 / 127  # px of a code
@@ -59,11 +62,27 @@ def test_packing_loses_less_than_a_code(tmp_path: Path) -> None:
     read = decode.decode_flow(packed)
     assert read.dtype == np.uint8 and read.shape == found.shape
     assert np.abs(read.astype(int) - found).mean() * _STEP < 0.03  # px
-    half = decode.decode_flow(packed, [3, 3, 0], short_side=64)
+    half = decode.decode_flow(packed, [3, 3, 0], size=(64, 64))
     assert half.shape == (3, 64, 64, 2)
     np.testing.assert_array_equal(half[0], half[1])
     inside = (slice(8, -8), slice(8, -8))
     np.testing.assert_allclose(np.median(half[0][inside], (0, 1)), np.median(found[3], (0, 1)), atol=1)
+
+
+def test_flow_of_odd_originals_has_the_size_of_their_frames(tmp_path: Path) -> None:
+    for number, name in enumerate("abab"):
+        (tmp_path / "videos" / name).mkdir(parents=True, exist_ok=True)
+        frames = _moving(6, 2, 0)[:, :63, :95]
+        damaged_videos.encode(tmp_path / "videos" / name / f"{number}.mkv", frames, "ffv1", "yuv444p")
+    flags = ["folder", "--videos", str(tmp_path / "videos"), "--out", str(tmp_path / "out"), "--test-share", "0.5"]
+    build.main([*flags, "--codec", "original", "--flow"])
+    opened = records.open_records(str(tmp_path / "out"))
+    config = small_config("tiny,luminous=flow", records=opened.dir)
+    batches = records.train_batches(opened, config, list(opened.rows), seed=0, first_step=0)
+    with contextlib.closing(batches):
+        for _ in range(8):
+            batch = next(batches)
+            assert batch["clip"].shape == (4, 4, 32, 32, 3) and batch["flow"].shape == (4, 4, 32, 32, 2)
 
 
 def test_flow_needs_opencv(monkeypatch: pytest.MonkeyPatch) -> None:

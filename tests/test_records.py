@@ -109,7 +109,7 @@ def test_flow_comes_with_the_frames_it_belongs_to(records, opened):
         batch = next(evaluated)
     for i, codes in zip(batch["id"].tolist(), batch["flow"], strict=True):
         record = source[opened.rows[i][0]]
-        stored = decode_flow(record["flow"], clips.eval_indices(record["num_frames"], 4), 32)  # [4, 32, 43, 2]
+        stored = decode_flow(record["flow"], clips.eval_indices(record["num_frames"], 4), (43, 32))  # [4, 32, 43, 2]
         left = clips.crop_origin(*stored.shape[1:3], 32, 0.5, 0.5)[1]
         np.testing.assert_array_equal(codes, stored[:, :, left : left + 32])
     gamma = records_lib.eval_batches(opened, small_config(records=records), ids)

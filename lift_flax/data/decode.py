@@ -97,11 +97,13 @@ def decode_frames(
 
 
 def decode_flow(
-    source: bytes, indices: Sequence[int] | np.ndarray | None = None, short_side: int | None = None
+    source: bytes, indices: Sequence[int] | np.ndarray | None = None, size: tuple[int, int] | None = None
 ) -> np.ndarray:
     """Decodes stored optical flow: a grey video with u on the left half of each picture and v on the right.
 
-    Args, errors: as `decode_frames`.
+    Args:
+      source, indices: as of `decode_frames`, and the same errors.
+      size: width and height of the result, those of the frames that it belongs to.  None for the stored size.
 
     Returns:
       uint8 [T,H,W,2], codes as in lift_flax/data/flow.py.  A change of size does not change the codes: they stay in
@@ -115,8 +117,7 @@ def decode_flow(
         plane = frame.planes[0]
         rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)  # [H, padded 2W]
         halves = np.split(rows[: frame.height, : frame.width], 2, axis=1)  # two of [H, W]
-        if short_side:
-            size = scaled_size(frame.width // 2, frame.height, short_side)
+        if size is not None:
             halves = [_resized_grey(half, size, reformatter) for half in halves]
         flows[index] = np.stack(halves, axis=-1)  # [H, W, 2]
     order = sorted(flows) if indices is None else [int(index) for index in indices]

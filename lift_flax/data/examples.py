@@ -83,7 +83,7 @@ class ClipReader:
             else:
                 parts = {"clip": decode_frames(record["video"], indices, self.size)}
             if self.flow:
-                parts["flow"] = decode_flow(record["flow"], indices, self.size)
+                parts["flow"] = decode_flow(record["flow"], indices, parts["clip"].shape[2:0:-1])
         except VideoError as error:
             raise UserError(
                 f"record {self.rows[row][0]} does not decode ({error}): build the records again with --overwrite"

@@ -12,6 +12,20 @@ from lift_flax.errors import ArgumentParser
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parses the flags.  Raises UserError for a bad one."""
+    parser = ArgumentParser(
+        prog="python -m data_prep.build", description="Turns videos into records.", allow_abbrev=False
+    )
+    _add_sources(parser.add_subparsers(dest="source", required=True), _common_flags())
+    args = parser.parse_args(argv)
+    if args.crf is None:
+        args.crf = 15 if args.source in ("arid", "night_figures") else 18
+    if args.flow is None:
+        args.flow = "dis" if args.source in ("hmdb51", "infar", "ucf101") else "none"
+    return args
+
+
+def _common_flags() -> argparse.ArgumentParser:
+    """The flags that every source has."""
     common = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     common.add_argument("--out", type=Path, required=True, help="folder that gets the records")
     common.add_argument("--workers", type=_at_least(1), default=len(os.sched_getaffinity(0)), help="processes")
@@ -29,12 +43,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     common.add_argument("--time-limit", type=_at_least(1), default=600, help="seconds for one video")
     common.add_argument("--overwrite", action="store_true", help="replace a finished build of other settings")
+    return common
 
-    parser = ArgumentParser(
-        prog="python -m data_prep.build", description="Turns videos into records.", allow_abbrev=False
-    )
-    sources = parser.add_subparsers(dest="source", required=True)
 
+def _add_sources(sources: Any, common: argparse.ArgumentParser) -> None:
+    """Adds a sub-command for each kind of source."""
     source = sources.add_parser("arid", parents=[common], allow_abbrev=False, help="ARID, all official folds at once")
     source.add_argument("--videos", type=Path, required=True, help="folder of the class folders")
     source.add_argument("--lists", type=Path, required=True, help="folder of the lists: ARID's, UG2+'s or DarkLight's")
@@ -72,13 +85,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     source.add_argument("--train-per-class", type=_at_least(1), default=60)
     source.add_argument("--test-per-class", type=_at_least(1), default=12)
     source.add_argument("--height", type=_at_least(32), default=120, help="pixels")
-
-    args = parser.parse_args(argv)
-    if args.crf is None:
-        args.crf = 15 if args.source in ("arid", "night_figures") else 18
-    if args.flow is None:
-        args.flow = "dis" if args.source in ("hmdb51", "infar", "ucf101") else "none"
-    return args
 
 
 def _at_least(low: int, high: int | None = None) -> Any:

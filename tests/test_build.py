@@ -4,10 +4,7 @@ import errno
 import json
 import os
 import shutil
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -16,31 +13,10 @@ import tensorflow_datasets as tfds
 
 from data_prep import build, staging
 from data_prep.inspection import inspect_video
-from data_prep.transcode import Encoding, transcode
-from lift_flax import files
 from lift_flax.data import clips, decode
 from lift_flax.errors import UserError
-from tests.video_files import read_numbers, write_numbered, write_video
-
-_ROOT = Path(__file__).parents[1]
-
-
-def _command(*args: str | Path) -> list[str]:
-    return [sys.executable, "-W", "error", "-m", "data_prep.build", *map(str, args)]
-
-
-def _run(*args: str | Path) -> subprocess.CompletedProcess:
-    return subprocess.run(_command(*args), cwd=_ROOT, capture_output=True, text=True, timeout=60)
-
-
-def _records(out: Path, name: str = "folder") -> dict[str, dict]:
-    """Every record by id."""
-    source = tfds.builder_from_directory(str(out / name / "1.0.0")).as_data_source("all")
-    return {record["id"].decode(): record for record in source}
-
-
-def _children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+from tests.build_tools import read_records, run_build, whole_clips
+from tests.video_files import read_numbers, write_numbered
 
 
 @pytest.fixture(scope="module")
@@ -54,12 +30,12 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_build_end_to_end(videos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    done = _run("folder", "--videos", videos, "--out", out, "--group-regex", "(g.)_", "--test-share", "0.3")
+    done = run_build("folder", "--videos", videos, "--out", out, "--group-regex", "(g.)_", "--test-share", "0.3")
     assert (done.returncode, done.stderr) == (0, "")
     assert f"--config.data.dir={out} --workdir=" in done.stdout
     assert sorted(path.name for path in out.iterdir()) == ["folder", "folds.json", "prep_report.json"]
 
-    records = _records(out)
+    records = read_records(out)
     assert "tensorflow" not in sys.modules
     assert sorted(records) == ["a/g0_0", "a/g1_2", "a/g2_4", "b/g0_1", "b/g1_3", "b/g2_5"]
     for id, record in records.items():
@@ -105,76 +81,7 @@ def test_finished_build_is_left_alone(videos: Path, tmp_path: Path, capsys: pyte
         build.main(flags)
     added.unlink()
     build.main([*flags, "--size", "32", "--overwrite"])
-    assert {inspect_video(record["video"]).height for record in _records(tmp_path).values()} == {32}
-
-
-def test_killed_build_continues(tmp_path: Path) -> None:
-    """kill -9 in the middle: no process stays behind, nothing is done twice, and the records are the same."""
-    for number in range(8):
-        frames = np.random.default_rng(number).integers(0, 256, (40, 120, 160, 3), np.uint8)
-        write_video(tmp_path / "videos" / "ab"[number % 2] / f"{number}.mp4", frames, preset="ultrafast")
-    out = tmp_path / "out"
-    flags = ["folder", "--videos", str(tmp_path / "videos"), "--workers", "1", "--out"]
-    process = subprocess.Popen(_command(*flags, out), cwd=_ROOT, stdout=subprocess.DEVNULL)
-    folder = out / ".staging" / "clips"
-    deadline = time.monotonic() + 30
-    while len(_whole(folder)) < 2 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    children = _children(process.pid)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    while any(Path(f"/proc/{child}").exists() for child in children) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert children and not any(Path(f"/proc/{child}").exists() for child in children)
-    staged = _whole(folder)
-    assert 2 <= len(staged) < 8
-    assert not (out / "prep_report.json").exists()
-
-    args = build.parse_args([*flags, str(out)])
-    found = build._read_source(args, None).clips
-    staging.stage(found, folder, build._encoding(args), workers=1, time_limit=60, advance=lambda: None)
-    assert len(_whole(folder)) == 8
-    assert {name: _whole(folder)[name] for name in staged} == staged
-    build.main([*flags, str(out)])
-    build.main([*flags, str(tmp_path / "whole")])
-    assert _records(out) == _records(tmp_path / "whole")
-    assert (out / "folds.json").read_text() == (tmp_path / "whole" / "folds.json").read_text()
-
-
-def test_ten_kills(tmp_path: Path) -> None:
-    """kill -9 at ten random moments: what was done is never done again, and the end is that of a quiet build."""
-    for number in range(10):
-        frames = np.random.default_rng(number).integers(0, 256, (40, 120, 160, 3), np.uint8)
-        write_video(tmp_path / "videos" / "ab"[number % 2] / f"{number}.mp4", frames, preset="ultrafast")
-    flags = ["folder", "--videos", str(tmp_path / "videos"), "--workers", "2", "--codec", "jpeg", "--flow", "--out"]
-    started = time.monotonic()
-    assert _run(*flags, tmp_path / "quiet").returncode == 0
-    whole_build = time.monotonic() - started
-    out, rng, staged = tmp_path / "out", np.random.default_rng(0), {}
-    for _ in range(10):
-        process = subprocess.Popen(_command(*flags, out), cwd=_ROOT, stdout=subprocess.DEVNULL)
-        time.sleep(rng.uniform(0.3, 1.0) * whole_build)
-        process.kill()
-        process.wait()
-        now = _whole(out / ".staging" / "clips")
-        assert not staged or not now or {name: now[name] for name in staged} == staged
-        staged = now or staged
-    assert staged, "no kill came after a clip was done"
-    assert _run(*flags, out).returncode == 0
-    for folder in (out, tmp_path / "quiet"):
-        assert sorted(path.name for path in folder.iterdir()) == ["folder", "folds.json", "prep_report.json"]
-    _same_records(_records(out), _records(tmp_path / "quiet"))
-    assert (out / "folds.json").read_text() == (tmp_path / "quiet" / "folds.json").read_text()
-
-
-def _same_records(one: dict[str, dict], other: dict[str, dict]) -> None:
-    assert one.keys() == other.keys() and one
-    for id, record in one.items():
-        assert {name: _plain(value) for name, value in record.items()} == {n: _plain(v) for n, v in other[id].items()}
-
-
-def _plain(value) -> object:
-    return value.tolist() if isinstance(value, np.ndarray) else value
+    assert {inspect_video(record["video"]).height for record in read_records(tmp_path).values()} == {32}
 
 
 def test_up_to_one_bad_video_in_a_hundred_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -190,7 +97,7 @@ def test_up_to_one_bad_video_in_a_hundred_is_left_out(tmp_path: Path, capsys: py
     with pytest.raises(UserError, match="2 of 200 videos cannot be used .*leave them out with --on-bad=skip"):
         build.main([*flags, "--on-bad", "fail"])
     build.main(flags)
-    assert len(_records(tmp_path / "out")) == 198
+    assert len(read_records(tmp_path / "out")) == 198
     report = json.loads((tmp_path / "out" / "prep_report.json").read_text())
     assert [entry["id"] for entry in report["rejected"]] == ["a/bad0", "a/bad1"]
     assert report["in_train_and_test"]["1"], "all of them are the same video"
@@ -203,7 +110,7 @@ def test_up_to_one_bad_video_in_a_hundred_is_left_out(tmp_path: Path, capsys: py
 @pytest.mark.parametrize("codec", ["jpeg", "original"])
 def test_other_codecs_hold_the_same_frames(videos: Path, tmp_path: Path, codec: str) -> None:
     build.main(["folder", "--videos", str(videos), "--out", str(tmp_path), "--codec", codec, "--flow"])
-    for id, record in _records(tmp_path).items():
+    for id, record in read_records(tmp_path).items():
         if codec == "jpeg":
             frames = decode.decode_jpegs(record["frames"])
         else:
@@ -222,28 +129,6 @@ def test_too_little_room_is_told_first(videos: Path, tmp_path: Path, monkeypatch
         build.main([*flags, "--size", "512"])
 
 
-def _whole(folder: Path) -> dict[str, int]:
-    """Staged clips and when they were written."""
-    paths = folder.iterdir() if folder.is_dir() else []
-    return {path.name: path.stat().st_mtime_ns for path in paths if not path.name.endswith(".partial")}
-
-
-def test_staged_clips_belong_to_their_source_and_settings(videos: Path, tmp_path: Path) -> None:
-    source = write_numbered(tmp_path / "clip.mp4", 5)
-    encoding = Encoding(short_side=64)
-    name = staging._staged_name(source, encoding)
-    assert staging._staged_name(source, encoding) == name
-    assert staging._staged_name(source, Encoding(short_side=64, crf=19)) != name
-    os.utime(source, (1, 1))
-    assert staging._staged_name(source, encoding) != name
-    staging._stage_one(source, tmp_path / "staged", encoding)
-    clip = staging._read_header(tmp_path / "staged")
-    whole = transcode(source, encoding)
-    assert (clip.parts(), clip.num_frames, clip.source) == (whole.parts, 5, whole.source)
-    os.truncate(tmp_path / "staged", 500)  # what a power cut may leave
-    assert staging._read_header(tmp_path / "staged") is None
-
-
 def test_bad_videos(videos: Path, tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / "videos" / name).mkdir(parents=True)
@@ -254,15 +139,15 @@ def test_bad_videos(videos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     flags = ["folder", "--videos", tmp_path / "videos", "--out", out]
 
-    done = _run(*flags)
+    done = run_build(*flags)
     assert done.returncode == 2
     assert done.stderr.startswith("error: 2 of 8 videos cannot be used (") and done.stderr.count("\n") == 1
     assert "--on-bad=skip" in done.stderr
     assert f"rejected {tmp_path}/videos/a/zero.mp4: empty (zero bytes)" in done.stdout
     assert f"rejected {tmp_path}/videos/b/text.avi: not a video" in done.stdout
-    assert len(_whole(out / ".staging" / "clips")) == 6 and not (out / "prep_report.json").exists()
+    assert len(whole_clips(out / ".staging" / "clips")) == 6 and not (out / "prep_report.json").exists()
 
-    done = _run(*flags, "--on-bad", "skip")
+    done = run_build(*flags, "--on-bad", "skip")
     assert (done.returncode, done.stderr) == (0, "")
     rejected = json.loads((out / "prep_report.json").read_text())["rejected"]
     assert [(entry["id"], entry["reason"].split(" (")[0]) for entry in rejected] == [
@@ -270,7 +155,7 @@ def test_bad_videos(videos: Path, tmp_path: Path) -> None:
         ("b/text", "not a video"),
     ]
     folds = json.loads((out / "folds.json").read_text())["folds"]["1"]
-    assert len(_records(out)) == 6 and set(folds["train"] + folds["test"]) == set(_records(out))
+    assert len(read_records(out)) == 6 and set(folds["train"] + folds["test"]) == set(read_records(out))
 
 
 def test_class_that_loses_all_its_clips(tmp_path: Path) -> None:
@@ -281,13 +166,6 @@ def test_class_that_loses_all_its_clips(tmp_path: Path) -> None:
     flags = ["folder", "--videos", str(tmp_path / "videos"), "--out", str(tmp_path / "out"), "--on-bad=skip"]
     with pytest.raises(UserError, match="class b has no training clip in fold 1"):
         build.main(flags)
-
-
-def test_one_build_at_a_time(videos: Path, tmp_path: Path) -> None:
-    with files.only_writer(tmp_path / ".staging", "--out"):
-        done = _run("folder", "--videos", videos, "--out", tmp_path)
-    assert done.returncode == 2
-    assert "another process is writing" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -306,7 +184,7 @@ def test_one_build_at_a_time(videos: Path, tmp_path: Path) -> None:
 )
 def test_mistakes_end_with_code_2_and_one_line(videos: Path, tmp_path: Path, flags: list[str], message: str) -> None:
     (tmp_path / "file").touch()
-    done = _run(*(flag.format(videos=videos, out=tmp_path / "out", file=tmp_path / "file") for flag in flags))
+    done = run_build(*(flag.format(videos=videos, out=tmp_path / "out", file=tmp_path / "file") for flag in flags))
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert message in line
@@ -331,7 +209,7 @@ def test_real_dark_clips(real_data: Path, tmp_path: Path) -> None:
         lines = (root / f"ARID_split1_{split}.txt").read_text().splitlines(keepends=True)
         (lists / f"ARID_split1_{split}.txt").write_text("".join(lines[:count]))
     build.main(["arid", "--videos", str(root / "clips"), "--lists", str(lists), "--out", str(tmp_path / "out")])
-    records = _records(tmp_path / "out", "arid")
+    records = read_records(tmp_path / "out", "arid")
     assert len(records) == 3
     report = json.loads((tmp_path / "out" / "prep_report.json").read_text())
     assert report["settings"]["crf"] == 15

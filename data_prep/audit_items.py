@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 
 from data_prep import video_list
 from data_prep.inspection import Inspection, inspect_pictures, inspect_video
-from lift_flax.data.decode import VideoError, decode_flow, decode_frames, decode_jpegs
+from lift_flax.data.decode import VideoError, count_frames, decode_frames, decode_jpegs
 from lift_flax.errors import UserError
 
 
@@ -68,12 +68,13 @@ def inspect(source: Path | tuple[Path, int]) -> Inspection:
     record = _read_record(source)
     count = int(record["num_frames"])
     if "frames" in record:
-        inspection = inspect_pictures(decode_jpegs(record["frames"]), float(record["fps"]))
+        pictures = (decode_jpegs(record["frames"], [index])[0] for index in range(len(record["frames"])))
+        inspection = inspect_pictures(pictures, float(record["fps"]))
     else:
         inspection = inspect_video(record["video"])
     if inspection.num_frames != count:
         raise VideoError(f"damaged: {inspection.num_frames} frames where the record promises {count}")
-    if "flow" in record and (flows := len(decode_flow(record["flow"]))) != count:
+    if "flow" in record and (flows := count_frames(record["flow"])) != count:
         raise VideoError(f"damaged: flow of {flows} frames where the record promises {count}")
     return inspection
 

@@ -66,6 +66,7 @@ def build(args: argparse.Namespace) -> None:
         readable = args.source != "night_figures" and "digest" in old and args.videos.exists()
         if readable and _digest(_read_source(args, old)) != old["digest"]:
             raise UserError(f"{args.out} was built from other clips or splits; --overwrite builds it again from these")
+        shutil.rmtree(args.out / ".staging", ignore_errors=True)  # of a build that was killed at its very end
         left_out = f" ({len(old['rejected'])} bad files left out)" if old["rejected"] else ""
         console.print(f"{args.out} is already built with these settings{left_out}; --overwrite builds it again")
         return

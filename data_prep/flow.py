@@ -20,6 +20,7 @@ from jaxtyping import Float32, UInt8
 
 from data_prep import h264
 from lift_flax.data import decode
+from lift_flax.data.decode import VideoError
 from lift_flax.data.flow import encode
 from lift_flax.errors import UserError
 
@@ -38,15 +39,27 @@ def flow_function(method: Literal["dis", "tvl1"]) -> FlowFunction:
     try:
         import cv2  # here: transcoding without flow needs no OpenCV
     except ImportError as error:
-        raise UserError(f"--flow={method} needs OpenCV: {install}") from error
+        raise UserError(f"--flow={method} needs OpenCV ({error}): {install}") from error
     cv2.setNumThreads(1)  # a process for each core is at work already
+
+    def guarded(calculate: FlowFunction) -> FlowFunction:
+        def flow(before, after):
+            try:
+                return calculate(before, after, None)
+            except cv2.error as error:
+                raise VideoError(
+                    f"too small or too narrow for optical flow: {before.shape[1]}x{before.shape[0]}"
+                ) from error
+
+        return flow
+
     if method == "dis":
         dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-        return lambda before, after: dis.calc(before, after, None)
+        return guarded(dis.calc)
     if not hasattr(cv2, "optflow"):
         raise UserError(f"--flow=tvl1 needs OpenCV with its contributed modules: {install}")
     tvl1 = cv2.optflow.DualTVL1OpticalFlow_create()
-    return lambda before, after: tvl1.calc(before, after, None)
+    return guarded(tvl1.calc)
 
 
 def codes(

@@ -6,6 +6,7 @@ A file is *bad* when clips made of it would not be what was filmed: then `inspec
 
 import dataclasses
 import hashlib
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,8 +20,14 @@ from lift_flax.data.decode import VideoError
 
 LUMA_BINS = 32  # of the histogram, each 8 levels wide
 _SLACK_FRAMES = 2  # frames fewer than promised that pass for a miscount
-_SLACK_SHARE = {"avi": 0.1, "mov": 0.0, "matroska": 0.0}  # the same as a share; others promise nothing that is reliable
+_SLACK_SHARE = {
+    "avi": 0.1,
+    "asf": 0.1,
+    "mov": 0.0,
+    "matroska": 0.0,
+}  # the same as a share; others promise nothing that is reliable
 _HOLE_SECONDS, _HOLE_SHARE = 0.5, 0.2  # longer than both, in time and of the whole: frames were lost
+_SLOWEST, _FASTEST = 0.01, 1000.0  # frames per second that are believed
 _FULL_RANGE = np.clip(np.round((np.arange(256) - 16) * 255 / 219), 0, 255).astype(np.int64)  # of studio levels
 
 
@@ -33,7 +40,7 @@ class Inspection:
       fps: frames per second, on average.
       width, height: pixels of the first frame, upright.
       notes: what is odd, each a few words.
-      content: digest of the decoded pictures: equal for copies, whatever their name or container.
+      content: digest of the decoded luma: equal for copies, whatever their name, container or rotation.
       luma: share of the pixels in each of `LUMA_BINS` equal ranges of luma, from black to white.
       mean_luma: 0 (black) to 255 (white).
     """
@@ -58,39 +65,44 @@ def inspect_video(source: bytes | str | Path) -> Inspection:
     content, levels = hashlib.blake2b(digest_size=16), np.zeros(256, np.int64)
     sizes: dict[tuple[int, int], None] = {}
     times: list[int | None] = []
-    corrupt = turned = 0
+    corrupt, shown = 0, (0, False)
     with decode.open_video(source) as stream:
         for frame in decode.decoded(stream):
             corrupt += frame.is_corrupt
-            turned = turned or round(frame.rotation)
+            shown = decode.orientation(frame)
             sizes[frame.width, frame.height] = None
             times.append(frame.pts)
             luma, full_range = _luma(frame)
             content.update(np.ascontiguousarray(luma))
             levels += _histogram(luma, full_range)
         count, pixels = len(times), frame.format
-        fps = float(stream.average_rate or stream.guessed_rate or 25)
+        fps = min(max(float(stream.average_rate or stream.guessed_rate or 25), _SLOWEST), _FASTEST)
         if corrupt:
             raise VideoError(f"damaged: {corrupt} of {count} frames decode wrongly")
         if count == 1:
             raise VideoError("only one frame")
-        _check_holes(times, stream.time_base)
         notes = _check_promises(stream, times, fps)
-    notes += _rate_notes(times, stream.time_base) + _picture_notes(list(sizes), turned, pixels)
+        notes += _rate_notes(times, stream.time_base) + _stream_notes(stream)
+    notes += _picture_notes(list(sizes), shown, pixels)
     width, height = next(iter(sizes))
-    if turned % 180:
+    if shown[0] % 2:
         width, height = height, width
     return Inspection(count, fps, width, height, tuple(notes), content.hexdigest(), *_summary(levels))
 
 
-def inspect_pictures(frames: UInt8[np.ndarray, "T H W 3"], fps: float) -> Inspection:
+def inspect_pictures(frames: Iterable[UInt8[np.ndarray, "H W 3"]], fps: float) -> Inspection:
     """The same of a clip that is stored as pictures."""
+    content, levels, count = hashlib.blake2b(digest_size=16), np.zeros(256, np.int64), 0
     weights = np.array([0.299, 0.587, 0.114], np.float32)
-    luma = np.round(frames @ weights).astype(np.uint8)  # [T, H, W, 3] -> [T, H, W]
-    levels = sum(_histogram(picture, full_range=True) for picture in luma)
-    content = hashlib.blake2b(luma, digest_size=16).hexdigest()
-    height, width = luma.shape[1:]
-    return Inspection(len(luma), fps, width, height, (), content, *_summary(levels))
+    for frame in frames:
+        luma = np.round(frame @ weights).astype(np.uint8)  # [H, W, 3] -> [H, W]
+        content.update(luma)
+        levels += _histogram(luma, full_range=True)
+        count += 1
+    if count == 0:
+        raise VideoError("no frames")
+    height, width = luma.shape
+    return Inspection(count, fps, width, height, (), content.hexdigest(), *_summary(levels))
 
 
 def _summary(levels: Int[np.ndarray, "256"]) -> tuple[tuple[float, ...], float]:
@@ -126,14 +138,18 @@ def _check_promises(stream: av.VideoStream, times: list[int | None], fps: float)
     """
     container = stream.container
     slack = next((share for name, share in _SLACK_SHARE.items() if name in container.format.name), None)
-    if slack is None:
-        return []
     count, notes, short = len(times), [], []
+    seconds = _promised_seconds(stream)
+    if slack is None or not (stream.frames or seconds):
+        _check_holes(times, stream.time_base)
+        return ["length unknown to its container: a cut would not show"]
+    expected = stream.frames or 0.9 * (seconds or 0) * fps
+    if count < expected:  # with all frames there, a pause is a pause
+        _check_holes(times, stream.time_base)
     if stream.frames:
         short.append(stream.frames - count)
         if count != stream.frames:
             notes.append(f"{count} frames where the file promises {stream.frames}")
-    seconds = _promised_seconds(stream)
     if seconds:
         there = _seconds(times, stream.time_base, fps)
         short.append((seconds - there) * fps)
@@ -146,12 +162,12 @@ def _check_promises(stream: av.VideoStream, times: list[int | None], fps: float)
 
 
 def _check_holes(times: list[int | None], time_base: Fraction) -> None:
-    """Raises VideoError where nothing was kept of a good part of the video, as containers with a lost block do."""
+    """Raises VideoError where frames are missing in the midst of a video, as containers with a lost block have it."""
     if None in times:
         return
-    longest = max(np.diff(sorted(times))) * float(time_base)
-    whole = (max(times) - min(times)) * float(time_base)
-    if longest > _HOLE_SECONDS and longest > _HOLE_SHARE * whole:
+    steps = np.diff(sorted(times)) * float(time_base)
+    whole, longest = steps.sum(), steps.max()
+    if longest > max(_HOLE_SECONDS, _HOLE_SHARE * whole, 5 * np.median(steps)):
         raise VideoError(f"damaged: no frame for {longest:.1f} of {whole:.1f} s")
 
 
@@ -183,12 +199,26 @@ def _rate_notes(times: list[int | None], time_base: Fraction) -> list[str]:
     return [f"variable frame rate ({low:.0f} to {high:.0f} ms a frame)"]
 
 
-def _picture_notes(sizes: list[tuple[int, int]], turned: int, pixels: av.VideoFormat) -> list[str]:
+def _stream_notes(stream: av.VideoStream) -> list[str]:
     notes = []
+    if (streams := len(stream.container.streams.video)) > 1:
+        notes.append(f"{streams} video streams, of which the main one is used")
+    if (aspect := stream.sample_aspect_ratio) not in (None, 0, 1):
+        notes.append(f"pixels that are not square ({aspect.numerator}:{aspect.denominator})")
+    if stream.metadata.get("alpha_mode") == "1":
+        notes.append("with an alpha channel")
+    return notes
+
+
+def _picture_notes(sizes: list[tuple[int, int]], shown: tuple[int, bool], pixels: av.VideoFormat) -> list[str]:
+    notes = []
+    turns, mirrored = shown
     if len(sizes) > 1:
         notes.append("resolution changes: " + ", ".join(f"{width}x{height}" for width, height in sizes))
-    if turned:
-        notes.append(f"rotated by {turned} degrees")
+    if turns:
+        notes.append(f"rotated by {90 * turns} degrees")
+    if mirrored:
+        notes.append("mirrored")
     if any(side % 2 for side in sizes[0]):
         notes.append("odd size {}x{}".format(*sizes[0]))
     if (bits := max(component.bits for component in pixels.components)) > 8:

@@ -33,14 +33,14 @@ def run_each(
             pool.schedule(function, args=list(arguments), timeout=time_limit): key for key, arguments in tasks.items()
         }
         for future in concurrent.futures.as_completed(futures):
-            yield futures[future], _result(future, time_limit)
+            yield futures[future], _result(future, futures[future], time_limit)
         pool.close()
     finally:
         pool.stop()
         pool.join()
 
 
-def _result(future: concurrent.futures.Future, time_limit: float) -> Any | VideoError:
+def _result(future: concurrent.futures.Future, key: str, time_limit: float) -> Any | VideoError:
     try:
         return future.result()
     except VideoError as error:
@@ -50,7 +50,7 @@ def _result(future: concurrent.futures.Future, time_limit: float) -> Any | Video
     except ProcessExpired as error:
         if error.exitcode == -signal.SIGKILL:
             raise UserError(
-                "a process was killed, perhaps for lack of memory; run the same command again with fewer --workers "
-                "(what is done is kept)"
+                f"the process at work on {key} was killed, perhaps for lack of memory; run the same command again with "
+                "fewer --workers, or without that file (what is done is kept)"
             ) from error
         return VideoError(f"crashes the decoder (exit code {error.exitcode})")

@@ -14,11 +14,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import av
+
 from data_prep import pool
 from data_prep.inspection import Inspection
 from data_prep.transcode import Encoding, transcode
 from data_prep.video_list import Clip
 from lift_flax.data.decode import VideoError
+
+_LARGEST = 2**31 - 2**20  # bytes: a record is one protocol buffer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,9 +125,16 @@ def _total(sizes: dict[str, int | list[int]]) -> int:
 
 def _stage_one(source: Path, target: Path, encoding: Encoding) -> None:
     """Runs in a worker.  Raises VideoError where the source cannot be used."""
-    clip = transcode(source, encoding)
+    try:
+        clip = transcode(source, encoding)
+    except (av.error.FFmpegError, ArithmeticError, MemoryError, ValueError) as error:  # of a coder, not of the disk
+        raise VideoError(f"cannot be stored ({type(error).__name__}: {str(error).splitlines()[0]})") from error
     header: dict[str, Any] = {"num_frames": clip.num_frames, "fps": clip.fps, "source": dataclasses.asdict(clip.source)}
     header["sizes"] = {n: [len(m) for m in p] if isinstance(p, list) else len(p) for n, p in clip.parts.items()}
+    if (size := _total(header["sizes"])) > _LARGEST:
+        raise VideoError(
+            f"takes {size / 2**30:.1f} GiB where a record holds less than 2; cut it, or store fewer frames"
+        )
     partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
     with partial.open("wb") as file:
         file.write(json.dumps(header).encode() + b"\n")

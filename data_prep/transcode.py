@@ -78,7 +78,7 @@ def transcode(path: bytes | str | Path, encoding: Encoding) -> Transcoded:
         indices = clips.eval_indices(info.num_frames, limit).tolist()
     short_side = min(encoding.short_side, info.width, info.height)
     size = decode.scaled_size(info.width, info.height, short_side, multiple=2)
-    fps = Fraction(info.fps * len(indices) / info.num_frames).limit_denominator(1001)
+    fps = max(Fraction(info.fps * len(indices) / info.num_frames).limit_denominator(1001), Fraction(1, 1001))
 
     parts: dict[str, bytes | list[bytes]] = {}
     if encoding.codec == "original":

@@ -9,7 +9,9 @@ from pathlib import Path
 from lift_flax.errors import UserError
 
 UNLABELLED = -1  # label of a clip whose class no list tells
-VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"})
+VIDEO_SUFFIXES = frozenset(
+    {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".webm", ".wmv"}
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +75,8 @@ class VideoList:
         """
         seen: dict[str, Path] = {}
         for clip in self.clips:
+            if not clip.id.isprintable():
+                raise UserError(f"{ascii(str(clip.path))} has characters that cannot be printed in its name; rename it")
             if seen.get(clip.id) == clip.path:
                 raise UserError(f"{clip.path} is listed twice: keep one of the lines")
             if clip.id in seen:
@@ -108,9 +112,15 @@ def find_videos(root: Path) -> list[Path]:
     if not root.is_dir():
         raise UserError(f"no folder {root}; give the folder that holds the videos")
     found = []
+    seen: set[str] = set()
     for folder, subfolders, names in os.walk(root, followlinks=True):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        found += [Path(folder, n) for n in names if Path(n).suffix.lower() in VIDEO_SUFFIXES and not n.startswith(".")]
+        if (place := os.path.realpath(folder)) in seen:  # a link back to a folder above, or a second one to the same
+            subfolders[:] = []
+            continue
+        seen.add(place)
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        files = [Path(folder, n) for n in names if Path(n).suffix.lower() in VIDEO_SUFFIXES and not n.startswith(".")]
+        found += [path for path in files if not path.is_fifo() and not path.is_dir()]
     if not found:
         raise UserError(f"no video in {root}; files ending in {' '.join(sorted(VIDEO_SUFFIXES))} count as video")
     return sorted(found)

@@ -46,7 +46,7 @@ def test_bad_files_leave_the_others_alone() -> None:
 
 
 def test_what_is_not_the_files_fault_is_not_blamed_on_it() -> None:
-    with pytest.raises(UserError, match="a process was killed, perhaps for lack of memory"):
+    with pytest.raises(UserError, match="the process at work on 1killed was killed, perhaps for lack of memory"):
         _run("good", "killed", "good")
     with pytest.raises(KeyError, match="ours"):
         _run("bug")

@@ -87,7 +87,9 @@ def test_flow_of_odd_originals_has_the_size_of_their_frames(tmp_path: Path) -> N
 
 def test_flow_needs_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(UserError, match=r"--flow=dis needs OpenCV: install it with `pip install 'lift_flax\[prep\]'`"):
+    with pytest.raises(
+        UserError, match=r"--flow=dis needs OpenCV \(.*\): install it with `pip install 'lift_flax\[prep\]'`"
+    ):
         flow.flow_function.__wrapped__("dis")
 
 

@@ -5,7 +5,9 @@ per worker: with as many workers as cores, threads inside a decoder only add swi
 """
 
 import contextlib
+import errno
 import io
+import math
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,11 +15,16 @@ from pathlib import Path
 import av
 import numpy as np
 import simplejpeg
+from av.sidedata.sidedata import Type
 from av.video.reformatter import Interpolation, VideoReformatter
 
 # Averages over area.  Without both flags swscale cuts off fractions: frames come out 1 to 2.3 levels darker, depending
 # on their width, which is much in the dark.
 EXACT_AREA = int(Interpolation.AREA) | int(Interpolation.FULL_CHR_H_INT) | int(Interpolation.ACCURATE_RND)
+
+
+# Too many open files, no memory, a network folder that went away: none of them says anything about the video.
+_NOT_THE_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE})
 
 
 class VideoError(Exception):
@@ -160,7 +167,7 @@ def scaled_size(width: int, height: int, short_side: int, multiple: int = 1) -> 
 
 @contextlib.contextmanager
 def open_video(source: bytes | str | Path) -> Iterator[av.VideoStream]:
-    """Opens the first video stream for one decoding thread; closes the container on every way out.
+    """Opens the main video stream for one decoding thread; closes the container on every way out.
 
     Raises:
       VideoError: there is no such file, or it is empty, not a video, or holds no video stream.
@@ -177,8 +184,8 @@ def open_video(source: bytes | str | Path) -> Iterator[av.VideoStream]:
     with container:
         if not container.streams.video:
             raise VideoError("no video stream")
-        stream = container.streams.video[0]
-        if stream.codec_context is None:
+        stream = container.streams.best("video")  # not a cover picture
+        if stream is None or stream.codec_context is None:
             raise VideoError("damaged, or coded in a way FFmpeg cannot decode")
         stream.thread_type = "NONE"
         stream.codec_context.thread_count = 1
@@ -204,13 +211,27 @@ def decoded(stream: av.VideoStream) -> Iterator[av.VideoFrame]:
         raise VideoError("no frames")
 
 
+def orientation(frame: av.VideoFrame) -> tuple[int, bool]:
+    """How players show a frame: (quarter turns clockwise, whether it is mirrored left to right before that)."""
+    data = frame.side_data.get(Type.DISPLAYMATRIX)
+    if data is None:
+        return 0, False
+    matrix = np.frombuffer(data, np.int32)  # rows (a, b, u), (c, d, v), (x, y, w): x' = a x + c y, y' = b x + d y
+    a, b, c, d = (float(matrix[i]) for i in (0, 1, 3, 4))
+    mirrored = a * d - b * c < 0
+    if mirrored:
+        a, b = -a, -b
+    return round(math.degrees(math.atan2(b, a)) / 90) % 4, mirrored
+
+
 def upright(frame: av.VideoFrame) -> av.VideoFrame:
-    """The frame turned by the multiple of 90 degrees that its file asks players to turn it by."""
-    turns = round(frame.rotation / 90) % 4  # counterclockwise
-    if turns == 0:
+    """The frame as players show it: turned by a multiple of 90 degrees and mirrored if its file asks for it."""
+    turns, mirrored = orientation(frame)
+    if not turns and not mirrored:
         return frame
     planes = frame.reformat(format="yuv444p", threads=1)
-    turned = np.rot90(planes.to_ndarray(), turns, axes=(1, 2))  # [3, H, W]
+    pixels = planes.to_ndarray()  # [3, H, W]
+    turned = np.rot90(pixels[:, :, ::-1] if mirrored else pixels, -turns, axes=(1, 2))
     result = av.VideoFrame.from_ndarray(np.ascontiguousarray(turned), format="yuv444p")
     result.pts, result.time_base = frame.pts, frame.time_base
     result.colorspace, result.color_range = planes.colorspace, planes.color_range
@@ -225,4 +246,6 @@ def _av_errors(reason: str) -> Iterator[None]:
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         raise VideoError(error.strerror.lower()) from error
     except (av.error.FFmpegError, OSError, EOFError) as error:
+        if getattr(error, "errno", None) in _NOT_THE_FILES:
+            raise
         raise VideoError(f"{reason} ({(getattr(error, 'strerror', None) or type(error).__name__).lower()})") from error

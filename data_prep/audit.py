@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from data_prep import audit_pictures, pool, prep_report
-from data_prep.audit_items import Item, find_items, inspect
+from data_prep.audit_items import Item, find_items, inspect, middle_frame
+from data_prep.build_flags import at_least
 from data_prep.inspection import Inspection
+from data_prep.progress import counting
 from lift_flax.data.decode import VideoError
 from lift_flax.errors import ArgumentParser, UserError, run
 from lift_flax.files import write_text
@@ -34,13 +35,12 @@ def main(argv: list[str] | None = None) -> None:
     """
     parser = ArgumentParser(prog="python -m data_prep.audit", description="Decodes and checks every video of a folder.")
     parser.add_argument("folder", type=Path, metavar="DIR", help="videos, or records")
-    parser.add_argument("--out", type=Path, help="folder for what is found (default runs/audit-NAME)")
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes")
-    parser.add_argument("--time-limit", type=float, default=600, help="seconds for one video")
+    parser.add_argument("--out", type=Path, help="folder for what is found (default runs/audit-PARENT-NAME)")
+    parser.add_argument("--workers", type=at_least(1), default=len(os.sched_getaffinity(0)), help="processes")
+    parser.add_argument("--time-limit", type=at_least(1), default=600, help="seconds for one video (default 600)")
     args = parser.parse_args(argv)
-    if args.workers < 1 or args.time_limit <= 0:
-        raise UserError("--workers and --time-limit must be above 0")
-    audit(args.folder, args.out or Path("runs") / f"audit-{args.folder.resolve().name}", args.workers, args.time_limit)
+    name = "-".join(["audit", *args.folder.resolve().parts[-2:]])
+    audit(args.folder, args.out or Path("runs") / name, args.workers, args.time_limit)
 
 
 def audit(folder: Path, out: Path, workers: int, time_limit: float) -> dict[str, Any]:
@@ -52,6 +52,10 @@ def audit(folder: Path, out: Path, workers: int, time_limit: float) -> dict[str,
     console = Console(file=sys.stdout, highlight=False, markup=False, soft_wrap=True)
     _refuse_taken(out, folder)
     items, folds = find_items(folder)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make {out} ({error.strerror.lower()}); choose another --out") from error
     found, bad = _inspect_all(items, workers, time_limit, console)
     content = {name: inspection.content for name, inspection in found.items()}
     copies = collections.defaultdict(list)
@@ -60,19 +64,23 @@ def audit(folder: Path, out: Path, workers: int, time_limit: float) -> dict[str,
     report = {
         "folder": str(folder.resolve()),
         "files": len(items),
+        "folds": list(folds),
         "bad": {name: bad[name] for name in sorted(bad)},
         "odd": {name: list(found[name].notes) for name in sorted(found) if found[name].notes},
         "copies": [names for names in copies.values() if len(names) > 1],
         "in_train_and_test": prep_report.in_train_and_test(folds, content),
         "clips": {item.name: _facts(item, found[item.name]) for item in items if item.name in found},
     }
-    out.mkdir(parents=True, exist_ok=True)
     write_text(out / "audit.json", json.dumps(report, indent=2) + "\n")
     good = [item for item in items if item.name in found]
     if good:
         audit_pictures.draw_luma(good, found, out / "luma.png")
+        shown = audit_pictures.clips_to_show(good)
+        clips = [item for items in shown.values() for item in items]
+        tasks = {item.name: (item.source, found[item.name].num_frames) for item in clips}
         with console.status("drawing the contact sheet"):
-            audit_pictures.draw_contact_sheet(good, found, out / "contact_sheet.png")
+            frames = dict(pool.run_each(middle_frame, tasks, workers=workers, time_limit=time_limit))
+            audit_pictures.draw_contact_sheet(shown, frames, out / "contact_sheet.png")
     _print(report, out, console)
     return report
 
@@ -87,7 +95,7 @@ def _refuse_taken(out: Path, folder: Path) -> None:
         except (ValueError, KeyError):
             pass
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out} holds something else than an audit of {folder}; choose another --out")
+        raise UserError(f"{out} holds something else than an audit of {folder.resolve()}; choose another --out")
 
 
 def _inspect_all(
@@ -97,15 +105,13 @@ def _inspect_all(
     found: dict[str, Inspection] = {}
     bad: dict[str, str] = {}
     tasks = {item.name: (item.source,) for item in items}
-    columns = (TextColumn("decoding"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"))
-    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
-        task = progress.add_task("", total=len(items))
+    with counting("decoding", len(items), console) as advance:
         for name, result in pool.run_each(inspect, tasks, workers=workers, time_limit=time_limit):
             if isinstance(result, VideoError):
                 bad[name] = str(result)
             else:
                 found[name] = result
-            progress.advance(task)
+            advance()
     return found, bad
 
 
@@ -127,7 +133,8 @@ def _print(report: dict[str, Any], out: Path, console: Console) -> None:
     for names in report["copies"][:1]:
         table.add_row("odd", "same pictures in two files", f"{len(report['copies']):,}", " = ".join(names[:2]))
     for fold, pairs in report["in_train_and_test"].items():
-        table.add_row("bad", f"in train and test of fold {fold}", f"{len(pairs):,}", " = ".join(pairs[0]))
+        where = f"in train and test of fold {fold}" if len(report["folds"]) > 1 else "in train and test"
+        table.add_row("leak", where, f"{len(pairs):,}", " = ".join(pairs[0]))
     if table.row_count:
         console.print(table)
     for name in list(report["bad"])[:_SHOWN_FILES]:

@@ -14,6 +14,8 @@ from data_prep.inspection import Inspection, inspect_pictures, inspect_video
 from lift_flax.data.decode import VideoError, count_frames, decode_frames, decode_jpegs
 from lift_flax.errors import UserError
 
+_EARLY = 250  # frames that are decoded for a picture at most
+
 
 @dataclasses.dataclass(frozen=True)
 class Item:
@@ -80,13 +82,14 @@ def inspect(source: Path | tuple[Path, int]) -> Inspection:
 
 
 def middle_frame(source: Path | tuple[Path, int], num_frames: int) -> UInt8[np.ndarray, "H W 3"]:
-    """A frame to show what is in a clip that `inspect` found good."""
+    """A frame to show what is in a clip that `inspect` found good: the middle one, of a long clip an early one."""
+    index = min(num_frames // 2, _EARLY)
     if isinstance(source, Path):
-        return decode_frames(source, [num_frames // 2])[0]
+        return decode_frames(source, [index])[0]
     record = _read_record(source)
     if "frames" in record:
-        return decode_jpegs(record["frames"], [num_frames // 2])[0]
-    return decode_frames(record["video"], [num_frames // 2])[0]
+        return decode_jpegs(record["frames"], [index])[0]
+    return decode_frames(record["video"], [index])[0]
 
 
 def _read_record(source: tuple[Path, int]) -> dict[str, Any]:

@@ -4,11 +4,13 @@ import collections
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import UInt8
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageOps
 
-from data_prep.audit_items import Item, middle_frame
+from data_prep.audit_items import Item
 from data_prep.inspection import LUMA_BINS, Inspection
+from lift_flax.data.decode import VideoError
 
 _THUMB = (112, 84)  # px
 _CLIPS = 8  # of each class on the sheet
@@ -32,7 +34,7 @@ def draw_luma(items: list[Item], found: dict[str, Inspection], path: Path) -> No
         for label in list(means)[:_DRAWN]:
             axes.plot(levels, 100 * means[label], linewidth=1, label=label)
         whole = np.mean([luma for lumas in by_class.values() for luma in lumas], axis=0)
-        axes.plot(levels, 100 * whole, color="black", linewidth=2.5, label=f"all {len(means)} classes")
+        axes.plot(levels, 100 * whole, color="black", linewidth=2.5, label="all clips")
         count = sum(len(lumas) for lumas in by_class.values())
         axes.set(title=f"{split}: {count:,} clips", xlabel="luma, 0 black to 255 white", yscale="log")
         axes.set_ylim(bottom=0.01)
@@ -42,24 +44,35 @@ def draw_luma(items: list[Item], found: dict[str, Inspection], path: Path) -> No
     figure.savefig(path, dpi=110)
 
 
-def draw_contact_sheet(items: list[Item], found: dict[str, Inspection], path: Path) -> None:
-    """A row for each class: the middle frame of some of its clips, below it the same frame gamma-corrected."""
-    from lift_flax.data.gamma import gamma_table  # here: it loads JAX, which no worker process needs
-
+def clips_to_show(items: list[Item]) -> dict[str, list[Item]]:
+    """Some clips of each class, evenly through the folder."""
     by_class: dict[str, list[Item]] = collections.defaultdict(list)
     for item in items:
         by_class[item.label].append(item)
-    rows = sorted(by_class)[:_CLASSES]
-    width, height = _THUMB[0] + 4, 2 * _THUMB[1] + 6
-    sheet = Image.new("RGB", (_NAMES + _CLIPS * width, len(rows) * height), "white")
+    shown = {}
+    for label in sorted(by_class)[:_CLASSES]:
+        members, count = by_class[label], min(_CLIPS, len(by_class[label]))
+        shown[label] = [members[k * len(members) // count] for k in range(count)]
+    return shown
+
+
+def draw_contact_sheet(
+    shown: dict[str, list[Item]], frames: dict[str, UInt8[np.ndarray, "H W 3"] | VideoError], path: Path
+) -> None:
+    """Two rows for each class: frames of its clips by name, below them the same frames gamma-corrected."""
+    from lift_flax.data.gamma import gamma_table  # here: it loads JAX, which no worker process needs
+
+    width, height, top = _THUMB[0] + 4, 2 * _THUMB[1] + 6, 24
+    sheet = Image.new("RGB", (_NAMES + _CLIPS * width, top + len(shown) * height), "white")
     draw = ImageDraw.Draw(sheet)
-    for row, label in enumerate(rows):
-        members = by_class[label]
-        draw.text((6, row * height + _THUMB[1] - 12), f"{label[:17]}\n{len(members):,} clips", fill="black")
-        count = min(_CLIPS, len(members))
-        for column, item in enumerate(members[k * len(members) // count] for k in range(count)):
-            frame = middle_frame(item.source, found[item.name].num_frames)
+    draw.text((6, 6), f"Of each class: frames as they are; below, the same after gamma {_LIFT}.", fill="black")
+    for row, (label, items) in enumerate(shown.items()):
+        draw.text((6, top + row * height + _THUMB[1] - 12), label[:17], fill="black")
+        for column, item in enumerate(items):
+            frame = frames[item.name]
+            if isinstance(frame, VideoError):
+                continue
             for below, picture in enumerate((frame, gamma_table(_LIFT)[frame])):
                 thumb = ImageOps.fit(Image.fromarray(picture), _THUMB)
-                sheet.paste(thumb, (_NAMES + column * width, row * height + below * (_THUMB[1] + 1)))
+                sheet.paste(thumb, (_NAMES + column * width, top + row * height + below * (_THUMB[1] + 1)))
     sheet.save(path)

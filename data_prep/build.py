@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from data_prep import arid, disk, flow, folder, hmdb51, infar, prep_report, staging, ucf101, video_list
 from data_prep.build_flags import parse_args
+from data_prep.progress import counting
 from data_prep.staging import StagedClip
 from data_prep.transcode import Encoding
 from data_prep.video_list import VideoList
@@ -70,6 +70,7 @@ def build(args: argparse.Namespace) -> None:
         left_out = f" ({len(old['rejected'])} bad files left out)" if old["rejected"] else ""
         console.print(f"{args.out} is already built with these settings{left_out}; --overwrite builds it again")
         return
+    _refuse_out_among_videos(args)
     started = time.monotonic()
     work = args.out / ".staging"
     videos = _read_source(args, old)
@@ -96,6 +97,11 @@ def build(args: argparse.Namespace) -> None:
     prep_report.print_report(report, videos, console)
     console.print(f"{len(videos.clips)} clips in {args.out} after {report['seconds']:.0f} s.  Train with")
     console.print(f"  python -m lift_flax.main {_train_flags(args)} --workdir=runs/{args.source}")
+
+
+def _refuse_out_among_videos(args: argparse.Namespace) -> None:
+    if args.source != "night_figures" and args.out.resolve().is_relative_to(args.videos.resolve()):
+        raise UserError(f"--out {args.out} lies in --videos {args.videos}: give a folder of its own to the records")
 
 
 def _encoding(args: argparse.Namespace) -> Encoding:
@@ -178,17 +184,9 @@ def _transcode(
     videos: VideoList, work: Path, encoding: Encoding, args: argparse.Namespace, console: Console
 ) -> tuple[dict[str, StagedClip], dict[str, str]]:
     """Stages every clip under a progress bar; prints the bad ones, and stops at them if that was asked."""
-    columns = (TextColumn("transcoding"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"))
-    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
-        task = progress.add_task("", total=len(videos.clips))
-        staged, rejected = staging.stage(
-            videos.clips,
-            work,
-            encoding,
-            workers=args.workers,
-            time_limit=args.time_limit,
-            advance=lambda: progress.advance(task),
-        )
+    with counting("transcoding", len(videos.clips), console) as advance:
+        limits = {"workers": args.workers, "time_limit": args.time_limit}
+        staged, rejected = staging.stage(videos.clips, work, encoding, **limits, advance=advance)
     bad = [(clip.path, rejected[clip.id]) for clip in videos.clips if clip.id in rejected]
     for path, reason in bad:
         console.print(f"rejected {path}: {reason}")

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from lift_flax.errors import ArgumentParser
+from lift_flax.errors import ArgumentParser, UserError
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -17,31 +17,46 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     _add_sources(parser.add_subparsers(dest="source", required=True), _common_flags())
     args = parser.parse_args(argv)
-    if args.crf is None:
-        args.crf = 15 if args.source in ("arid", "night_figures") else 18
     if args.flow is None:
         args.flow = "dis" if args.source in ("hmdb51", "infar", "ucf101") else "none"
+    _refuse_useless(args)
+    args.size = args.size or 256
+    args.max_frames = {None: 64, "all": None}.get(args.max_frames, args.max_frames)
+    if args.crf is None:
+        args.crf = 15 if args.source in ("arid", "night_figures") else 18
     return args
+
+
+def _refuse_useless(args: argparse.Namespace) -> None:
+    """Raises UserError for a flag that would change nothing."""
+    useless = {"h264": [], "jpeg": ["crf"], "original": ["crf", "max_frames"]}[args.codec]
+    if args.codec == "original" and args.flow == "none":
+        useless.append("size")
+    for name in useless:
+        if getattr(args, name) is not None:
+            raise UserError(f"--{name.replace('_', '-')} has no effect with --codec={args.codec}: leave it out")
 
 
 def _common_flags() -> argparse.ArgumentParser:
     """The flags that every source has."""
     common = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     common.add_argument("--out", type=Path, required=True, help="folder that gets the records")
-    common.add_argument("--workers", type=_at_least(1), default=len(os.sched_getaffinity(0)), help="processes")
-    common.add_argument("--size", type=_at_least(16), default=256, help="short side in pixels; never enlarges")
-    common.add_argument("--crf", type=_at_least(0, 51), help="x264 quality, lower is better (dark sets 15, else 18)")
-    common.add_argument("--max-frames", type=_frames, default=64, help="frames kept per clip, or 'all'")
-    common.add_argument("--codec", choices=("h264", "jpeg", "original"), default="h264", help="how frames are stored")
+    common.add_argument("--workers", type=at_least(1), default=len(os.sched_getaffinity(0)), help="processes")
+    common.add_argument("--size", type=at_least(16), help="short side in pixels; never enlarges (default 256)")
+    common.add_argument("--crf", type=at_least(0, 51), help="x264 quality, lower is better (dark sets 15, else 18)")
+    common.add_argument("--max-frames", type=_frames, help="frames kept per clip, or 'all' (default 64)")
     common.add_argument(
-        "--flow", choices=("none", "dis", "tvl1"), nargs="?", const="dis", help="optical flow stored with every clip"
+        "--codec", choices=("h264", "jpeg", "original"), default="h264", help="how frames are stored (default h264)"
+    )
+    common.add_argument(
+        "--flow", choices=("none", "dis", "tvl1"), nargs="?", const="dis", help="optical flow stored with clips"
     )
     common.add_argument(
         "--on-bad",
         choices=("fail", "skip"),
         help="what to do about bad videos (default: leave out up to 1 in 100, and fail beyond that)",
     )
-    common.add_argument("--time-limit", type=_at_least(1), default=600, help="seconds for one video")
+    common.add_argument("--time-limit", type=at_least(1), default=600, help="seconds for one video (default 600)")
     common.add_argument("--overwrite", action="store_true", help="replace a finished build of other settings")
     return common
 
@@ -66,7 +81,7 @@ def _add_sources(sources: Any, common: argparse.ArgumentParser) -> None:
     source.add_argument("--videos", type=Path, required=True, help="folder of the class folders, or root of the CSV")
     source.add_argument("--csv", type=Path, help="CSV of path,label or path,label,split instead of class folders")
     source.add_argument("--test-share", type=_share, help="share of each class drawn for testing (default 0.4)")
-    source.add_argument("--seed", type=_at_least(0), help="seed of that draw (default 0)")
+    source.add_argument("--seed", type=at_least(0), help="seed of that draw (default 0)")
 
     source = sources.add_parser(
         "folder", parents=[common], allow_abbrev=False, help="your own videos, one folder per class"
@@ -75,19 +90,19 @@ def _add_sources(sources: Any, common: argparse.ArgumentParser) -> None:
     source.add_argument("--csv", type=Path, help="CSV of path,label,split instead of class folders")
     source.add_argument("--group-regex", help="its first capture group in a clip's path is the clip's group")
     source.add_argument("--test-share", type=_share, help="share of each class drawn for testing (default 0.2)")
-    source.add_argument("--seed", type=_at_least(0), help="seed of that draw (default 0)")
+    source.add_argument("--seed", type=at_least(0), help="seed of that draw (default 0)")
 
     source = sources.add_parser(
         "night_figures", parents=[common], allow_abbrev=False, help="drawn figures in the dark, made here"
     )
     source.add_argument("--light", choices=("dark", "day", "infrared"), default="dark")
-    source.add_argument("--seed", type=_at_least(0), default=0)
-    source.add_argument("--train-per-class", type=_at_least(1), default=60)
-    source.add_argument("--test-per-class", type=_at_least(1), default=12)
-    source.add_argument("--height", type=_at_least(32), default=120, help="pixels")
+    source.add_argument("--seed", type=at_least(0), default=0)
+    source.add_argument("--train-per-class", type=at_least(1), default=60)
+    source.add_argument("--test-per-class", type=at_least(1), default=12)
+    source.add_argument("--height", type=at_least(32), default=120, help="pixels")
 
 
-def _at_least(low: int, high: int | None = None) -> Any:
+def at_least(low: int, high: int | None = None) -> Any:
     """An argparse type: an integer from `low` to `high`."""
 
     def whole_number(text: str) -> int:
@@ -99,8 +114,8 @@ def _at_least(low: int, high: int | None = None) -> Any:
     return whole_number
 
 
-def _frames(text: str) -> int | None:
-    return None if text == "all" else _at_least(1)(text)
+def _frames(text: str) -> int | str:
+    return text if text == "all" else at_least(1)(text)
 
 
 def _share(text: str) -> float:

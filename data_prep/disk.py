@@ -1,5 +1,6 @@
 """How much disk a build takes, told before it starts."""
 
+import dataclasses
 import math
 import shutil
 from pathlib import Path
@@ -7,25 +8,46 @@ from pathlib import Path
 from data_prep import staging
 from data_prep.transcode import Encoding
 from data_prep.video_list import Clip
+from lift_flax.data import decode
+from lift_flax.data.decode import VideoError
 from lift_flax.errors import UserError
 
-# Bytes of a stored frame of short side 256, measured on nine real clips; x264 doubles every six steps of its factor.
-_H264_AT_CRF_18, _JPEG, _FLOW = 6_100, 18_700, 9_000
-_REENCODED = 3  # times the bytes of the source, where the number of frames is open
+# Bytes of a stored pixel, from frames of short side 256 of nine real clips; x264 doubles every six steps of its factor.
+_PIXELS = 256 * 348
+_H264_AT_CRF_18, _JPEG, _FLOW = 6_100 / _PIXELS, 18_700 / _PIXELS, 9_000 / _PIXELS
+_SAMPLED = 25  # sources whose headers are read
+_MARGIN = 1.3
+
+
+@dataclasses.dataclass(frozen=True)
+class _Header:
+    """What a container says of itself, true or not."""
+
+    frames: float
+    width: int
+    height: int
 
 
 def estimate(clips: list[Clip], encoding: Encoding) -> int:
-    """Bytes that the records of `clips` will take: an upper guess, since smaller and shorter sources take less."""
+    """Bytes that the records of `clips` will take, from the headers of some of them; with a margin."""
     source = sum(clip.path.stat().st_size for clip in clips if clip.path.exists())
-    scale = (encoding.short_side / 256) ** 2
-    frames = len(clips) * (encoding.max_frames or 0)
-    flow = scale * _FLOW * frames if encoding.flow != "none" else 0
-    if encoding.codec == "original":
-        return int(source + (_REENCODED * source if encoding.flow != "none" else 0))
-    if encoding.max_frames is None:
-        return int(source * _REENCODED * (2 if encoding.flow != "none" else 1))
-    frame = _JPEG if encoding.codec == "jpeg" else _H264_AT_CRF_18 * 2 ** ((18 - encoding.crf) / 6)
-    return int(scale * frame * frames + flow)
+    sample = [clips[k * len(clips) // _SAMPLED] for k in range(_SAMPLED)] if len(clips) > _SAMPLED else clips
+    headers = [header for clip in sample if (header := _read_header(clip.path))]
+    if not headers:
+        return source
+    stored = flow = 0.0
+    for header in headers:
+        short_side = min(header.width, header.height)
+        pixels = header.width * header.height * min(1, encoding.short_side / short_side) ** 2
+        frames = header.frames
+        if encoding.codec != "original" and encoding.max_frames is not None:
+            frames = min(frames, encoding.max_frames)
+        pixel = _JPEG if encoding.codec == "jpeg" else _H264_AT_CRF_18 * 2 ** ((18 - encoding.crf) / 6)
+        stored += frames * pixels * pixel
+        flow += frames * pixels * _FLOW * (encoding.flow != "none")
+    each = (0 if encoding.codec == "original" else stored) + flow
+    whole = source if encoding.codec == "original" else 0
+    return int(_MARGIN * (whole + each / len(headers) * len(clips)))
 
 
 def check_space(clips: list[Clip], encoding: Encoding, out: Path, staged: Path) -> str:
@@ -43,6 +65,21 @@ def check_space(clips: list[Clip], encoding: Encoding, out: Path, staged: Path) 
             f"{out} has too little room for {told}; choose another --out, or a smaller --size or --max-frames"
         )
     return told
+
+
+def _read_header(path: Path) -> _Header | None:
+    """None where the file is no video, or does not say how long it is."""
+    try:
+        with decode.open_video(path) as stream:
+            seconds = float(stream.duration * stream.time_base) if stream.duration else 0.0
+            if not seconds and stream.container.duration:
+                seconds = stream.container.duration / 1e6
+            frames = stream.frames or seconds * float(stream.average_rate or 25)
+            if frames > 0 and stream.width and stream.height:
+                return _Header(frames, stream.width, stream.height)
+    except VideoError:
+        pass
+    return None
 
 
 def _gib(count: float) -> str:

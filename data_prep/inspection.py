@@ -65,10 +65,11 @@ def inspect_video(source: bytes | str | Path) -> Inspection:
     content, levels = hashlib.blake2b(digest_size=16), np.zeros(256, np.int64)
     sizes: dict[tuple[int, int], None] = {}
     times: list[int | None] = []
-    corrupt, shown = 0, (0, False)
+    corrupt, interlaced, shown = 0, False, (0, False)
     with decode.open_video(source) as stream:
         for frame in decode.decoded(stream):
             corrupt += frame.is_corrupt
+            interlaced = interlaced or frame.interlaced_frame
             shown = decode.orientation(frame)
             sizes[frame.width, frame.height] = None
             times.append(frame.pts)
@@ -83,7 +84,7 @@ def inspect_video(source: bytes | str | Path) -> Inspection:
             raise VideoError("only one frame")
         notes = _check_promises(stream, times, fps)
         notes += _rate_notes(times, stream.time_base) + _stream_notes(stream)
-    notes += _picture_notes(list(sizes), shown, pixels)
+    notes += _picture_notes(list(sizes), shown, pixels) + ["interlaced: stored as it is"] * interlaced
     width, height = next(iter(sizes))
     if shown[0] % 2:
         width, height = height, width
@@ -142,14 +143,14 @@ def _check_promises(stream: av.VideoStream, times: list[int | None], fps: float)
     seconds = _promised_seconds(stream)
     if slack is None or not (stream.frames or seconds):
         _check_holes(times, stream.time_base)
-        return ["length unknown to its container: a cut would not show"]
+        return ["length unknown: its container promises none, so a cut would not show"]
     expected = stream.frames or 0.9 * (seconds or 0) * fps
     if count < expected:  # with all frames there, a pause is a pause
         _check_holes(times, stream.time_base)
     if stream.frames:
         short.append(stream.frames - count)
         if count != stream.frames:
-            notes.append(f"{count} frames where the file promises {stream.frames}")
+            notes.append(f"miscounted: {count} frames where the file promises {stream.frames}")
     if seconds:
         there = _seconds(times, stream.time_base, fps)
         short.append((seconds - there) * fps)
@@ -196,17 +197,17 @@ def _rate_notes(times: list[int | None], time_base: Fraction) -> list[str]:
     if steps.max() <= 1.5 * np.median(steps) and steps.min() >= 0.5 * np.median(steps):
         return []
     low, high = (float(step * time_base) * 1000 for step in (int(steps.min()), int(steps.max())))
-    return [f"variable frame rate ({low:.0f} to {high:.0f} ms a frame)"]
+    return [f"variable frame rate: {low:.0f} to {high:.0f} ms a frame"]
 
 
 def _stream_notes(stream: av.VideoStream) -> list[str]:
     notes = []
     if (streams := len(stream.container.streams.video)) > 1:
-        notes.append(f"{streams} video streams, of which the main one is used")
+        notes.append(f"several streams: {streams}, of which the main one is used")
     if (aspect := stream.sample_aspect_ratio) not in (None, 0, 1):
-        notes.append(f"pixels that are not square ({aspect.numerator}:{aspect.denominator})")
+        notes.append(f"pixels not square: {aspect.numerator}:{aspect.denominator}, stored as they are")
     if stream.metadata.get("alpha_mode") == "1":
-        notes.append("with an alpha channel")
+        notes.append("alpha channel")
     return notes
 
 
@@ -216,15 +217,15 @@ def _picture_notes(sizes: list[tuple[int, int]], shown: tuple[int, bool], pixels
     if len(sizes) > 1:
         notes.append("resolution changes: " + ", ".join(f"{width}x{height}" for width, height in sizes))
     if turns:
-        notes.append(f"rotated by {90 * turns} degrees")
+        notes.append(f"rotated: {90 * turns} degrees clockwise")
     if mirrored:
         notes.append("mirrored")
     if any(side % 2 for side in sizes[0]):
-        notes.append("odd size {}x{}".format(*sizes[0]))
+        notes.append("odd size: {}x{}".format(*sizes[0]))
     if (bits := max(component.bits for component in pixels.components)) > 8:
-        notes.append(f"{bits} bits a channel")
+        notes.append(f"more than 8 bits: {bits} a channel")
     if sum(not component.is_alpha for component in pixels.components) == 1 and pixels.name != "pal8":
         notes.append("grey")
     if any(component.is_alpha for component in pixels.components):
-        notes.append("with an alpha channel")
+        notes.append("alpha channel")
     return notes

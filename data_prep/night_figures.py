@@ -10,16 +10,18 @@ import json
 import math
 import multiprocessing
 import os
+import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import av
 import numpy as np
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.console import Console
 
 from data_prep.figure_motion import ACTIONS
 from data_prep.figure_scene import LIGHTS, ClipPlan, make_scene, render_scene
+from data_prep.progress import counting
 from data_prep.worker import follow_parent
 from lift_flax.data.camera import Camera, expose, to_srgb
 from lift_flax.errors import UserError
@@ -181,16 +183,15 @@ def write_dataset(
     for stale in out_dir.glob("clips/*/.*.partial"):  # of a run that was killed
         stale.unlink()
     missing = [plan for plan in plans if not (out_dir / "clips" / f"{plan.name}.mp4").exists()]
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     context = multiprocessing.get_context("spawn")
     workers = max(1, min(workers or len(os.sched_getaffinity(0)), len(missing)))
-    with Progress(*columns) as progress, ProcessPoolExecutor(workers, context, follow_parent) as pool:
-        bar = progress.add_task(f"night_figures ({light})", total=len(plans), completed=len(plans) - len(missing))
+    progress = counting(f"drawing night_figures ({light})", len(missing), Console(file=sys.stdout))
+    with progress as advance, ProcessPoolExecutor(workers, context, follow_parent) as pool:
         futures = [pool.submit(_make_clip, plan, out_dir, settings) for plan in missing]
         try:
             for future in as_completed(futures):
                 future.result()
-                progress.advance(bar)
+                advance()
         except BrokenProcessPool as error:
             raise UserError(
                 "a drawing process died, perhaps for lack of memory; run the same command again with fewer --workers "

@@ -46,7 +46,7 @@ def _result(future: concurrent.futures.Future, key: str, time_limit: float) -> A
     except VideoError as error:
         return error
     except TimeoutError:
-        return VideoError(f"takes longer than {time_limit:g} s")
+        return VideoError(f"too slow: not read in {time_limit:g} s")
     except ProcessExpired as error:
         if error.exitcode == -signal.SIGKILL:
             raise UserError(

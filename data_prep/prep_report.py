@@ -57,9 +57,12 @@ def print_report(report: dict[str, Any], videos: VideoList, console: Console) ->
     table.add_section()
     table.add_row("all", *(str(len(videos.folds[fold][split])) for fold, split in columns), "")
     console.print(table)
-    kinds = collections.Counter(kind_of(note) for notes in report["odd"].values() for note in notes)
-    for kind, count in kinds.most_common():
-        console.print(f"{count:,} clips used although odd: {kind} (prep_report.json names them)")
+    kinds: dict[str, list[str]] = collections.defaultdict(list)
+    for id, notes in report["odd"].items():
+        for note in notes:
+            kinds[kind_of(note)].append(id)
+    for kind, ids in sorted(kinds.items()):
+        console.print(f"odd but used: {kind}: {len(ids):,}, the first is {ids[0]} (prep_report.json names all)")
     for fold, pairs in report["in_train_and_test"].items():
         trained, tested = pairs[0]
         console.print(
@@ -68,13 +71,8 @@ def print_report(report: dict[str, Any], videos: VideoList, console: Console) ->
 
 
 def kind_of(note: str) -> str:
-    """A note or reason without its figures: what many files can have in common."""
-    return "frames miscounted" if "where the file promises" in note and "frames" in note else _words(note)
-
-
-def _words(note: str) -> str:
-    words = note.split(":")[0].split("(")[0].split()
-    return " ".join(word for word in words if not any(character.isdigit() for character in word))
+    """What a note or reason has in common with those of other files: it stands before the figures."""
+    return note.split(":")[0].split(" (")[0]
 
 
 def _luma(videos: VideoList, staged: dict[str, StagedClip]) -> dict[str, dict[str, float]]:

@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -72,16 +72,22 @@ def stage(
     """
     folder.mkdir(parents=True, exist_ok=True)
     targets = {clip.id: folder / _staged_name(clip.path, encoding) for clip in clips}
-    staged = {id: found for id, target in targets.items() if (found := _read_header(target))}
+    staged: dict[str, StagedClip] = {}
     rejected: dict[str, str] = {}
-    for _ in staged:
-        advance()
-    todo = {clip.id: (clip.path, targets[clip.id], encoding) for clip in clips if clip.id not in staged}
+    for id, target in targets.items():
+        found = _read_staged(target)
+        if isinstance(found, StagedClip):
+            staged[id] = found
+        elif isinstance(found, VideoError):
+            rejected[id] = str(found)
+        if found:
+            advance()
+    todo = {c.id: (c.path, targets[c.id], encoding) for c in clips if c.id not in staged and c.id not in rejected}
     for id, result in pool.run_each(_stage_one, todo, workers=workers, time_limit=time_limit):
         if isinstance(result, VideoError):
             rejected[id] = str(result)
         else:
-            staged[id] = _read_header(targets[id])
+            staged[id] = result
         advance()
     return staged, rejected
 
@@ -103,13 +109,15 @@ def _staged_name(source: Path, encoding: Encoding) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[:32]
 
 
-def _read_header(path: Path) -> StagedClip | None:
-    """The staged clip at `path`, or None when there is none or the disk lost a part of it."""
+def _read_staged(path: Path) -> StagedClip | VideoError | None:
+    """The staged clip at `path`, or why there can be none, or None where nothing is known or the disk lost a part."""
     try:
         with path.open("rb") as file:
             line = file.readline()
             size = os.fstat(file.fileno()).st_size
         header = json.loads(line)
+        if "rejected" in header:
+            return VideoError(header["rejected"])
         if size != len(line) + _total(header["sizes"]):
             return None
     except (FileNotFoundError, ValueError, KeyError):
@@ -123,11 +131,17 @@ def _total(sizes: dict[str, int | list[int]]) -> int:
     return sum(itertools.chain.from_iterable(s if isinstance(s, list) else [s] for s in sizes.values()))
 
 
-def _stage_one(source: Path, target: Path, encoding: Encoding) -> None:
-    """Runs in a worker.  Raises VideoError where the source cannot be used."""
+def _stage_one(source: Path, target: Path, encoding: Encoding) -> StagedClip:
+    """Runs in a worker.  Raises VideoError where the source cannot be used, and notes that for the next build."""
     try:
         clip = transcode(source, encoding)
-    except (av.error.FFmpegError, ArithmeticError, MemoryError, ValueError) as error:  # of a coder, not of the disk
+    except VideoError as error:
+        if not isinstance(error.__cause__, OSError):  # the disk may be mended, and the file be as it was
+            _write(target, {"rejected": str(error)}, [])
+        raise
+    except (av.error.FFmpegError, ArithmeticError, MemoryError, ValueError) as error:
+        if isinstance(error, OSError):
+            raise  # not the coder but the machine
         raise VideoError(f"cannot be stored ({type(error).__name__}: {str(error).splitlines()[0]})") from error
     header: dict[str, Any] = {"num_frames": clip.num_frames, "fps": clip.fps, "source": dataclasses.asdict(clip.source)}
     header["sizes"] = {n: [len(m) for m in p] if isinstance(p, list) else len(p) for n, p in clip.parts.items()}
@@ -135,9 +149,15 @@ def _stage_one(source: Path, target: Path, encoding: Encoding) -> None:
         raise VideoError(
             f"takes {size / 2**30:.1f} GiB where a record holds less than 2; cut it, or store fewer frames"
         )
+    _write(target, header, clip.parts.values())
+    return _read_staged(target)
+
+
+def _write(target: Path, header: dict[str, Any], parts: Iterable[bytes | list[bytes]]) -> None:
+    """Writes a staged file, whole or not at all."""
     partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
     with partial.open("wb") as file:
         file.write(json.dumps(header).encode() + b"\n")
-        for part in clip.parts.values():
+        for part in parts:
             file.writelines(part if isinstance(part, list) else [part])
     os.replace(partial, target)

@@ -113,16 +113,21 @@ def find_videos(root: Path) -> list[Path]:
         raise UserError(f"no folder {root}; give the folder that holds the videos")
     found = []
     seen: set[str] = set()
+    others: collections.Counter[str] = collections.Counter()
     for folder, subfolders, names in os.walk(root, followlinks=True):
         if (place := os.path.realpath(folder)) in seen:  # a link back to a folder above, or a second one to the same
             subfolders[:] = []
             continue
         seen.add(place)
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        others.update(Path(n).suffix.lower() for n in names if Path(n).suffix.lower() not in VIDEO_SUFFIXES)
         files = [Path(folder, n) for n in names if Path(n).suffix.lower() in VIDEO_SUFFIXES and not n.startswith(".")]
         found += [path for path in files if not path.is_fifo() and not path.is_dir()]
     if not found:
         raise UserError(f"no video in {root}; files ending in {' '.join(sorted(VIDEO_SUFFIXES))} count as video")
+    if others:
+        endings = ", ".join(f"{count:,} {ending or 'without ending'}" for ending, count in sorted(others.items()))
+        print(f"left out of {root}: files that are no videos by their ending ({endings})")
     return sorted(found)
 
 

@@ -5,6 +5,7 @@ Meanings and defaults stand in configs/common.py; this file only says what a fie
 
 import dataclasses
 import json
+import math
 import typing
 from pathlib import Path
 
@@ -157,8 +158,10 @@ _PROBABILITIES = tuple(f"augment.{name}" for name in AUGMENTATIONS)
 _RANGES = tuple(
     name for field in dataclasses.fields(Augment) if (name := f"augment.{field.name}") not in _PROBABILITIES
 )
-_BELOW = {  # ranges at which a zoom, a tangent or the radial distortion stops being a map
-    "augment.scale": 1, "augment.shear": 90, "augment.optical_k": 0.36, "augment.rain_slant": 90,
+_BELOW = {  # where a zoom, a tangent, the radial distortion or a factor of light stops making sense
+    "augment.scale": 1, "augment.rotate": 360, "augment.translate": 1, "augment.shear": 90, "augment.optical_k": 0.36,
+    "augment.brightness": 1, "augment.contrast": 1, "augment.saturation": 1, "augment.hue": 1, "augment.rain_slant": 90,
+    "augment.rain_darken": 1,
 }  # fmt: skip
 _POSITIVE = (
     "data.num_frames", "data.size", "model.levels", "model.num_heads", "model.critic_mlp_ratio", "model.luminous.gamma",
@@ -249,6 +252,8 @@ def _convert(hint, value, name: str):
         return tuple(float(v) for v in value)
     if hint is float and type(value) is int:
         return float(value)
+    if type(value) is float and not math.isfinite(value):
+        raise UserError(f"config.{name} is {value}: it takes a finite number")
     if type(value) is not hint:
         raise UserError(f"config.{name} is {value!r}: it takes a value of type {hint.__name__}")
     return value

@@ -22,7 +22,7 @@ from lift_flax import evaluate, optim, report, sharding
 from lift_flax.checkpoints import Checkpoints
 from lift_flax.config import Config
 from lift_flax.data.augment import make_train_views
-from lift_flax.data.records import Records, check_luminous_input, open_records, train_batches
+from lift_flax.data.records import Records, check_fits, open_records, train_batches
 from lift_flax.errors import UserError
 from lift_flax.files import only_writer, write_text
 from lift_flax.metrics import MetricsWriter, score
@@ -43,7 +43,7 @@ def run(config: Config, workdir: Path) -> dict:
       UserError: the data or the workdir do not fit the config.
     """
     records = open_records(config.data.dir)
-    check_luminous_input(records, config)
+    check_fits(records, config)
     config = with_facts(config)
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, dir=str(records.dir)))
     check_start(config, len(records.classes))

@@ -13,7 +13,11 @@ from PIL import Image
 from tests.video_files import numbered_frames
 
 _IDENTITY = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
-_TURNS = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}  # a, b, c, d of the display matrix
+# a, b, c, d of the display matrix
+_MATRICES = {
+    "90": (0, 1, -1, 0), "180": (-1, 0, 0, -1), "270": (0, -1, 1, 0), "mirror": (-1, 0, 0, 1), "upside": (1, 0, 0, -1),
+    "mirror90": (0, -1, -1, 0), "tilt": (0.99985, 0.01745, -0.01745, 0.99985),
+}  # fmt: skip
 
 
 def encode(
@@ -67,11 +71,11 @@ def mutations(source: Path, count: int, seed: int) -> Iterator[tuple[str, bytes]
         yield f"{kind}-{k:02}-{source.name}", bytes(mutant)
 
 
-def rotated(source: Path, degrees: int) -> bytes:
-    """An MP4 that asks players to turn its video (its own header's first matrix, of the file, stays)."""
+def turned(source: Path, how: str) -> bytes:
+    """An MP4 that asks players to turn or mirror its video (its header's first matrix, of the file, stays)."""
     data = source.read_bytes()
-    a, b, c, d = _TURNS[degrees]
-    matrix = struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
+    a, b, c, d = (round(number * 2**16) for number in _MATRICES[how])
+    matrix = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
     first = data.index(_IDENTITY)
     second = data.index(_IDENTITY, first + 1)
     return data[:second] + matrix + data[second + len(matrix) :]
@@ -111,14 +115,16 @@ def odd_files(folder: Path) -> dict[str, str]:
         sound.writeframes(bytes(16000))
     encode(add("one.mp4", "only one frame"), numbered[:1])
     _no_frames(add("none.avi", "no frames"))
-    add("rot90.mp4", "rotated by", rotated(plain, 90))
-    add("rot180.mp4", "rotated by", rotated(plain, 180))
-    add("rot270.mp4", "rotated by", rotated(plain, 270))
+    for how in ("90", "180", "270"):
+        add(f"turned-{how}.mp4", f"rotated: {how}", turned(plain, how))
+    for how in ("mirror", "upside", "mirror90"):
+        add(f"turned-{how}.mp4", "mirrored", turned(plain, how))
+    add("turned-tilt.mp4", "", turned(plain, "tilt"))
     add("duration.mp4", "wrong duration", lying_duration(plain))
-    encode(add("odd.mkv", "odd size 95x63"), numbered[:, :63, :95], "ffv1", "yuv444p")
-    encode(add("ten.mkv", "10 bits a channel"), numbered, "ffv1", "yuv420p10le")
+    encode(add("odd.mkv", "odd size: 95x63"), numbered[:, :63, :95], "ffv1", "yuv444p")
+    encode(add("ten.mkv", "more than 8 bits: 10"), numbered, "ffv1", "yuv420p10le")
     encode(add("grey.mkv", "grey"), numbered, "ffv1", "gray")
-    encode(add("alpha.mkv", "with an alpha channel"), numbered, "ffv1", "yuva420p")
+    encode(add("alpha.mkv", "alpha channel"), numbered, "ffv1", "yuva420p")
     encode(add("rgb.mkv", ""), numbered, "ffv1", "bgr0")
     times = [33 * k + (400 if k > 15 else 0) for k in range(30)]
     encode(add("vfr.mkv", "variable frame rate"), numbered, times=times)
@@ -131,7 +137,7 @@ def odd_files(folder: Path) -> dict[str, str]:
     expected["old.avi"] = ""
     add("web.webm", "")
     encode(folder / "web.webm", numbered, "libvpx")
-    add("fragments.ts", "")
+    add("fragments.ts", "length unknown")
     encode(folder / "fragments.ts", numbered)
     return expected
 

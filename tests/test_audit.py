@@ -35,7 +35,7 @@ def test_folder_of_odd_files(tmp_path: Path, capsys: pytest.CaptureFixture) -> N
     new = report["clips"]["test/b/new.mp4"]
     assert (new["split"], new["class"], new["num_frames"], new["width"], new["height"]) == ("test", "b", 20, 96, 64)
     printed = capsys.readouterr().out
-    assert "bad  train/a/zero.mp4: empty (zero bytes)" in printed and "in train and test of fold 1" in printed
+    assert "bad  train/a/zero.mp4: empty (zero bytes)" in printed and "in train and test" in printed
     sheet = np.asarray(Image.open(tmp_path / "out" / "contact_sheet.png"))
     assert sheet.shape[0] > 300 and sheet.std() > 20
     assert np.asarray(Image.open(tmp_path / "out" / "luma.png")).shape[1] > 1000  # a panel for each split
@@ -72,5 +72,7 @@ def test_mistakes(tmp_path: Path) -> None:
     (tmp_path / "out" / "thesis.tex").touch()
     with pytest.raises(UserError, match="out holds something else than an audit of"):
         audit.main([str(tmp_path / "videos"), "--out", str(tmp_path / "out")])
-    with pytest.raises(UserError, match="must be above 0"):
+    with pytest.raises(UserError, match="cannot make /proc/none"):
+        audit.main([str(tmp_path / "videos"), "--out", "/proc/none"])
+    with pytest.raises(UserError, match="'0' is not a whole number of at least 1"):
         audit.main([str(tmp_path / "videos"), "--workers", "0"])

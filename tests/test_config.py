@@ -55,6 +55,8 @@ def test_unknown_presets_keys_and_values_are_refused(arg):
     ({"augment.flip": 1.5}, "config.augment.flip is 1.5: a probability"),
     ({"augment.cutmix": -0.1}, "config.augment.cutmix is -0.1: a probability"),
     ({"augment.elastic_std": -1.0}, "config.augment.elastic_std is -1.0: a range must not be below 0"),
+    ({"augment.rotate": float("nan")}, "config.augment.rotate is nan: it takes a finite number"),
+    ({"augment.brightness": 5.0}, "config.augment.brightness is 5.0: it must be below 1"),
     ({"augment.scale": 1.0}, "config.augment.scale is 1.0: it must be below 1"),
     ({"model.luminous.input": "sound"}, "config.model.luminous.input is 'sound': choose one of gamma, flow"),
     ({"model.luminous.flow_std": 0.0}, "config.model.luminous.flow_std is 0.0: it must be above 0"),

@@ -70,7 +70,7 @@ def test_decoding_stops_at_the_last_wanted_frame(tmp_path: Path) -> None:
     data = write_video(tmp_path / "whole.mp4", frames, index_first=True).read_bytes()
     cut = data[: int(0.63 * len(data))]
     assert decode.decode_frames(cut, [0, 5]).shape == (2, 64, 96, 3)
-    with pytest.raises(decode.VideoError, match=r"damaged after \d+ frames"):
+    with pytest.raises(decode.VideoError, match=r"damaged: breaks off after \d+ frames"):
         decode.decode_frames(cut, [59])
 
 

@@ -119,9 +119,16 @@ def test_flow_comes_with_the_frames_it_belongs_to(records, opened):
 
 def test_records_without_flow_are_told(opened):
     config = small_config("tiny,luminous=flow", records=opened.dir)
-    records_lib.check_luminous_input(opened, config)
+    records_lib.check_fits(opened, config)
     with pytest.raises(UserError, match="holds no optical flow: build it again with --flow --overwrite"):
-        records_lib.check_luminous_input(dataclasses.replace(opened, has_flow=False), config)
+        records_lib.check_fits(dataclasses.replace(opened, has_flow=False), config)
+
+
+def test_records_of_another_data_set_are_told(opened):
+    infar = dataclasses.replace(opened, source="infar")
+    with pytest.raises(UserError, match="holds infar, the config is for hmdb51: take the config of infar"):
+        records_lib.check_fits(infar, small_config(records=opened.dir, dataset="hmdb51"))
+    records_lib.check_fits(infar, small_config(records=opened.dir, dataset="mine"))
 
 
 def test_validation_takes_whole_groups_of_training_clips(opened):

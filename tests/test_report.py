@@ -124,7 +124,7 @@ def build(tmp_path, monkeypatch):
         clips = np.random.default_rng(0).integers(0, 60, (len(ids), *shape), np.uint8)
         return [{"id": i, "clip": clip, "flow": clip[..., :2]} for i, clip in zip(ids, clips, strict=True)]
 
-    monkeypatch.setattr(report, "open_records", lambda folder: Records(tmp_path, (), {}, {}, tmp_path, True))
+    monkeypatch.setattr(report, "open_records", lambda folder: Records(tmp_path, (), {}, {}, tmp_path, "folder", True))
     monkeypatch.setattr(report, "read_eval_examples", read_eval_examples)
 
     def build(classes, **options):

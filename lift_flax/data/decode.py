@@ -201,7 +201,7 @@ def decoded(stream: av.VideoStream) -> Iterator[av.VideoFrame]:
     count = 0
     with contextlib.closing(stream.container.decode(stream)) as frames:
         while True:
-            with _av_errors(f"damaged after {count} frames"):
+            with _av_errors(f"damaged: breaks off after {count} frames"):
                 frame = next(frames, None)
             if frame is None:
                 break

@@ -20,6 +20,7 @@ from lift_flax.data import examples
 from lift_flax.data.examples import Batch, ClipReader, Example, damaged
 from lift_flax.errors import UserError
 
+_DATASETS = ("arid", "hmdb51", "infar", "night_figures", "ucf101")
 PASSES = 10**6  # over the training clips: without end for every purpose, but a number that indices can hold
 
 
@@ -33,6 +34,7 @@ class Records:
       folds: {"1": {"train": [id, ...], "test": [...]}}.
       rows: {id: (position in the records, label, group)}.
       records: the TFDS folder.
+      source: which data set it is, "folder" for a user's own.
       has_flow: whether optical flow is stored with every clip.
       cache: decoded clips by (position, short side, with flow), used with `data.cache=memory`; one for the whole run.
     """
@@ -42,6 +44,7 @@ class Records:
     folds: dict[str, dict[str, list[str]]]
     rows: dict[str, tuple[int, int, str]]
     records: Path
+    source: str
     has_flow: bool
     cache: examples.Cache = dataclasses.field(default_factory=dict, compare=False, repr=False)
 
@@ -94,8 +97,8 @@ def open_records(folder: str) -> Records:
         raise UserError(f"{path} holds no finished records: run `python -m data_prep.build` to its end")
     report, folds = _read_json(path / "prep_report.json"), _read_json(path / "folds.json")
     rows = {c["id"]: (i, c["label"], c["group"]) for i, c in enumerate(folds["clips"])}
-    has_flow = report["settings"]["flow"] != "none"
-    return Records(path, tuple(folds["classes"]), folds["folds"], rows, path / report["records"], has_flow)
+    classes, has_flow = tuple(folds["classes"]), report["settings"]["flow"] != "none"
+    return Records(path, classes, folds["folds"], rows, path / report["records"], report["source"], has_flow)
 
 
 def _read_json(path: Path) -> dict:
@@ -105,8 +108,13 @@ def _read_json(path: Path) -> dict:
         raise damaged(path, error) from error
 
 
-def check_luminous_input(records: Records, config: Config) -> None:
-    """Raises UserError where `config` wants optical flow and the records have none."""
+def check_fits(records: Records, config: Config) -> None:
+    """Raises UserError where `config` is for another data set, or wants optical flow and the records have none."""
+    if config.dataset in _DATASETS and records.source in _DATASETS and config.dataset != records.source:
+        raise UserError(
+            f"{records.dir} holds {records.source}, the config is for {config.dataset}: take the config of "
+            f"{records.source}, or name the run with --config.dataset={records.source}"
+        )
     if config.model.luminous.input == "flow" and not records.has_flow:
         raise UserError(
             f"{records.dir} holds no optical flow: build it again with --flow --overwrite, or set "

@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import os
+import re
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ UNLABELLED = -1  # label of a clip whose class no list tells
 VIDEO_SUFFIXES = frozenset(
     {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".webm", ".wmv"}
 )
+_UNFIT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")  # control characters, and bytes that are no UTF-8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,8 +77,8 @@ class VideoList:
         """
         seen: dict[str, Path] = {}
         for clip in self.clips:
-            if not clip.id.isprintable():
-                raise UserError(f"{ascii(str(clip.path))} has characters that cannot be printed in its name; rename it")
+            if _UNFIT.search(clip.id):
+                raise UserError(f"{ascii(str(clip.path))} has a line break or no UTF-8 in its name; rename it")
             if seen.get(clip.id) == clip.path:
                 raise UserError(f"{clip.path} is listed twice: keep one of the lines")
             if clip.id in seen:

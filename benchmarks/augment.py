@@ -17,6 +17,7 @@ On two cores of a server CPU: warp 13 ms, as three samplings 40; warp and jitter
 35 ms, in one jit 276 (with both cores free 26 and 63).
 """
 
+import argparse
 import functools
 import math
 import re
@@ -81,6 +82,7 @@ def _one_part(clip, keys, ranges, part):
 
 def main() -> None:
     """Prints the table."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     config = config_lib.from_dict(common.get_config("paper,unfreeze=all").to_dict())
     ranges, luminous, key = config.augment, config.model.luminous, jax.random.key(0)
     clip = np.random.default_rng(0).integers(0, 90, (BATCH, FRAMES, SIZE, SIZE, 3))

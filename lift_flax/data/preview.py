@@ -48,9 +48,13 @@ def main() -> None:
         shown = read_records(args.records or DEMO, config)
     else:
         raise UserError(f"{DEMO} is not there: give clips to draw with --videos FILE FILE ... or --records DIR")
+    print(f"drawing {len(shown)} clips; compiling takes about half a minute ...", flush=True)
+    partial = args.preview.with_name(f".{args.preview.name}.part")
     try:
-        draw(shown, config).savefig(args.preview, dpi=110)
+        draw(shown, config).savefig(partial, dpi=110, format=args.preview.suffix[1:])
+        partial.replace(args.preview)
     except (OSError, ValueError) as error:  # no such folder, or no such picture format
+        partial.unlink(missing_ok=True)
         raise UserError(f"--preview={args.preview} cannot be written: {error}") from error
     print(f"{args.preview}: {len(shown)} clips, each augmentation alone and all together")
 
@@ -93,12 +97,16 @@ def draw(shown: UInt8[np.ndarray, "B T H W 3"], config: Config) -> Figure:
     """The picture: a row for the clips as they are, for each augmentation, and for all together."""
     ranges, key = config.augment, jax.random.key(config.seed)
     alone = [((name,), name, text) for name, text in _texts(ranges).items()]
-    rows = [((), "as it is", "")] + alone + [(AUGMENTATIONS, "all", "")]
+    lift = shown.mean(axis=(1, 2, 3, 4)) < DARK
+    text = (
+        f"frames {SHOWN[0] + 1} to {SHOWN[-1] + 1} of {NUM_FRAMES}"
+        + f",\ndark clips shown after gamma {LIFT:g}" * lift.any()
+    )
+    rows = [((), "as it is", text)] + alone + [(AUGMENTATIONS, "all", "")]
     width = LABELS + len(shown) * (len(SHOWN) * CELL + GAP)
     figure = Figure(figsize=(width, len(rows) * (CELL + GAP) + GAP), facecolor=GROUND)
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(len(rows) * (CELL + GAP) + GAP, 0))
     axes.set_axis_off()
-    lift = shown.mean(axis=(1, 2, 3, 4)) < DARK
     for row, (names, title, text) in enumerate(rows):
         top = GAP + row * (CELL + GAP)
         axes.text(0.12, top + 0.22, title, color=TEXT, size=11, weight="bold", va="center")
@@ -137,6 +145,6 @@ def _texts(r: Augment) -> dict[str, str]:
         "rain": f"slant ± {r.rain_slant:g}°, streaks of {r.rain_length:g} px,\n"
         f"{r.rain_speed:g} px a frame, scene darker by {r.rain_darken:g}",
         "cutmix": "area uniform, from the clip before",
-        "shuffle": "any order",
+        "shuffle": f"all {NUM_FRAMES} frames in any order",
     }
     return {name: f"probability {getattr(r, name):g}\n{text}" for name, text in texts.items()}

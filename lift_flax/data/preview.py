@@ -98,10 +98,9 @@ def draw(shown: UInt8[np.ndarray, "B T H W 3"], config: Config) -> Figure:
     ranges, key = config.augment, jax.random.key(config.seed)
     alone = [((name,), name, text) for name, text in _texts(ranges).items()]
     lift = shown.mean(axis=(1, 2, 3, 4)) < DARK
-    text = (
-        f"frames {SHOWN[0] + 1} to {SHOWN[-1] + 1} of {NUM_FRAMES}"
-        + f",\ndark clips shown after gamma {LIFT:g}" * lift.any()
-    )
+    text = f"frames {SHOWN[0] + 1} to {SHOWN[-1] + 1} of {NUM_FRAMES}"
+    if lift.any():
+        text += f",\ndark clips shown after gamma {LIFT:g}"
     rows = [((), "as it is", text)] + alone + [(AUGMENTATIONS, "all", "")]
     width = LABELS + len(shown) * (len(SHOWN) * CELL + GAP)
     figure = Figure(figsize=(width, len(rows) * (CELL + GAP) + GAP), facecolor=GROUND)

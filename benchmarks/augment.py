@@ -11,10 +11,11 @@ Why one jit for each stage: XLA on a CPU fuses the jitter with the blend of the 
 reads that blend several times (r, g and b for each colour, and the mean).  The gathers are not repeated: they are
 written out, four arrays of a clip's size with frames innermost, and blended anew at every read, with long strides.
 In a jit of its own the warp is one loop that writes one clip.  optimization_barrier changes nothing: it is gone before
-fusion.  For the same reason the flow's vectors are turned in a jit of their own (70 ms in one, 15 ms in two).
+fusion.  For the same reason the flow's vectors are turned in a jit of their own
+(70 ms in one, 15 ms in two, with other work beside).
 
-On two cores of a server CPU: warp 13 ms, as three samplings 40; warp and jitter 21 ms, in one jit 101; everything
-35 ms, in one jit 276 (with both cores free 26 and 63).
+On two cores of a server CPU: warp 7 ms, as three samplings 20; warp and jitter 10 ms, in one jit 48; everything 18 ms,
+in one jit 131.
 """
 
 import argparse

@@ -28,7 +28,7 @@ def read(lists: Path, videos: Path) -> VideoList:
     """
     names = _read_classes(lists / "classInd.txt")
     labels = {name.lower(): label for label, name in enumerate(names)}
-    rows: dict[str, int] = {}  # id, in lower case -> label
+    rows: dict[str, tuple[int, str]] = {}  # id, in lower case -> (label, the video as it is listed)
     folds: dict[str, dict[str, list[str]]] = {}
     for fold in COUNTS:
         files = {split: lists / f"{split}list0{fold}.txt" for split in ("train", "test")}
@@ -50,8 +50,8 @@ def _read_classes(path: Path) -> list[str]:
     return names
 
 
-def _read_list(path: Path, labels: dict[str, int], rows: dict[str, int]) -> list[str]:
-    """Ids of one list, in lower case; adds their labels to `rows`."""
+def _read_list(path: Path, labels: dict[str, int], rows: dict[str, tuple[int, str]]) -> list[str]:
+    """Ids of one list, in lower case; adds what the list says of them to `rows`."""
     ids = []
     for number, line in video_list.numbered_lines(path):
         video, _, index = line.partition(" ")
@@ -62,13 +62,17 @@ def _read_list(path: Path, labels: dict[str, int], rows: dict[str, int]) -> list
         if index and index != str(label + 1):
             raise UserError(f"{path}, line {number}: {video} has class {index}, but {folder} is {label + 1}")
         id = PurePosixPath(video).with_suffix("").as_posix().lower()
-        rows[id] = label
+        rows[id] = (label, video)
         ids.append(id)
     return ids
 
 
 def _build(
-    names: list[str], rows: dict[str, int], folds: dict[str, dict[str, list[str]]], lists: Path, videos: Path
+    names: list[str],
+    rows: dict[str, tuple[int, str]],
+    folds: dict[str, dict[str, list[str]]],
+    lists: Path,
+    videos: Path,
 ) -> VideoList:
     """Joins the lists to the files on disk, which give the ids their case."""
     paths: dict[str, Path] = {}
@@ -77,9 +81,9 @@ def _build(
         if other := paths.get(id.lower()):
             raise UserError(f"{id} is there twice: {other} and {path}; keep one of them")
         paths[id.lower()] = path
-    video_list.require_files((id for id in rows if id not in paths), len(rows), lists, videos)
+    video_list.require_files((video for id, (_, video) in rows.items() if id not in paths), len(rows), lists, videos)
     ids = {id: video_list.clip_id(paths[id], videos) for id in rows}
-    clips = [Clip(paths[id], label, ids[id], _CLIP_NUMBER.sub("", ids[id])) for id, label in rows.items()]
+    clips = [Clip(paths[id], label, ids[id], _CLIP_NUMBER.sub("", ids[id])) for id, (label, _) in rows.items()]
     named = {fold: {s: [ids[id] for id in members] for s, members in splits.items()} for fold, splits in folds.items()}
     result = VideoList(names, clips, named, COUNTS)
     result.check()

@@ -65,7 +65,7 @@ def test_ucf101_matches_names_without_case(ucf, capsys):
     ("classInd.txt", "0 Archery\n", "line 1: expected '1 name'"),
     ("trainlist01.txt", "Archery/v_Archery_g08_c01.avi 2\n", "has class 2, but Archery is 1"),
     ("trainlist01.txt", "Juggling/v_Juggling_g08_c01.avi 1\n", "line 1: Juggling is not in classInd.txt"),
-    ("testlist01.txt", "Archery/v_Archery_g99_c01.avi\n", "1 of 3 videos .* the first is Archery/v_Archery_g99_c01.avi"),
+    ("testlist01.txt", "Archery/v_Archery_g99_c01.avi\n", "1 of 3 videos .* the first is Archery/v_Archery_g99"),
     ("testlist01.txt", None, "no testlist01.txt in"),
     ("trainlist01.txt", None, r"no trainlist01.txt \(nor 02, nor 03\)"),
 ])  # fmt: skip

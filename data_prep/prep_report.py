@@ -63,6 +63,9 @@ def print_report(report: dict[str, Any], videos: VideoList, console: Console) ->
             kinds[kind_of(note)].append(id)
     for kind, ids in sorted(kinds.items()):
         console.print(f"odd but used: {kind}: {len(ids):,}, the first is {ids[0]} (prep_report.json names all)")
+    for fold, splits in report["counts"].items():
+        if untested := [name for name, count in splits["test"].items() if count == 0]:
+            console.print(f"warning: fold {fold} has no test clip of {', '.join(untested)}")
     for fold, pairs in report["in_train_and_test"].items():
         trained, tested = pairs[0]
         console.print(

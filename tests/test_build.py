@@ -159,6 +159,17 @@ def test_bad_videos(videos: Path, tmp_path: Path) -> None:
     assert len(read_records(out)) == 6 and set(folds["train"] + folds["test"]) == set(read_records(out))
 
 
+def test_class_without_test_clips_is_told(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    rows = [("1", "a", "train"), ("2", "a", "test"), ("3", "b", "train")]
+    for name, _, _ in rows:
+        write_numbered(tmp_path / "videos" / f"{name}.mp4", 3)
+    lines = ["path,label,split", *(f"{name}.mp4,{label},{split}" for name, label, split in rows)]
+    (tmp_path / "list.csv").write_text("\n".join(lines) + "\n")
+    flags = ["--csv", str(tmp_path / "list.csv"), "--out", str(tmp_path / "out")]
+    build.main(["folder", "--videos", str(tmp_path / "videos"), *flags])
+    assert "warning: fold 1 has no test clip of b\n" in capsys.readouterr().out
+
+
 def test_class_that_loses_all_its_clips(tmp_path: Path) -> None:
     for name in ("train/a/1", "test/a/2", "test/b/3"):
         write_numbered(tmp_path / "videos" / f"{name}.mp4", 3)

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from data_prep import video_list
-from data_prep.inspection import Inspection, inspect_pictures, inspect_video
+from data_prep.inspection import Inspection, coder_errors, inspect_pictures, inspect_video
 from lift_flax.data.decode import VideoError, count_frames, decode_frames, decode_jpegs
 from lift_flax.errors import UserError
 
@@ -65,8 +65,11 @@ def _record_items(folder: Path) -> tuple[list[Item], dict[str, dict[str, list[st
 
 def inspect(source: Path | tuple[Path, int]) -> Inspection:
     """Inspects a file or a record.  Runs in a worker.  Raises VideoError where it is bad."""
-    if isinstance(source, Path):
-        return inspect_video(source)
+    with coder_errors():
+        return inspect_video(source) if isinstance(source, Path) else _inspect_record(source)
+
+
+def _inspect_record(source: tuple[Path, int]) -> Inspection:
     record = _read_record(source)
     count = int(record["num_frames"])
     if "frames" in record:

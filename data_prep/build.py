@@ -1,4 +1,4 @@
-"""Turns videos into records: `python -m data_prep.build {arid,folder,night_figures} --out DIR`.
+"""Turns videos into records: `python -m data_prep.build {arid,hmdb51,ucf101,infar,folder,night_figures} --out DIR`.
 
 Reads the splits, transcodes every clip once in parallel, writes TFDS records, `folds.json` and `prep_report.json`.
 Everything appears by a rename, the report last: a folder without it is not finished, and the same command continues it.
@@ -34,6 +34,7 @@ _CONFIG = {  # (config to train with, what it takes as luminous input)
     "ucf101": ("configs/ucf101.py:tiny", "flow"),
     "night_figures": ("configs/demo.py:tiny", "gamma"),
 }
+_INSTALLING = "installing"  # file in the staging folder once new records may have taken the place of older ones
 _SHOWN_BAD_FILES = 3
 _TOLERATED_SHARE = 0.01  # of bad videos, left out where --on-bad says nothing
 
@@ -66,7 +67,7 @@ def build(args: argparse.Namespace) -> None:
         readable = args.source != "night_figures" and "digest" in old and args.videos.exists()
         if readable and _digest(_read_source(args, old)) != old["digest"]:
             raise UserError(f"{args.out} was built from other clips or splits; --overwrite builds it again from these")
-        shutil.rmtree(args.out / ".staging", ignore_errors=True)  # of a build that was killed at its very end
+        _remove_leftovers(args.out / ".staging")
         left_out = f" ({len(old['rejected'])} bad files left out)" if old["rejected"] else ""
         console.print(f"{args.out} is already built with these settings{left_out}; --overwrite builds it again")
         return
@@ -97,6 +98,13 @@ def build(args: argparse.Namespace) -> None:
     prep_report.print_report(report, videos, console)
     console.print(f"{len(videos.clips)} clips in {args.out} after {report['seconds']:.0f} s.  Train with")
     console.print(f"  python -m lift_flax.main {_train_flags(args)} --workdir=runs/{args.source}")
+
+
+def _remove_leftovers(work: Path) -> None:
+    """Removes the staging folder of a build that was killed at its very end; that of one under way or cut off stays."""
+    if (work / _INSTALLING).exists():
+        with only_writer(work, "--out"):
+            shutil.rmtree(work)
 
 
 def _refuse_out_among_videos(args: argparse.Namespace) -> None:
@@ -210,7 +218,7 @@ def _install_records(
     shutil.rmtree(work / "records", ignore_errors=True)
     fresh = dataset.write_records(args.source, videos, staged, work / "records")
     target = args.out / args.source / dataset.VERSION
-    mark = work / "installing"  # beside records of ours that a killed build had moved in place
+    mark = work / _INSTALLING  # beside records of ours that a killed build had moved in place
     if target.exists() and old is None and not mark.exists() and not args.overwrite:
         raise UserError(f"{target} is in the way; move it, choose another --out, or replace it with --overwrite")
     mark.touch()

@@ -4,9 +4,10 @@ A file is *bad* when clips made of it would not be what was filmed: then `inspec
 *odd* when a reader could trip over it, but what is stored of it is right: then `notes` says so.
 """
 
+import contextlib
 import dataclasses
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -20,12 +21,8 @@ from lift_flax.data.decode import VideoError
 
 LUMA_BINS = 32  # of the histogram, each 8 levels wide
 _SLACK_FRAMES = 2  # frames fewer than promised that pass for a miscount
-_SLACK_SHARE = {
-    "avi": 0.1,
-    "asf": 0.1,
-    "mov": 0.0,
-    "matroska": 0.0,
-}  # the same as a share; others promise nothing that is reliable
+# The same as a share, by container; those that are not named promise nothing that is reliable.
+_SLACK_SHARE = {"avi": 0.1, "asf": 0.1, "mov": 0.0, "matroska": 0.0}
 _HOLE_SECONDS, _HOLE_SHARE = 0.5, 0.2  # longer than both, in time and of the whole: frames were lost
 _SLOWEST, _FASTEST = 0.01, 1000.0  # frames per second that are believed
 _FULL_RANGE = np.clip(np.round((np.arange(256) - 16) * 255 / 219), 0, 255).astype(np.int64)  # of studio levels
@@ -89,6 +86,21 @@ def inspect_video(source: bytes | str | Path) -> Inspection:
     if shown[0] % 2:
         width, height = height, width
     return Inspection(count, fps, width, height, tuple(notes), content.hexdigest(), *_summary(levels))
+
+
+@contextlib.contextmanager
+def coder_errors() -> Iterator[None]:
+    """Turns what decoders, scalers and encoders raise about pictures they cannot take into a VideoError.
+
+    What says something of the machine rather than of the video (an OSError) passes.
+    """
+    try:
+        yield
+    except (av.error.FFmpegError, ArithmeticError, MemoryError, ValueError) as error:
+        if isinstance(error, OSError):
+            raise
+        words = [type(error).__name__, *str(error).splitlines()[:1]]
+        raise VideoError(f"cannot be processed ({': '.join(words)})") from error
 
 
 def inspect_pictures(frames: Iterable[UInt8[np.ndarray, "H W 3"]], fps: float) -> Inspection:

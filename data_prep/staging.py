@@ -14,10 +14,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import av
-
 from data_prep import pool
-from data_prep.inspection import Inspection
+from data_prep.inspection import Inspection, coder_errors
 from data_prep.transcode import Encoding, transcode
 from data_prep.video_list import Clip
 from lift_flax.data.decode import VideoError
@@ -134,15 +132,12 @@ def _total(sizes: dict[str, int | list[int]]) -> int:
 def _stage_one(source: Path, target: Path, encoding: Encoding) -> StagedClip:
     """Runs in a worker.  Raises VideoError where the source cannot be used, and notes that for the next build."""
     try:
-        clip = transcode(source, encoding)
+        with coder_errors():
+            clip = transcode(source, encoding)
     except VideoError as error:
-        if not isinstance(error.__cause__, OSError):  # the disk may be mended, and the file be as it was
+        if not isinstance(error.__cause__, OSError | MemoryError):  # the machine may be mended, and the file as it was
             _write(target, {"rejected": str(error)}, [])
         raise
-    except (av.error.FFmpegError, ArithmeticError, MemoryError, ValueError) as error:
-        if isinstance(error, OSError):
-            raise  # not the coder but the machine
-        raise VideoError(f"cannot be stored ({type(error).__name__}: {str(error).splitlines()[0]})") from error
     header: dict[str, Any] = {"num_frames": clip.num_frames, "fps": clip.fps, "source": dataclasses.asdict(clip.source)}
     header["sizes"] = {n: [len(m) for m in p] if isinstance(p, list) else len(p) for n, p in clip.parts.items()}
     if (size := _total(header["sizes"])) > _LARGEST:

@@ -150,6 +150,18 @@ def test_staged_clips_belong_to_their_source_and_settings(tmp_path: Path) -> Non
     assert staging._read_staged(tmp_path / "staged") is None
 
 
+def test_a_finished_build_keeps_the_work_of_another_that_was_cut_off(tmp_path: Path) -> None:
+    for number in range(4):
+        write_numbered(tmp_path / "videos" / "ab"[number % 2] / f"{number}.mp4", 5)
+    flags = ["folder", "--videos", str(tmp_path / "videos"), "--out", str(tmp_path / "out")]
+    build.main(flags)
+    staged = tmp_path / "out" / ".staging" / "clips" / "of-an-overwrite"
+    staged.parent.mkdir(parents=True)
+    staged.touch()
+    build.main(flags)
+    assert staged.exists()
+
+
 def test_one_build_at_a_time(tmp_path: Path) -> None:
     for number in range(4):
         write_numbered(tmp_path / "videos" / "ab"[number % 2] / f"{number}.mp4", 3)

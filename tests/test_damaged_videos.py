@@ -1,5 +1,6 @@
 """Whatever a file holds: no crash, no hang, and either the frames that were filmed or a reason why not."""
 
+import json
 import time
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from data_prep import pool, staging
-from data_prep.inspection import inspect_video
+from data_prep.inspection import coder_errors, inspect_video
 from data_prep.transcode import Encoding, Transcoded, transcode
 from data_prep.video_list import Clip
 from lift_flax.data import decode
@@ -151,6 +152,14 @@ def test_pauses_and_slow_rates_are_no_damage(tmp_path: Path) -> None:
         assert inspect_video(path).num_frames == len(times), name
 
 
+def test_errors_of_coders_and_of_the_machine() -> None:
+    for error, reason in ((MemoryError(), "MemoryError"), (ZeroDivisionError("by 0"), "ZeroDivisionError: by 0")):
+        with pytest.raises(VideoError, match=rf"^cannot be processed \({reason}\)$"), coder_errors():
+            raise error
+    with pytest.raises(OSError, match="too many"), coder_errors():
+        raise OSError("too many open files")
+
+
 @pytest.mark.parametrize("flow", ["none", "dis"])
 def test_what_no_coder_takes_is_a_bad_video(tmp_path: Path, flow: str) -> None:
     """Pictures too wide for H.264 and too narrow for optical flow, and rates that no clock has."""
@@ -163,8 +172,9 @@ def test_what_no_coder_takes_is_a_bad_video(tmp_path: Path, flow: str) -> None:
     limits = {"workers": 2, "time_limit": TIME_LIMIT, "advance": lambda: None}
     staged, rejected = staging.stage(clips, tmp_path / "staged", Encoding(flow=flow), **limits)
     assert "hourly" in staged and staged["hourly"].num_frames == 5
-    assert rejected["wide"].startswith("cannot be stored")
+    assert rejected["wide"].startswith("cannot be processed (ExternalError")
     assert ("dot" in rejected) == (flow == "dis")
+    assert any("rejected" in json.loads(path.read_bytes().split(b"\n")[0]) for path in (tmp_path / "staged").iterdir())
     again = staging.stage(clips, tmp_path / "staged", Encoding(flow=flow), **limits)
     assert again == (staged, rejected)
 

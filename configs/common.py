@@ -103,10 +103,19 @@ def defaults() -> ConfigDict:
     c.train.distill_weight = 1.0  # weight of the L1 term in Eq. 6
     c.train.trunk = "frozen"  # frozen | finetune: the student's R(2+1)D, when distilled
     c.train.checkpoint_epochs = 1  # save every so many epochs (and always at the end)
+    c.train.dtype = "bfloat16"  # bfloat16 | float32: of activations; parameters and sums of gradients stay float32
+    c.train.accumulate = 1  # parts that a batch is computed in, one after another; BatchNorm sees a part at a time
+    c.train.profile_steps = ""  # "10:15" writes a trace of these steps of each phase
+
+    c.train.remat = ConfigDict()  # what is computed again for the gradient instead of kept: memory for time
+    c.train.remat.trunk = False  # residual blocks of the R(2+1)D
+    c.train.remat.pvit = False  # blocks of the ViT
+    c.train.remat.levels = False  # levels of LIFT, Critic and Fusion
 
     c.mesh = ConfigDict()
     c.mesh.data = -1  # devices along the batch; -1 = all that remain
     c.mesh.fsdp = 1  # devices that share the parameters of one replica
+    c.mesh.heartbeat_seconds = 60  # a process that is silent for so long ends the whole run
 
     c.log = ConfigDict()
     c.log.every_steps = 10  # steps between lines of metrics.jsonl
@@ -121,7 +130,7 @@ def tiny(c: ConfigDict) -> None:
     c.model.luminous.size = 64
     c.model.teacher.name = "r2plus1d_tiny"
     c.model.pvit.update(blocks=3, patch=16, dim=96, num_heads=3, mlp_dim=384, unfreeze="all")
-    c.train.batch_size, c.train.learning_rate = 8, 1e-3
+    c.train.batch_size, c.train.learning_rate, c.train.dtype = 8, 1e-3, "float32"
     c.train.teacher_epochs, c.train.student_epochs = 20, 8
     c.augment.affine, c.augment.jitter = 0.5, 0.5
     # Off: eight epochs of a student from random weights are too few for these, and the demo was tuned without them.

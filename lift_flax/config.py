@@ -102,6 +102,13 @@ class Model:
 
 
 @dataclasses.dataclass(frozen=True)
+class Remat:
+    trunk: bool
+    pvit: bool
+    levels: bool
+
+
+@dataclasses.dataclass(frozen=True)
 class Train:
     batch_size: int
     teacher_epochs: int
@@ -113,12 +120,17 @@ class Train:
     distill_weight: float
     trunk: typing.Literal["frozen", "finetune"]
     checkpoint_epochs: int
+    dtype: typing.Literal["bfloat16", "float32"]
+    accumulate: int
+    profile_steps: str
+    remat: Remat
 
 
 @dataclasses.dataclass(frozen=True)
 class Mesh:
     data: int
     fsdp: int
+    heartbeat_seconds: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,6 +159,8 @@ FREE_ON_RESUME = (
     "model.pvit.init_from",
     "data.cache",
     "data.workers",
+    "train.remat",
+    "train.profile_steps",
     "mesh",
     "log",
 )
@@ -167,7 +181,8 @@ _POSITIVE = (
     "data.num_frames", "data.size", "model.levels", "model.num_heads", "model.critic_mlp_ratio", "model.luminous.gamma",
     "model.luminous.size", "model.luminous.flow_std", "model.pvit.blocks", "model.pvit.patch", "model.pvit.dim",
     "model.pvit.num_heads", "model.pvit.mlp_dim", "train.batch_size", "train.learning_rate", "train.teacher_epochs",
-    "train.student_epochs", "train.checkpoint_epochs", "log.every_steps", "mesh.fsdp",
+    "train.student_epochs", "train.checkpoint_epochs", "train.accumulate", "log.every_steps", "mesh.fsdp",
+    "mesh.heartbeat_seconds",
 )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from configs import common
 from lift_flax import config as config_lib
@@ -61,8 +62,8 @@ def main() -> None:
     config = read_config(args.config)
     phase = phases.teacher_phase(config, args.classes)
     if args.phase == "student":
-        trained = {"params": phase.params, "batch_stats": phase.batch_stats}
-        phase = phases.student_phase(config, args.classes, trained if config.train.distill else None)
+        teacher = phase.initial_state(optax.sgd(0.0)) if config.train.distill else None
+        phase = phases.student_phase(config, args.classes, teacher)
     optimizer = optim.make_optimizer(config, optim.make_schedule(config, 100))
     state = phase.initial_state(optimizer)
     trainable, _ = optim.split_params(state["params"], phase.trains)

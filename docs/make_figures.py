@@ -60,7 +60,7 @@ def network_facts() -> Facts:
     values["model"]["pvit"]["init_from"] = "only shapes are asked for"
     config = config_lib.from_dict(values)
     make = functools.partial(make_student, config, NUM_CLASSES)
-    params = jax.eval_shape(lambda: create(make, config.seed)[1])
+    params = jax.eval_shape(create(make, config.seed)[1])[0]
     trains = trains_in_student_phase(config)
     trainable, frozen = split_params(params, trains)
     level, main = params["levels"]["0"], params["main"]

@@ -3,8 +3,11 @@
 The only file that knows orbax.
 """
 
+import contextlib
+import functools
 import logging
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
+from lift_flax import cluster
 from lift_flax.errors import UserError
 
 _METRIC = "top1"
@@ -32,16 +36,44 @@ class Checkpoints:
         self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
 
     def save(self, step: int, state: Any, *, examples: int, validation: dict[str, float] | None) -> None:
-        """Saves `state` and the position in the data (`examples` seen); `validation` decides which step is best."""
+        """Saves `state` and the position in the data (`examples` seen); `validation` decides which step is best.
+
+        Raises:
+          UserError: this save or the one before it cannot be written; steps saved earlier are kept.
+        """
         items = ocp.args.Composite(state=ocp.args.StandardSave(state), data=ocp.args.JsonSave({"examples": examples}))
         metrics = {_METRIC: validation[_METRIC]} if validation else None
-        self._manager.save(step, args=items, metrics=metrics, force=True)
+        with self._told():
+            self._manager.save(step, args=items, metrics=metrics, force=True)
+
+    def wait(self) -> None:
+        """Waits for the last save to be whole on disk.  Raises UserError where it cannot be written."""
+        with self._told():
+            self._manager.wait_until_finished()
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turns what goes wrong while writing into one line."""
+        try:
+            yield
+        except (OSError, ValueError) as error:  # tensorstore's errors are ValueErrors
+            reason = str(error).splitlines()[0][:300]
+            last = self.newest_step()
+            kept = f"step {last} is kept" if last is not None else "no step was saved before"
+            raise UserError(
+                f"cannot save a checkpoint in {self._folder} ({reason}); {kept}: see that there is room, then run the "
+                "same command again"
+            ) from error
+
+    def newest_step(self) -> int | None:
+        """The newest step that is whole on disk."""
+        return max((int(path.name) for path in self._folder.iterdir() if path.name.isdigit()), default=None)
 
     def restore_newest(self, state: Any) -> tuple[Any, int] | None:
         """(state, examples seen) of the newest step that restores, or None where there is none.
 
         Args:
-          state: the same tree as arrays or shapes, with the shardings wanted.
+          state: the same tree as shapes, with the shardings wanted.
         Raises:
           UserError: there are checkpoints, but none can be read.
         """
@@ -65,21 +97,33 @@ class Checkpoints:
         """The first of `steps` that restores; those before it are reported and put aside, as STEP.damaged."""
         for step in steps:
             try:
+                self._check_alone(step)
                 restored = self._restore(step, state)
                 self._restored_step = step
                 return restored
             except Exception as error:  # whatever a damaged file makes the readers raise
                 reason = str(error).splitlines()[0] if str(error) else type(error).__name__
                 logging.warning("%s/%s does not restore (%s): trying another", self._folder, step, reason)
-                aside = self._folder / f"{step}.damaged"
-                shutil.rmtree(aside, ignore_errors=True)
-                (self._folder / str(step)).rename(aside)
+                cluster.on_first(functools.partial(self._put_aside, step))
                 self._manager.reload()
         if steps:
             raise UserError(
                 f"no checkpoint in {self._folder} restores (tried {steps}): remove it to train this phase again"
             )
         return None
+
+    def _check_alone(self, step: int) -> None:
+        """With several processes, the first one reads the whole step before all do.
+
+        They read their parts together: where one of them failed, the others would wait for it in vain.
+        """
+        if jax.process_count() > 1:
+            cluster.on_first(functools.partial(_read_state, self._folder / str(step) / "state"))
+
+    def _put_aside(self, step: int) -> None:
+        aside = self._folder / f"{step}.damaged"
+        shutil.rmtree(aside, ignore_errors=True)
+        (self._folder / str(step)).rename(aside)
 
     def _restore(self, step: int, state: Any) -> tuple[Any, int]:
         shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, state)
@@ -88,9 +132,11 @@ class Checkpoints:
         return restored["state"], restored["data"]["examples"]
 
     def close(self) -> None:
-        """Waits for the last save to be whole on disk."""
-        self._manager.wait_until_finished()
-        self._manager.close()
+        """Lets go of the folder; waits for the last save unless that has failed."""
+        try:
+            self.wait()
+        finally:
+            self._manager.close()
 
 
 def read_best(folder: Path) -> tuple[Any, Any, int]:
@@ -106,14 +152,23 @@ def read_best(folder: Path) -> tuple[Any, Any, int]:
         if step is None:
             raise UserError(f"{folder} holds no checkpoint: train first")
         try:
-            with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
-                path = folder.absolute() / str(step) / "state"
-                tree = reader.metadata(path).item_metadata.tree
-                types = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
-                state = reader.restore(path, args=ocp.args.PyTreeRestore(restore_args=types))
-        except Exception as error:  # whatever a damaged file makes the readers raise
+            state = _read_state(folder.absolute() / str(step) / "state")
+        except UserError as error:
             raise UserError(f"{folder}/{step} does not restore ({error})") from error
     return state["params"], state["batch_stats"], step
+
+
+def _read_state(path: Path) -> Any:
+    """A whole state as numpy arrays, read by this process alone.  Raises UserError where it cannot be read."""
+    alone = ocp.options.MultiprocessingOptions(primary_host=jax.process_index(), active_processes={jax.process_index()})
+    try:
+        handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=alone)
+        with ocp.Checkpointer(handler, multiprocessing_options=alone) as reader:
+            tree = reader.metadata(path).item_metadata.tree
+            types = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
+            return reader.restore(path, args=ocp.args.PyTreeRestore(restore_args=types))
+    except Exception as error:  # whatever a damaged file makes the readers raise
+        raise UserError(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
 
 
 def _top1(metrics: dict[str, float]) -> float:

@@ -230,6 +230,11 @@ def _check_combinations(config: Config) -> None:
         raise UserError(
             f"config.model.pvit.dim={model.pvit.dim} does not divide by its num_heads={model.pvit.num_heads}"
         )
+    first, _, last = train.profile_steps.partition(":")
+    if train.profile_steps and not (first.isdigit() and last.isdigit() and 1 <= int(first) <= int(last)):
+        raise UserError(f"config.train.profile_steps is {train.profile_steps!r}: write FIRST:LAST, for example 10:15")
+    if train.batch_size % train.accumulate:
+        raise UserError(f"config.train.batch_size={train.batch_size} does not divide by accumulate={train.accumulate}")
     if train.trunk == "finetune" and not train.distill:
         raise UserError("config.train.trunk=finetune is a way to distil: set config.train.distill=True with it")
     frozen = model.pvit.unfreeze != "all" and model.streams != "luminous"

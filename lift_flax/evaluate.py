@@ -32,7 +32,8 @@ def make_predictor(phase: Phase, config: Config, records: Records, mesh: Mesh) -
     def predict(params: Tree, stats: Tree, ids: list[str]) -> Predictions:
         parts: dict[str, list[np.ndarray]] = {}
         total = 0.0
-        batches = eval_batches(records, config, ids, process=jax.process_index(), processes=jax.process_count())
+        rows = sharding.local_rows(mesh, config.train.batch_size)
+        batches = eval_batches(records, config, ids, rows=rows)
         with contextlib.closing(batches):
             for batch in batches:
                 arrays = sharding.put_batch(batch, mesh)

@@ -2,10 +2,11 @@
 
     python -m lift_flax.main --config=configs/arid.py --config.data.dir=RECORDS --workdir=DIR
 
-The same command continues a run that was interrupted.
+The same command continues a run that was interrupted.  On a cluster start it once for every process (docs/cluster.md).
 """
 
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -15,13 +16,17 @@ from ml_collections import config_flags
 from rich.console import Console
 from rich.table import Table
 
+from lift_flax import cluster, errors, train
 from lift_flax import config as config_lib
-from lift_flax import errors, train
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "experiment: configs/NAME.py[:PRESET][,key=value...]", lock_config=True
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "folder of this run: checkpoints, metrics, results and report")
+_COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0, where no scheduler tells")
+_NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "processes of the run, with --coordinator")
+_PROCESS_ID = flags.DEFINE_integer("process_id", None, "number of this process, with --coordinator")
+_CLUSTER = flags.DEFINE_bool("cluster", False, "look for the other processes of a TPU pod of virtual machines")
 
 
 def parse_command_line(arguments: list[str]) -> tuple[config_lib.Config, Path]:
@@ -61,8 +66,27 @@ def main() -> None:
     cache = Path.home() / ".cache" / "lift_flax" / "jax"
     jax.config.update("jax_compilation_cache_dir", str(cache))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-    results = train.run(config, workdir)
-    _print_table(results, workdir)
+    cluster.join(
+        _COORDINATOR.value,
+        _NUM_PROCESSES.value,
+        _PROCESS_ID.value,
+        search=_CLUSTER.value,
+        heartbeat_seconds=config.mesh.heartbeat_seconds,
+    )
+    if not cluster.is_first():
+        sys.stdout = open(os.devnull, "w")  # one process tells what happens; errors are told by each
+    if jax.process_count() > 1:
+        cluster.leave_after(lambda: _run(config, workdir))
+    _run(config, workdir)
+
+
+def _run(config: config_lib.Config, workdir: Path) -> None:
+    stop = cluster.StopSignal()
+    stop.listen()
+    try:
+        _print_table(train.run(config, workdir, stop), workdir)
+    except cluster.Stopped as stopped:
+        print(f"{stopped}; the same command continues", flush=True)
 
 
 def _print_table(results: dict, workdir: Path) -> None:

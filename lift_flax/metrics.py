@@ -8,6 +8,10 @@ import numpy as np
 from jaxtyping import Float, Int
 from tensorboardX import SummaryWriter
 
+from lift_flax.files import write_text
+
+CLOCK = "clock"  # the part of a line that is not the same in every run
+
 
 def score(logits: Float[np.ndarray, "N K"], labels: Int[np.ndarray, "N"], classes: tuple[str, ...]) -> dict:
     """Accuracies as shares between 0 and 1.
@@ -35,37 +39,61 @@ def confusion(logits: Float[np.ndarray, "N K"], labels: Int[np.ndarray, "N"]) ->
 class MetricsWriter:
     """Appends to metrics.jsonl and to TensorBoard events in one workdir.
 
-    Each line is {"phase", "split", "step", "epoch", then the metrics}.  After a resume a step may occur twice: the last
-    line counts.
+    Each line is {"phase", "split", "step", "epoch", then the metrics, then what depends on the clock and the machine}.
+
+    Args:
+      writes: False on the processes that leave it to the first.
     """
 
-    def __init__(self, workdir: Path):
-        path = workdir / "metrics.jsonl"
-        if path.exists():  # a killed run may have left part of a line
-            text = path.read_text()
-            path.write_text(text[: text.rfind("\n") + 1])
-        self._lines = path.open("a")
-        self._events = SummaryWriter(str(workdir / "tensorboard"))
+    def __init__(self, workdir: Path, writes: bool = True):
+        self._workdir, self._writes = workdir, writes
+        self._lines = self._events = None
 
-    def write(self, phase: str, split: str, step: int, epoch: float, values: dict[str, float]) -> None:
-        """Writes one line; numbers that are not finite are written as null."""
+    def begin(self, phase: str, first_step: int) -> None:
+        """Starts or continues a phase: what was written of its steps after `first_step` is taken back."""
+        self.close()
+        if not self._writes:
+            return
+        path = self._workdir / "metrics.jsonl"
+        if path.exists():
+            kept = [line for line in _whole_lines(path) if line["phase"] != phase or line["step"] <= first_step]
+            write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
+        self._lines = path.open("a")
+        self._events = SummaryWriter(str(self._workdir / "tensorboard" / phase), purge_step=first_step + 1)
+
+    def write(
+        self, phase: str, split: str, step: int, epoch: float, values: dict[str, float], clock: dict | None = None
+    ) -> None:
+        """Writes one line; numbers that are not finite are written as null.
+
+        Args:
+          values: metrics, the same in every run of a config.
+          clock: speed, waiting, memory: another time, other numbers (`lift_flax.profiling.Meter`).
+        """
+        if not self._writes:
+            return
         finite = {name: v if math.isfinite(v) else None for name, v in values.items()}
         line = {"phase": phase, "split": split, "step": step, "epoch": round(epoch, 4), **finite}
-        self._lines.write(json.dumps(line) + "\n")
+        self._lines.write(json.dumps({**line, CLOCK: clock} if clock else line) + "\n")
         self._lines.flush()
-        for name, value in values.items():
-            self._events.add_scalar(f"{phase}/{split}/{name}", value, step)
+        for name, value in {**values, **(clock or {})}.items():
+            self._events.add_scalar(f"{split}/{name}", value, step)
 
     def close(self) -> None:
         """Flushes both."""
-        self._lines.close()
-        self._events.close()
+        for file in (self._lines, self._events):
+            if file is not None:
+                file.close()
+        self._lines = self._events = None
 
 
 def read_metrics(workdir: Path) -> list[dict]:
-    """Lines of metrics.jsonl, the last one for each (phase, split, step), in order of first appearance."""
-    lines: dict[tuple, dict] = {}
-    for text in (workdir / "metrics.jsonl").read_text().splitlines():
-        line = json.loads(text)
-        lines[line["phase"], line["split"], line["step"]] = line
-    return list(lines.values())
+    """Lines of metrics.jsonl, without what depends on the clock and the machine."""
+    lines = _whole_lines(workdir / "metrics.jsonl")
+    return [{name: value for name, value in line.items() if name != CLOCK} for line in lines]
+
+
+def _whole_lines(path: Path) -> list[dict]:
+    """What a killed run left of its last line is no line."""
+    text = path.read_text()
+    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]

@@ -4,11 +4,11 @@ import dataclasses
 import functools
 from collections.abc import Callable
 
-from flax import nnx
+import jax
 
-from lift_flax import optim, steps
+from lift_flax import optim, sharding, steps
 from lift_flax.config import Config
-from lift_flax.state import Network, Tree, abstract_trees, create, make_student, make_teacher, new_state, with_teacher
+from lift_flax.state import Network, Tree, create, flatten, make_student, make_teacher, new_state, unflatten
 from lift_flax.weights.init_from import init_from
 
 
@@ -21,7 +21,8 @@ class Phase:
       number: distinguishes the phases' random draws.
       epochs: passes over the training clips.
       network: the module without its arrays.
-      params, batch_stats: where it starts.
+      draw: gives random (params, batch_stats) when traced.
+      given: {"params": {path: array}, "batch_stats": the same}, what does not start from random draws.
       trains: which parameters are trained, by path.
       make_step: (network, config, optimizer) -> training step.
       outputs: (params, stats, views, train) -> (outputs, new stats).
@@ -31,40 +32,62 @@ class Phase:
     number: int
     epochs: int
     network: Network
-    params: Tree
-    batch_stats: Tree
+    draw: Callable[[], tuple[Tree, Tree]]
+    given: dict[str, dict]
     trains: optim.Predicate
     make_step: Callable
     outputs: Callable
 
-    def initial_state(self, optimizer) -> Tree:
-        """The state at step 0: moments exist for trainable parameters only."""
-        trainable, _ = optim.split_params(self.params, self.trains)
-        return new_state(self.params, self.batch_stats, optimizer.init(trainable))
+    def state_shapes(self, optimizer) -> Tree:
+        """The state as shapes."""
+        return jax.eval_shape(functools.partial(self._start, optimizer), self.given)
+
+    def initial_state(self, optimizer, layout: Tree | None = None) -> Tree:
+        """The state at step 0, laid out by `layout` from the start; moments exist for trainable parameters only."""
+        given = self.given
+        if layout is not None:
+            places = {kind: flatten(layout[kind]) for kind in given}
+            given = {
+                kind: {
+                    path: leaf if isinstance(leaf, jax.Array) else sharding.put_everywhere(leaf, places[kind][path])
+                    for path, leaf in leaves.items()
+                }
+                for kind, leaves in given.items()
+            }
+        return jax.jit(functools.partial(self._start, optimizer), out_shardings=layout)(given)
+
+    def _start(self, optimizer, given) -> Tree:
+        params, stats = self.draw()
+        params = unflatten({**flatten(params), **given["params"]})
+        stats = unflatten({**flatten(stats), **given["batch_stats"]})
+        trainable, _ = optim.split_params(params, self.trains)
+        return new_state(params, stats, optimizer.init(trainable))
 
 
 def check_start(config: Config, num_classes: int) -> None:
     """Raises UserError where the networks of `config` cannot be made, or its `init_from` files do not fit them."""
-    student = nnx.eval_shape(lambda: make_student(config, num_classes, nnx.Rngs(0)))
-    teacher = nnx.eval_shape(lambda: make_teacher(config, num_classes, nnx.Rngs(0)))
+    _, draw = create(functools.partial(make_student, config, num_classes), config.seed)
+    params, _ = jax.eval_shape(draw)
     if path := config.model.teacher.init_from:
-        init_from(path, "teacher", *abstract_trees(teacher))
-    if (path := config.model.pvit.init_from) and student.main is not None:
-        init_from(path, "PViT", *abstract_trees(student.main.pvit))
+        _, draw = create(functools.partial(make_teacher, config, num_classes), config.seed)
+        init_from(path, "teacher", *jax.eval_shape(draw))
+    if (path := config.model.pvit.init_from) and "main" in params:
+        init_from(path, "PViT", params["main"]["pvit"], {})
 
 
 def teacher_phase(config: Config, num_classes: int) -> Phase:
     """Phase one: the R(2+1)D on the luminous view."""
-    network, params, stats = create(functools.partial(make_teacher, config, num_classes), config.seed)
+    network, draw = create(functools.partial(make_teacher, config, num_classes), config.seed)
+    given = {"params": {}, "batch_stats": {}}
     if path := config.model.teacher.init_from:
-        params, stats = init_from(path, "teacher", params, stats)
+        _take(given, "", *init_from(path, "teacher", *jax.eval_shape(draw)))
     return Phase(
         name="teacher",
         number=1,
         epochs=config.train.teacher_epochs,
         network=network,
-        params=params,
-        batch_stats=stats,
+        draw=draw,
+        given=given,
         trains=optim.trains_in_teacher_phase,
         make_step=steps.make_teacher_step,
         outputs=functools.partial(steps.teacher_outputs, network, config),
@@ -73,21 +96,32 @@ def teacher_phase(config: Config, num_classes: int) -> Phase:
 
 def student_phase(config: Config, num_classes: int, teacher: Tree | None) -> Phase:
     """Phase two: LIFT-Net, with the R(2+1)D of the trained `teacher` state (None without distillation)."""
-    network, params, stats = create(functools.partial(make_student, config, num_classes), config.seed)
+    network, draw = create(functools.partial(make_student, config, num_classes), config.seed)
+    params, stats = jax.eval_shape(draw)
+    given = {"params": {}, "batch_stats": {}}
     if (path := config.model.pvit.init_from) and "main" in params:
-        params["main"]["pvit"], _ = init_from(path, "PViT", params["main"]["pvit"], {})
+        _take(given, "main/pvit/", *init_from(path, "PViT", params["main"]["pvit"], {}))
     if (path := config.model.teacher.init_from) and teacher is None and "trunk" in params:
-        params["trunk"], stats["trunk"] = init_from(path, "R(2+1)D", params["trunk"], stats["trunk"])
+        _take(given, "trunk/", *init_from(path, "R(2+1)D", params["trunk"], stats["trunk"]))
     if teacher is not None:
-        params, stats = with_teacher(params, teacher["params"]), with_teacher(stats, teacher["batch_stats"])
+        for part in {"trunk", "teacher"} & set(params):
+            _take(given, f"{part}/", flatten(teacher["params"]), flatten(teacher["batch_stats"]), "")
     return Phase(
         name="student",
         number=2,
         epochs=config.train.student_epochs,
         network=network,
-        params=params,
-        batch_stats=stats,
+        draw=draw,
+        given=given,
         trains=optim.trains_in_student_phase(config),
         make_step=steps.make_student_step,
         outputs=functools.partial(steps.student_outputs, network, config),
     )
+
+
+def _take(given: dict[str, dict], prefix: str, params: dict, stats: dict, note: str) -> None:
+    """Adds values of one part of the network, whose paths begin with `prefix`."""
+    given["params"].update({prefix + path: leaf for path, leaf in params.items()})
+    given["batch_stats"].update({prefix + path: leaf for path, leaf in stats.items()})
+    if note:
+        print(note, flush=True)

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Int
 
 from lift_flax.config import Config
 from lift_flax.errors import UserError
@@ -11,23 +12,25 @@ from lift_flax.errors import UserError
 SMALLEST_SHARDED = 2**16  # numbers in an array
 
 
-def make_mesh(config: Config) -> Mesh:
-    """All devices as ("data", "fsdp").
+def make_mesh(config: Config, devices: list | None = None) -> Mesh:
+    """All devices, or `devices`, as ("data", "fsdp").
 
     Axis types are Auto on purpose: with Explicit axes, a convolution whose kernel is sharded is refused.
 
     Raises:
       UserError: the devices or the batch do not divide by the mesh.
     """
-    devices = jax.device_count()
-    data = config.mesh.data if config.mesh.data > 0 else devices // config.mesh.fsdp
-    if data * config.mesh.fsdp != devices:
+    count = jax.device_count() if devices is None else len(devices)
+    data = config.mesh.data if config.mesh.data > 0 else count // config.mesh.fsdp
+    if data * config.mesh.fsdp != count:
         raise UserError(
-            f"config.mesh: data={data} times fsdp={config.mesh.fsdp} is not the {devices} devices there are"
+            f"config.mesh: data={data} times fsdp={config.mesh.fsdp} is not the {count} devices there are"
         )
-    if config.train.batch_size % devices:
-        raise UserError(f"config.train.batch_size={config.train.batch_size} does not divide by {devices} devices")
-    return jax.make_mesh((data, config.mesh.fsdp), ("data", "fsdp"), axis_types=(AxisType.Auto, AxisType.Auto))
+    if config.train.batch_size % (count * config.train.accumulate):
+        parts = f" in {config.train.accumulate} parts" if config.train.accumulate > 1 else ""
+        raise UserError(f"config.train.batch_size={config.train.batch_size} does not divide by {count} devices{parts}")
+    axes, types = ("data", "fsdp"), (AxisType.Auto, AxisType.Auto)
+    return jax.make_mesh((data, config.mesh.fsdp), axes, axis_types=types, devices=devices)
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
@@ -40,6 +43,12 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
+def local_rows(mesh: Mesh, batch_size: int) -> Int[np.ndarray, "rows"]:
+    """Which rows of a global batch this process reads: those of its devices, in order."""
+    slices = batch_sharding(mesh).addressable_devices_indices_map((batch_size,)).values()
+    return np.sort(np.concatenate([np.arange(batch_size)[index] for index in slices]))
+
+
 def put_batch(batch: dict, mesh: Mesh) -> dict[str, jax.Array]:
     """This process's rows of a batch as global arrays; what is not a number (the ids) stays behind."""
     sharding = batch_sharding(mesh)
@@ -47,21 +56,33 @@ def put_batch(batch: dict, mesh: Mesh) -> dict[str, jax.Array]:
     return {name: jax.make_array_from_process_local_data(sharding, rows) for name, rows in numbers.items()}
 
 
-def state_sharding(mesh: Mesh, tree):
-    """Sharding of every array in a state: the largest axis that divides over "fsdp", whole copies elsewhere.
+def put_everywhere(array: np.ndarray, sharding: NamedSharding) -> jax.Array:
+    """An array that every process holds whole, laid out as `sharding` says."""
+    return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
 
-    Small arrays are copied: gathering them would cost more than it saves.
+
+def partition(path: str, shape: tuple[int, ...], ways: int) -> PartitionSpec:
+    """How one array of a state is laid out: the rule, for parameters and their moments alike.
+
+    Kernels take their largest axis that divides by `ways` over "fsdp".  Everything else is copied, and so are small
+    kernels: gathering them would cost more than it saves.
     """
-    ways = mesh.shape["fsdp"]
+    axes = [i for i in range(len(shape)) if shape[i] % ways == 0]
+    is_kernel = path.rsplit("/", 1)[-1].startswith("kernel")
+    if ways == 1 or not is_kernel or not axes or np.prod(shape) < SMALLEST_SHARDED:
+        return PartitionSpec()
+    largest = max(axes, key=lambda i: shape[i])
+    return PartitionSpec(*["fsdp" if i == largest else None for i in range(len(shape))])
 
-    def one(leaf) -> NamedSharding:
-        axes = [i for i in range(leaf.ndim) if leaf.shape[i] % ways == 0]
-        if ways == 1 or not axes or leaf.size < SMALLEST_SHARDED:
-            return replicated(mesh)
-        largest = max(axes, key=lambda i: leaf.shape[i])
-        return NamedSharding(mesh, PartitionSpec(*["fsdp" if i == largest else None for i in range(leaf.ndim)]))
 
-    return jax.tree.map(one, tree)
+def state_sharding(mesh: Mesh, state):
+    """Sharding of every array of a state (or of its shapes), by `partition`."""
+
+    def one(path, leaf) -> NamedSharding:
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        return NamedSharding(mesh, partition(name, leaf.shape, mesh.shape["fsdp"]))
+
+    return jax.tree_util.tree_map_with_path(one, state)
 
 
 def gather_rows(array: jax.Array) -> np.ndarray:

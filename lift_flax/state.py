@@ -40,15 +40,17 @@ class Network:
         return out, _with_string_keys(nnx.to_pure_dict(nnx.state(model, nnx.BatchStat)))
 
 
-def create(make: Callable[[nnx.Rngs], nnx.Module], seed: int) -> tuple[Network, Tree, Tree]:
-    """The module that `make` makes as (network, params, batch_stats), its parameters drawn from `seed`."""
+def create(make: Callable[[nnx.Rngs], nnx.Module], seed: int) -> tuple[Network, Callable[[], tuple[Tree, Tree]]]:
+    """The module that `make` makes, as (network, draw).
 
-    @jax.jit
-    def arrays():
+    `draw()` gives its (params, batch_stats), drawn from `seed`: call it inside jit, or in `jax.eval_shape` for shapes.
+    """
+
+    def draw() -> tuple[Tree, Tree]:
         _, params, stats = nnx.split(make(nnx.Rngs(seed)), nnx.Param, nnx.BatchStat)
         return _with_string_keys(nnx.to_pure_dict(params)), _with_string_keys(nnx.to_pure_dict(stats))
 
-    return Network(nnx.graphdef(nnx.eval_shape(lambda: make(nnx.Rngs(seed))))), *arrays()
+    return Network(nnx.graphdef(nnx.eval_shape(lambda: make(nnx.Rngs(seed))))), draw
 
 
 def abstract_trees(model: nnx.Module) -> tuple[Tree, Tree]:
@@ -113,11 +115,6 @@ def make_student(config: Config, num_classes: int, rngs: nnx.Rngs) -> LiftNet:
 def new_state(params: Tree, batch_stats: Tree, opt_state: Any) -> Tree:
     """The state of a phase at its first step."""
     return {"params": params, "batch_stats": batch_stats, "opt_state": opt_state, "step": jnp.zeros((), jnp.int32)}
-
-
-def with_teacher(student: Tree, teacher: Tree) -> Tree:
-    """The student's tree (params or batch_stats) with the trained teacher's values in its R(2+1)D parts."""
-    return {k: jax.tree.map(jnp.copy, teacher) if k in ("trunk", "teacher") else v for k, v in student.items()}
 
 
 def count_parameters(params: Any) -> int:

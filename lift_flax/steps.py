@@ -33,7 +33,7 @@ def teacher_outputs(network: Network, config: Config, params: Tree, stats: Tree,
 
 def student_outputs(network: Network, config: Config, params: Tree, stats: Tree, views: Views, *, train: bool):
     """(outputs, new statistics) of the student on a batch's dark and luminous views."""
-    dark = normalise(views["dark"], config.model.pvit.mean, config.model.pvit.std)
+    dark = normalise(views["dark"], config.model.pvit.mean, config.model.pvit.std).astype(config.train.dtype)
     return network.apply(params, stats, dark, _luminous(views, config), train=train)
 
 
@@ -46,7 +46,7 @@ def luminous_statistics(config: Config) -> tuple[tuple[float, ...], tuple[float,
 
 
 def _luminous(views: Views, config: Config) -> Float[Array, "B T h w 3"]:
-    return normalise(views["luminous"], *luminous_statistics(config))
+    return normalise(views["luminous"], *luminous_statistics(config)).astype(config.train.dtype)
 
 
 def make_teacher_step(network: Network, config: Config, optimizer: optax.GradientTransformation) -> Step:
@@ -57,7 +57,7 @@ def make_teacher_step(network: Network, config: Config, optimizer: optax.Gradien
         loss = losses.cross_entropy(out["logits"], views["targets"], views["weight"])
         return loss, (stats, {"loss": loss, "top1": _top1(out["logits"], views)})
 
-    return _make_step(loss_fn, optimizer, optim.trains_in_teacher_phase)
+    return _make_step(loss_fn, optimizer, optim.trains_in_teacher_phase, config.train.accumulate)
 
 
 def make_student_step(network: Network, config: Config, optimizer: optax.GradientTransformation) -> Step:
@@ -72,17 +72,24 @@ def make_student_step(network: Network, config: Config, optimizer: optax.Gradien
             loss = entropy + config.train.distill_weight * metrics["distillation"]
         return loss, (stats, {"loss": loss, **metrics})
 
-    return _make_step(loss_fn, optimizer, optim.trains_in_student_phase(config))
+    return _make_step(loss_fn, optimizer, optim.trains_in_student_phase(config), config.train.accumulate)
 
 
-def _make_step(loss_fn, optimizer: optax.GradientTransformation, trains: optim.Predicate) -> Step:
+def _make_step(loss_fn, optimizer: optax.GradientTransformation, trains: optim.Predicate, parts: int) -> Step:
     def step(state: Tree, views: Views) -> tuple[Tree, dict[str, Array]]:
         trainable, frozen = optim.split_params(state["params"], trains)
 
-        def loss_of_trainable(trainable):
-            return loss_fn(optim.merge_params(trainable, frozen), state["batch_stats"], views)
+        def gradient(stats: Tree, views: Views) -> tuple[Tree, tuple[Tree, dict[str, Array]]]:
+            def loss_of_trainable(trainable):
+                return loss_fn(optim.merge_params(trainable, frozen), stats, views)
 
-        grads, (stats, metrics) = jax.grad(loss_of_trainable, has_aux=True)(trainable)
+            return jax.grad(loss_of_trainable, has_aux=True)(trainable)
+
+        if parts == 1:
+            grads, (stats, metrics) = gradient(state["batch_stats"], views)
+        else:
+            grads, (stats, metrics) = _mean_over_parts(gradient, trainable, state["batch_stats"], views, parts)
+        metrics["grad_norm"] = optax.tree.norm(grads)
         updates, opt_state = optimizer.update(grads, state["opt_state"], trainable)
         trainable = optax.apply_updates(trainable, updates)
         new = {
@@ -94,6 +101,25 @@ def _make_step(loss_fn, optimizer: optax.GradientTransformation, trains: optim.P
         return new, metrics
 
     return step
+
+
+def _mean_over_parts(gradient, trainable: Tree, stats: Tree, views: Views, parts: int):
+    """(gradient, (statistics, metrics)) of a batch in `parts`, one after another; BatchNorm sees a part at a time.
+
+    Part p takes rows p, p + parts, ...: so every device computes on its own rows in each part.
+    """
+
+    def split(rows: Array) -> Array:  # [B, ...] -> [parts, B/parts, ...]
+        return rows.reshape(len(rows) // parts, parts, *rows.shape[1:]).swapaxes(0, 1)
+
+    def add(carry, part: Views):
+        total, stats = carry
+        grads, (stats, metrics) = gradient(stats, part)
+        return (jax.tree.map(jnp.add, total, grads), stats), metrics
+
+    zero = jax.tree.map(jnp.zeros_like, trainable)
+    (total, stats), metrics = jax.lax.scan(add, (zero, stats), jax.tree.map(split, views))
+    return jax.tree.map(lambda x: x / parts, total), (stats, jax.tree.map(jnp.mean, metrics))
 
 
 def _top1(logits: Float[Array, "B K"], views: Views) -> Float[Array, ""]:

@@ -65,7 +65,7 @@ def test_order_and_pixels_depend_on_the_step_alone(records, opened):
 @pytest.mark.parametrize("processes", [2, 4])
 def test_processes_take_contiguous_rows_of_the_same_global_batches(records, opened, processes):
     config = small_config(records=records)
-    shares = [_batches(opened, config, 5, process=p, processes=processes) for p in range(processes)]
+    shares = [_batches(opened, config, 5, rows=rows) for rows in np.split(np.arange(4), processes)]
     joined = [{k: np.concatenate([s[i][k] for s in shares]) for k in shares[0][i]} for i in range(5)]
     _assert_same(joined, _batches(opened, config, 5))
 
@@ -75,8 +75,8 @@ def test_eval_counts_every_clip_once(records, opened, processes):
     config = small_config(records=records)
     ids = opened.split(1, "test")  # 6 clips in batches of 4
     seen, weights = [], []
-    for process in range(processes):
-        batches = records_lib.eval_batches(opened, config, ids, process=process, processes=processes)
+    for rows in np.split(np.arange(4), processes):
+        batches = records_lib.eval_batches(opened, config, ids, rows=rows)
         with contextlib.closing(batches):
             for batch in batches:
                 assert batch["clip"].shape[0] == 4 // processes

@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from lift_flax import losses, optim, phases, state, steps
@@ -45,8 +46,7 @@ def _student(arg: str = "tiny", **overrides):
     config = small_config(arg, **overrides)
     if not config.train.distill:
         return config, phases.student_phase(config, CLASSES, None), None
-    phase = phases.teacher_phase(config, CLASSES)
-    teacher = {"params": phase.params, "batch_stats": phase.batch_stats}
+    teacher = phases.teacher_phase(config, CLASSES).initial_state(optax.sgd(0.0))
     return config, phases.student_phase(config, CLASSES, teacher), teacher
 
 
@@ -82,7 +82,8 @@ def test_one_forward_equals_two():
     """The student's one pass through the R(2+1)D gives the teacher's own logits and the same luminous tokens."""
     config, phase, teacher = _student()
     views = _views()
-    out, _ = jax.jit(functools.partial(phase.outputs, train=True))(phase.params, phase.batch_stats, views)
+    start = phase.initial_state(optax.sgd(0.0))
+    out, _ = jax.jit(functools.partial(phase.outputs, train=True))(start["params"], start["batch_stats"], views)
     teacher_outputs = functools.partial(phases.teacher_phase(config, CLASSES).outputs, train=False)
     alone, _ = jax.jit(teacher_outputs)(teacher["params"], teacher["batch_stats"], views)
     np.testing.assert_array_equal(out["teacher_logits"], alone["logits"])

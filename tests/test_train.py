@@ -14,7 +14,7 @@ import jax
 import numpy as np
 import pytest
 
-from lift_flax import files, phases, state, train
+from lift_flax import files, loop, optim, phases, state, train
 from lift_flax.checkpoints import Checkpoints
 from lift_flax.config import Config
 from lift_flax.errors import UserError
@@ -54,7 +54,7 @@ def test_flow_as_luminous_input(records, tmp_path):
 def _newest(workdir: Path, phase: str, config: Config) -> dict:
     """Every array of a phase's newest checkpoint, by path."""
     make = {"teacher": phases.teacher_phase, "student": lambda c, k: phases.student_phase(c, k, None)}[phase]
-    optimizer = train.optim.make_optimizer(config, train.optim.make_schedule(config, 10))
+    optimizer = optim.make_optimizer(config, optim.make_schedule(config, 10))
     initial = make(config, 3).initial_state(optimizer)
     checkpoints = Checkpoints(workdir / phase)
     restored, examples = checkpoints.restore_newest(initial)
@@ -152,7 +152,7 @@ def test_a_damaged_checkpoint_is_reported_and_the_one_before_used(whole, config,
 @pytest.mark.parametrize("batch_size", [1, 3, 8, 32])
 def test_every_epoch_ends_at_a_step(batch_size):
     for examples in range(1, 600, 7):
-        ends = train.epoch_ends(examples, batch_size, 60)
+        ends = loop.epoch_ends(examples, batch_size, 60)
         assert ends[max(ends)] == 60 and (max(ends) - 1) * batch_size < 60 * examples <= max(ends) * batch_size
         assert list(ends) == sorted(ends) and list(ends.values()) == sorted(ends.values())
 

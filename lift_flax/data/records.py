@@ -8,12 +8,14 @@ loader workers.
 import collections
 import dataclasses
 import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import grain
 import numpy as np
 from absl import flags
+from jaxtyping import Int
 
 from lift_flax.config import Config
 from lift_flax.data import examples
@@ -21,6 +23,7 @@ from lift_flax.data.examples import Batch, ClipReader, Example, damaged
 from lift_flax.errors import UserError
 
 _DATASETS = ("arid", "hmdb51", "infar", "night_figures", "ucf101")
+Rows = Int[np.ndarray, "rows"]
 PASSES = 10**6  # over the training clips: without end for every purpose, but a number that indices can hold
 
 
@@ -130,20 +133,31 @@ def _reader(records: Records, config: Config, ids: list[str]) -> ClipReader:
 
 
 class _ProcessRows(grain.MapDataset):
-    """Of every global batch, the contiguous rows that belong to one process."""
+    """Of every global batch, the rows that one process reads."""
 
-    def __init__(self, parent: grain.MapDataset, batch_size: int, process: int, processes: int):
+    def __init__(self, parent: grain.MapDataset, batch_size: int, rows: Rows):
         super().__init__(parent)
-        self.batch_size, self.process, self.local = batch_size, process, batch_size // processes
+        self.batch_size, self.rows = batch_size, rows
 
     def __len__(self) -> int:
-        return len(self._parent) // self.batch_size * self.local
+        return len(self._parent) // self.batch_size * len(self.rows)
 
     def __getitem__(self, index):
         if isinstance(index, slice):
             return self.slice(index)
-        batch, row = divmod(index, self.local)
-        return self._parent[batch * self.batch_size + self.process * self.local + row]
+        batch, row = divmod(index, len(self.rows))
+        return self._parent[batch * self.batch_size + int(self.rows[row])]
+
+
+def _train_order(count: int, seed: int) -> grain.MapDataset:
+    """Which clip stands at each place of the endless row of training examples."""
+    return grain.MapDataset.range(count).seed(seed).shuffle().repeat(PASSES)
+
+
+def batch_ids(ids: list[str], *, seed: int, step: int, batch_size: int) -> list[str]:
+    """Ids of the whole global batch of a step (from 1 on), without reading a clip; the rest as `train_batches`."""
+    order = _train_order(len(ids), seed)
+    return [ids[order[i]] for i in range((step - 1) * batch_size, step * batch_size)]
 
 
 def train_batches(
@@ -153,29 +167,31 @@ def train_batches(
     *,
     seed: int,
     first_step: int,
-    process: int = 0,
-    processes: int = 1,
+    rows: Rows | None = None,
 ) -> Iterator[Batch]:
-    """Endless batches of this process's rows, from global step `first_step` on.
+    """Endless batches of `rows` of every global batch (None: all), from global step `first_step` on.
 
     Each batch is {"clip" uint8 [B,T,H,W,3], "label" int32 [B], "weight" float32 [B], "id" [B]}, and where the luminous
     stream takes it "flow" uint8 [B,T,H,W,2] (lift_flax/data/flow.py).  Close the iterator
     when done (contextlib.closing): it may own loader processes.
     """
     reader = _reader(records, config, ids)
-    data = grain.MapDataset.range(len(ids)).seed(seed).shuffle().repeat(PASSES).random_map(reader.train)
-    rows = _ProcessRows(data, config.train.batch_size, process, processes)
-    return _iterate(rows.batch(config.train.batch_size // processes)[first_step:], config)
-
-
-def eval_batches(
-    records: Records, config: Config, ids: list[str], *, process: int = 0, processes: int = 1
-) -> Iterator[Batch]:
-    """Every example once, in the order of `ids`; the last batch is filled up with examples of weight 0."""
     size = config.train.batch_size
+    rows = np.arange(size) if rows is None else rows
+    data = _train_order(len(ids), seed).random_map(reader.train)
+    return _iterate(_ProcessRows(data, size, rows).batch(len(rows))[first_step:], config)
+
+
+def eval_batches(records: Records, config: Config, ids: list[str], *, rows: Rows | None = None) -> Iterator[Batch]:
+    """Every example once, in the order of `ids`; the last batch is filled up with examples of weight 0.
+
+    With `rows`, only these rows of every global batch.
+    """
+    size = config.train.batch_size
+    rows = np.arange(size) if rows is None else rows
     padded = [*range(len(ids)), *[-1] * (-len(ids) % size)]
     data = grain.MapDataset.source(padded).map(_reader(records, config, ids).eval)
-    return _iterate(_ProcessRows(data, size, process, processes).batch(size // processes), config)
+    return _iterate(_ProcessRows(data, size, rows).batch(len(rows)), config)
 
 
 def read_eval_examples(records: Records, config: Config, ids: list[str]) -> list[Example]:
@@ -192,4 +208,10 @@ def _iterate(data: grain.MapDataset, config: Config) -> Iterator[Batch]:
         return iter(data.to_iter_dataset(threads))
     one = grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)
     workers = grain.MultiprocessingOptions(num_workers=config.data.workers, per_worker_buffer_size=2)
-    return iter(data.to_iter_dataset(one).mp_prefetch(workers))
+    return iter(data.to_iter_dataset(one).mp_prefetch(workers, worker_init_fn=_outlive_sigterm))
+
+
+def _outlive_sigterm(worker: int, workers: int) -> None:
+    """Whoever stops a run may signal all of its processes; batches must come until it has saved."""
+    del worker, workers
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

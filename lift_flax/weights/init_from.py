@@ -7,14 +7,14 @@ import dataclasses
 import math
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from lift_flax.config import Config
 from lift_flax.errors import UserError
-from lift_flax.state import Tree, flatten, unflatten
+from lift_flax.state import Tree, flatten
 from lift_flax.weights import ported, vit
+
+Arrays = dict[str, np.ndarray]
 
 CLASSIFIER = "params/fc/"
 _TRAVEL = {"teacher": ("bn_eps", "mean", "std"), "pvit": ("gelu", "ln_eps", "qkv_bias", "mean", "std")}
@@ -57,14 +57,14 @@ def weight_sources(config: Config) -> dict[str, str]:
     return {part: ported.load_facts(Path(f))["source"]["sha256"] for part, f in folders.items() if f}
 
 
-def init_from(path: str, part: str, params: Tree, batch_stats: Tree) -> tuple[Tree, Tree]:
-    """(params, batch_stats) of `part` with the values of the folder at `path`.
+def init_from(path: str, part: str, params: Tree, batch_stats: Tree) -> tuple[Arrays, Arrays, str]:
+    """What `part` takes from the folder at `path`, as ({path: value of a parameter}, the same of statistics, a note).
 
-    A classifier of another size keeps its fresh values, ViT blocks beyond those of `part` are left out, position
-    embeddings are resized to its grid; each is printed.
+    A classifier of another size is not among them, nor ViT blocks beyond those of `part`; position embeddings are
+    resized to its grid; the note says which.
 
     Args:
-      params, batch_stats: of the part, as arrays; as shapes they are only checked against the file.
+      params, batch_stats: of the part, as shapes.
 
     Raises:
       UserError: no such folder, or a name or shape that does not fit; names the first of them.
@@ -80,13 +80,11 @@ def init_from(path: str, part: str, params: Tree, batch_stats: Tree) -> tuple[Tr
             raise UserError(f"{path}: '{name}' is {theirs[name].shape}, the {part} of this config takes {leaf.shape}")
     if unknown := sorted(set(theirs) - set(wanted)):
         raise UserError(f"{path} holds '{unknown[0]}', which the {part} of this config has not")
-    if any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in wanted.values()):
-        return params, batch_stats
-    print("; ".join([f"{part}: {len(wanted)} arrays from {path}", *notes]), flush=True)
-    filled = {**ours, **{name: jnp.asarray(theirs[name], leaf.dtype) for name, leaf in wanted.items()}}
+    taken = {name: np.asarray(theirs[name], leaf.dtype) for name, leaf in wanted.items()}
     return (
-        unflatten({k.removeprefix("params/"): v for k, v in filled.items() if k.startswith("params/")}),
-        unflatten({k.removeprefix("batch_stats/"): v for k, v in filled.items() if k.startswith("batch_stats/")}),
+        {k.removeprefix("params/"): v for k, v in taken.items() if k.startswith("params/")},
+        {k.removeprefix("batch_stats/"): v for k, v in taken.items() if k.startswith("batch_stats/")},
+        "; ".join([f"{part}: {len(wanted)} arrays from {path}", *notes]),
     )
 
 

@@ -1,0 +1,88 @@
+"""The folder of one run: whose it is, and whether what it holds can be continued."""
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import zipfile
+from importlib import metadata
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from lift_flax import config as config_lib
+from lift_flax.config import Config
+from lift_flax.data.records import Records
+from lift_flax.errors import UserError
+from lift_flax.files import write_text
+from lift_flax.weights.init_from import weight_sources
+
+
+def finished(workdir: Path) -> dict | None:
+    """What results.json holds; None where the run has not ended or a file of its end is damaged."""
+    try:
+        with np.load(workdir / "test_predictions.npz") as predictions:
+            predictions["ids"]
+        return json.loads((workdir / "results.json").read_text())
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def refuse_foreign(workdir: Path) -> None:
+    """Refuses a path that is neither a run's workdir nor free to become one."""
+    if (workdir / "config.json").exists():
+        config_lib.load(workdir / "config.json")  # raises where it is not a run's
+    elif workdir.exists() and (not workdir.is_dir() or set(os.listdir(workdir)) - {"lock"}):
+        raise UserError(f"{workdir} is not empty and not a workdir of a run: choose another --workdir")
+
+
+def claim(workdir: Path, config: Config, records: Records, *splits: list[str]) -> None:
+    """Makes `workdir` this run's, or checks that it already is: same config, classes and clips in every split.
+
+    A run that never came to a checkpoint has nothing to continue; its workdir may be taken by any other.
+
+    Args:
+      splits: ids of the training, validation and test clips.
+    """
+    path, facts_path = workdir / "config.json", workdir / "run.json"
+    digest = hashlib.sha256(json.dumps([[[i, records.rows[i][1]] for i in ids] for ids in splits]).encode()).hexdigest()
+    weights = weight_sources(config)
+    earlier = config_lib.load(path) if path.exists() else None
+    if earlier and (any(workdir.glob("*/*/_CHECKPOINT_METADATA")) or (workdir / "results.json").exists()):
+        config_lib.check_same_run(earlier, config, workdir)
+        try:
+            facts = json.loads(facts_path.read_text())
+        except (OSError, ValueError) as error:
+            raise UserError(f"{facts_path} is missing or damaged: choose another --workdir") from error
+        if facts["data_digest"] != digest:
+            raise UserError(
+                f"{workdir} was trained on other clips than {records.dir} holds now: choose another --workdir"
+            )
+        if facts.get("weights", {}) != weights:
+            raise UserError(f"{workdir} started from other weights than init_from holds now: choose another --workdir")
+    elif earlier:
+        print(f"{workdir} holds a run without any checkpoint: starting it anew", flush=True)
+        (workdir / "metrics.jsonl").unlink(missing_ok=True)
+        shutil.rmtree(workdir / "tensorboard", ignore_errors=True)
+    config_lib.save(config, path)
+    facts = {
+        "classes": list(records.classes),
+        "data_digest": digest,
+        "weights": weights,
+        "validation_ids": splits[1],
+        "versions": {name: metadata.version(name) for name in ("lift_flax", "jax", "flax", "optax", "grain", "av")},
+        "python": platform.python_version(),
+        "processes": jax.process_count(),
+        "devices": [str(d.device_kind) for d in jax.devices()],
+    }
+    write_text(facts_path, json.dumps(facts, indent=2) + "\n")
+
+
+def check_shared(workdir: Path) -> None:
+    """Raises UserError on a process that does not see what the first one has written."""
+    if not (workdir / "config.json").exists():
+        raise UserError(
+            f"{workdir} is not the same folder on every process: choose a --workdir on a file system that all share"
+        )

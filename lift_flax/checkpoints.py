@@ -85,6 +85,7 @@ class Checkpoints:
         Raises:
           UserError: there is no checkpoint, or none can be read.
         """
+        self.wait()
         steps = sorted(self._manager.all_steps(), reverse=True)
         best = self._manager.best_step()
         if not steps:

@@ -23,9 +23,7 @@ def make_mesh(config: Config, devices: list | None = None) -> Mesh:
     count = jax.device_count() if devices is None else len(devices)
     data = config.mesh.data if config.mesh.data > 0 else count // config.mesh.fsdp
     if data * config.mesh.fsdp != count:
-        raise UserError(
-            f"config.mesh: data={data} times fsdp={config.mesh.fsdp} is not the {count} devices there are"
-        )
+        raise UserError(f"config.mesh: data={data} times fsdp={config.mesh.fsdp} is not the {count} devices there are")
     if config.train.batch_size % (count * config.train.accumulate):
         parts = f" in {config.train.accumulate} parts" if config.train.accumulate > 1 else ""
         raise UserError(f"config.train.batch_size={config.train.batch_size} does not divide by {count} devices{parts}")

@@ -1,6 +1,8 @@
-"""The smallest config that still runs every part."""
+"""The smallest config that still runs every part; also a config file for the command line."""
 
 from pathlib import Path
+
+from ml_collections import ConfigDict
 
 from configs import common
 from lift_flax import config as config_lib
@@ -23,8 +25,15 @@ OVERRIDES = {
 }
 
 
+def get_config(arg: str | None = None) -> ConfigDict:
+    """`configs/common.py` with `arg`, made small."""
+    values = common.get_config(arg or "tiny").unlock()
+    values.update_from_flattened_dict(OVERRIDES)
+    return values.lock()
+
+
 def small_config(arg: str = "tiny", records: Path | str = "", **overrides) -> Config:
-    """`configs/common.py` with `arg`, made small, then `overrides` by dotted name."""
-    values = common.get_config(arg).unlock()
-    values.update_from_flattened_dict({**OVERRIDES, "data.dir": str(records), **overrides})
+    """The same, frozen, then `overrides` by dotted name."""
+    values = get_config(arg).unlock()
+    values.update_from_flattened_dict({"data.dir": str(records), **overrides})
     return config_lib.from_dict(values.to_dict())

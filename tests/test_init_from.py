@@ -60,9 +60,7 @@ def test_pvit_takes_its_first_blocks_and_resized_positions(weights, capsys):
     for name, value in state.flatten(params["main"]["pvit"]).items():
         if name != "positions":
             np.testing.assert_array_equal(value, arrays[f"params/{name}"])
-    np.testing.assert_allclose(
-        params["main"]["pvit"]["positions"], vit.resize_positions(arrays["params/positions"], 2)
-    )
+    np.testing.assert_allclose(params["main"]["pvit"]["positions"], vit.resize_positions(arrays["params/positions"], 2))
 
 
 def test_a_classifier_of_another_size_starts_anew(weights, capsys):

@@ -10,18 +10,15 @@ import sys
 import time
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 
-from lift_flax import files, loop, optim, phases, state, train
-from lift_flax.checkpoints import Checkpoints
+from lift_flax import files, loop, state, train
 from lift_flax.config import Config
 from lift_flax.errors import UserError
 from lift_flax.metrics import read_metrics, score
+from tests.run_tools import ROOT, assert_same_state, exit_codes, newest_state, running, said, wait_for_step
 from tests.small_config import small_config
-
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -49,24 +46,6 @@ def test_flow_as_luminous_input(records, tmp_path):
     assert len(losses) > 10 and np.isfinite(losses).all()
     assert "optical flow: colour is the direction" in (tmp_path / "run" / "report.html").read_text()
     assert train.run(config, tmp_path / "run") == results
-
-
-def _newest(workdir: Path, phase: str, config: Config) -> dict:
-    """Every array of a phase's newest checkpoint, by path."""
-    make = {"teacher": phases.teacher_phase, "student": lambda c, k: phases.student_phase(c, k, None)}[phase]
-    optimizer = optim.make_optimizer(config, optim.make_schedule(config, 10))
-    initial = make(config, 3).initial_state(optimizer)
-    checkpoints = Checkpoints(workdir / phase)
-    restored, examples = checkpoints.restore_newest(initial)
-    checkpoints.close()
-    leaves = {jax.tree_util.keystr(path): np.asarray(v) for path, v in jax.tree_util.tree_leaves_with_path(restored)}
-    return {**leaves, "examples": examples}
-
-
-def _same_state(one: dict, two: dict) -> None:
-    assert one.keys() == two.keys()
-    for name in one:
-        np.testing.assert_array_equal(one[name], two[name], err_msg=name)
 
 
 def _curves(workdir: Path) -> list[dict]:
@@ -111,7 +90,7 @@ def test_resume_is_exact(whole, config, tmp_path, phase, workers):
     (workdir / "metrics.jsonl").write_text('{"phase": "teacher", "spl')  # a line that was cut off
     data = dataclasses.replace(config.data, workers=workers, cache="memory" if workers == 0 else "none")
     train.run(dataclasses.replace(config, data=data), workdir)
-    _same_state(_newest(workdir, phase, config), _newest(whole, phase, config))
+    assert_same_state(newest_state(workdir, phase, config), newest_state(whole, phase, config))
     expected = [line for line in _curves(whole) if line["phase"] == phase and line["step"] > 5]
     assert [line for line in _curves(workdir) if line["phase"] == phase] == expected
 
@@ -133,7 +112,7 @@ def test_killed_runs_files_do_no_harm(whole, config, tmp_path):
     (workdir / "teacher" / "9.orbax-checkpoint-tmp" / "state").mkdir(parents=True)  # a save that was cut off
     train.run(config, workdir)
     for phase in ("teacher", "student"):
-        _same_state(_newest(workdir, phase, config), _newest(whole, phase, config))
+        assert_same_state(newest_state(workdir, phase, config), newest_state(whole, phase, config))
 
 
 def test_a_damaged_checkpoint_is_reported_and_the_one_before_used(whole, config, tmp_path, caplog):
@@ -146,7 +125,7 @@ def test_a_damaged_checkpoint_is_reported_and_the_one_before_used(whole, config,
     train.run(config, workdir)
     assert "student/9 does not restore" in caplog.text
     assert (workdir / "student" / "9.damaged").is_dir()  # nothing is thrown away
-    _same_state(_newest(workdir, "student", config), _newest(whole, "student", config))
+    assert_same_state(newest_state(workdir, "student", config), newest_state(whole, "student", config))
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 8, 32])
@@ -235,10 +214,27 @@ def test_validation_picks_the_best_step(records, tmp_path, capsys):
     assert max(line["top1"] for line in validation) == {line["step"]: line["top1"] for line in validation}[chosen]
 
 
-def test_a_loss_that_is_no_number_stops_the_run(config, tmp_path):
-    train_config = dataclasses.replace(config.train, learning_rate=1e30)
-    with pytest.raises(UserError, match=r"loss is (nan|inf) at step \d+: lower config.train.learning_rate"):
-        train.run(dataclasses.replace(config, train=train_config), tmp_path / "workdir")
+def test_sigterm_at_any_moment_loses_nothing(whole, config, records, tmp_path):
+    workdir = tmp_path / "workdir"
+    with running(1, workdir, records) as processes:
+        wait_for_step(workdir, "teacher", 1, processes)
+        processes[0].send_signal(signal.SIGTERM)
+        assert exit_codes(processes) == [0]
+    assert "stopped by SIGTERM after step" in said(workdir)
+    train.run(config, workdir)
+    for phase in ("teacher", "student"):
+        assert_same_state(newest_state(workdir, phase, config), newest_state(whole, phase, config))
+    assert read_metrics(workdir) == read_metrics(whole)
+
+
+def test_a_trace_of_some_steps(config, tmp_path):
+    profiled = dataclasses.replace(config, train=dataclasses.replace(config.train, profile_steps="3:4"))
+    train.run(profiled, tmp_path / "workdir")
+    for phase in ("teacher", "student"):
+        assert list((tmp_path / "workdir" / "profile" / phase).rglob("*.xplane.pb"))
+    lines = [json.loads(line) for line in (tmp_path / "workdir" / "metrics.jsonl").read_text().splitlines()]
+    clocks = [line["clock"] for line in lines if line["split"] == "train" and line["step"] > 1]
+    assert all(c["examples_per_s"] > 0 and 0 <= c["data_wait"] <= 1 and c["host_memory_gib"] > 0 for c in clocks)
 
 
 def test_state_trees_flatten_and_come_back():

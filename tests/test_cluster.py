@@ -1,0 +1,87 @@
+"""Runs on several processes of this machine, over gloo: same results, and what happens when one of them is stopped."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lift_flax.metrics import read_metrics
+from tests.run_tools import exit_codes, running, said, wait_for_step
+
+# Steps so small that two orders of summation do not drift apart, and enough of them to be interrupted.
+FIELDS = {"train.learning_rate": 1e-6, "train.teacher_epochs": 12, "train.student_epochs": 4}
+
+
+@pytest.fixture(scope="module")
+def alone(records, tmp_path_factory) -> Path:
+    """The workdir of an uninterrupted run of one process."""
+    workdir = tmp_path_factory.mktemp("alone") / "workdir"
+    with running(1, workdir, records, **FIELDS) as processes:
+        assert exit_codes(processes) == [0], said(workdir)
+    return workdir
+
+
+def _assert_same_run(workdir: Path, alone: Path) -> None:
+    """The same steps with the same numbers, and the same predictions of every test clip."""
+    ours, theirs = read_metrics(workdir), read_metrics(alone)
+    assert [(m["phase"], m["split"], m["step"]) for m in ours] == [(m["phase"], m["split"], m["step"]) for m in theirs]
+    np.testing.assert_allclose([m["loss"] for m in ours], [m["loss"] for m in theirs], rtol=1e-5)
+    with np.load(workdir / "test_predictions.npz") as mine, np.load(alone / "test_predictions.npz") as other:
+        assert mine["ids"].tolist() == other["ids"].tolist() and len(mine["ids"]) == len(mine["logits"]) == 6
+        np.testing.assert_allclose(mine["logits"], other["logits"], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_processes_compute_what_one_does(records, alone, tmp_path, count):
+    workdir = tmp_path / "workdir"
+    with running(count, workdir, records, **FIELDS) as processes:
+        assert exit_codes(processes) == [0] * count, said(workdir)
+    _assert_same_run(workdir, alone)
+    assert "results:" in said(workdir) and "results:" not in said(workdir, 1)  # one process tells
+
+
+def test_sigterm_saves_and_any_number_of_processes_continues(records, alone, tmp_path):
+    """SIGTERM to the second of two, then to one alone; four processes end the run as if nothing had happened."""
+    workdir, steps = tmp_path / "workdir", []
+    for count, victim, after in ((2, 1, 3), (1, 0, 25)):
+        with running(count, workdir, records, **FIELDS) as processes:
+            wait_for_step(workdir, "teacher", after, processes)
+            processes[victim].send_signal(signal.SIGTERM)
+            assert exit_codes(processes) == [0] * count, said(workdir)
+        assert "stopped by SIGTERM after step" in said(workdir) and "the same command continues" in said(workdir)
+        steps.append(int(said(workdir).split("SIGTERM after step ")[1].split()[0]))
+        assert (workdir / "teacher" / str(steps[-1])).is_dir() and not (workdir / "results.json").exists()
+    assert 3 <= steps[0] < 25 <= steps[1] < 54
+    with running(4, workdir, records, **FIELDS) as processes:
+        assert exit_codes(processes) == [0] * 4, said(workdir)
+    assert f"resuming after step {steps[1]}" in said(workdir)
+    _assert_same_run(workdir, alone)
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_lost_process_ends_the_others(records, tmp_path, victim, how):
+    """Killed or frozen: the other one leaves with an error within the heartbeat's time (10 s here), not hangs."""
+    workdir = tmp_path / "workdir"
+    fields = {**FIELDS, "train.teacher_epochs": 10_000, "train.checkpoint_epochs": 1000, "mesh.heartbeat_seconds": 10}
+    with running(2, workdir, records, **fields) as processes:
+        wait_for_step(workdir, "teacher", 3, processes)
+        os.kill(processes[victim].pid, how)
+        start = time.monotonic()
+        code = processes[1 - victim].wait(60)
+        assert time.monotonic() - start < 20
+        assert code != 0
+
+
+def test_what_is_wrong_on_one_process_is_told_by_all(records, tmp_path):
+    workdir = tmp_path / "workdir"
+    (tmp_path / "workdir").mkdir()
+    (tmp_path / "workdir" / "notes.txt").write_text("mine")
+    with running(2, workdir, records, **FIELDS) as processes:
+        assert exit_codes(processes) == [2, 2]
+    for index in (0, 1):
+        assert "is not empty and not a workdir of a run" in said(workdir, index)
+        assert "Traceback" not in said(workdir, index)

@@ -1,0 +1,55 @@
+"""What goes wrong while a run saves or learns: nothing already saved is lost, and one line says what to do."""
+
+import contextlib
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lift_flax import train
+from lift_flax.data import records as records_lib
+from lift_flax.errors import UserError
+from lift_flax.metrics import read_metrics
+from tests.run_tools import newest_state
+from tests.small_config import small_config
+
+
+def test_a_loss_that_is_no_number_stops_the_run(records, tmp_path):
+    """The step after the one that broke the weights is seen before anything of it is saved, with what was in it."""
+    workdir = tmp_path / "workdir"
+    broken = small_config(records=records, **{"train.learning_rate": 1e30})
+    wanted = r"loss is (nan|inf) and its gradient's norm \S+ at step 2, on the clips"
+    with pytest.raises(UserError, match=wanted) as told:
+        train.run(broken, workdir)
+    assert "no checkpoint was saved: lower config.train.learning_rate" in str(told.value)
+    opened = records_lib.open_records(str(records))
+    ids, _ = opened.train_and_validation(1, 0.0, 0)
+    batches = records_lib.train_batches(opened, broken, ids, seed=1, first_step=1)
+    with contextlib.closing(batches):
+        assert f"clips {', '.join(next(batches)['id'].tolist())};" in str(told.value)
+    assert not [path for path in (workdir / "teacher").iterdir() if path.name.isdigit()]
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Iterator[Path]:
+    """A file system of 26 MB: two and a half checkpoints of the teacher."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    ran = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=26m", "none", folder], capture_output=True, text=True)
+    if ran.returncode:
+        pytest.skip(f"cannot mount a small file system: {ran.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_a_full_disk_loses_nothing_that_was_saved(small_disk, records):
+    config = small_config(records=records, **{"train.teacher_epochs": 5})
+    workdir = small_disk / "workdir"
+    with pytest.raises(UserError, match=r"cannot save a checkpoint in .*; step \d+ is kept: see that there is room"):
+        train.run(config, workdir)
+    saved = sorted(int(path.name) for path in (workdir / "teacher").iterdir() if path.name.isdigit())
+    assert saved and all(newest_state(workdir, "teacher", config).values())
+    subprocess.run(["mount", "-o", "remount,size=200m", small_disk], check=True)
+    train.run(config, workdir)
+    assert max(line["step"] for line in read_metrics(workdir) if line["phase"] == "teacher") == 23

@@ -62,7 +62,7 @@ def main() -> None:
         print(__doc__ + "\n" + flags.FLAGS.main_module_help())
         return
     config, workdir = parse_command_line(sys.argv)
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    logging.getLogger("absl").setLevel(logging.CRITICAL)  # what it would log is raised as well
     cache = Path.home() / ".cache" / "lift_flax" / "jax"
     jax.config.update("jax_compilation_cache_dir", str(cache))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

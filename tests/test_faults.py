@@ -1,6 +1,7 @@
 """What goes wrong while a run saves or learns: nothing already saved is lost, and one line says what to do."""
 
 import contextlib
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from lift_flax import train
 from lift_flax.data import records as records_lib
 from lift_flax.errors import UserError
 from lift_flax.metrics import read_metrics
-from tests.run_tools import newest_state
+from tests.run_tools import assert_same_state, exit_codes, newest_state, running, said
 from tests.small_config import small_config
 
 
@@ -33,8 +34,8 @@ def test_a_loss_that_is_no_number_stops_the_run(records, tmp_path):
 
 @pytest.fixture
 def small_disk(tmp_path) -> Iterator[Path]:
-    """A file system of 26 MB: two and a half checkpoints of the teacher."""
-    folder = tmp_path / "disk"
+    """A file system with room for one checkpoint of the student beside the teacher's."""
+    folder = tmp_path / "workdir"
     folder.mkdir()
     ran = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=26m", "none", folder], capture_output=True, text=True)
     if ran.returncode:
@@ -43,13 +44,19 @@ def small_disk(tmp_path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", folder], check=True)
 
 
-def test_a_full_disk_loses_nothing_that_was_saved(small_disk, records):
-    config = small_config(records=records, **{"train.teacher_epochs": 5})
-    workdir = small_disk / "workdir"
-    with pytest.raises(UserError, match=r"cannot save a checkpoint in .*; step \d+ is kept: see that there is room"):
-        train.run(config, workdir)
-    saved = sorted(int(path.name) for path in (workdir / "teacher").iterdir() if path.name.isdigit())
-    assert saved and all(newest_state(workdir, "teacher", config).values())
+def test_a_full_disk_loses_nothing_that_was_saved(small_disk, records, tmp_path):
+    """The run ends with one line; with room again the same command goes on from what was saved, as if nothing was."""
+    workdir, whole = small_disk, tmp_path / "whole"
+    with running(1, workdir, records) as processes:
+        assert exit_codes(processes) == [2], said(workdir)
+    (line,) = [line for line in said(workdir).splitlines() if line.startswith("error: ")]
+    kept = re.search(r"cannot save a checkpoint in .*/(\w+) \(.*No space left.*; step (\d+) is kept: see that", line)
+    phase, step = kept[1], int(kept[2])
+    assert [int(path.name) for path in (workdir / phase).iterdir() if path.name.isdigit()] == [step]
     subprocess.run(["mount", "-o", "remount,size=200m", small_disk], check=True)
-    train.run(config, workdir)
-    assert max(line["step"] for line in read_metrics(workdir) if line["phase"] == "teacher") == 23
+    for folder in (workdir, whole):
+        with running(1, folder, records) as processes:
+            assert exit_codes(processes) == [0], said(folder)
+    assert f"resuming after step {step}" in said(workdir)
+    assert read_metrics(workdir) == read_metrics(whole)
+    assert_same_state(newest_state(workdir, phase, small_config()), newest_state(whole, phase, small_config()))

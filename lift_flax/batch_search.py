@@ -1,5 +1,6 @@
 """The largest batch that fits, with as few compilations as can be: memory grows nearly in proportion to the batch."""
 
+import math
 from collections.abc import Callable
 
 MOST_PROBES = 6
@@ -37,7 +38,7 @@ def largest_batch(
         if low and guess is not None and guess <= low:
             break
         if high is not None and (guess is None or guess >= high):  # no line, or one that was wrong
-            guess = (low + high) // 2 // unit * unit
+            guess = (math.isqrt(low * high) if low else high // 2) // unit * unit
         try_batch(2 * low if guess is None else max(guess, low + unit))
     return max((b for b, ok in fits.items() if ok), default=None), fits
 

@@ -13,7 +13,7 @@ import jax
 OTHER = "other"
 
 
-def count_flops(function: Callable, *args, parts: Sequence[str] = ()) -> dict[str, float]:
+def count_flops(function: Callable, *args, parts: Sequence[str] = ()) -> dict[str, int]:
     """Operations of one call of `function`, a multiply-add being two.
 
     Args:
@@ -28,8 +28,8 @@ def count_flops(function: Callable, *args, parts: Sequence[str] = ()) -> dict[st
     return _of_jaxpr(jax.make_jaxpr(function)(*args).jaxpr, tuple(parts), OTHER)
 
 
-def _of_jaxpr(jaxpr, parts: tuple[str, ...], part: str) -> dict[str, float]:
-    total: dict[str, float] = {}
+def _of_jaxpr(jaxpr, parts: tuple[str, ...], part: str) -> dict[str, int]:
+    total: dict[str, int] = {}
     for equation in _live(jaxpr):
         own = _part(str(equation.source_info.name_stack), parts, part)
         _add(total, _of_equation(equation, parts, own), 1)
@@ -46,7 +46,7 @@ def _live(jaxpr) -> list:
     return live
 
 
-def _of_equation(equation, parts: tuple[str, ...], part: str) -> dict[str, float]:
+def _of_equation(equation, parts: tuple[str, ...], part: str) -> dict[str, int]:
     name, params = equation.primitive.name, equation.params
     if name in _COUNTS:
         return {part: _COUNTS[name](equation)}
@@ -54,7 +54,7 @@ def _of_equation(equation, parts: tuple[str, ...], part: str) -> dict[str, float
     if name == "cond":
         return max(inner, key=lambda counts: sum(counts.values()), default={})
     times = {"scan": lambda: params["length"], "shard_map": lambda: params["mesh"].size}.get(name, lambda: 1)()
-    total: dict[str, float] = {}
+    total: dict[str, int] = {}
     for counts in inner:
         _add(total, counts, times)
     return total
@@ -73,7 +73,7 @@ def _part(name_stack: str, parts: tuple[str, ...], inherited: str) -> str:
     return next((word for word in re.findall(r"\w+", name_stack) if word in parts), OTHER)
 
 
-def _add(total: dict[str, float], counts: dict[str, float], times: int) -> None:
+def _add(total: dict[str, int], counts: dict[str, int], times: int) -> None:
     for part, count in counts.items():
         total[part] = total.get(part, 0) + times * count
 
@@ -94,13 +94,13 @@ def _convolution(equation) -> int:
     return _multiply_add(out) * out.size * per_output // inserted
 
 
-def _fft(equation) -> float:
+def _fft(equation) -> int:
     """5 N log2 N for a complex transform, half of it where one side is real."""
     lengths, kind = equation.params["fft_lengths"], equation.params["fft_type"].name
     size = math.prod(lengths)
     real = kind in ("RFFT", "IRFFT")
     signal = equation.outvars[0].aval if kind == "IRFFT" else equation.invars[0].aval
-    return (2.5 if real else 5) * signal.size * math.log2(size)
+    return round((2.5 if real else 5) * signal.size * math.log2(size))
 
 
 def _multiply_add(aval) -> int:

@@ -18,7 +18,7 @@ import time
 
 from absl import flags
 
-from lift_flax import aot, command_line, errors, plan_report, topologies
+from lift_flax import aot, command_line, errors, phases, plan_report, topologies
 from lift_flax import config as config_lib
 from lift_flax.batch_search import largest_batch
 from lift_flax.config import Config
@@ -54,6 +54,7 @@ def run(arguments: list[str]) -> None:
         raise UserError(f"no number of classes is known for config.dataset='{config.dataset}': give --num_classes=K")
     topology = topologies.find(values.topology)
     mesh = aot.make_mesh(config, topology.devices)
+    phases.check_start(config, num_classes)
     report = {
         "topology": topology.name,
         "device": topology.devices[0].device_kind,

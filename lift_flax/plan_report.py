@@ -18,9 +18,9 @@ def verdict(needed: int | None, fits: bool, memory: int) -> str:
 
 
 def remat(fields: Remat) -> str:
-    """ "off", or the parts that are computed again."""
+    """The parts that are computed again: "off", "on" for all of them, or their names."""
     parts = [name for name in ("trunk", "pvit", "levels") if getattr(fields, name)]
-    return "+".join(parts) or "off"
+    return "on" if len(parts) == 3 else "+".join(parts) or "off"
 
 
 def advice(config: Config, phase: str, devices: int) -> list[str]:

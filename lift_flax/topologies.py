@@ -60,13 +60,16 @@ def find(name: str) -> Topology:
     """
     if name == "local":
         return _local()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    jax.config.update("jax_platforms", "cpu")
     if match := re.fullmatch(r"(v4|v5e|v5p|v6e):\d+x\d+(x\d+)?", name):
         return _tpu(name, match[1])
     if match := re.fullmatch(r"h100x(\d+)", name):
         return _h100(name, int(match[1]))
     raise UserError(f"--topology={name} is unknown: choose {KNOWN}")
+
+
+def _touch_no_device() -> None:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    jax.config.update("jax_platforms", "cpu")
 
 
 def _local() -> Topology:
@@ -85,6 +88,7 @@ def _tpu(name: str, kind: str) -> Topology:
     quiet = {"TPU_SKIP_MDS_QUERY": "1", "TPU_ACCELERATOR_TYPE": "v5litepod-4", "TPU_WORKER_HOSTNAMES": "localhost"}
     for variable, value in {**quiet, "TPU_WORKER_ID": "0", "ALLOW_MULTIPLE_LIBTPU_LOAD": "1"}.items():
         os.environ.setdefault(variable, value)
+    _touch_no_device()
     options = {}
     if kind == "v4":
         options["chip_config_name"] = "megacore"  # a chip is one device, as it is in training
@@ -103,6 +107,7 @@ def _h100(name: str, count: int) -> Topology:
     if count < 1 or (count > _GPUS_PER_HOST and count % _GPUS_PER_HOST):
         raise UserError(f"--topology={name}: a host has {_GPUS_PER_HOST} GPUs, so take 1 to 8, or a multiple of 8")
     hosts = -(-count // _GPUS_PER_HOST)
+    _touch_no_device()
     bounds = f"1x{hosts}x{count // hosts}"  # slices x hosts x GPUs of a host
     try:
         described = topologies.get_topology_desc(platform="cuda", target_config=_H100.read_text(), topology=bounds)

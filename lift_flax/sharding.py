@@ -12,7 +12,7 @@ from lift_flax.errors import UserError
 SMALLEST_SHARDED = 2**16  # numbers in an array
 
 
-def make_mesh(config: Config, devices: list | None = None) -> Mesh:
+def make_mesh(config: Config, devices: tuple | None = None) -> Mesh:
     """All devices, or `devices`, as ("data", "fsdp").
 
     Axis types are Auto on purpose: with Explicit axes, a convolution whose kernel is sharded is refused.
@@ -24,9 +24,13 @@ def make_mesh(config: Config, devices: list | None = None) -> Mesh:
     data = config.mesh.data if config.mesh.data > 0 else count // config.mesh.fsdp
     if data * config.mesh.fsdp != count:
         raise UserError(f"config.mesh: data={data} times fsdp={config.mesh.fsdp} is not the {count} devices there are")
-    if config.train.batch_size % (count * config.train.accumulate):
-        parts = f" in {config.train.accumulate} parts" if config.train.accumulate > 1 else ""
-        raise UserError(f"config.train.batch_size={config.train.batch_size} does not divide by {count} devices{parts}")
+    batch, unit = config.train.batch_size, count * config.train.accumulate
+    if batch % unit:
+        parts = f" times accumulate={config.train.accumulate}" if config.train.accumulate > 1 else ""
+        raise UserError(
+            f"config.train.batch_size={batch} does not divide by the {count} devices{parts}: take "
+            f"--config.train.batch_size={-(-batch // unit) * unit}"
+        )
     axes, types = ("data", "fsdp"), (AxisType.Auto, AxisType.Auto)
     return jax.make_mesh((data, config.mesh.fsdp), axes, axis_types=types, devices=devices)
 

@@ -1,0 +1,126 @@
+"""Devices that need not be there: names of machines as the devices that a compiler can compile for.
+
+A TPU's compiler comes with `.[tpu]`, a GPU's with the plugins of `.[cuda12]`; both may be installed together.  No
+device is touched.
+"""
+
+import dataclasses
+import os
+import re
+from pathlib import Path
+
+import jax
+from jax.experimental import topologies
+
+from lift_flax.errors import UserError
+
+GIB = 2**30
+
+# Memory that programs may use on one device, as TPU compilers state it when they refuse a larger one.
+_TPU_MEMORY = {"v4": 30.75, "v5e": 15.75, "v5p": 95.74, "v6e": 31.25}
+_H100 = Path(__file__).with_name("h100.textproto")  # facts of the GPU, for the compiler
+_H100_MEMORY, _GPUS_PER_HOST = 84929347584, 8
+_GPU_SHARE = "0.75"  # of a GPU's memory that JAX takes, unless XLA_CLIENT_MEM_FRACTION says otherwise
+
+KNOWN = "local, v5e:2x2, v5e:4x4, v6e:2x2, v4:2x2x1, v5p:2x2x1 (and other sizes), h100x8 (and h100xN)"
+
+
+@dataclasses.dataclass(frozen=True)
+class Topology:
+    """Devices to compile for.
+
+    Attributes:
+      name: as the user wrote it.
+      devices: one entry per device.
+      memory: bytes that a program may use on one device.
+      compiler_options: for `lowered.compile`.
+    """
+
+    name: str
+    devices: tuple
+    memory: int
+    compiler_options: dict
+
+    @property
+    def platform(self) -> str:
+        """ "tpu", "cuda" ("gpu" where it is there) or "cpu"."""
+        return self.devices[0].platform
+
+    @property
+    def processes(self) -> int:
+        """How many processes, one per host, such a cluster runs."""
+        return len({device.process_index for device in self.devices})
+
+
+def find(name: str) -> Topology:
+    """The topology called `name`.  "local" is the devices there are; for any other, no device is initialised.
+
+    Raises:
+      UserError: no such topology, or its compiler is not installed.
+    """
+    if name == "local":
+        return _local()
+    if match := re.fullmatch(r"(v4|v5e|v5p|v6e):\d+x\d+(x\d+)?", name):
+        return _tpu(name, match[1])
+    if match := re.fullmatch(r"h100x(\d+)", name):
+        return _h100(name, int(match[1]))
+    raise UserError(f"--topology={name} is unknown: choose {KNOWN}")
+
+
+def _touch_no_device() -> None:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    jax.config.update("jax_platforms", "cpu")
+
+
+def _local() -> Topology:
+    devices = jax.devices()
+    statistics = devices[0].memory_stats() or {}
+    memory = statistics.get("bytes_limit") or _host_memory() // len(devices)
+    return Topology("local", tuple(devices), memory, {})
+
+
+def _host_memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _tpu(name: str, kind: str) -> Topology:
+    # What the TPU's library would else ask the machine for, with warnings; and it need not be its only user.
+    quiet = {"TPU_SKIP_MDS_QUERY": "1", "TPU_ACCELERATOR_TYPE": "v5litepod-4", "TPU_WORKER_HOSTNAMES": "localhost"}
+    for variable, value in {**quiet, "TPU_WORKER_ID": "0", "ALLOW_MULTIPLE_LIBTPU_LOAD": "1"}.items():
+        os.environ.setdefault(variable, value)
+    _touch_no_device()
+    options = {}
+    if kind == "v4":
+        options["chip_config_name"] = "megacore"  # a chip is one device, as it is in training
+    if name.endswith(":1x1"):
+        options["chips_per_host_bounds"] = (1, 1, 1)
+    try:
+        devices = topologies.get_topology_desc(name, platform="tpu", **options).devices
+    except jax.errors.JaxRuntimeError as error:
+        raise UserError(f"--topology={name} is refused by the TPU compiler: {_first_line(error)}") from error
+    except (RuntimeError, NotImplementedError) as error:
+        raise UserError(f"--topology={name} needs the TPU compiler: pip install -e '.[tpu]'") from error
+    return Topology(name, tuple(devices), int(_TPU_MEMORY[kind] * GIB), {})
+
+
+def _h100(name: str, count: int) -> Topology:
+    if count < 1 or (count > _GPUS_PER_HOST and count % _GPUS_PER_HOST):
+        raise UserError(f"--topology={name}: a host has {_GPUS_PER_HOST} GPUs, so take 1 to 8, or a multiple of 8")
+    hosts = -(-count // _GPUS_PER_HOST)
+    _touch_no_device()
+    bounds = f"1x{hosts}x{count // hosts}"  # slices x hosts x GPUs of a host
+    try:
+        described = topologies.get_topology_desc(platform="cuda", target_config=_H100.read_text(), topology=bounds)
+    except (RuntimeError, NotImplementedError) as error:
+        raise UserError(
+            f"--topology={name} needs the GPU compiler: pip install -e '.[cuda12]' (without a GPU, jax-cuda12-plugin "
+            "and jax-cuda12-pjrt of jax's version are enough)"
+        ) from error
+    share = float(os.environ.get("XLA_CLIENT_MEM_FRACTION") or _GPU_SHARE)
+    # Products as library calls: the compiler cannot choose tiles of its own kernels without a GPU to time them on.
+    options = {"xla_gpu_enable_triton_gemm": False}
+    return Topology(name, tuple(described.devices), int(share * _H100_MEMORY), options)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

@@ -3,9 +3,9 @@
     python benchmarks/kill_and_resume.py                   # 20 kills; renders its own clips
     python benchmarks/kill_and_resume.py --kills 3 --records RECORDS
 
-A run of both phases with a checkpoint every epoch is made once without harm and timed.  Then, for each kill, a fresh run
-is killed at a moment drawn uniformly from that time, and the same command is given again.  Parameters, statistics, moments,
-metrics, predictions and results must be those of the unharmed run bit by bit; clock and memory aside.
+A run of both phases with a checkpoint every epoch is made once without harm and timed.  Then, for each kill, a fresh
+run is killed at a moment drawn uniformly from that time, and the same command is given again.  Parameters, statistics,
+moments, metrics, predictions and results must be those of the unharmed run bit by bit; clock and memory aside.
 """
 
 import argparse

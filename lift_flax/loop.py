@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import math
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
@@ -13,6 +14,7 @@ from lift_flax.checkpoints import Checkpoints
 from lift_flax.cluster import Stopped, StopSignal
 from lift_flax.config import Config
 from lift_flax.data.augment import make_train_views
+from lift_flax.data.examples import Batch
 from lift_flax.data.records import Records, batch_ids, train_batches
 from lift_flax.errors import UserError
 from lift_flax.metrics import MetricsWriter, score
@@ -66,77 +68,110 @@ def train_phase(run: Run, phase: Phase) -> Tree:
         run.writer.begin(phase.name, first_step)
         _announce(phase, state, first_step, total_steps)
         if first_step < total_steps:
-            _loop(run, phase, optimizer, checkpoints, state, first_step, ends, layout)
+            step_fn = phase.make_step(phase.network, run.config, optimizer)
+            step_fn = jax.jit(step_fn, donate_argnums=0, out_shardings=(layout, sharding.replicated(run.mesh)))
+            _Loop(run, phase, step_fn, checkpoints, ends).go(state, first_step)
         best, step = checkpoints.restore_best(shapes)
     print(f"{phase.name}: the checkpoint to go on with is step {step} of {total_steps}", flush=True)
     return best
 
 
-def _loop(run: Run, phase: Phase, optimizer, checkpoints: Checkpoints, state: Tree, first_step: int, ends, layout):
-    """Always in this order: next batch, step, check, log; at the end of an epoch validate and save; perhaps stop."""
-    config, total_steps, batch_size = run.config, max(ends), run.config.train.batch_size
-    step_fn = phase.make_step(phase.network, config, optimizer)
-    step_fn = jax.jit(step_fn, donate_argnums=0, out_shardings=(layout, sharding.replicated(run.mesh)))
-    predict = evaluate.make_predictor(phase, config, run.records, run.mesh)
-    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(config.seed), phase.number), _AUGMENT)
-    seed, rows = run.data_seed(phase), sharding.local_rows(run.mesh, batch_size)
-    batches = train_batches(run.records, config, run.train_ids, seed=seed, first_step=first_step, rows=rows)
-    progress = Progress(phase.name, first_step, total_steps, batch_size, config.log.progress)
-    trace = StepTrace(run.workdir / "profile" / phase.name, config.train.profile_steps)
-    meter, unchecked = Meter(batch_size), None
-    with contextlib.closing(batches), progress, trace:
-        for step in range(first_step + 1, total_steps + 1):
-            with trace.step(step):
-                with meter.waiting():
-                    batch = sharding.put_batch(next(batches), run.mesh)
-                views = make_train_views(batch, jax.random.fold_in(key, step), config, len(run.records.classes))
-                state, values = step_fn(state, views)
-            if unchecked:  # the step before this one, while this one is computed
-                _check_finite(run, phase, checkpoints, *unchecked)
-            unchecked = (step, values)
-            meter.step_done()
-            epoch, stopping = ends.get(step), run.stop.at_this_step()
-            if epoch or stopping or step % config.log.every_steps == 0:
-                values = _check_finite(run, phase, checkpoints, step, values)
-            if epoch or step % config.log.every_steps == 0:
-                epochs = step * batch_size / len(run.train_ids)
-                run.writer.write(phase.name, "train", step, epochs, values, meter.read())
-                progress.show(values)
-            progress.advance()
-            validation = None
-            if epoch:
-                validation = _validate(run, phase, predict, state, step, epoch)
-                progress.epoch(epoch, phase.epochs, values, validation)
-            if stopping or step == total_steps or (epoch and epoch % config.train.checkpoint_epochs == 0):
-                checkpoints.save(step, state, examples=step * batch_size, validation=validation)
-            if stopping:
-                checkpoints.wait()
-                raise Stopped(f"stopped by SIGTERM after step {step} of the {phase.name}, which is saved")
+@dataclasses.dataclass(frozen=True)
+class _Loop:
+    """The steps of one phase.
 
+    Attributes:
+      step_fn: (state, views) -> (state, metrics), jitted; the old state is given up.
+      ends: {step: the epoch that ends with it}.
+    """
 
-def _check_finite(run: Run, phase: Phase, checkpoints: Checkpoints, step: int, values: dict) -> dict[str, float]:
-    """A step's metrics on the host.  Raises UserError where loss or gradients are no numbers any more."""
-    values = {name: float(value) for name, value in values.items()}
-    if math.isfinite(values["loss"]) and math.isfinite(values["grad_norm"]):
+    run: Run
+    phase: Phase
+    step_fn: Callable
+    checkpoints: Checkpoints
+    ends: dict[int, int]
+
+    def go(self, state: Tree, first_step: int) -> None:
+        """Always in this order: next batch, step, check, log; after an epoch validate and save; perhaps stop."""
+        config, total = self.run.config, max(self.ends)
+        predict = evaluate.make_predictor(self.phase, config, self.run.records, self.run.mesh)
+        progress = Progress(self.phase.name, first_step, total, config.train.batch_size, config.log.progress)
+        trace = StepTrace(self.run.workdir / "profile" / self.phase.name, config.train.profile_steps)
+        meter, unchecked = Meter(config.train.batch_size), None
+        with contextlib.closing(self._batches(first_step)) as batches, progress, trace:
+            for step in range(first_step + 1, total + 1):
+                with trace.step(step):
+                    with meter.waiting():
+                        batch = sharding.put_batch(next(batches), self.run.mesh)
+                    state, values = self.step_fn(state, self._views(batch, step))
+                trace.end_after(step, values)
+                if unchecked:  # the step before this one, while this one is computed
+                    self._check_finite(*unchecked)
+                unchecked = (step, values)
+                meter.step_done()
+                epoch, stopping, logs = (
+                    self.ends.get(step),
+                    self.run.stop.at_this_step(),
+                    step % config.log.every_steps == 0,
+                )
+                if epoch or stopping or logs:
+                    values = self._check_finite(step, values)
+                if epoch or logs:
+                    self._log("train", step, values, meter.read())
+                    progress.show(values)
+                progress.advance()
+                validation = self._validate(predict, state, step) if epoch else None
+                if epoch:
+                    progress.epoch(epoch, self.phase.epochs, values, validation)
+                if stopping or step == total or (epoch and epoch % config.train.checkpoint_epochs == 0):
+                    examples = step * config.train.batch_size
+                    self.checkpoints.save(step, state, examples=examples, validation=validation)
+                if stopping:
+                    self.checkpoints.wait()
+                    raise Stopped(f"stopped by SIGTERM after step {step} of the {self.phase.name}, which is saved")
+
+    def _batches(self, first_step: int) -> Iterator[Batch]:
+        run, rows = self.run, sharding.local_rows(self.run.mesh, self.run.config.train.batch_size)
+        seed = run.data_seed(self.phase)
+        return train_batches(run.records, run.config, run.train_ids, seed=seed, first_step=first_step, rows=rows)
+
+    def _views(self, batch: dict, step: int) -> Tree:
+        key = jax.random.key(self.run.config.seed)
+        for number in (self.phase.number, _AUGMENT, step):
+            key = jax.random.fold_in(key, number)
+        return make_train_views(batch, key, self.run.config, len(self.run.records.classes))
+
+    def _check_finite(self, step: int, values: dict) -> dict[str, float]:
+        """A step's metrics on the host.  Raises UserError where loss or gradients are no numbers any more."""
+        values = {name: float(value) for name, value in values.items()}
+        if math.isfinite(values["loss"]) and math.isfinite(values["grad_norm"]):
+            return values
+        run, phase = self.run, self.phase.name
+        size = run.config.train.batch_size
+        ids = batch_ids(run.train_ids, seed=run.data_seed(self.phase), step=step, batch_size=size)
+        self.checkpoints.wait()
+        last = self.checkpoints.newest_step()
+        kept = f"{run.workdir / phase / str(last)} is the last good checkpoint" if last else "no checkpoint was saved"
+        raise UserError(
+            f"the {phase}'s loss is {values['loss']} and its gradient's norm {values['grad_norm']} at step {step}, on "
+            f"the clips {', '.join(ids)}; {kept}: lower config.train.learning_rate and use another --workdir"
+        )
+
+    def _validate(self, predict: evaluate.Predictor, state: Tree, step: int) -> dict[str, float] | None:
+        ids = self.run.val_ids
+        if not ids:
+            return None
+        predictions = predict(state["params"], state["batch_stats"], ids)
+        top1 = score(predictions["logits"], predictions["labels"], self.run.records.classes)["top1"]
+        values = {"loss": float(predictions["loss"]), "top1": top1}
+        self._log("validation", step, values)
         return values
-    ids = batch_ids(run.train_ids, seed=run.data_seed(phase), step=step, batch_size=run.config.train.batch_size)
-    checkpoints.wait()
-    last = checkpoints.newest_step()
-    kept = f"{run.workdir / phase.name / str(last)} is the last good checkpoint" if last else "no checkpoint was saved"
-    raise UserError(
-        f"the {phase.name}'s loss is {values['loss']} and its gradient's norm {values['grad_norm']} at step {step}, on "
-        f"the clips {', '.join(ids)}; {kept}: lower config.train.learning_rate and use another --workdir"
-    )
 
-
-def _validate(run: Run, phase: Phase, predict, state: Tree, step: int, epoch: int) -> dict[str, float] | None:
-    if not run.val_ids:
-        return None
-    predictions = predict(state["params"], state["batch_stats"], run.val_ids)
-    top1 = score(predictions["logits"], predictions["labels"], run.records.classes)["top1"]
-    values = {"loss": float(predictions["loss"]), "top1": top1}
-    run.writer.write(phase.name, "validation", step, float(epoch), values)
-    return values
+    def _log(self, split: str, step: int, values: dict[str, float], clock: dict[str, float] | None = None) -> None:
+        epoch = step * self.run.config.train.batch_size / len(self.run.train_ids)
+        if split == "validation":
+            epoch = float(self.ends[step])
+        self.run.writer.write(self.phase.name, split, step, epoch, values, clock)
 
 
 def epoch_ends(examples: int, batch_size: int, epochs: int) -> dict[int, int]:

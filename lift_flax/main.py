@@ -12,65 +12,49 @@ from pathlib import Path
 
 import jax
 from absl import flags
-from ml_collections import config_flags
 from rich.console import Console
 from rich.table import Table
 
-from lift_flax import cluster, errors, train
+from lift_flax import cluster, command_line, errors, train
 from lift_flax import config as config_lib
 
-_CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "experiment: configs/NAME.py[:PRESET][,key=value...]", lock_config=True
-)
-_WORKDIR = flags.DEFINE_string("workdir", None, "folder of this run: checkpoints, metrics, results and report")
-_COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0, where no scheduler tells")
-_NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "processes of the run, with --coordinator")
-_PROCESS_ID = flags.DEFINE_integer("process_id", None, "number of this process, with --coordinator")
-_CLUSTER = flags.DEFINE_bool("cluster", False, "look for the other processes of a TPU pod of virtual machines")
 
-
-def parse_command_line(arguments: list[str]) -> tuple[config_lib.Config, Path]:
+def parse_command_line(values: flags.FlagValues, arguments: list[str]) -> tuple[config_lib.Config, Path]:
     """(config, workdir).  Raises UserError for anything in them that is wrong."""
-    try:
-        rest = flags.FLAGS(arguments)
-        values = _CONFIG.value and _CONFIG.value.to_dict()
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-        raise errors.UserError(_one_line(error)) from error
-    if len(rest) > 1:
-        raise errors.UserError(f"'{rest[1]}' is not a flag: write --config=FILE and --workdir=DIR")
-    if values is None or not _WORKDIR.value:
-        raise errors.UserError("both --config=configs/NAME.py and --workdir=DIR are needed (--help explains them)")
-    return config_lib.from_dict(values), Path(_WORKDIR.value)
+    nested = command_line.parse(values, arguments)
+    if not values.workdir:
+        raise errors.UserError("--workdir=DIR is needed (--help explains all flags)")
+    return config_lib.from_dict(nested), Path(values.workdir)
 
 
-def _one_line(error: Exception) -> str:
-    """What a flags library says about a bad flag, without the traceback that it may carry in its message."""
-    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
-    if isinstance(error, (AttributeError, KeyError)):
-        words = text.replace("\\n", " ").replace("\\", "").replace("'", " ").replace('"', " ").split()
-        return f"config has no such field: {' '.join(words)} (configs/common.py lists all)"
-    if isinstance(error, OSError):
-        return f"cannot read the config file: {text.strip().splitlines()[-1].strip()} (run from the project's folder)"
-    if "Traceback" in text:
-        return text.strip().splitlines()[-1].removeprefix("ValueError: ")
-    return " ".join(text.split())
+def _flags() -> flags.FlagValues:
+    values = flags.FlagValues()
+    flags.DEFINE_string(
+        "workdir", None, "folder of this run: checkpoints, metrics, results, report", flag_values=values
+    )
+    flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0, where no scheduler tells", flag_values=values)
+    flags.DEFINE_integer("num_processes", None, "processes of the run, with --coordinator", flag_values=values)
+    flags.DEFINE_integer("process_id", None, "number of this process, with --coordinator", flag_values=values)
+    flags.DEFINE_bool("cluster", False, "look for the others of a TPU pod of virtual machines", flag_values=values)
+    return values
 
 
 def main() -> None:
     """The command line."""
+    values = _flags()
     if {"--help", "-h"} & set(sys.argv):
-        print(__doc__ + "\n" + flags.FLAGS.main_module_help())
+        print(__doc__ + "\n" + values.get_help())
         return
-    config, workdir = parse_command_line(sys.argv)
+    config, workdir = parse_command_line(values, sys.argv)
     logging.getLogger("absl").setLevel(logging.CRITICAL)  # what it would log is raised as well
     cache = Path.home() / ".cache" / "lift_flax" / "jax"
     jax.config.update("jax_compilation_cache_dir", str(cache))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     cluster.join(
-        _COORDINATOR.value,
-        _NUM_PROCESSES.value,
-        _PROCESS_ID.value,
-        search=_CLUSTER.value,
+        values.coordinator,
+        values.num_processes,
+        values.process_id,
+        search=values.cluster,
         heartbeat_seconds=config.mesh.heartbeat_seconds,
     )
     if not cluster.is_first():

@@ -85,12 +85,15 @@ class StepTrace:
             self._running = True
         with jax.profiler.StepTraceAnnotation("train", step_num=number):
             yield
-        if number >= self._last:
+
+    def end_after(self, number: int, values: dict) -> None:
+        """Ends the trace where step `number`, whose metrics are `values`, is its last; waits for the step."""
+        if self._running and number >= self._last:
+            jax.block_until_ready(values)
             self._end()
 
     def _end(self) -> None:
         if self._running:
-            jax.effects_barrier()
             jax.profiler.stop_trace()
             self._running = False
             print(f"trace of steps {self._first} to {self._last}: {self._folder}", flush=True)

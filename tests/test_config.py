@@ -94,7 +94,7 @@ def test_only_where_a_run_runs_may_change(tmp_path):
     (["--config=configs/demo.py", "--workdir=x", "--config.train.batch_size=many"], "batch_size=many"),
     (["--config=configs/demo.py:huge", "--workdir=x"], "unknown preset 'huge'"),
     (["--config=configs/nothing.py", "--workdir=x"], "cannot read the config file"),
-    (["--config=configs/demo.py"], "--workdir=DIR are needed"),
+    (["--config=configs/demo.py"], "--workdir=DIR is needed"),
     (["--config=configs/demo.py", "--workdir=x", "--config.data.dir=nowhere"], "nowhere does not exist"),
 ])  # fmt: skip
 def test_command_line_mistakes_are_one_line_and_exit_code_2(arguments, message, tmp_path):

@@ -22,10 +22,11 @@ Process = subprocess.Popen
 
 
 @contextlib.contextmanager
-def running(count: int, workdir: Path, records: Path, **fields) -> Iterator[list[Process]]:
+def running(count: int, workdir: Path, records: Path, slurm: bool = False, **fields) -> Iterator[list[Process]]:
     """The processes of one run of tests/small_config.py with `fields` (by dotted name); what still runs is killed.
 
-    What process i says is in the file beside `workdir` that `said` reads.
+    What process i says is in the file beside `workdir` that `said` reads.  With `slurm` they find each other as the
+    tasks of a SLURM step do, else by flags.
     """
     command = [sys.executable, "-m", "lift_flax.main", "--config=tests/small_config.py", f"--workdir={workdir}"]
     command += [f"--config.{name}={value}" for name, value in {"data.dir": records, **fields}.items()]
@@ -37,12 +38,19 @@ def running(count: int, workdir: Path, records: Path, **fields) -> Iterator[list
         for index in range(count):
             place = [f"--coordinator={coordinator}", f"--num_processes={count}", f"--process_id={index}"]
             log = stack.enter_context(_log(workdir, index).open("w"))
-            environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
-            full = command + (place if count > 1 else [])
+            environment = {**os.environ, "JAX_PLATFORMS": "cpu", **(_slurm_task(count, index) if slurm else {})}
+            full = command if slurm or count == 1 else command + place
             process = Process(full, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
             stack.callback(_end, process)
             processes.append(process)
         yield processes
+
+
+def _slurm_task(count: int, index: int) -> dict[str, str]:
+    """What srun tells a task; the port follows from the job's number."""
+    step = {"JOB_ID": os.getpid(), "NTASKS": count, "STEP_NUM_TASKS": count, "STEP_NUM_NODES": 1}
+    task = {"PROCID": index, "LOCALID": index, "STEP_NODELIST": "localhost"}
+    return {f"SLURM_{name}": str(value) for name, value in {**step, **task}.items()}
 
 
 def _end(process: Process) -> None:

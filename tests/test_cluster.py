@@ -34,10 +34,10 @@ def _assert_same_run(workdir: Path, alone: Path) -> None:
         np.testing.assert_allclose(mine["logits"], other["logits"], rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("count", [2, 4])
-def test_processes_compute_what_one_does(records, alone, tmp_path, count):
+@pytest.mark.parametrize(("count", "slurm"), [(2, False), (4, True)])
+def test_processes_compute_what_one_does(records, alone, tmp_path, count, slurm):
     workdir = tmp_path / "workdir"
-    with running(count, workdir, records, **FIELDS) as processes:
+    with running(count, workdir, records, slurm, **FIELDS) as processes:
         assert exit_codes(processes) == [0] * count, said(workdir)
     _assert_same_run(workdir, alone)
     assert "results:" in said(workdir) and "results:" not in said(workdir, 1)  # one process tells

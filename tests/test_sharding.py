@@ -1,4 +1,4 @@
-"""Several devices compute what one computes, and nothing gathers the batch."""
+"""Several devices compute what one computes, exchange gradients and nothing else, and gather nothing."""
 
 import json
 import os
@@ -8,71 +8,119 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from jax.sharding import PartitionSpec as P
+
+from lift_flax.sharding import partition
 
 ROOT = Path(__file__).parents[1]
 
 PROGRAM = """
-import dataclasses, json, re, sys
+import json, sys
 import jax, numpy as np
 from lift_flax import optim, phases, sharding
+from lift_flax.collectives import collective_bytes
 from lift_flax.config import AUGMENTATIONS
 from lift_flax.data import augment
+from lift_flax.state import count_parameters, flatten
 from tests.small_config import small_config
 
+fsdp, name, out = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 every = {f"augment.{name}": 0.7 for name in AUGMENTATIONS}
-config = small_config(**{"mesh.fsdp": int(sys.argv[1]), "train.learning_rate": 1e-5, **every})
+fields = {"mesh.fsdp": fsdp, "train.batch_size": 16, "data.num_frames": 12, "train.learning_rate": 1e-4}
+config = small_config(**fields, **every)
 mesh = sharding.make_mesh(config)
 rng = np.random.default_rng(0)
+levels = rng.integers(20, 200, (16, 1, 2, 2, 3)) + rng.integers(-20, 20, (16, 12, 2, 2, 3))  # clips that differ much
+clips = np.kron(levels, np.ones((1, 1, 16, 16, 1), int)) + rng.integers(-15, 15, (16, 12, 32, 32, 3))
 batch = {
-    "clip": rng.integers(0, 90, (4, 4, 32, 32, 3)).astype(np.uint8),
-    "label": np.arange(4, dtype=np.int32) % 3,
-    "weight": np.ones(4, np.float32),
+    "clip": clips.clip(0, 255).astype(np.uint8),
+    "label": np.arange(16, dtype=np.int32) % 3,
+    "weight": np.ones(16, np.float32),
 }
 losses = []
 with jax.set_mesh(mesh):
-    teacher = phases.teacher_phase(config, 3)
-    phase = phases.student_phase(config, 3, {"params": teacher.params, "batch_stats": teacher.batch_stats})
+    phase = phases.teacher_phase(config, 3) if name == "teacher" else phases.student_phase(config, 3, None)
     optimizer = optim.make_optimizer(config, optim.make_schedule(config, 100))
-    state = phase.initial_state(optimizer)
-    layout = sharding.state_sharding(mesh, state)
-    state = jax.device_put(state, layout)
-    step = jax.jit(
-        phase.make_step(phase.network, config, optimizer), out_shardings=(layout, sharding.replicated(mesh))
-    )
+    layout = sharding.state_sharding(mesh, phase.state_shapes(optimizer))
+    state = phase.initial_state(optimizer, layout)
+    shards = {path: str(leaf.sharding.spec) for path, leaf in flatten(state["params"]).items()}
+    step = phase.make_step(phase.network, config, optimizer)
+    step = jax.jit(step, donate_argnums=0, out_shardings=(layout, sharding.replicated(mesh)))
     batch, key = sharding.put_batch(batch, mesh), jax.random.key(0)
     views = augment.make_train_views(batch, key, config, 3)
     stages = (augment._shuffle, augment._warp, augment._jitter, augment._rain, augment._cutmix)
-    programs = [stage.lower(batch["clip"], key, config.augment).compile() for stage in stages]
+    texts = [stage.lower(batch["clip"], key, config.augment).compile().as_text() for stage in stages]
     compiled = step.lower(state, views).compile()
-    programs.append(compiled)
-    for _ in range(3):
+    for _ in range(10):
         state, metrics = compiled(state, views)
         losses.append(float(metrics["loss"]))
-gathers = [len(re.findall(r"= [^=]*all-gather\\(", program.as_text())) for program in programs]
-spread = [views[name].sharding.is_fully_replicated for name in ("dark", "luminous")] == [False, False]
-facts = {"devices": jax.device_count(), "losses": losses, "gathers": gathers, "spread": spread}
-print(json.dumps(facts | {"levels": int(np.asarray(views["dark"], np.int64).sum())}))
+arrays = {**flatten({"params": state["params"], "batch_stats": state["batch_stats"]})}
+np.savez(out, **{path: np.asarray(leaf) for path, leaf in arrays.items()})
+facts = {
+    "devices": jax.device_count(),
+    "losses": losses,
+    "views": [collective_bytes(text) for text in texts] if jax.device_count() > 1 else [],
+    "step": collective_bytes(compiled.as_text()),
+    "trained_bytes": 4 * count_parameters(optim.split_params(state["params"], phase.trains)[0]),
+    "spread": [views[view].sharding.is_fully_replicated for view in ("dark", "luminous")] == [False, False],
+    "levels": int(np.asarray(views["dark"], np.int64).sum()),
+    "shards": shards,
+}
+print(json.dumps(facts))
 """
 
 
-def _run(devices: int, fsdp: int = 1) -> dict:
+def _run(folder: Path, devices: int, fsdp: int, phase: str) -> tuple[dict, dict[str, np.ndarray]]:
+    """(facts, {path: parameter or statistic after ten steps})"""
     environment = {**os.environ, "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
-    command = [sys.executable, "-c", PROGRAM, str(fsdp)]
+    out = folder / f"{devices}_{fsdp}_{phase}.npz"
+    command = [sys.executable, "-c", PROGRAM, str(fsdp), phase, str(out)]
     ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
-    return json.loads(ran.stdout.splitlines()[-1])
+    with np.load(out) as arrays:
+        return json.loads(ran.stdout.splitlines()[-1]), dict(arrays)
 
 
-@pytest.fixture(scope="module")
-def one_device() -> dict:
-    return _run(1)
+@pytest.fixture(scope="module", params=["teacher", "student"])
+def one_device(request, tmp_path_factory):
+    return request.param, *_run(tmp_path_factory.mktemp("one"), 1, 1, request.param)
 
 
 @pytest.mark.parametrize("fsdp", [1, 2])
-def test_four_devices_compute_what_one_does(one_device, fsdp):
-    four = _run(4, fsdp)
-    assert (one_device["devices"], four["devices"]) == (1, 4)
-    np.testing.assert_allclose(four["losses"], one_device["losses"], rtol=1e-4)
-    assert four["levels"] == one_device["levels"] and four["spread"]  # the very same views
+def test_eight_devices_compute_what_one_does(one_device, tmp_path, fsdp):
+    """Losses, parameters and statistics after ten steps, and the very same views; (8, 1) and (4, 2) devices."""
+    phase, one, expected = one_device
+    eight, arrays = _run(tmp_path, 8, fsdp, phase)
+    assert (one["devices"], eight["devices"]) == (1, 8)
+    assert eight["levels"] == one["levels"] and eight["spread"]
+    np.testing.assert_allclose(eight["losses"], one["losses"], rtol=1e-5)
+    assert arrays.keys() == expected.keys()
+    # Softmax does not see key biases: their gradients are rounding alone.
+    named = {name for name in arrays if not name.endswith("key/bias")}
+    errors = {n: np.linalg.norm(arrays[n] - expected[n]) / max(np.linalg.norm(expected[n]), 1e-30) for n in named}
+    worst = max(errors, key=errors.get)
+    print(f"{phase}, fsdp {fsdp}: largest relative difference {errors[worst]:.1e} in {worst}")
+    assert errors[worst] < 1e-5
     if fsdp == 1:
-        assert not any(four["gathers"])
+        _assert_only_gradients_travel(eight)
+    else:
+        assert any("fsdp" in spec for spec in eight["shards"].values())
+
+
+def _assert_only_gradients_travel(facts: dict) -> None:
+    """Nothing is gathered, and what is summed over devices is as large as what is trained."""
+    for program in (*facts["views"], facts["step"]):
+        assert program["all-gather"]["count"] == program["all-to-all"]["count"] == 0
+    summed = facts["step"]["all-reduce"]
+    assert set(summed["dtypes"]) == {"f32"}
+    assert facts["trained_bytes"] <= summed["bytes"] <= 1.05 * facts["trained_bytes"]
+
+
+def test_how_arrays_are_laid_out():
+    assert partition("params/trunk/layer4/0/conv1/spatial/kernel", (3, 3, 512, 1152), 4) == P(None, None, None, "fsdp")
+    assert partition("opt_state/0/mu/levels/0/fusion/foe/fc1/kernel_re", (512, 512), 4) == P("fsdp", None)
+    assert partition("params/main/pvit/blocks/0/mlp/fc1/kernel", (768, 3072), 4) == P(None, "fsdp")
+    assert partition("params/main/pvit/positions", (1, 197, 768), 4) == P()  # no kernel
+    assert partition("params/fc/kernel", (512, 11), 4) == P()  # small
+    assert partition("params/main/pvit/blocks/0/mlp/fc1/kernel", (768, 3072), 5) == P()  # does not divide
+    assert partition("params/main/pvit/blocks/0/mlp/fc1/kernel", (768, 3072), 1) == P()

@@ -15,7 +15,7 @@ from lift_flax.sharding import partition
 ROOT = Path(__file__).parents[1]
 
 PROGRAM = """
-import json, sys
+import dataclasses, json, sys
 import jax, numpy as np
 from lift_flax import optim, phases, sharding
 from lift_flax.collectives import collective_bytes
@@ -28,6 +28,9 @@ fsdp, name, out = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 every = {f"augment.{name}": 0.7 for name in AUGMENTATIONS}
 fields = {"mesh.fsdp": fsdp, "train.batch_size": 16, "data.num_frames": 12, "train.learning_rate": 1e-4}
 config = small_config(**fields, **every)
+if double := sys.argv[4] == "float64":
+    jax.config.update("jax_enable_x64", True)
+    config = dataclasses.replace(config, train=dataclasses.replace(config.train, dtype="float64"))
 mesh = sharding.make_mesh(config)
 rng = np.random.default_rng(0)
 levels = rng.integers(20, 200, (16, 1, 2, 2, 3)) + rng.integers(-20, 20, (16, 12, 2, 2, 3))  # clips that differ much
@@ -43,6 +46,8 @@ with jax.set_mesh(mesh):
     optimizer = optim.make_optimizer(config, optim.make_schedule(config, 100))
     layout = sharding.state_sharding(mesh, phase.state_shapes(optimizer))
     state = phase.initial_state(optimizer, layout)
+    if double:
+        state = jax.tree.map(lambda x: x.astype("float64") if x.dtype == "float32" else x, state)
     shards = {path: str(leaf.sharding.spec) for path, leaf in flatten(state["params"]).items()}
     step = phase.make_step(phase.network, config, optimizer)
     step = jax.jit(step, donate_argnums=0, out_shardings=(layout, sharding.replicated(mesh)))
@@ -70,11 +75,13 @@ print(json.dumps(facts))
 """
 
 
-def _run(folder: Path, devices: int, fsdp: int, phase: str) -> tuple[dict, dict[str, np.ndarray]]:
+def _run(
+    folder: Path, devices: int, fsdp: int, phase: str, dtype: str = "float64"
+) -> tuple[dict, dict[str, np.ndarray]]:
     """(facts, {path: parameter or statistic after ten steps})"""
     environment = {**os.environ, "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
     out = folder / f"{devices}_{fsdp}_{phase}.npz"
-    command = [sys.executable, "-c", PROGRAM, str(fsdp), phase, str(out)]
+    command = [sys.executable, "-c", PROGRAM, str(fsdp), phase, str(out), dtype]
     ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     with np.load(out) as arrays:

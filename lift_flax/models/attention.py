@@ -7,13 +7,13 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from lift_flax.models.dense import Linear
+from lift_flax.models.dense import Linear, wide
 
 
 @jax.custom_vjp
 def scores(q: Float[Array, "B S N D"], k: Float[Array, "B R N D"]) -> Float[Array, "B N S R"]:
     """Dot products of queries and keys, float32; the gradient's products are in the activations' dtype again."""
-    return jnp.einsum("BSND,BRND->BNSR", q, k, preferred_element_type=jnp.float32)
+    return jnp.einsum("BSND,BRND->BNSR", q, k, preferred_element_type=wide(q))
 
 
 def _scores_forward(q, k):

@@ -16,6 +16,8 @@ from flax import nnx
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float
 
+from lift_flax.models.dense import wide
+
 PATCH_BYTES = 8 * 2**20  # patches laid out at a time
 
 Padding = tuple[tuple[int, int], tuple[int, int]]
@@ -73,7 +75,7 @@ def _kernel_gradient(kernel_shape, strides, padding, x, grad):
         pads,
         rhs_dilation=strides,
         dimension_numbers=("CHWN", "IHWO", "HWNC"),  # images are what is summed over
-        preferred_element_type=jnp.float32,
+        preferred_element_type=wide(x),
     )
 
 
@@ -112,9 +114,9 @@ def _kernel_gradient_by_products(kernel_shape, strides, padding, x, grad):
             x[:, a : a + sh * (h - 1) + 1 : sh, b : b + sw * (w - 1) + 1 : sw] for a in range(kh) for b in range(kw)
         ]
         patches = jnp.concatenate(taps, axis=-1).reshape(-1, kh * kw * channels)  # [pixels, kh*kw*I]
-        return total + jax.lax.dot(grad.T, patches, preferred_element_type=jnp.float32), None
+        return total + jax.lax.dot(grad.T, patches, preferred_element_type=wide(x)), None
 
-    zero = jnp.zeros((outputs, kh * kw * channels), jnp.float32)
+    zero = jnp.zeros((outputs, kh * kw * channels), wide(x))
     total, _ = jax.lax.scan(add, zero, (x, grad))
     return total.T.reshape(kernel_shape)  # [kh, kw, I, O]
 

@@ -13,6 +13,11 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 
+def wide(array: Array) -> jnp.dtype:
+    """What sums over `array` are made in: float32 (or float64, where it is)."""
+    return jnp.promote_types(array.dtype, jnp.float32)
+
+
 @jax.custom_vjp
 def product(x: Float[Array, "*rows I"], kernel: Float[Array, "I O"]) -> Float[Array, "*rows O"]:
     """x @ kernel in x's dtype, with a float32 gradient of the kernel (none at all where the kernel is frozen)."""
@@ -31,7 +36,7 @@ def _backward(saved, grad):
     if kernel is not None:
         dx = jax.lax.dot_general(grad, kernel.astype(grad.dtype), (((grad.ndim - 1,), (1,)), ((), ())))  # [*rows, I]
     if x is not None:
-        dkernel = jax.lax.dot_general(x, grad, ((rows, rows), ((), ())), preferred_element_type=jnp.float32)  # [I, O]
+        dkernel = jax.lax.dot_general(x, grad, ((rows, rows), ((), ())), preferred_element_type=wide(x))  # [I, O]
     return dx, dkernel
 
 
@@ -40,7 +45,7 @@ product.defvjp(_forward, _backward, symbolic_zeros=True)
 
 def add_bias(x: Float[Array, "*rows O"], bias: Float[Array, "O"]) -> Float[Array, "*rows O"]:
     """x + bias, added in float32, in x's dtype."""
-    return (x.astype(jnp.float32) + bias).astype(x.dtype)
+    return (x.astype(wide(x)) + bias).astype(x.dtype)
 
 
 class Linear(nnx.Module):

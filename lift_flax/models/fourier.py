@@ -8,12 +8,13 @@ from flax import nnx
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Complex, Float
 
+from lift_flax.models.dense import wide
 from lift_flax.models.norm import LayerNorm
 
 
 def spectrum(x: Float[Array, "B S E"]) -> Complex[Array, "B S E"]:
-    """Orthonormal 2D FFT over sequence and channels, always in float32 (no FFT exists in bfloat16)."""
-    return _on_each_shard(functools.partial(jnp.fft.fft2, axes=(1, 2), norm="ortho"), x.astype(jnp.float32))
+    """Orthonormal 2D FFT over sequence and channels, in float32 at least (no FFT exists in bfloat16)."""
+    return _on_each_shard(functools.partial(jnp.fft.fft2, axes=(1, 2), norm="ortho"), x.astype(wide(x)))
 
 
 def from_spectrum(y: Complex[Array, "B S E"]) -> Float[Array, "B S E"]:

@@ -8,7 +8,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from lift_flax.models.dense import Linear
+from lift_flax.models.dense import Linear, wide
 from lift_flax.models.fusion import LN_EPS, Level
 from lift_flax.models.norm import BatchNorm, LayerNorm
 from lift_flax.models.r2plus1d import VideoResNet
@@ -30,7 +30,7 @@ def pooling_matrix(outputs: int, inputs: int) -> Float[np.ndarray, "outputs inpu
 
 def luminous_tokens(features: Float[Array, "B t h w E"], count: int) -> Float[Array, "B S E"]:
     """The trunk's map as `count` tokens along time: adaptive average pooling to (count, 1, 1)."""
-    x = features.mean(axis=(2, 3), dtype=jnp.float32)  # [B, t, E]
+    x = features.mean(axis=(2, 3), dtype=wide(features))  # [B, t, E]
     tokens = jnp.einsum("St,BtE->BSE", pooling_matrix(count, x.shape[1]), x)  # [B, S, E]
     return tokens.astype(features.dtype)
 
@@ -64,7 +64,7 @@ class Head(nnx.Module):
         self.fc2 = Linear(dim, num_classes, rngs=rngs)
 
     def __call__(self, x: Float[Array, "B S E"], *, train: bool) -> Float[Array, "B K"]:
-        x = jax.nn.gelu(self.fc1(x.mean(axis=1, dtype=jnp.float32)), approximate=False)  # [B, E]
+        x = jax.nn.gelu(self.fc1(x.mean(axis=1, dtype=wide(x))), approximate=False)  # [B, E]
         return self.fc2(self.norm(x, train=train))  # [B, K]
 
 

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from lift_flax.models.dense import wide
+
 
 def _scale_and_bias(features: int, rngs: nnx.Rngs) -> tuple[nnx.Param, nnx.Param]:
     """Ones and zeros; each draws a key, as in Flax's own norms."""
@@ -30,9 +32,9 @@ class LayerNorm(nnx.Module):
         self.eps = eps
 
     def __call__(self, x: Float[Array, "*rows E"]) -> Float[Array, "*rows E"]:
-        wide = x.astype(jnp.float32)
-        mean, var = _moments(wide, (-1,))  # [*rows, 1]
-        y = (wide - mean) * (jax.lax.rsqrt(var + self.eps) * self.scale[...]) + self.bias[...]
+        y = x.astype(wide(x))
+        mean, var = _moments(y, (-1,))  # [*rows, 1]
+        y = (y - mean) * (jax.lax.rsqrt(var + self.eps) * self.scale[...]) + self.bias[...]
         return y.astype(x.dtype)
 
 
@@ -50,11 +52,11 @@ class BatchNorm(nnx.Module):
         self.eps, self.momentum = eps, momentum
 
     def __call__(self, x: Float[Array, "*rows C"], *, train: bool) -> Float[Array, "*rows C"]:
-        wide = x.astype(jnp.float32)
+        y = x.astype(wide(x))
         mean, var = self.mean[...], self.var[...]
         if train:
-            mean, var = (m.reshape(-1) for m in _moments(wide, tuple(range(x.ndim - 1))))  # [C]
+            mean, var = (m.reshape(-1) for m in _moments(y, tuple(range(x.ndim - 1))))  # [C]
             self.mean[...] = self.momentum * self.mean[...] + (1 - self.momentum) * mean
             self.var[...] = self.momentum * self.var[...] + (1 - self.momentum) * var
-        y = (wide - mean) * (jax.lax.rsqrt(var + self.eps) * self.scale[...]) + self.bias[...]
+        y = (y - mean) * (jax.lax.rsqrt(var + self.eps) * self.scale[...]) + self.bias[...]
         return y.astype(x.dtype)

@@ -15,7 +15,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from lift_flax.models.conv import SpatialConv, TemporalConv, VideoConv
-from lift_flax.models.dense import Linear
+from lift_flax.models.dense import Linear, wide
 from lift_flax.models.norm import BatchNorm
 from lift_flax.models.repeat import repeat
 
@@ -220,7 +220,7 @@ class VideoResNet(nnx.Module):
             with jax.named_scope(stage):
                 x = self._run(getattr(self, stage), x, train=train)  # stages 2 to 4 halve time and space
         with jax.named_scope("fc"):
-            return {"logits": self.fc(x.mean(axis=(1, 2, 3), dtype=jnp.float32)), "features": x}
+            return {"logits": self.fc(x.mean(axis=(1, 2, 3), dtype=wide(x))), "features": x}
 
     def _run(
         self, stage: Sequence[ResidualBlock], x: Float[Array, "B T H W I"], *, train: bool

@@ -12,7 +12,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from lift_flax.models.attention import MultiHeadAttention
-from lift_flax.models.dense import Linear, add_bias, product
+from lift_flax.models.dense import Linear, add_bias, product, wide
 from lift_flax.models.norm import LayerNorm
 from lift_flax.models.repeat import repeat
 
@@ -113,7 +113,7 @@ class PViT(nnx.Module):
         self.remat = remat
 
     def __call__(self, images: Float[Array, "B H W 3"]) -> Float[Array, "B E"]:
-        x = self.patches(images).astype(jnp.float32)  # [B, S, E]
+        x = self.patches(images).astype(wide(images))  # [B, S, E]
         cls = jnp.broadcast_to(self.cls[...], (x.shape[0], 1, x.shape[2]))
         x = jnp.concatenate([cls, x], axis=1) + self.positions[...]  # [B, 1+S, E]
         x = x.astype(images.dtype)

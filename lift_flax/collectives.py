@@ -1,8 +1,8 @@
 """How much a compiled program sends between devices, read from the compiler's text (`compiled.as_text()`).
 
 TPU compilers write a reduce-scatter as an all-reduce in a computation named "all-reduce-scatter", and a collective that
-runs beside other work as several copies with one channel number; CPU compilers know no reduce-scatter, they slice the
-result of an all-reduce.
+runs beside other work as several copies with one channel number, some of them in fusions; CPU compilers know no
+reduce-scatter, they slice the result of an all-reduce, and give all sums of `jax.shard_map` one channel number.
 """
 
 import dataclasses
@@ -17,6 +17,7 @@ _OPCODE = re.compile(r" ([a-z][\w\-]*)\(")
 _ARRAY = re.compile(r"\b([a-z]+[0-9][a-z0-9]*|pred)\[([\d,]*)\]")
 _CALLED = re.compile(r"\b(calls|to_apply|body|condition|\w*computations?)=\{?((?:%[\w.\-]+(?:, )?)+)")
 _NAME = re.compile(r"%([\w.\-]+)")
+_CHANNEL = re.compile(r"channel_id=(\d+)")
 _TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"')
 
 
@@ -44,14 +45,15 @@ def collective_bytes(hlo_text: str) -> dict[str, dict]:
     """
     computations, entry = _parse(hlo_text)
     runs = _runs(computations, entry)
-    found: dict[str, tuple[str, int, dict[str, int]]] = {}  # by channel: the copies of one collective count once
+    copied = _copied_channels(computations)
+    found: dict[str, tuple[str, int, dict[str, int]]] = {}  # the copies of one collective count once
     for name, body in computations.items():
         types = {i.name: i.type for i in body}
         for instruction in body:
             kind = _kind(instruction, name)
             if kind and runs[name]:
-                channel = re.search(r"channel_id=(\d+)", instruction.attributes)
-                key = channel[1] if channel else f"{name}/{instruction.name}"
+                channel = _channel(instruction)
+                key = channel if channel in copied else f"{name}/{instruction.name}"
                 times = max(runs[name], found[key][1] if key in found else 0)
                 found[key] = (kind, times, _sizes(instruction, types))
     total = {kind: {"count": 0, "bytes": 0, "dtypes": {}} for kind in KINDS}
@@ -61,6 +63,21 @@ def collective_bytes(hlo_text: str) -> dict[str, dict]:
         for dtype, size in sizes.items():
             total[kind]["dtypes"][dtype] = total[kind]["dtypes"].get(dtype, 0) + times * size
     return total
+
+
+def _channel(instruction: _Instruction) -> str | None:
+    found = _CHANNEL.search(instruction.attributes)
+    return found[1] if found else None
+
+
+def _copied_channels(computations: dict[str, list[_Instruction]]) -> set[str | None]:
+    """Channel numbers of collectives that occur within fusions."""
+    fusions = (
+        i for body in computations.values() for i in body if i.opcode in ("fusion", "custom-call", "async-start")
+    )
+    fused = {name for i in fusions for _, names in _CALLED.findall(i.attributes) for name in _NAME.findall(names)}
+    inside = (i for name in fused if name in computations for i in computations[name] if _kind(i, name))
+    return {_channel(instruction) for instruction in inside} - {None}
 
 
 def _parse(text: str) -> tuple[dict[str, list[_Instruction]], str]:

@@ -46,8 +46,9 @@ class ComplexLinear(nnx.Module):
         self.bias_im = nnx.Param(jnp.zeros((dim,), jnp.float32))
 
     def __call__(self, re: Float[Array, "B S E"], im: Float[Array, "B S E"]) -> tuple[Array, Array]:
-        kr, ki = self.kernel_re[...], self.kernel_im[...]
-        return re @ kr - im @ ki + self.bias_re[...], re @ ki + im @ kr + self.bias_im[...]
+        x = jnp.stack([re, im])  # [2, B, S, E]: one product a kernel, so one sum over devices for its gradient
+        by_re, by_im = x @ self.kernel_re[...], x @ self.kernel_im[...]
+        return by_re[0] - by_im[1] + self.bias_re[...], by_im[0] + by_re[1] + self.bias_im[...]
 
 
 class FourierEnhancement(nnx.Module):

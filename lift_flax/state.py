@@ -77,8 +77,9 @@ def unflatten(flat: dict[str, Any]) -> Tree:
 
 def make_teacher(config: Config, num_classes: int, rngs: nnx.Rngs) -> VideoResNet:
     """The teacher of `config`, freshly initialised."""
-    c = config.model.teacher
-    return VideoResNet(TRUNKS[c.name], num_classes, norm=NormSpec(c.bn_eps, c.bn_momentum), rngs=rngs)
+    c, remat = config.model.teacher, config.train.remat.trunk
+    norm = NormSpec(c.bn_eps, c.bn_momentum)
+    return VideoResNet(TRUNKS[c.name], num_classes, norm=norm, remat=remat, rngs=rngs)
 
 
 def make_student(config: Config, num_classes: int, rngs: nnx.Rngs) -> LiftNet:
@@ -93,7 +94,8 @@ def make_student(config: Config, num_classes: int, rngs: nnx.Rngs) -> LiftNet:
     if c.streams != "luminous":
         p = c.pvit
         sizes = (config.data.size, p.blocks, p.patch, p.dim, p.num_heads, p.mlp_dim)
-        pvit = PViT(*sizes, gelu=p.gelu, ln_eps=p.ln_eps, qkv_bias=p.qkv_bias, rngs=rngs)
+        options = {"gelu": p.gelu, "ln_eps": p.ln_eps, "qkv_bias": p.qkv_bias, "remat": train.remat.pvit}
+        pvit = PViT(*sizes, **options, rngs=rngs)
         main = MainStream(pvit, p.dim, dim, rngs=rngs)
     levels = [
         Level(dim, c.num_heads, mlp_ratio=c.critic_mlp_ratio, scale=c.fusion_scale, foe=c.foe, rngs=rngs)
@@ -107,6 +109,7 @@ def make_student(config: Config, num_classes: int, rngs: nnx.Rngs) -> LiftNet:
         teacher=make_teacher(config, num_classes, rngs) if train.distill and train.trunk == "finetune" else None,
         streams=c.streams,
         trunk_trains=trunk_trains,
+        remat=train.remat.levels,
     )
 
 

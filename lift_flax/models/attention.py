@@ -7,6 +7,27 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from lift_flax.models.dense import Linear
+
+
+@jax.custom_vjp
+def scores(q: Float[Array, "B S N D"], k: Float[Array, "B R N D"]) -> Float[Array, "B N S R"]:
+    """Dot products of queries and keys, float32; the gradient's products are in the activations' dtype again."""
+    return jnp.einsum("BSND,BRND->BNSR", q, k, preferred_element_type=jnp.float32)
+
+
+def _scores_forward(q, k):
+    return scores(q, k), (q, k)
+
+
+def _scores_backward(saved, grad):
+    q, k = saved
+    grad = grad.astype(q.dtype)  # [B, N, S, R]
+    return jnp.einsum("BNSR,BRND->BSND", grad, k), jnp.einsum("BNSR,BSND->BRND", grad, q)
+
+
+scores.defvjp(_scores_forward, _scores_backward)
+
 
 class MultiHeadAttention(nnx.Module):
     """softmax(scale * q(x) k(y)^T) v(y), heads side by side, then a linear output; x = y gives self-attention.
@@ -20,7 +41,7 @@ class MultiHeadAttention(nnx.Module):
 
     def __init__(self, dim: int, num_heads: int, *, scale: float | None = None, qkv_bias: bool = True, rngs: nnx.Rngs):
         def linear(bias):
-            return nnx.Linear(dim, dim, use_bias=bias, kernel_init=jax.nn.initializers.xavier_uniform(), rngs=rngs)
+            return Linear(dim, dim, use_bias=bias, kernel_init=jax.nn.initializers.xavier_uniform(), rngs=rngs)
 
         self.query, self.key, self.value = linear(qkv_bias), linear(qkv_bias), linear(qkv_bias)
         self.out = linear(True)
@@ -30,7 +51,7 @@ class MultiHeadAttention(nnx.Module):
     def __call__(self, x: Float[Array, "B S E"], y: Float[Array, "B R E"]) -> Float[Array, "B S E"]:
         q = self._split(self.query(x) * self.scale)  # [B, S, N, D]
         k, v = self._split(self.key(y)), self._split(self.value(y))  # [B, R, N, D]
-        weights = jax.nn.softmax(jnp.einsum("BSND,BRND->BNSR", q, k), axis=-1)  # [B, N, S, R]
+        weights = jax.nn.softmax(scores(q, k), axis=-1).astype(v.dtype)  # [B, N, S, R]
         mixed = jnp.einsum("BNSR,BRND->BSND", weights, v)  # [B, S, N, D]
         return self.out(mixed.reshape(x.shape))  # [B, S, E]
 

@@ -4,8 +4,8 @@ A (1,k,k) convolution is a 2D one over [B*T, H, W, C]; a (k,1,1) convolution is 
 (k, 1).  Both are exact.  Compilers lay the 2D form out well on every device, the 5D form on none.
 
 On a CPU the gradient of the kernel is written as matrix products over patches, a few images at a
-time (benchmarks/conv_gradient.py compares); XLA's own form of it takes longer.  Everywhere else plain
-differentiation is used.
+time (benchmarks/conv_gradient.py compares); XLA's own form of it takes longer.  Everywhere else it is the usual
+convolution of input and gradient.  Kernels are float32, and so are their gradients and the sums in them.
 """
 
 import functools
@@ -13,6 +13,7 @@ import functools
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float
 
 PATCH_BYTES = 8 * 2**20  # patches laid out at a time
@@ -24,33 +25,71 @@ def _convolve(x, kernel, strides, padding):
     return jax.lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def conv2d(
     x: Float[Array, "N H W I"], kernel: Float[Array, "kh kw I O"], strides: tuple[int, int], padding: Padding
 ) -> Float[Array, "N h w O"]:
-    """A 2D convolution (cross-correlation) with `padding` ((top, bottom), (left, right))."""
-    return _convolve(x, kernel, strides, padding)
+    """A 2D convolution (cross-correlation) in x's dtype, with `padding` ((top, bottom), (left, right))."""
+    return _conv2d(x, kernel, x.shape, kernel.shape, strides, padding)
 
 
-def _forward(x, kernel, strides, padding):
-    return _convolve(x, kernel, strides, padding), (x, kernel)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5))
+def _conv2d(x, kernel, x_shape, kernel_shape, strides, padding):
+    del x_shape, kernel_shape  # for the gradient, which keeps x and kernel only where it needs their values
+    return _convolve(x, kernel.astype(x.dtype), strides, padding)
 
 
-def _backward(strides, padding, saved, grad):
+def _forward(x, kernel, x_shape, kernel_shape, strides, padding):
+    saved = x.value if kernel.perturbed else None, kernel.value if x.perturbed else None
+    return _conv2d(x.value, kernel.value, x_shape, kernel_shape, strides, padding), saved
+
+
+def _backward(x_shape, kernel_shape, strides, padding, saved, grad):
     x, kernel = saved
-    (dx,) = jax.linear_transpose(lambda x: _convolve(x, kernel, strides, padding), x)(grad)
-    dkernel = jax.lax.platform_dependent(
-        x,
-        grad,
-        cpu=functools.partial(_kernel_gradient_by_products, kernel.shape, strides, padding),
-        default=functools.partial(_kernel_gradient, kernel, strides, padding),
-    )
+    dx = dkernel = None
+    if kernel is not None:
+        convolve = functools.partial(_convolve, kernel=kernel.astype(grad.dtype), strides=strides, padding=padding)
+        (dx,) = jax.linear_transpose(convolve, jax.ShapeDtypeStruct(x_shape, grad.dtype))(grad)
+    if x is not None:
+        dkernel = jax.lax.platform_dependent(
+            x,
+            grad,
+            cpu=functools.partial(_kernel_gradient_on_cpu, kernel_shape, strides, padding),
+            default=functools.partial(_kernel_gradient, kernel_shape, strides, padding),
+        )
     return dx, dkernel
 
 
-def _kernel_gradient(kernel, strides, padding, x, grad):
-    (dkernel,) = jax.linear_transpose(lambda k: _convolve(x, k, strides, padding), kernel)(grad)
-    return dkernel
+def _kernel_gradient(kernel_shape, strides, padding, x, grad):
+    """The convolution of input and gradient that plain differentiation gives, but with a float32 result."""
+    pads = []
+    for axis in (0, 1):
+        reach = strides[axis] * (grad.shape[1 + axis] - 1)
+        before = padding[axis][0]
+        pads.append((before, kernel_shape[axis] + reach - x.shape[1 + axis] - before))
+    return jax.lax.conv_general_dilated(
+        x,
+        grad,
+        (1, 1),
+        pads,
+        rhs_dilation=strides,
+        dimension_numbers=("CHWN", "IHWO", "HWNC"),  # images are what is summed over
+        preferred_element_type=jnp.float32,
+    )
+
+
+def _kernel_gradient_on_cpu(kernel_shape, strides, padding, x, grad):
+    """By products; on a mesh every device takes its own images, which the compiler would gather otherwise."""
+    by_products = functools.partial(_kernel_gradient_by_products, kernel_shape, strides, padding)
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty or mesh.size == 1:
+        return by_products(x, grad)
+    rows = PartitionSpec(mesh.axis_names)
+
+    @functools.partial(jax.shard_map, in_specs=(rows, rows), out_specs=PartitionSpec(), check_vma=False)
+    def of_all(x, grad):
+        return jax.lax.psum(by_products(x, grad), mesh.axis_names)
+
+    return of_all(x, grad)
 
 
 def _kernel_gradient_by_products(kernel_shape, strides, padding, x, grad):
@@ -73,14 +112,14 @@ def _kernel_gradient_by_products(kernel_shape, strides, padding, x, grad):
             x[:, a : a + sh * (h - 1) + 1 : sh, b : b + sw * (w - 1) + 1 : sw] for a in range(kh) for b in range(kw)
         ]
         patches = jnp.concatenate(taps, axis=-1).reshape(-1, kh * kw * channels)  # [pixels, kh*kw*I]
-        return total + grad.T @ patches, None
+        return total + jax.lax.dot(grad.T, patches, preferred_element_type=jnp.float32), None
 
-    zero = jnp.zeros((outputs, kh * kw * channels), grad.dtype)
+    zero = jnp.zeros((outputs, kh * kw * channels), jnp.float32)
     total, _ = jax.lax.scan(add, zero, (x, grad))
     return total.T.reshape(kernel_shape)  # [kh, kw, I, O]
 
 
-conv2d.defvjp(_forward, _backward)
+_conv2d.defvjp(_forward, _backward, symbolic_zeros=True)
 
 # He initialisation over the fan-out, as torchvision's video networks.
 _kernel_init = jax.nn.initializers.variance_scaling(2.0, "fan_out", "normal")
@@ -96,8 +135,9 @@ class SpatialConv(nnx.Module):
     def __call__(self, x: Float[Array, "B T H W I"]) -> Float[Array, "B T h w O"]:
         b, t, h, w, c = x.shape
         pad = (self.size // 2, self.size // 2)
-        kernel = self.kernel[...].astype(x.dtype)
-        x = conv2d(x.reshape(b * t, h, w, c), kernel, (self.stride, self.stride), (pad, pad))  # [B*T, h, w, O]
+        x = conv2d(
+            x.reshape(b * t, h, w, c), self.kernel[...], (self.stride, self.stride), (pad, pad)
+        )  # [B*T, h, w, O]
         return x.reshape(b, t, *x.shape[1:])  # [B, T, h, w, O]
 
 
@@ -111,8 +151,7 @@ class TemporalConv(nnx.Module):
     def __call__(self, x: Float[Array, "B T H W I"]) -> Float[Array, "B t H W O"]:
         b, t, h, w, c = x.shape
         pad = (self.size // 2, self.size // 2)
-        kernel = self.kernel[...].astype(x.dtype)
-        x = conv2d(x.reshape(b, t, h * w, c), kernel, (self.stride, 1), (pad, (0, 0)))  # [B, t, H*W, O]
+        x = conv2d(x.reshape(b, t, h * w, c), self.kernel[...], (self.stride, 1), (pad, (0, 0)))  # [B, t, H*W, O]
         return x.reshape(b, -1, h, w, x.shape[-1])  # [B, t, H, W, O]
 
 
@@ -136,5 +175,5 @@ class VideoConv(nnx.Module):
         x = jnp.concatenate([x[:, i : i + step * (t - 1) + 1 : step] for i in range(self.frames)], axis=-1)
         pad = (self.size // 2, self.size // 2)
         x = x.reshape(b * t, h, w, self.frames * c)
-        x = conv2d(x, self.kernel[...].astype(x.dtype), (self.stride, self.stride), (pad, pad))  # [B*t, h, w, O]
+        x = conv2d(x, self.kernel[...], (self.stride, self.stride), (pad, pad))  # [B*t, h, w, O]
         return x.reshape(b, t, *x.shape[1:])  # [B, t, h, w, O]

@@ -8,6 +8,8 @@ from flax import nnx
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Complex, Float
 
+from lift_flax.models.norm import LayerNorm
+
 
 def spectrum(x: Float[Array, "B S E"]) -> Complex[Array, "B S E"]:
     """Orthonormal 2D FFT over sequence and channels, always in float32 (no FFT exists in bfloat16)."""
@@ -57,8 +59,8 @@ class FourierEnhancement(nnx.Module):
     def __init__(self, dim: int, *, eps: float, rngs: nnx.Rngs):
         self.fc1 = ComplexLinear(dim, rngs=rngs)
         self.fc2 = ComplexLinear(dim, rngs=rngs)
-        self.norm_re = nnx.LayerNorm(dim, epsilon=eps, rngs=rngs)
-        self.norm_im = nnx.LayerNorm(dim, epsilon=eps, rngs=rngs)
+        self.norm_re = LayerNorm(dim, eps=eps, rngs=rngs)
+        self.norm_im = LayerNorm(dim, eps=eps, rngs=rngs)
 
     def __call__(self, x: Float[Array, "B S E"]) -> Float[Array, "B S E"]:
         y = spectrum(x)  # [B, S, E], complex

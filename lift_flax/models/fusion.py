@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from lift_flax.models.attention import MultiHeadAttention
 from lift_flax.models.fourier import FourierEnhancement
+from lift_flax.models.norm import LayerNorm
 from lift_flax.models.vit import Mlp
 
 LN_EPS = 1e-5  # PyTorch's default, which the authors will have used
@@ -21,7 +22,7 @@ class Lift(nnx.Module):
 
     def __init__(self, dim: int, num_heads: int, *, rngs: nnx.Rngs):
         self.attention = MultiHeadAttention(dim, num_heads, rngs=rngs)
-        self.norm = nnx.LayerNorm(dim, epsilon=LN_EPS, rngs=rngs)
+        self.norm = LayerNorm(dim, eps=LN_EPS, rngs=rngs)
 
     def __call__(self, x: Float[Array, "B S E"]) -> Float[Array, "B S E"]:
         return x + self.norm(self.attention(x, x))
@@ -35,9 +36,9 @@ class Critic(nnx.Module):
 
     def __init__(self, dim: int, num_heads: int, mlp_ratio: int, *, rngs: nnx.Rngs):
         self.attention = MultiHeadAttention(dim, num_heads, rngs=rngs)
-        self.norm1 = nnx.LayerNorm(dim, epsilon=LN_EPS, rngs=rngs)
+        self.norm1 = LayerNorm(dim, eps=LN_EPS, rngs=rngs)
         self.mlp = Mlp(dim, mlp_ratio * dim, gelu="exact", rngs=rngs)
-        self.norm2 = nnx.LayerNorm(dim, epsilon=LN_EPS, rngs=rngs)
+        self.norm2 = LayerNorm(dim, eps=LN_EPS, rngs=rngs)
 
     def __call__(self, x: Float[Array, "B S E"]) -> Float[Array, "B S E"]:
         x = x + self.norm1(self.attention(x, x))
@@ -56,7 +57,7 @@ class Fusion(nnx.Module):
     def __init__(self, dim: int, num_heads: int, *, scale: str, foe: bool, rngs: nnx.Rngs):
         divisor = {"num_heads": num_heads, "head_dim": dim // num_heads}[scale]
         self.attention = MultiHeadAttention(dim, num_heads, scale=1 / math.sqrt(divisor), rngs=rngs)
-        self.norm = nnx.LayerNorm(dim, epsilon=LN_EPS, rngs=rngs)
+        self.norm = LayerNorm(dim, eps=LN_EPS, rngs=rngs)
         self.foe = FourierEnhancement(dim, eps=LN_EPS, rngs=rngs) if foe else None
 
     def __call__(self, luminous: Float[Array, "B S E"], main: Float[Array, "B R E"]) -> Float[Array, "B S E"]:

@@ -8,8 +8,11 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
+from lift_flax.models.dense import Linear
 from lift_flax.models.fusion import LN_EPS, Level
+from lift_flax.models.norm import BatchNorm, LayerNorm
 from lift_flax.models.r2plus1d import VideoResNet
+from lift_flax.models.repeat import repeat
 from lift_flax.models.vit import PViT
 
 
@@ -27,8 +30,9 @@ def pooling_matrix(outputs: int, inputs: int) -> Float[np.ndarray, "outputs inpu
 
 def luminous_tokens(features: Float[Array, "B t h w E"], count: int) -> Float[Array, "B S E"]:
     """The trunk's map as `count` tokens along time: adaptive average pooling to (count, 1, 1)."""
-    x = features.mean(axis=(2, 3))  # [B, t, E]
-    return jnp.einsum("St,BtE->BSE", pooling_matrix(count, x.shape[1]).astype(x.dtype), x)  # [B, S, E]
+    x = features.mean(axis=(2, 3), dtype=jnp.float32)  # [B, t, E]
+    tokens = jnp.einsum("St,BtE->BSE", pooling_matrix(count, x.shape[1]), x)  # [B, S, E]
+    return tokens.astype(features.dtype)
 
 
 class MainStream(nnx.Module):
@@ -39,27 +43,29 @@ class MainStream(nnx.Module):
 
     def __init__(self, pvit: PViT, pvit_dim: int, dim: int, *, rngs: nnx.Rngs):
         self.pvit = pvit
-        self.project = nnx.Linear(pvit_dim, dim, rngs=rngs)
-        self.norm = nnx.LayerNorm(dim, epsilon=LN_EPS, rngs=rngs)
+        self.project = Linear(pvit_dim, dim, rngs=rngs)
+        self.norm = LayerNorm(dim, eps=LN_EPS, rngs=rngs)
 
     def __call__(self, dark: Float[Array, "B T H W 3"]) -> Float[Array, "B T E"]:
         b, t = dark.shape[:2]
-        x = self.pvit(dark.reshape(b * t, *dark.shape[2:]))  # [B*T, D]
-        x = x.reshape(b, t, -1)  # [B, T, D]
-        return self.norm(self.project(x))  # [B, T, E]
+        with jax.named_scope("pvit"):
+            x = self.pvit(dark.reshape(b * t, *dark.shape[2:]))  # [B*T, D]
+        with jax.named_scope("project"):
+            x = x.reshape(b, t, -1)  # [B, T, D]
+            return self.norm(self.project(x))  # [B, T, E]
 
 
 class Head(nnx.Module):
-    """Mean over tokens, Linear, GELU, BatchNorm, Linear."""
+    """Mean over tokens, Linear, GELU, BatchNorm, Linear; all in float32, whatever the tokens are."""
 
     def __init__(self, dim: int, num_classes: int, *, rngs: nnx.Rngs):
-        self.fc1 = nnx.Linear(dim, dim, rngs=rngs)
-        self.norm = nnx.BatchNorm(dim, momentum=0.9, epsilon=1e-5, rngs=rngs)
-        self.fc2 = nnx.Linear(dim, num_classes, rngs=rngs)
+        self.fc1 = Linear(dim, dim, rngs=rngs)
+        self.norm = BatchNorm(dim, eps=1e-5, momentum=0.9, rngs=rngs)
+        self.fc2 = Linear(dim, num_classes, rngs=rngs)
 
     def __call__(self, x: Float[Array, "B S E"], *, train: bool) -> Float[Array, "B K"]:
-        x = jax.nn.gelu(self.fc1(x.mean(axis=1)), approximate=False)  # [B, E]
-        return self.fc2(self.norm(x, use_running_average=not train))  # [B, K]
+        x = jax.nn.gelu(self.fc1(x.mean(axis=1, dtype=jnp.float32)), approximate=False)  # [B, E]
+        return self.fc2(self.norm(x, train=train))  # [B, K]
 
 
 class LiftNet(nnx.Module):
@@ -75,6 +81,7 @@ class LiftNet(nnx.Module):
       streams: both | main | luminous.  NOTE(paper): single streams are an addition of ours.  The stream that is left
         out is replaced by the other one's tokens, so that depth and parameters of the levels stay the same.
       trunk_trains: whether the trunk's BatchNorm follows the batch when training (the trunk is then trained too).
+      remat: keep only the levels' inputs for the gradient.
     """
 
     def __init__(
@@ -87,34 +94,39 @@ class LiftNet(nnx.Module):
         teacher: VideoResNet | None,
         streams: str,
         trunk_trains: bool,
+        remat: bool = False,
     ):
         self.trunk, self.main, self.levels, self.head = trunk, main, nnx.List(levels), head
-        self.teacher, self.streams, self.trunk_trains = teacher, streams, trunk_trains
+        self.teacher, self.streams, self.trunk_trains, self.remat = teacher, streams, trunk_trains, remat
 
     def __call__(
         self, dark: Float[Array, "B T H W 3"], luminous: Float[Array, "B T h w 3"], *, train: bool
     ) -> dict[str, Array]:
-        """Classifies normalised clips.
+        """Classifies normalised clips; their dtype is that of all activations.
 
         Returns:
-          "logits" [B, K], the paper's h2; "teacher_logits" [B, K], its h1 (absent where nothing is distilled);
+          "logits" [B, K], the paper's h2; "teacher_logits" [B, K], its h1 (absent where nothing is distilled), both
+          float32 always;
           "main_tokens", "luminous_tokens" [B, T, E] before the first level; "fused" [B, T, E] after the last.
         """
         out = {}
         if self.trunk is not None:
-            trunk = self.trunk(luminous, train=train and self.trunk_trains)
+            with jax.named_scope("trunk"):
+                trunk = self.trunk(luminous, train=train and self.trunk_trains)
             if not self.trunk_trains:  # then it still is the teacher
                 out["teacher_logits"] = trunk["logits"]
         if self.teacher is not None:
-            out["teacher_logits"] = self.teacher(luminous, train=False)["logits"]
+            with jax.named_scope("teacher"):
+                out["teacher_logits"] = self.teacher(luminous, train=False)["logits"]
         if self.streams != "main":
             out["luminous_tokens"] = luminous_tokens(trunk["features"], dark.shape[1])
         if self.streams != "luminous":
             out["main_tokens"] = self.main(dark)
         x = out.get("main_tokens", out.get("luminous_tokens"))
         y = out.get("luminous_tokens", x)
-        for level in self.levels:
-            x, y = level(x, y)  # [B, T, E] each
+        with jax.named_scope("levels"):
+            x, y = repeat(lambda level, streams: level(*streams), self.levels, (x, y), remat=self.remat)  # [B, T, E]
         out["fused"] = x
-        out["logits"] = self.head(x, train=train)
+        with jax.named_scope("head"):
+            out["logits"] = self.head(x, train=train)
         return out

@@ -6,6 +6,7 @@ agree with torchvision, `hara_34` with the 3D-ResNet-34 of kenshohara/3D-ResNets
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Literal
 
 import jax
@@ -14,6 +15,9 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from lift_flax.models.conv import SpatialConv, TemporalConv, VideoConv
+from lift_flax.models.dense import Linear
+from lift_flax.models.norm import BatchNorm
+from lift_flax.models.repeat import repeat
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,8 +70,8 @@ class NormSpec:
     eps: float = 1e-3
     momentum: float = 0.9
 
-    def make(self, features: int, rngs: nnx.Rngs) -> nnx.BatchNorm:
-        return nnx.BatchNorm(features, epsilon=self.eps, momentum=self.momentum, rngs=rngs)
+    def make(self, features: int, rngs: nnx.Rngs) -> BatchNorm:
+        return BatchNorm(features, eps=self.eps, momentum=self.momentum, rngs=rngs)
 
 
 def middle_width(inputs: int, outputs: int) -> int:
@@ -87,7 +91,7 @@ class FactorisedConv(nnx.Module):
 
     def __call__(self, x: Float[Array, "B T H W I"], *, train: bool) -> Float[Array, "B t h w O"]:
         x = self.spatial(x)  # [B, T, h, w, middle]
-        x = jax.nn.relu(self.norm(x, use_running_average=not train))
+        x = jax.nn.relu(self.norm(x, train=train))
         return self.temporal(x)  # [B, t, h, w, O]
 
 
@@ -112,7 +116,7 @@ class Shortcut(nnx.Module):
 
     def __call__(self, x: Float[Array, "B T H W I"], *, train: bool) -> Float[Array, "B t h w O"]:
         x = self.conv(x[:, :: self.time_stride])  # [B, t, h, w, O]
-        return self.norm(x, use_running_average=not train)
+        return self.norm(x, train=train)
 
 
 class PaddedShortcut(nnx.Module):
@@ -156,9 +160,9 @@ class ResidualBlock(nnx.Module):
 
     def __call__(self, x: Float[Array, "B T H W I"], *, train: bool) -> Float[Array, "B t h w O"]:
         y = self.conv1(x, train=train)  # [B, t, h, w, O]
-        y = jax.nn.relu(self.norm1(y, use_running_average=not train))
+        y = jax.nn.relu(self.norm1(y, train=train))
         y = self.conv2(y, train=train)
-        y = self.norm2(y, use_running_average=not train)
+        y = self.norm2(y, train=train)
         if self.shortcut is not None:
             x = self.shortcut(x, train=train)  # [B, t, h, w, O]
         return jax.nn.relu(x + y)
@@ -171,9 +175,10 @@ class VideoResNet(nnx.Module):
       spec: sizes, from `TRUNKS`.
       num_classes: K.
       norm: BatchNorm settings.
+      remat: keep only the residual blocks' inputs for the gradient.
     """
 
-    def __init__(self, spec: TrunkSpec, num_classes: int, *, norm: NormSpec, rngs: nnx.Rngs):
+    def __init__(self, spec: TrunkSpec, num_classes: int, *, norm: NormSpec, remat: bool = False, rngs: nnx.Rngs):
         width, strides = spec.widths[0], (1, spec.stem_stride)
         if spec.convs == "2+1":
             self.stem = FactorisedConv(3, spec.stem_middle, width, size=7, strides=strides, norm=norm, rngs=rngs)
@@ -195,20 +200,32 @@ class VideoResNet(nnx.Module):
                 for i in range(spec.blocks[stage])
             ]
             setattr(self, f"layer{stage + 1}", nnx.List(blocks))
+        self.remat = remat
         fc_init = jax.nn.initializers.normal(0.01)
-        self.fc = nnx.Linear(spec.widths[-1], num_classes, kernel_init=fc_init, rngs=rngs)
+        self.fc = Linear(spec.widths[-1], num_classes, kernel_init=fc_init, rngs=rngs)
 
     def __call__(self, clip: Float[Array, "B T H W 3"], *, train: bool) -> dict[str, Array]:
-        """Classifies normalised clips.
+        """Classifies normalised clips; their dtype is that of all activations.
 
         Returns:
-          "logits" [B, K] and "features" [B, t, h, w, E], the last stage's map: t = ceil(T/8), h = ceil(H/16)
-          (H/32 for the tiny ones; Hara's halve both once more; mc3 keeps t = T).
+          "logits" [B, K], float32 always, and "features" [B, t, h, w, E], the last stage's map: t = ceil(T/8),
+          h = ceil(H/16) (H/32 for the tiny ones; Hara's halve both once more; mc3 keeps t = T).
         """
-        x = self.stem(clip, train=train)  # [B, T, H/2, W/2, C] (H/4 for the tiny ones)
-        x = jax.nn.relu(self.stem_norm(x, use_running_average=not train))
-        if self.stem_pool:
-            x = nnx.max_pool(x, (3, 3, 3), (2, 2, 2), ((1, 1),) * 3)  # [B, T/2, H/4, W/4, C]
-        for block in (*self.layer1, *self.layer2, *self.layer3, *self.layer4):
-            x = block(x, train=train)  # stages 2 to 4 halve time and space
-        return {"logits": self.fc(x.mean(axis=(1, 2, 3))), "features": x}
+        with jax.named_scope("stem"):
+            x = self.stem(clip, train=train)  # [B, T, H/2, W/2, C] (H/4 for the tiny ones)
+            x = jax.nn.relu(self.stem_norm(x, train=train))
+            if self.stem_pool:
+                x = nnx.max_pool(x, (3, 3, 3), (2, 2, 2), ((1, 1),) * 3)  # [B, T/2, H/4, W/4, C]
+        for stage in ("layer1", "layer2", "layer3", "layer4"):
+            with jax.named_scope(stage):
+                x = self._run(getattr(self, stage), x, train=train)  # stages 2 to 4 halve time and space
+        with jax.named_scope("fc"):
+            return {"logits": self.fc(x.mean(axis=(1, 2, 3), dtype=jnp.float32)), "features": x}
+
+    def _run(
+        self, stage: Sequence[ResidualBlock], x: Float[Array, "B T H W I"], *, train: bool
+    ) -> Float[Array, "B t h w O"]:
+        alike = 0 if stage[0].shortcut is None else 1  # only a stage's first block may change the shape
+        for run in (stage[:alike], stage[alike:]):
+            x = repeat(lambda block, x: block(x, train=train), run, x, remat=self.remat)
+        return x

@@ -12,6 +12,9 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from lift_flax.models.attention import MultiHeadAttention
+from lift_flax.models.dense import Linear, add_bias, product
+from lift_flax.models.norm import LayerNorm
+from lift_flax.models.repeat import repeat
 
 GELU = {
     "exact": functools.partial(jax.nn.gelu, approximate=False),
@@ -34,7 +37,7 @@ class PatchEmbedding(nnx.Module):
         x = images.reshape(b, h // p, p, w // p, p, c).transpose(0, 1, 3, 2, 4, 5)  # [B, H/P, W/P, P, P, 3]
         x = x.reshape(b, (h // p) * (w // p), p * p * c)  # [B, S, P*P*3]
         kernel = self.kernel[...].reshape(p * p * c, -1)  # [P*P*3, E]
-        return x @ kernel.astype(x.dtype) + self.bias[...].astype(x.dtype)  # [B, S, E]
+        return add_bias(product(x, kernel), self.bias[...])  # [B, S, E]
 
 
 class Mlp(nnx.Module):
@@ -42,8 +45,8 @@ class Mlp(nnx.Module):
 
     def __init__(self, dim: int, hidden: int, *, gelu: str, rngs: nnx.Rngs):
         init = jax.nn.initializers.xavier_uniform()
-        self.fc1 = nnx.Linear(dim, hidden, kernel_init=init, rngs=rngs)
-        self.fc2 = nnx.Linear(hidden, dim, kernel_init=init, rngs=rngs)
+        self.fc1 = Linear(dim, hidden, kernel_init=init, rngs=rngs)
+        self.fc2 = Linear(hidden, dim, kernel_init=init, rngs=rngs)
         self.gelu = gelu
 
     def __call__(self, x: Float[Array, "... E"]) -> Float[Array, "... E"]:
@@ -54,9 +57,9 @@ class ViTBlock(nnx.Module):
     """x + MSA(LN(x)), then x + MLP(LN(x))."""
 
     def __init__(self, dim: int, num_heads: int, mlp_dim: int, *, gelu: str, ln_eps: float, qkv_bias: bool, rngs):
-        self.norm1 = nnx.LayerNorm(dim, epsilon=ln_eps, rngs=rngs)
+        self.norm1 = LayerNorm(dim, eps=ln_eps, rngs=rngs)
         self.attention = MultiHeadAttention(dim, num_heads, qkv_bias=qkv_bias, rngs=rngs)
-        self.norm2 = nnx.LayerNorm(dim, epsilon=ln_eps, rngs=rngs)
+        self.norm2 = LayerNorm(dim, eps=ln_eps, rngs=rngs)
         self.mlp = Mlp(dim, mlp_dim, gelu=gelu, rngs=rngs)
 
     def __call__(self, x: Float[Array, "B S E"], *, only_cls: bool = False) -> Float[Array, "B s E"]:
@@ -79,10 +82,23 @@ class PViT(nnx.Module):
       gelu: "exact" (erf) or "tanh".
       ln_eps: LayerNorm eps.
       qkv_bias: whether queries, keys and values have biases.
+      remat: keep only the blocks' inputs for the gradient.
     """
 
     def __init__(
-        self, size, blocks, patch, dim, num_heads, mlp_dim, *, gelu: str, ln_eps: float, qkv_bias: bool = True, rngs
+        self,
+        size: int,
+        blocks: int,
+        patch: int,
+        dim: int,
+        num_heads: int,
+        mlp_dim: int,
+        *,
+        gelu: str,
+        ln_eps: float,
+        qkv_bias: bool = True,
+        remat: bool = False,
+        rngs: nnx.Rngs,
     ):
         tokens = (size // patch) ** 2 + 1
         self.patches = PatchEmbedding(patch, dim, rngs=rngs)
@@ -94,12 +110,14 @@ class PViT(nnx.Module):
                 for _ in range(blocks)
             ]
         )
+        self.remat = remat
 
     def __call__(self, images: Float[Array, "B H W 3"]) -> Float[Array, "B E"]:
-        x = self.patches(images)  # [B, S, E]
-        cls = jnp.broadcast_to(self.cls[...].astype(x.dtype), (x.shape[0], 1, x.shape[2]))
-        x = jnp.concatenate([cls, x], axis=1) + self.positions[...].astype(x.dtype)  # [B, 1+S, E]
-        *first, last = self.blocks
-        for block in first:
-            x = block(x)
-        return last(x, only_cls=True)[:, 0]  # [B, E]
+        x = self.patches(images).astype(jnp.float32)  # [B, S, E]
+        cls = jnp.broadcast_to(self.cls[...], (x.shape[0], 1, x.shape[2]))
+        x = jnp.concatenate([cls, x], axis=1) + self.positions[...]  # [B, 1+S, E]
+        x = x.astype(images.dtype)
+        *others, last = self.blocks
+        for run in (others[:1], others[1:]):  # the first may be the only one that is trained
+            x = repeat(lambda block, x: block(x), run, x, remat=self.remat)
+        return repeat(lambda block, x: block(x, only_cls=True), [last], x, remat=self.remat)[:, 0]  # [B, E]

@@ -1,0 +1,66 @@
+"""Linear maps of the last axis: float32 parameters, activations in whatever precision they come.
+
+The rule of all modules here: parameters are float32 and outputs have the dtype of their input.  A product takes the
+kernel in the activations' dtype, but gives the kernel's gradient as float32 directly, so that its sum over the batch,
+and over devices, is a float32 sum.  Differentiating a cast kernel would sum in bfloat16 and cast afterwards.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+
+@jax.custom_vjp
+def product(x: Float[Array, "*rows I"], kernel: Float[Array, "I O"]) -> Float[Array, "*rows O"]:
+    """x @ kernel in x's dtype, with a float32 gradient of the kernel (none at all where the kernel is frozen)."""
+    return x @ kernel.astype(x.dtype)
+
+
+def _forward(x, kernel):
+    saved = x.value if kernel.perturbed else None, kernel.value if x.perturbed else None
+    return product(x.value, kernel.value), saved
+
+
+def _backward(saved, grad):
+    x, kernel = saved
+    rows = tuple(range(grad.ndim - 1))
+    dx = dkernel = None
+    if kernel is not None:
+        dx = jax.lax.dot_general(grad, kernel.astype(grad.dtype), (((grad.ndim - 1,), (1,)), ((), ())))  # [*rows, I]
+    if x is not None:
+        dkernel = jax.lax.dot_general(x, grad, ((rows, rows), ((), ())), preferred_element_type=jnp.float32)  # [I, O]
+    return dx, dkernel
+
+
+product.defvjp(_forward, _backward, symbolic_zeros=True)
+
+
+def add_bias(x: Float[Array, "*rows O"], bias: Float[Array, "O"]) -> Float[Array, "*rows O"]:
+    """x + bias, added in float32, in x's dtype."""
+    return (x.astype(jnp.float32) + bias).astype(x.dtype)
+
+
+class Linear(nnx.Module):
+    """x @ kernel + bias.  Names, shapes and draws of random numbers are those of nnx.Linear."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        use_bias: bool = True,
+        kernel_init: Callable = jax.nn.initializers.lecun_normal(),  # noqa: B008 (a pure function)
+        rngs: nnx.Rngs,
+    ):
+        self.kernel = nnx.Param(kernel_init(rngs.params(), (inputs, outputs), jnp.float32))
+        self.bias = nnx.data(None)
+        if use_bias:
+            rngs.params()  # nnx.Linear draws a key for its bias too
+            self.bias = nnx.Param(jnp.zeros((outputs,), jnp.float32))
+
+    def __call__(self, x: Float[Array, "*rows I"]) -> Float[Array, "*rows O"]:
+        x = product(x, self.kernel[...])  # [*rows, O]
+        return x if self.bias is None else add_bias(x, self.bias[...])

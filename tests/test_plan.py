@@ -55,6 +55,13 @@ def test_two_devices_of_this_machine():
     assert student["collectives"]["all-gather"]["count"] == 0
     forward, step = (sum(student["flops_per_example"][kind].values()) for kind in ("forward", "step"))
     assert forward < step < 3 * forward
+    parts = student["flops_per_example"]
+    assert {"trunk", "pvit", "project", "levels", "head"} <= set(parts["forward"])
+    assert parts["step"]["trunk"] == parts["forward"]["trunk"]  # it is frozen
+    # Forward, gradients of kernels, gradients of inputs; the Critic's queries, keys and values need none of the latter.
+    frames, width = OVERRIDES["data.num_frames"], 128
+    assert parts["step"]["levels"] == 3 * parts["forward"]["levels"] - 3 * 2 * frames * width**2
+    assert parts["step"].get("other", 0) < 0.001 * step
 
 
 def test_table():

@@ -143,7 +143,7 @@ def _memory(compiled, topology: Topology) -> dict[str, int]:
     m = compiled.memory_analysis()
     fresh = m.output_size_in_bytes - m.alias_size_in_bytes  # the new state is written over the old
     needed = m.argument_size_in_bytes + m.temp_size_in_bytes + fresh
-    if topology.platform == "tpu":
+    if topology.is_tpu:
         needed = m.peak_memory_in_bytes
     return {
         "arguments": m.argument_size_in_bytes,

@@ -6,23 +6,27 @@ from ml_collections import config_flags
 from lift_flax.errors import UserError
 
 
+def define_config(values: flags.FlagValues, arguments: list[str]) -> None:
+    """Defines --config among `values`, with a flag for every field of it that `arguments` set."""
+    config_flags.DEFINE_config_file(
+        "config",
+        None,
+        "experiment: configs/NAME.py[:PRESET][,key=value...]; --config.FIELD=VALUE sets any of its fields",
+        flag_values=values,
+        sys_argv=arguments,
+        lock_config=True,
+    )
+
+
 def parse(values: flags.FlagValues, arguments: list[str]) -> dict:
     """Parses `arguments` (the program's name first) into `values` and returns what --config holds, as nested dicts.
 
     Raises:
       UserError: for anything in the flags, or in the config file, that is wrong.
     """
-    config = config_flags.DEFINE_config_file(
-        "config",
-        None,
-        "experiment: configs/NAME.py[:PRESET][,key=value...]",
-        flag_values=values,
-        sys_argv=arguments,
-        lock_config=True,
-    )
     try:
         rest = values(arguments)
-        nested = config.value and config.value.to_dict()
+        nested = values.config and values.config.to_dict()
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         raise UserError(one_line(error)) from error
     if len(rest) > 1:

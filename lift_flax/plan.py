@@ -44,9 +44,9 @@ def run(arguments: list[str]) -> None:
       UserError: bad flags or config, an unknown topology, or one whose compiler is not installed.
     """
     if {"--help", "-h"} & set(arguments):
-        print(__doc__ + "\n" + _flags().get_help())
+        print(__doc__ + _flags(arguments).get_help(include_special_flags=False))
         return
-    values = _flags()
+    values = _flags(arguments)
     config = read_config(command_line.parse(values, arguments))
     logging.getLogger("absl").setLevel(logging.ERROR)
     num_classes = values.num_classes or NUM_CLASSES.get(config.dataset)
@@ -78,8 +78,9 @@ def run(arguments: list[str]) -> None:
         plan_report.show(report)
 
 
-def _flags() -> flags.FlagValues:
+def _flags(arguments: list[str]) -> flags.FlagValues:
     values = flags.FlagValues()
+    command_line.define_config(values, arguments)
 
     def own(define, name, default, *rest):
         define(name, default, *rest, flag_values=values)

@@ -42,9 +42,9 @@ class Topology:
     compiler_options: dict
 
     @property
-    def platform(self) -> str:
-        """ "tpu", "cuda" ("gpu" where it is there) or "cpu"."""
-        return self.devices[0].platform
+    def is_tpu(self) -> bool:
+        """Whether a TPU's compiler is at work."""
+        return self.devices[0].platform == "tpu"
 
     @property
     def processes(self) -> int:

@@ -55,6 +55,13 @@ def test_two_devices_of_this_machine():
     assert student["collectives"]["all-gather"]["count"] == 0
     forward, step = (sum(student["flops_per_example"][kind].values()) for kind in ("forward", "step"))
     assert forward < step < 3 * forward
+    parts = student["flops_per_example"]
+    assert {"trunk", "pvit", "project", "levels", "head"} <= set(parts["forward"])
+    assert parts["step"]["trunk"] == parts["forward"]["trunk"]  # it is frozen
+    # Forward, gradients of kernels, gradients of inputs; the Critic's queries, keys and values need none of the latter.
+    frames, width = OVERRIDES["data.num_frames"], 128
+    assert parts["step"]["levels"] == 3 * parts["forward"]["levels"] - 3 * 2 * frames * width**2
+    assert parts["step"].get("other", 0) < 0.001 * step
 
 
 def test_table():
@@ -128,7 +135,9 @@ def test_mistakes(arguments, message):
 
 def test_a_config_is_needed_and_mistakes_are_one_line_and_exit_code_2():
     ran = _plan()
-    assert ran.returncode == 2 and len(ran.stderr.strip().splitlines()) == 1 and "--config=" in ran.stderr
+    *others, last = ran.stderr.strip().splitlines()
+    assert ran.returncode == 2 and last.startswith("error: --config=configs/NAME.py is needed")
+    assert all("cuda" in line or "absl" in line for line in others)  # a GPU plugin speaks where there is no GPU
 
 
 @pytest.mark.parametrize(("name", "extra"), [("v5e:2x2", "[tpu]"), ("h100x8", "[cuda12]")])

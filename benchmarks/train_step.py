@@ -35,9 +35,10 @@ def random_views(config: config_lib.Config, batch: int, num_classes: int) -> dic
     return {"dark": clip(config.data.size, 60), "luminous": luminous, "targets": targets, "weight": jnp.ones(batch)}
 
 
-def read_config(arg: str) -> config_lib.Config:
+def read_config(arg: str, dtype: str) -> config_lib.Config:
     """The config, its ViT blocks frozen as it says though their weights are random: for timing they do."""
     values = common.get_config(arg).unlock()
+    values.train.dtype = dtype
     unfreeze, values.model.pvit.unfreeze = values.model.pvit.unfreeze, "all"
     config = config_lib.from_dict(values.to_dict())
     pvit = dataclasses.replace(config.model.pvit, unfreeze=unfreeze)
@@ -58,8 +59,9 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--classes", type=int, default=11)
     parser.add_argument("--steps", type=int, default=2, help="steps after the first")
+    parser.add_argument("--dtype", default="float32", help="of activations; a CPU gains nothing from bfloat16")
     args = parser.parse_args()
-    config = read_config(args.config)
+    config = read_config(args.config, args.dtype)
     phase = phases.teacher_phase(config, args.classes)
     if args.phase == "student":
         teacher = phase.initial_state(optax.sgd(0.0)) if config.train.distill else None

@@ -118,6 +118,6 @@ class PViT(nnx.Module):
         x = jnp.concatenate([cls, x], axis=1) + self.positions[...]  # [B, 1+S, E]
         x = x.astype(images.dtype)
         *others, last = self.blocks
-        for run in (others[:1], others[1:]):  # the first may be the only one that is trained
-            x = repeat(lambda block, x: block(x), run, x, remat=self.remat)
+        for block in others:  # no scan: it would keep more for the gradient, and compiles no faster
+            x = repeat(lambda block, x: block(x), [block], x, remat=self.remat)
         return repeat(lambda block, x: block(x, only_cls=True), [last], x, remat=self.remat)[:, 0]  # [B, E]

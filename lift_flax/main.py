@@ -27,8 +27,9 @@ def parse_command_line(values: flags.FlagValues, arguments: list[str]) -> tuple[
     return config_lib.from_dict(nested), Path(values.workdir)
 
 
-def _flags() -> flags.FlagValues:
+def _flags(arguments: list[str]) -> flags.FlagValues:
     values = flags.FlagValues()
+    command_line.define_config(values, arguments)
     flags.DEFINE_string(
         "workdir", None, "folder of this run: checkpoints, metrics, results, report", flag_values=values
     )
@@ -41,7 +42,7 @@ def _flags() -> flags.FlagValues:
 
 def main() -> None:
     """The command line."""
-    values = _flags()
+    values = _flags(sys.argv)
     if {"--help", "-h"} & set(sys.argv):
         print(__doc__ + "\n" + values.get_help())
         return

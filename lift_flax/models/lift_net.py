@@ -1,4 +1,9 @@
-"""LIFT-Net, the student: two trunks, N levels of fusion, one head (paper section III, Fig. 2)."""
+"""LIFT-Net, the student: two trunks, N levels of fusion, one head (paper section III, Fig. 2).
+
+The trunks compute in the precision of the clips.  What follows them is float32 always: it is a hundredth of the work,
+and the LayerNorm of the Fourier Enhancement scales every frequency to unit size, the rounding of tokens as well where
+the frames of a clip hardly differ.
+"""
 
 import math
 
@@ -29,14 +34,13 @@ def pooling_matrix(outputs: int, inputs: int) -> Float[np.ndarray, "outputs inpu
 
 
 def luminous_tokens(features: Float[Array, "B t h w E"], count: int) -> Float[Array, "B S E"]:
-    """The trunk's map as `count` tokens along time: adaptive average pooling to (count, 1, 1)."""
+    """The trunk's map as `count` float32 tokens along time: adaptive average pooling to (count, 1, 1)."""
     x = features.mean(axis=(2, 3), dtype=jnp.float32)  # [B, t, E]
-    tokens = jnp.einsum("St,BtE->BSE", pooling_matrix(count, x.shape[1]), x)  # [B, S, E]
-    return tokens.astype(features.dtype)
+    return jnp.einsum("St,BtE->BSE", pooling_matrix(count, x.shape[1]), x)  # [B, S, E]
 
 
 class MainStream(nnx.Module):
-    """Dark frames to tokens: the shared PViT on each frame, then Linear and LayerNorm to E channels.
+    """Dark frames to tokens: the shared PViT on each frame, then Linear and LayerNorm to E channels, in float32.
 
     NOTE(paper): the "MLP" before the LIFT module is one Linear; there is no temporal position embedding.
     """
@@ -51,12 +55,12 @@ class MainStream(nnx.Module):
         with jax.named_scope("pvit"):
             x = self.pvit(dark.reshape(b * t, *dark.shape[2:]))  # [B*T, D]
         with jax.named_scope("project"):
-            x = x.reshape(b, t, -1)  # [B, T, D]
+            x = x.reshape(b, t, -1).astype(jnp.float32)  # [B, T, D]
             return self.norm(self.project(x))  # [B, T, E]
 
 
 class Head(nnx.Module):
-    """Mean over tokens, Linear, GELU, BatchNorm, Linear; all in float32, whatever the tokens are."""
+    """Mean over tokens, Linear, GELU, BatchNorm, Linear."""
 
     def __init__(self, dim: int, num_classes: int, *, rngs: nnx.Rngs):
         self.fc1 = Linear(dim, dim, rngs=rngs)
@@ -64,7 +68,7 @@ class Head(nnx.Module):
         self.fc2 = Linear(dim, num_classes, rngs=rngs)
 
     def __call__(self, x: Float[Array, "B S E"], *, train: bool) -> Float[Array, "B K"]:
-        x = jax.nn.gelu(self.fc1(x.mean(axis=1, dtype=jnp.float32)), approximate=False)  # [B, E]
+        x = jax.nn.gelu(self.fc1(x.mean(axis=1)), approximate=False)  # [B, E]
         return self.fc2(self.norm(x, train=train))  # [B, K]
 
 
@@ -102,12 +106,12 @@ class LiftNet(nnx.Module):
     def __call__(
         self, dark: Float[Array, "B T H W 3"], luminous: Float[Array, "B T h w 3"], *, train: bool
     ) -> dict[str, Array]:
-        """Classifies normalised clips; their dtype is that of all activations.
+        """Classifies normalised clips; their dtype is that of the activations in the trunks.
 
         Returns:
-          "logits" [B, K], the paper's h2; "teacher_logits" [B, K], its h1 (absent where nothing is distilled), both
-          float32 always;
-          "main_tokens", "luminous_tokens" [B, T, E] before the first level; "fused" [B, T, E] after the last.
+          "logits" [B, K], the paper's h2; "teacher_logits" [B, K], its h1 (absent where nothing is distilled);
+          "main_tokens", "luminous_tokens" [B, T, E] before the first level; "fused" [B, T, E] after the last.  All
+          are float32.
         """
         out = {}
         if self.trunk is not None:

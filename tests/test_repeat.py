@@ -1,0 +1,146 @@
+"""Blocks in one scan, or computed again for the gradient, are the same network; frozen ones get no gradients."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from lift_flax import optim, state
+from lift_flax.models import r2plus1d, repeat, vit
+from lift_flax.models.fusion import Level
+from lift_flax.models.r2plus1d import NormSpec, TrunkSpec, VideoResNet
+from lift_flax.models.vit import PViT
+from tests.small_config import small_config
+
+
+def _unrolled(call, blocks, carry, *, remat):
+    del remat
+    for block in blocks:
+        carry = call(block, carry)
+    return carry
+
+
+class Levels(nnx.Module):
+    """Four fusion levels as LiftNet runs them."""
+
+    def __init__(self, *, remat: bool, rngs: nnx.Rngs):
+        self.levels = nnx.List([Level(16, 2, mlp_ratio=2, scale="num_heads", foe=True, rngs=rngs) for _ in range(4)])
+        self.remat = remat
+
+    def __call__(self, x, *, train):
+        del train
+        x, y = repeat.repeat(lambda level, pair: level(*pair), self.levels, (x, 2 * x), remat=self.remat)
+        return {"out": x + y}
+
+
+class Vit(nnx.Module):
+    """PViT with the signature of a trunk."""
+
+    def __init__(self, *, remat: bool, rngs: nnx.Rngs):
+        self.pvit = PViT(16, 5, 8, 12, 2, 24, gelu="exact", ln_eps=1e-6, remat=remat, rngs=rngs)
+
+    def __call__(self, x, *, train):
+        del train
+        return {"out": self.pvit(x)}
+
+
+class Trunk(nnx.Module):
+    """An R(2+1)D whose stages have runs of three, two, one and no blocks after what changes the shape."""
+
+    def __init__(self, *, remat: bool, rngs: nnx.Rngs):
+        spec = TrunkSpec("2+1", (3, 3, 2, 1), (4, 6, 6, 8), stem_middle=4)
+        self.trunk = VideoResNet(spec, 3, norm=NormSpec(), remat=remat, rngs=rngs)
+
+    def __call__(self, x, *, train):
+        return {"out": self.trunk(x, train=train)["logits"]}
+
+
+NETWORKS = {"levels": (Levels, (2, 6, 16)), "pvit": (Vit, (2, 16, 16, 3)), "trunk": (Trunk, (4, 8, 16, 16, 3))}
+
+
+def _results(name: str, *, remat: bool = False) -> dict:
+    """Outputs, new statistics and gradients, all by path."""
+    make, shape = NETWORKS[name]
+    network, params, stats = state.create(lambda rngs: make(remat=remat, rngs=rngs), 0)
+    x = jax.random.normal(jax.random.key(1), shape)
+
+    def loss(params):
+        outputs, new = network.apply(params, stats, x, train=True)
+        out = outputs["out"]
+        return (out * jnp.arange(out.size).reshape(out.shape) / out.size).sum(), (out, new)
+
+    (_, (out, new)), grads = jax.jit(jax.value_and_grad(loss, has_aux=True))(params)
+    assert state.flatten(new).keys() == state.flatten(stats).keys()
+    return state.flatten({"out": out, "stats": new, "grads": grads})
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_scanned_blocks_equal_a_loop_over_them(name, monkeypatch):
+    scanned, rematerialised = _results(name), _results(name, remat=True)
+    for module in (repeat, vit, r2plus1d):
+        monkeypatch.setattr(module, "repeat", _unrolled)
+    expected = _results(name)
+    assert scanned.keys() == rematerialised.keys() == expected.keys()
+    for path, value in expected.items():
+        atol = 2e-5 * np.abs(value).max() + 1e-6
+        np.testing.assert_allclose(scanned[path], value, rtol=1e-4, atol=atol, err_msg=path)
+        np.testing.assert_allclose(rematerialised[path], value, rtol=1e-4, atol=atol, err_msg=path)
+
+
+def _equations(jaxpr):
+    """All equations, those inside of loops, branches and calls included."""
+    for eqn in jaxpr.eqns:
+        yield eqn
+        for value in eqn.params.values():
+            for inner in value if isinstance(value, (tuple, list)) else (value,):
+                inner = getattr(inner, "jaxpr", inner)
+                if hasattr(inner, "eqns"):
+                    yield from _equations(inner)
+
+
+def _gradient_jaxpr(network, params, stats, x, trains):
+    trainable, frozen = optim.split_params(params, trains)
+
+    def loss(trainable, x):
+        out, _ = network.apply(optim.merge_params(trainable, frozen), stats, x, train=False)
+        return out["out"].astype(jnp.float32).sum()
+
+    return jax.make_jaxpr(jax.grad(loss, argnums=(0, 1)))(trainable, x).jaxpr
+
+
+@pytest.mark.parametrize("remat", [False, True])
+@pytest.mark.parametrize(
+    ("trains", "products"), [("pvit/blocks/0/", 6), ("pvit/", 3 * 6 + 1), ("none", 0)], ids=["first", "all", "none"]
+)
+def test_frozen_vit_blocks_have_no_kernel_gradients(trains, products, remat):
+    """Six a block; the three in the middle are one scan.  In a bfloat16 network nothing else is [I, O] float32."""
+    network, params, stats = state.create(lambda rngs: Vit(remat=remat, rngs=rngs), 0)
+    x = jnp.ones((2, 16, 16, 3), jnp.bfloat16)
+    jaxpr = _gradient_jaxpr(network, params, stats, x, lambda path: path.startswith(trains))
+    found = [e.outvars[0].aval for e in _equations(jaxpr) if e.primitive.name == "dot_general"]
+    assert sum(aval.dtype == jnp.float32 and aval.ndim == 2 for aval in found) == products
+
+
+@pytest.mark.parametrize("remat", [False, True])
+def test_a_frozen_trunk_has_no_kernel_gradients(remat):
+    network, params, stats = state.create(lambda rngs: Trunk(remat=remat, rngs=rngs), 0)
+    x = jnp.ones((2, 8, 16, 16, 3), jnp.bfloat16)
+    for trains in (True, False):
+        jaxpr = _gradient_jaxpr(network, params, stats, x, lambda path, trains=trains: trains)
+        kinds = {e.primitive.name for e in _equations(jaxpr)}
+        assert ("platform_index" in kinds) == trains  # which kernel gradients alone ask for
+        assert "conv_general_dilated" in kinds
+
+
+def test_every_part_is_named_in_the_program():
+    config = small_config("tiny", **{"train.trunk": "finetune", "model.levels": 2})
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, num_frames=8))
+    network, params, stats = state.create(lambda rngs: state.make_student(config, 3, rngs), 0)
+    clip = jnp.ones((2, 8, 32, 32, 3))
+    text = jax.jit(lambda p: network.apply(p, stats, clip, clip, train=True)[0]).lower(params).as_text(debug_info=True)
+    stages = [f"{trunk}/{part}/" for trunk in ("trunk", "teacher") for part in ("stem", "layer1", "layer4")]
+    for scope in ("pvit/", "project/", "levels/", "head/", "teacher/fc/", *stages):
+        assert f"/{scope}" in text, scope

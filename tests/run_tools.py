@@ -67,7 +67,7 @@ def said(workdir: Path, index: int = 0) -> str:
     return _log(workdir, index).read_text()
 
 
-def wait_for_step(workdir: Path, phase: str, step: int, processes: list[Process], seconds: float = 200) -> None:
+def wait_for_step(workdir: Path, phase: str, step: int, processes: list[Process], seconds: float = 600) -> None:
     """Waits until metrics.jsonl tells of a step; fails where a process ends before."""
     deadline, path = time.monotonic() + seconds, workdir / "metrics.jsonl"
     while time.monotonic() < deadline:
@@ -81,7 +81,7 @@ def wait_for_step(workdir: Path, phase: str, step: int, processes: list[Process]
     raise AssertionError(f"no step {step} of the {phase} within {seconds} s:\n{said(workdir)}")
 
 
-def exit_codes(processes: list[Process], seconds: float = 200) -> list[int]:
+def exit_codes(processes: list[Process], seconds: float = 600) -> list[int]:
     """Waits for all of them to end."""
     deadline = time.monotonic() + seconds
     return [process.wait(max(deadline - time.monotonic(), 0.1)) for process in processes]

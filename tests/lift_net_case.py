@@ -23,7 +23,8 @@ _LEAVES = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var":
 def make_config(levels: int, trunk: str) -> Config:
     """The `paper` preset with `levels`, an R(2+1)D `trunk`, and clips of 17 frames of 64 px."""
     values = common.get_config(f"n={levels},teacher={trunk},unfreeze=all").unlock()
-    values.update_from_flattened_dict({"data.num_frames": FRAMES, "data.size": SIZE, "model.luminous.size": SIZE})
+    sizes = {"data.num_frames": FRAMES, "data.size": SIZE, "model.luminous.size": SIZE}
+    values.update_from_flattened_dict({**sizes, "train.dtype": "float32"})
     config = config_lib.from_dict(values.to_dict())
     pvit = dataclasses.replace(config.model.pvit, unfreeze="first")  # refused without a file of weights
     return dataclasses.replace(config, model=dataclasses.replace(config.model, pvit=pvit))

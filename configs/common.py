@@ -103,7 +103,7 @@ def defaults() -> ConfigDict:
     c.train.distill_weight = 1.0  # weight of the L1 term in Eq. 6
     c.train.trunk = "frozen"  # frozen | finetune: the student's R(2+1)D, when distilled
     c.train.checkpoint_epochs = 1  # save every so many epochs (and always at the end)
-    c.train.dtype = "bfloat16"  # bfloat16 | float32: of activations; parameters and sums of gradients stay float32
+    c.train.dtype = "float32"  # float32 | bfloat16: of the trunks' activations; everything else stays float32
     c.train.accumulate = 1  # parts that a batch is computed in, one after another; BatchNorm sees a part at a time
     c.train.profile_steps = ""  # "10:15" writes a trace of these steps of each phase
 
@@ -130,7 +130,7 @@ def tiny(c: ConfigDict) -> None:
     c.model.luminous.size = 64
     c.model.teacher.name = "r2plus1d_tiny"
     c.model.pvit.update(blocks=3, patch=16, dim=96, num_heads=3, mlp_dim=384, unfreeze="all")
-    c.train.batch_size, c.train.learning_rate, c.train.dtype = 8, 1e-3, "float32"
+    c.train.batch_size, c.train.learning_rate = 8, 1e-3
     c.train.teacher_epochs, c.train.student_epochs = 20, 8
     c.augment.affine, c.augment.jitter = 0.5, 0.5
     # Off: eight epochs of a student from random weights are too few for these, and the demo was tuned without them.

@@ -22,6 +22,14 @@ from lift_flax.errors import UserError
 _METRIC = "top1"
 
 
+class _Manager(ocp.CheckpointManager):
+    """Leaves JAX's notice of SIGTERM to `cluster.StopSignal`: asked by two with other counts, it is missed by both."""
+
+    def reached_preemption(self, step: int) -> bool:
+        del step
+        return False
+
+
 class Checkpoints:
     """Saves in the background; a step that is not whole is never seen, one that does not restore is reported."""
 
@@ -33,7 +41,7 @@ class Checkpoints:
         )
         self._folder = folder
         self._restored_step: int | None = None
-        self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
+        self._manager = _Manager(folder.absolute(), options=options)
 
     def save(self, step: int, state: Any, *, examples: int, validation: dict[str, float] | None) -> None:
         """Saves `state` and the position in the data (`examples` seen); `validation` decides which step is best.
@@ -103,6 +111,8 @@ class Checkpoints:
                 self._restored_step = step
                 return restored
             except Exception as error:  # whatever a damaged file makes the readers raise
+                if isinstance(error, (jax.errors.JaxRuntimeError, MemoryError)):
+                    raise  # a lost process or too little memory says nothing of the file
                 reason = str(error).splitlines()[0] if str(error) else type(error).__name__
                 logging.warning("%s/%s does not restore (%s): trying another", self._folder, step, reason)
                 cluster.on_first(functools.partial(self._put_aside, step))

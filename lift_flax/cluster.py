@@ -120,8 +120,10 @@ def leave_after(work: Callable[[], None]) -> NoReturn:
         code = 2
         print(f"error: {error}", file=sys.stderr)
     except jax.errors.JaxRuntimeError as error:
+        traceback.print_exc()
         reason = str(error).splitlines()[0]
         print(f"error: {reason}; if another process has died, start all again with the same command", file=sys.stderr)
+        sys.stdout.flush()
         sys.stderr.flush()
         os._exit(1)
     except Exception:

@@ -8,6 +8,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from lift_flax import losses, metrics, sharding
+from lift_flax.cluster import Stopped, StopSignal
 from lift_flax.config import Config
 from lift_flax.data.augment import make_eval_views
 from lift_flax.data.records import Records, eval_batches
@@ -19,8 +20,13 @@ Predictions = dict[str, np.ndarray]
 Predictor = Callable[[Tree, Tree, list[str]], Predictions]
 
 
-def make_predictor(phase: Phase, config: Config, records: Records, mesh: Mesh) -> Predictor:
-    """A function from (params, batch_stats, ids) to predictions, compiled once."""
+def make_predictor(
+    phase: Phase, config: Config, records: Records, mesh: Mesh, stop: StopSignal | None = None
+) -> Predictor:
+    """A function from (params, batch_stats, ids) to predictions, compiled once.
+
+    With `stop` it raises Stopped between two batches when that comes: for what can be done again.
+    """
 
     @jax.jit
     def forward(params, stats, views):
@@ -36,6 +42,8 @@ def make_predictor(phase: Phase, config: Config, records: Records, mesh: Mesh) -
         batches = eval_batches(records, config, ids, rows=rows)
         with contextlib.closing(batches):
             for batch in batches:
+                if stop and stop.at_this_step():
+                    raise Stopped(f"stopped by SIGTERM while scoring {len(ids)} clips")
                 arrays = sharding.put_batch(batch, mesh)
                 kept, loss = forward(params, stats, make_eval_views(arrays, config, len(records.classes)))
                 total += float(loss)

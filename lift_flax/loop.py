@@ -123,9 +123,12 @@ class _Loop:
                 validation = self._validate(predict, state, step) if epoch else None
                 if epoch:
                     progress.epoch(epoch, self.phase.epochs, values, validation)
-                if stopping or step == total or (epoch and epoch % config.train.checkpoint_epochs == 0):
+                due = step == total or (epoch and epoch % config.train.checkpoint_epochs == 0)
+                if stopping or due:
                     examples = step * config.train.batch_size
-                    self.checkpoints.save(step, state, examples=examples, validation=validation)
+                    best = validation if due else None  # a step that is saved by chance is no candidate
+                    self.checkpoints.save(step, state, examples=examples, validation=best)
+                    meter.restart()
                 if stopping:
                     self.checkpoints.wait()
                     raise Stopped(f"stopped by SIGTERM after step {step} of the {self.phase.name}, which is saved")

@@ -22,9 +22,10 @@ class Meter:
 
     def __init__(self, batch_size: int):
         self._batch_size, self._warm = batch_size, False
-        self._restart()
+        self.restart()
 
-    def _restart(self) -> None:
+    def restart(self) -> None:
+        """Forgets what was counted: after a validation or a save, which are no steps."""
         self._since, self._steps, self._waited = time.monotonic(), 0, 0.0
 
     @contextlib.contextmanager
@@ -39,7 +40,7 @@ class Meter:
         self._steps += 1
         if not self._warm:
             self._warm = True
-            self._restart()
+            self.restart()
 
     def read(self) -> dict[str, float]:
         """{"examples_per_s", "data_wait" (share of the time)} of the steps since the last reading, and memory in GiB.
@@ -55,7 +56,7 @@ class Meter:
         stats = jax.local_devices()[0].memory_stats()
         if stats and "peak_bytes_in_use" in stats:
             values["device_memory_gib"] = stats["peak_bytes_in_use"] / GIB
-        self._restart()
+        self.restart()
         return {name: round(value, 4) for name, value in values.items()}
 
 

@@ -23,7 +23,10 @@ def make_mesh(config: Config, devices: tuple | None = None) -> Mesh:
     count = jax.device_count() if devices is None else len(devices)
     data = config.mesh.data if config.mesh.data > 0 else count // config.mesh.fsdp
     if data * config.mesh.fsdp != count:
-        raise UserError(f"config.mesh: data={data} times fsdp={config.mesh.fsdp} is not the {count} devices there are")
+        raise UserError(
+            f"config.mesh: data={config.mesh.data} and fsdp={config.mesh.fsdp} do not make {count} devices: take "
+            "data=-1 and an fsdp that divides them"
+        )
     batch, unit = config.train.batch_size, count * config.train.accumulate
     if batch % unit:
         parts = f" times accumulate={config.train.accumulate}" if config.train.accumulate > 1 else ""

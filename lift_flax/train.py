@@ -83,11 +83,14 @@ def _train_and_test(start: _Start, workdir: Path, stop: StopSignal) -> dict:
     with contextlib.closing(writer), jax.set_mesh(start.mesh):
         this = Run(config, workdir, records, start.mesh, writer, stop, start.train_ids, start.val_ids)
         num_classes = len(records.classes)
-        teacher = train_phase(this, teacher_phase(config, num_classes)) if config.train.distill else None
+        teacher = None
+        if config.train.distill:
+            teacher = train_phase(this, teacher_phase(config, num_classes))
+            teacher = {name: teacher[name] for name in ("params", "batch_stats")}  # its moments may go
         phase = student_phase(config, num_classes, teacher)
         student = train_phase(this, phase)
         print(f"scoring {len(start.test_ids)} test clips ...", flush=True)
-        predict = evaluate.make_predictor(phase, config, records, start.mesh)
+        predict = evaluate.make_predictor(phase, config, records, start.mesh, stop)
         predictions = predict(student["params"], student["batch_stats"], start.test_ids)
     results = evaluate.test_results(config, records, start.test_ids, predictions)
     results["seconds"] = round(time.monotonic() - started, 1)

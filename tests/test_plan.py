@@ -119,7 +119,7 @@ def test_gpus():
     (["--topology=h100x12"], "take 1 to 8, or a multiple of 8"),
     (["--config.dataset=mine"], "give --num_classes=K"),
     (["--config.train.batch_size=-1"], "config.train.batch_size is -1"),
-    (["--config.mesh.fsdp=3"], "is not the 1 devices of the topology"),
+    (["--config.mesh.fsdp=3"], "data=-1 and fsdp=3 do not make 1 devices"),
     (["--config.train.batchsize=3"], "no such field"),
     (["--remat=perhaps"], "perhaps"),
     (["student"], "'student' is not a flag"),

@@ -54,9 +54,10 @@ print(json.dumps(facts))
 """
 
 
-def student():
+def student(foe: str = "yes"):
     """(network, params, batch_stats) of a student that trains its R(2+1)D as well."""
-    config = small_config("tiny,distill=no,unfreeze=all", **{"data.num_frames": FRAMES, "model.levels": 2})
+    fields = {"data.num_frames": FRAMES, "model.levels": 2}
+    config = small_config(f"tiny,distill=no,unfreeze=all,foe={foe}", **fields)
     network, draw = state.create(lambda rngs: state.make_student(config, 3, rngs), 0)
     return network, *jax.jit(draw)()
 
@@ -154,20 +155,15 @@ def test_statistics_of_a_batch_norm_are_float32():
 
 
 def test_the_student_in_bfloat16_is_near_the_student_in_float32():
-    """A rounding is 2**-9 at most; the trunks' dozens of them, as a random walk, make 2**-6 at their outputs.
+    """A rounding is 2**-9 at most; the trunks' dozens of them, as a random walk, make 2**-6, and twice that later on.
 
-    The levels are float32, but their Fourier Enhancement scales every frequency of the tokens to unit size, and so
-    enlarges what the trunks left in the weak ones: hence the wider bounds after it, on frames that differ much.
+    Without the Fourier Enhancement: it scales every frequency of the tokens to unit size, and so enlarges what the
+    trunks' rounding left in the weak ones without bound (the levels themselves are float32).
     """
-    network, params, stats = student()
+    network, params, stats = student(foe="no")
     outputs = jax.jit(lambda *clips: network.apply(params, stats, *clips, train=False)[0])
-    light = jnp.linspace(-2, 2, FRAMES)[
-        jax.random.permutation(jax.random.key(3), FRAMES), None, None, None
-    ]  # [T,1,1,1]
-    dark, luminous = (clip + light for clip in inputs(jnp.float32))
-    exact, rounded = outputs(dark, luminous), outputs(dark.astype(jnp.bfloat16), luminous.astype(jnp.bfloat16))
-    for name, bound in (("main_tokens", 2**-6), ("luminous_tokens", 2**-6), ("fused", 2**-3), ("logits", 2**-3)):
+    exact, rounded = outputs(*inputs(jnp.float32)), outputs(*inputs(jnp.bfloat16))
+    for name, bound in (("main_tokens", 2**-6), ("luminous_tokens", 2**-6), ("fused", 2**-5), ("logits", 2**-5)):
         assert rounded[name].dtype == jnp.float32
         error = np.linalg.norm(rounded[name] - exact[name]) / np.linalg.norm(exact[name])
-        print(name, error)
         assert 1e-5 < error < bound, (name, error)

@@ -70,7 +70,7 @@ def trees(arrays: dict[str, np.ndarray]) -> tuple[Tree, Tree]:
 def stages(model: VideoResNet, clip) -> dict:
     """Every stage's map and the logits: stem, layer1 .. layer4, logits."""
     maps = {}
-    x = jax.nn.relu(model.stem_norm(model.stem(clip, train=False), use_running_average=True))
+    x = jax.nn.relu(model.stem_norm(model.stem(clip, train=False), train=False))
     x = maps["stem"] = nnx.max_pool(x, (3, 3, 3), (2, 2, 2), ((1, 1),) * 3) if model.stem_pool else x
     for layer in range(1, 5):
         for block in getattr(model, f"layer{layer}"):

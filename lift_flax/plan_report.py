@@ -3,10 +3,11 @@
 from rich.console import Console
 from rich.table import Table
 
+from lift_flax.aot import PARTS
+from lift_flax.collectives import KINDS
 from lift_flax.config import Config, Remat
+from lift_flax.flops import OTHER
 from lift_flax.topologies import GIB
-
-_PARTS = ("pvit", "project", "trunk", "teacher", "levels", "head", "other")
 
 
 def verdict(needed: int | None, fits: bool, memory: int) -> str:
@@ -77,10 +78,10 @@ def _rows(programs: list[dict], memory: int):
     for kind in ("forward", "step"):
         counts = [p["flops_per_example"][kind] for p in programs]
         yield kind, [f"{sum(c.values()) / 1e9:,.1f}" for c in counts]
-        for part in _PARTS:
+        for part in (*PARTS, OTHER):
             yield f"  {part}", [f"{c[part] / 1e9:,.1f}" if c.get(part) else "" for c in counts]
     yield "sent per step", None
-    for kind in ("all-reduce", "reduce-scatter", "all-gather", "collective-permute", "all-to-all"):
+    for kind in KINDS:
         yield kind, [_sent(p["collectives"].get(kind)) for p in programs]
     yield "compiled in", [f"{p['seconds']:.0f} s" for p in programs]
 

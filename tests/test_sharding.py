@@ -42,7 +42,6 @@ batch = {
     "label": np.arange(16, dtype=np.int32) % 3,
     "weight": np.ones(16, np.float32),
 }
-losses = []
 with jax.set_mesh(mesh):
     phase = phases.teacher_phase(config, 3) if name == "teacher" else phases.student_phase(config, 3, None)
     optimizer = optim.make_optimizer(config, optim.make_schedule(config, 100))
@@ -55,54 +54,62 @@ with jax.set_mesh(mesh):
     step = jax.jit(step, donate_argnums=0, out_shardings=(layout, sharding.replicated(mesh)))
     batch, key = sharding.put_batch(batch, mesh), jax.random.key(0)
     views = augment.make_train_views(batch, key, config, 3)
-    stages = (augment._shuffle, augment._warp, augment._jitter, augment._rain, augment._cutmix)
-    texts = [stage.lower(batch["clip"], key, config.augment).compile().as_text() for stage in stages]
     compiled = step.lower(state, views).compile()
-    for _ in range(10):
-        state, metrics = compiled(state, views)
-        losses.append(float(metrics["loss"]))
-arrays = {**flatten({"params": state["params"], "batch_stats": state["batch_stats"]})}
-np.savez(out, **{path: np.asarray(leaf) for path, leaf in arrays.items()})
-facts = {
-    "devices": jax.device_count(),
-    "losses": losses,
-    "views": [collective_bytes(text) for text in texts] if jax.device_count() > 1 else [],
-    "step": collective_bytes(compiled.as_text()),
-    "trained_bytes": 4 * count_parameters(optim.split_params(state["params"], phase.trains)[0]),
-    "spread": [views[view].sharding.is_fully_replicated for view in ("dark", "luminous")] == [False, False],
-    "levels": int(np.asarray(views["dark"], np.int64).sum()),
-    "shards": shards,
-}
+    facts = {
+        "devices": jax.device_count(),
+        "spread": [views[view].sharding.is_fully_replicated for view in ("dark", "luminous")] == [False, False],
+        "levels": int(np.asarray(views["dark"], np.int64).sum()),
+        "shards": shards,
+    }
+    if double:
+        losses = []
+        for _ in range(10):
+            state, metrics = compiled(state, views)
+            losses.append(float(metrics["loss"]))
+        arrays = flatten({"params": state["params"], "batch_stats": state["batch_stats"]})
+        np.savez(out, losses=losses, **{path: np.asarray(leaf) for path, leaf in arrays.items()})
+    else:
+        stages = (augment._shuffle, augment._warp, augment._jitter, augment._rain, augment._cutmix)
+        texts = [stage.lower(batch["clip"], key, config.augment).compile().as_text() for stage in stages]
+        facts["views"] = [collective_bytes(text) for text in texts]
+        facts["step"] = collective_bytes(compiled.as_text())
+        facts["trained_bytes"] = 4 * count_parameters(optim.split_params(state["params"], phase.trains)[0])
 print(json.dumps(facts))
 """
 
 
-def _run(
-    folder: Path, devices: int, fsdp: int, phase: str, dtype: str = "float64"
-) -> tuple[dict, dict[str, np.ndarray]]:
-    """(facts, {path: parameter or statistic after ten steps})"""
+def _run(folder: Path, devices: int, fsdp: int, phase: str, dtype: str) -> dict:
+    """Facts of a run in a process of its own; in float64 it leaves {path: parameter or statistic after ten steps}."""
     environment = {**os.environ, "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
-    out = folder / f"{devices}_{fsdp}_{phase}.npz"
-    command = [sys.executable, "-c", PROGRAM, str(fsdp), phase, str(out), dtype]
+    command = [sys.executable, "-c", PROGRAM, str(fsdp), phase, str(folder / "state.npz"), dtype]
     ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
-    with np.load(out) as arrays:
-        return json.loads(ran.stdout.splitlines()[-1]), dict(arrays)
+    return json.loads(ran.stdout.splitlines()[-1])
+
+
+def _arrays(folder: Path) -> dict[str, np.ndarray]:
+    with np.load(folder / "state.npz") as arrays:
+        return dict(arrays)
 
 
 @pytest.fixture(scope="module", params=["teacher", "student"])
 def one_device(request, tmp_path_factory):
-    return request.param, *_run(tmp_path_factory.mktemp("one"), 1, 1, request.param)
+    folder = tmp_path_factory.mktemp("one")
+    return request.param, _run(folder, 1, 1, request.param, "float64"), _arrays(folder)
 
 
 @pytest.mark.parametrize("fsdp", [1, 2])
 def test_eight_devices_compute_what_one_does(one_device, tmp_path, fsdp):
-    """Losses, parameters and statistics after ten steps, and the very same views; (8, 1) and (4, 2) devices."""
+    """Losses, parameters and statistics after ten steps, and the very same views; (8, 1) and (4, 2) devices.
+
+    In float64: in float32 a unit near zero may be on for one side and off for the other.
+    """
     phase, one, expected = one_device
-    eight, arrays = _run(tmp_path, 8, fsdp, phase)
+    eight = _run(tmp_path, 8, fsdp, phase, "float64")
     assert (one["devices"], eight["devices"]) == (1, 8)
     assert eight["levels"] == one["levels"] and eight["spread"]
-    np.testing.assert_allclose(eight["losses"], one["losses"], rtol=1e-5)
+    assert any("fsdp" in spec for spec in eight["shards"].values()) == (fsdp == 2)
+    arrays = _arrays(tmp_path)
     assert arrays.keys() == expected.keys()
     # Softmax does not see key biases: their gradients are rounding alone.
     named = {name for name in arrays if not name.endswith("key/bias")}
@@ -110,14 +117,12 @@ def test_eight_devices_compute_what_one_does(one_device, tmp_path, fsdp):
     worst = max(errors, key=errors.get)
     print(f"{phase}, fsdp {fsdp}: largest relative difference {errors[worst]:.1e} in {worst}")
     assert errors[worst] < 1e-5
-    if fsdp == 1:
-        _assert_only_gradients_travel(eight)
-    else:
-        assert any("fsdp" in spec for spec in eight["shards"].values())
 
 
-def _assert_only_gradients_travel(facts: dict) -> None:
-    """Nothing is gathered, and what is summed over devices is as large as what is trained."""
+@pytest.mark.parametrize("phase", ["teacher", "student"])
+def test_only_gradients_travel(tmp_path, phase):
+    """Nothing is gathered, and what is summed over devices is as large as what is trained, in float32."""
+    facts = _run(tmp_path, 8, 1, phase, "float32")
     for program in (*facts["views"], facts["step"]):
         assert program["all-gather"]["count"] == program["all-to-all"]["count"] == 0
     summed = facts["step"]["all-reduce"]

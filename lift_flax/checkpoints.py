@@ -46,11 +46,15 @@ class Checkpoints:
     def save(self, step: int, state: Any, *, examples: int, validation: dict[str, float] | None) -> None:
         """Saves `state` and the position in the data (`examples` seen); `validation` decides which step is best.
 
+        There must be room for it, or nothing is written.
+
         Raises:
           UserError: this save or the one before it cannot be written; steps saved earlier are kept.
         """
         items = ocp.args.Composite(state=ocp.args.StandardSave(state), data=ocp.args.JsonSave({"examples": examples}))
         metrics = {_METRIC: validation[_METRIC]} if validation else None
+        self.wait()  # the save before this one takes room too
+        cluster.on_first(lambda: self._check_room(sum(leaf.nbytes for leaf in jax.tree.leaves(state))))
         with self._told():
             self._manager.save(step, args=items, metrics=metrics, force=True)
 
@@ -59,19 +63,29 @@ class Checkpoints:
         with self._told():
             self._manager.wait_until_finished()
 
+    def _check_room(self, size: int) -> None:
+        free = shutil.disk_usage(self._folder).free
+        if size > free:
+            raise self._cannot_save(f"it needs {size / 2**20:,.0f} MiB, {free / 2**20:,.0f} MiB are free")
+
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:
         """Turns what goes wrong while writing into one line."""
         try:
             yield
         except (OSError, ValueError) as error:  # tensorstore's errors are ValueErrors
-            reason = str(error).splitlines()[0][:300]
-            last = self.newest_step()
-            kept = f"step {last} is kept" if last is not None else "no step was saved before"
-            raise UserError(
-                f"cannot save a checkpoint in {self._folder} ({reason}); {kept}: see that there is room, then run the "
-                "same command again"
-            ) from error
+            reason = str(error).splitlines()[0]
+            if len(reason) > 300:
+                reason = f"{reason[:140]} ... {reason[-140:]}"  # what failed stands first, why stands last
+            raise self._cannot_save(reason) from error
+
+    def _cannot_save(self, reason: str) -> UserError:
+        last = self.newest_step()
+        kept = f"step {last} is kept" if last is not None else "no step was saved before"
+        return UserError(
+            f"cannot save a checkpoint in {self._folder} ({reason}); {kept}: see that there is room and the folder "
+            "may be written to, then run the same command again"
+        )
 
     def newest_step(self) -> int | None:
         """The newest step that is whole on disk."""

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from lift_flax.errors import UserError
+from lift_flax.errors import UserError, told_of_disk
 
 _MESSAGE_BYTES = 4096  # of an error that processes tell each other
 _LEAVE_SECONDS = 10  # that a process which ends waits for the others
@@ -119,6 +119,12 @@ def leave_after(work: Callable[[], None]) -> NoReturn:
     except UserError as error:
         code = 2
         print(f"error: {error}", file=sys.stderr)
+    except OSError as error:
+        if told := told_of_disk(error):
+            code = 2
+            print(f"error: {told}", file=sys.stderr)
+        else:
+            traceback.print_exc()
     except jax.errors.JaxRuntimeError as error:
         traceback.print_exc()
         reason = str(error).splitlines()[0]

@@ -4,13 +4,10 @@ Meanings and defaults stand in configs/common.py; this file only says what a fie
 """
 
 import dataclasses
-import json
 import math
 import typing
-from pathlib import Path
 
 from lift_flax.errors import UserError
-from lift_flax.files import write_text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,20 +148,6 @@ class Config:
     log: Log
 
 
-# Fields that may differ when a run is resumed: they change its title, where and how it runs, not what it computes.
-# The weights themselves are compared, not where they lie.
-FREE_ON_RESUME = (
-    "dataset",
-    "model.teacher.init_from",
-    "model.pvit.init_from",
-    "data.cache",
-    "data.workers",
-    "train.remat",
-    "train.profile_steps",
-    "mesh",
-    "log",
-)
-
 # The eight augmentations: fields of Augment that are probabilities; its other fields are ranges.
 AUGMENTATIONS = ("flip", "affine", "optical", "elastic", "jitter", "rain", "cutmix", "shuffle")
 
@@ -289,33 +272,3 @@ def flatten(config) -> dict[str, typing.Any]:
         else:
             flat[field.name] = value
     return flat
-
-
-def save(config: Config, path: Path) -> None:
-    """Writes config.json, whole or not at all."""
-    write_text(path, json.dumps(dataclasses.asdict(config), indent=2) + "\n")
-
-
-def load(path: Path) -> Config:
-    """Reads config.json of a workdir.  Raises UserError where it is missing or not ours."""
-    if not path.is_file():
-        raise UserError(f"{path.parent} is not a workdir of a run: it holds no {path.name}")
-    try:
-        values = json.loads(path.read_text())
-    except ValueError as error:
-        raise UserError(f"{path} is damaged ({error}): choose another --workdir") from error
-    return from_dict(values)
-
-
-def check_same_run(old: Config, new: Config, workdir: Path) -> None:
-    """Refuses to resume `workdir` with a config that would compute something else, naming the fields."""
-    before, after = flatten(old), flatten(new)
-    differ = [
-        n for n in before if before[n] != after[n] and not any((n + ".").startswith(f + ".") for f in FREE_ON_RESUME)
-    ]
-    if differ:
-        changes = ", ".join(f"{n} ({before[n]} there, {after[n]} now)" for n in differ)
-        flags = " ".join(f"--config.{n}='{before[n]}'" for n in differ)
-        raise UserError(
-            f"{workdir} holds a run of another config: {changes}; continue it with {flags}, or choose another --workdir"
-        )

@@ -1,6 +1,7 @@
 """The line between the user's mistake (exit code 2, one line) and ours (exit code 1, a traceback)."""
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -9,6 +10,18 @@ from typing import NoReturn
 
 class UserError(Exception):
     """Something the user can mend.  The message is one line: what is wrong, where, and what to do."""
+
+
+# What a file system says of itself, not of a mistake in this program.
+_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO, errno.ESTALE}
+
+
+def told_of_disk(error: OSError) -> str | None:
+    """The one line of an `error` that the disk is to blame for; None for any other."""
+    if error.errno not in _OF_THE_DISK:
+        return None
+    where = f" ({error.filename})" if error.filename else ""
+    return f"{error.strerror.lower()}{where}: see to the disk, then run the same command again"
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -27,6 +40,11 @@ def run(main: Callable[[], None]) -> None:
         sys.exit(2)
     except BrokenPipeError:  # the reader of our output has gone, as with `| head`
         os._exit(141)
+    except OSError as error:
+        if not (told := told_of_disk(error)):
+            raise
+        print(f"error: {told}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.stdout.flush()

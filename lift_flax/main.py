@@ -48,9 +48,9 @@ def main() -> None:
         return
     config, workdir = parse_command_line(values, sys.argv)
     logging.getLogger("absl").setLevel(logging.CRITICAL)  # what it would log is raised as well
-    cache = Path.home() / ".cache" / "lift_flax" / "jax"
-    jax.config.update("jax_compilation_cache_dir", str(cache))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    if not jax.config.jax_compilation_cache_dir:  # JAX_COMPILATION_CACHE_DIR is not set
+        jax.config.update("jax_compilation_cache_dir", str(Path.home() / ".cache" / "lift_flax" / "jax"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     cluster.join(
         values.coordinator,
         values.num_processes,
@@ -69,9 +69,12 @@ def _run(config: config_lib.Config, workdir: Path) -> None:
     stop = cluster.StopSignal()
     stop.listen()
     try:
-        _print_table(train.run(config, workdir, stop), workdir)
+        results = train.run(config, workdir, stop)
     except cluster.Stopped as stopped:
         print(f"{stopped}; the same command continues", flush=True)
+        return
+    if cluster.is_first():
+        _print_table(results, workdir)
 
 
 def _print_table(results: dict, workdir: Path) -> None:

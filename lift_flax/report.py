@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from lift_flax import config as config_lib
-from lift_flax import metrics
+from lift_flax import config_file, metrics
 from lift_flax.config import Config
 from lift_flax.data.records import open_records, read_eval_examples
 from lift_flax.errors import UserError
@@ -56,7 +56,7 @@ def write(workdir: Path) -> None:
     Raises:
       UserError: the workdir is not that of a finished run, or its records are gone.
     """
-    config = config_lib.load(workdir / "config.json")
+    config = config_file.load(workdir / "config.json")
     for name in ("run.json", "metrics.jsonl", "results.json", "test_predictions.npz"):
         if not (workdir / name).is_file():
             raise UserError(f"{workdir} holds no {name}: give the command of this run again, it goes on to its end")

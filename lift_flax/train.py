@@ -52,7 +52,7 @@ def run(config: Config, workdir: Path, stop: StopSignal | None = None) -> dict:
         cluster.on_first(lambda: held.enter_context(only_writer(workdir, "--workdir")))
         splits = (start.train_ids, start.val_ids, start.test_ids)
         cluster.on_first(lambda: workdir_lib.claim(workdir, start.config, start.records, *splits))
-        cluster.together(lambda: workdir_lib.check_shared(workdir))
+        cluster.together(lambda: workdir_lib.check_shared(workdir, start.config, start.records, *splits))
         results = workdir_lib.finished(workdir)
         if cluster.from_first(results is not None):
             print(f"{workdir} holds a finished run: only its report is written again", flush=True)

@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import shutil
+import time
 import zipfile
 from importlib import metadata
 from pathlib import Path
@@ -12,12 +13,14 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from lift_flax import config as config_lib
+from lift_flax import config_file
 from lift_flax.config import Config
 from lift_flax.data.records import Records
 from lift_flax.errors import UserError
 from lift_flax.files import write_text
 from lift_flax.weights.init_from import weight_sources
+
+_SHARED_SECONDS = 10  # that a network file system may take to show what another machine has written
 
 
 def finished(workdir: Path) -> dict | None:
@@ -33,7 +36,7 @@ def finished(workdir: Path) -> dict | None:
 def refuse_foreign(workdir: Path) -> None:
     """Refuses a path that is neither a run's workdir nor free to become one."""
     if (workdir / "config.json").exists():
-        config_lib.load(workdir / "config.json")  # raises where it is not a run's
+        config_file.load(workdir / "config.json")  # raises where it is not a run's
     elif workdir.exists() and (not workdir.is_dir() or set(os.listdir(workdir)) - {"lock"}):
         raise UserError(f"{workdir} is not empty and not a workdir of a run: choose another --workdir")
 
@@ -47,11 +50,11 @@ def claim(workdir: Path, config: Config, records: Records, *splits: list[str]) -
       splits: ids of the training, validation and test clips.
     """
     path, facts_path = workdir / "config.json", workdir / "run.json"
-    digest = hashlib.sha256(json.dumps([[[i, records.rows[i][1]] for i in ids] for ids in splits]).encode()).hexdigest()
+    digest = _digest(records, *splits)
     weights = weight_sources(config)
-    earlier = config_lib.load(path) if path.exists() else None
+    earlier = config_file.load(path) if path.exists() else None
     if earlier and (any(workdir.glob("*/*/_CHECKPOINT_METADATA")) or (workdir / "results.json").exists()):
-        config_lib.check_same_run(earlier, config, workdir)
+        config_file.check_same_run(earlier, config, workdir)
         try:
             facts = json.loads(facts_path.read_text())
         except (OSError, ValueError) as error:
@@ -66,7 +69,7 @@ def claim(workdir: Path, config: Config, records: Records, *splits: list[str]) -
         print(f"{workdir} holds a run without any checkpoint: starting it anew", flush=True)
         (workdir / "metrics.jsonl").unlink(missing_ok=True)
         shutil.rmtree(workdir / "tensorboard", ignore_errors=True)
-    config_lib.save(config, path)
+    config_file.save(config, path)
     facts = {
         "classes": list(records.classes),
         "data_digest": digest,
@@ -80,9 +83,33 @@ def claim(workdir: Path, config: Config, records: Records, *splits: list[str]) -
     write_text(facts_path, json.dumps(facts, indent=2) + "\n")
 
 
-def check_shared(workdir: Path) -> None:
-    """Raises UserError on a process that does not see what the first one has written."""
-    if not (workdir / "config.json").exists():
+def check_shared(workdir: Path, config: Config, records: Records, *splits: list[str]) -> None:
+    """After the first process's `claim`, on each: that it sees the same folder and makes the same run.
+
+    Raises:
+      UserError: the folder, the config or the clips are others than the first process's.
+    """
+    deadline = time.monotonic() + _SHARED_SECONDS
+    while not (workdir / "run.json").exists():
+        if time.monotonic() > deadline:
+            raise UserError(
+                f"{workdir} is not the same folder on every process: choose a --workdir on a file system that all share"
+            )
+        time.sleep(0.1)
+        if workdir.is_dir():
+            os.listdir(workdir)  # some network file systems remember that a file was missing until they are asked so
+    first = config_file.load(workdir / "config.json")
+    config_file.check_same_run(first, config, workdir)
+    if (first.mesh, first.train.remat) != (config.mesh, config.train.remat):
+        raise UserError("config.mesh and config.train.remat must be the same on every process")
+    facts = json.loads((workdir / "run.json").read_text())
+    if (facts["data_digest"], facts["weights"]) != (_digest(records, *splits), weight_sources(config)):
         raise UserError(
-            f"{workdir} is not the same folder on every process: choose a --workdir on a file system that all share"
+            f"{records.dir} or the weights of init_from are not those of the first process: give every process the same"
         )
+
+
+def _digest(records: Records, *splits: list[str]) -> str:
+    """Which clips with which labels are in each split."""
+    labelled = [[[i, records.rows[i][1]] for i in ids] for ids in splits]
+    return hashlib.sha256(json.dumps(labelled).encode()).hexdigest()

@@ -12,11 +12,14 @@ import pytest
 from data_prep import build
 from tests.video_files import write_video
 
-# One compilation cache for the whole session, subprocesses included: most runs here compile the same programs.
-_CACHE = tempfile.mkdtemp(prefix="lift_flax_tests_")
-os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
-atexit.register(shutil.rmtree, _CACHE, ignore_errors=True)
+# One compilation cache for all workers and their subprocesses: most runs here compile the same programs.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    _CACHE = tempfile.mkdtemp(prefix="lift_flax_tests_")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
+    atexit.register(shutil.rmtree, _CACHE, ignore_errors=True)
+# The programs are many and small: they take longer to compile than to run.
+os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
 
 
 @pytest.fixture(scope="session")

@@ -22,14 +22,15 @@ Process = subprocess.Popen
 
 
 @contextlib.contextmanager
-def running(count: int, workdir: Path, records: Path, slurm: bool = False, **fields) -> Iterator[list[Process]]:
+def running(
+    count: int, workdir: Path, records: Path, *, slurm: bool = False, last: dict | None = None, **fields
+) -> Iterator[list[Process]]:
     """The processes of one run of tests/small_config.py with `fields` (by dotted name); what still runs is killed.
 
     What process i says is in the file beside `workdir` that `said` reads.  With `slurm` they find each other as the
-    tasks of a SLURM step do, else by flags.
+    tasks of a SLURM step do, else by flags.  `last` are fields of the last process alone.
     """
     command = [sys.executable, "-m", "lift_flax.main", "--config=tests/small_config.py", f"--workdir={workdir}"]
-    command += [f"--config.{name}={value}" for name, value in {"data.dir": records, **fields}.items()]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         coordinator = f"127.0.0.1:{free.getsockname()[1]}"
@@ -39,7 +40,9 @@ def running(count: int, workdir: Path, records: Path, slurm: bool = False, **fie
             place = [f"--coordinator={coordinator}", f"--num_processes={count}", f"--process_id={index}"]
             log = stack.enter_context(_log(workdir, index).open("w"))
             environment = {**os.environ, "JAX_PLATFORMS": "cpu", **(_slurm_task(count, index) if slurm else {})}
-            full = command if slurm or count == 1 else command + place
+            own = {"data.dir": records, **fields, **(last if last and index == count - 1 else {})}
+            full = [*command, *(f"--config.{name}={value}" for name, value in own.items())]
+            full += [] if slurm or count == 1 else place
             process = Process(full, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
             stack.callback(_end, process)
             processes.append(process)

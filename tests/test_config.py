@@ -9,6 +9,7 @@ import pytest
 
 from configs import arid, common, demo, hmdb51, infar, ucf101
 from lift_flax import config as config_lib
+from lift_flax import config_file
 from lift_flax.errors import UserError
 from tests.small_config import small_config
 
@@ -74,19 +75,19 @@ def test_impossible_values_are_refused(overrides, message):
 
 def test_config_json_comes_back_the_same(tmp_path):
     config = small_config()
-    config_lib.save(config, tmp_path / "config.json")
-    assert config_lib.load(tmp_path / "config.json") == config
+    config_file.save(config, tmp_path / "config.json")
+    assert config_file.load(tmp_path / "config.json") == config
     with pytest.raises(UserError, match="is not a workdir of a run"):
-        config_lib.load(tmp_path / "elsewhere" / "config.json")
+        config_file.load(tmp_path / "elsewhere" / "config.json")
 
 
 def test_only_where_a_run_runs_may_change(tmp_path):
     config = small_config()
     moved = dataclasses.replace(config, data=dataclasses.replace(config.data, cache="none", workers=3))
-    config_lib.check_same_run(config, moved, tmp_path)
+    config_file.check_same_run(config, moved, tmp_path)
     other = dataclasses.replace(config, train=dataclasses.replace(config.train, learning_rate=0.5), seed=3)
     with pytest.raises(UserError, match=r"seed \(0 there, 3 now\), train.learning_rate \(0.001 there, 0.5 now\)"):
-        config_lib.check_same_run(config, other, tmp_path)
+        config_file.check_same_run(config, other, tmp_path)
 
 
 @pytest.mark.parametrize(("arguments", "message"), [

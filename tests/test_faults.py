@@ -3,16 +3,18 @@
 import contextlib
 import re
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from lift_flax import train
+from lift_flax import cluster, errors, train
 from lift_flax.data import records as records_lib
 from lift_flax.errors import UserError
 from lift_flax.metrics import read_metrics
-from tests.run_tools import assert_same_state, exit_codes, newest_state, running, said
+from tests.run_tools import ROOT, assert_same_state, exit_codes, newest_state, running, said, wait_for_step
 from tests.small_config import small_config
 
 
@@ -50,7 +52,7 @@ def test_a_full_disk_loses_nothing_that_was_saved(small_disk, records, tmp_path)
     with running(1, workdir, records) as processes:
         assert exit_codes(processes) == [2], said(workdir)
     (line,) = [line for line in said(workdir).splitlines() if line.startswith("error: ")]
-    kept = re.search(r"cannot save a checkpoint in .*/(\w+) \(.*No space left.*; step (\d+) is kept: see that", line)
+    kept = re.search(r"cannot save a checkpoint in .*/(\w+) \(it needs .* are free\); step (\d+) is kept: see", line)
     phase, step = kept[1], int(kept[2])
     assert [int(path.name) for path in (workdir / phase).iterdir() if path.name.isdigit()] == [step]
     subprocess.run(["mount", "-o", "remount,size=200m", small_disk], check=True)
@@ -60,3 +62,38 @@ def test_a_full_disk_loses_nothing_that_was_saved(small_disk, records, tmp_path)
     assert f"resuming after step {step}" in said(workdir)
     assert read_metrics(workdir) == read_metrics(whole)
     assert_same_state(newest_state(workdir, phase, small_config()), newest_state(whole, phase, small_config()))
+
+
+@pytest.mark.parametrize("end", [errors.run, cluster.leave_after], ids=["one process", "many"])
+def test_a_disk_that_fills_up_elsewhere_is_one_line_too(small_disk, end):
+    """Curves, results, report: not every write is a checkpoint."""
+    code = (
+        "import sys; from pathlib import Path; from lift_flax import cluster, errors;"
+        f"{end.__module__.split('.')[1]}.{end.__name__}(lambda: Path(sys.argv[1]).write_bytes(bytes(30 * 2**20)))"
+    )
+    command = [sys.executable, "-c", code, str(small_disk / "metrics.jsonl")]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 2
+    assert ran.stderr == "error: no space left on device: see to the disk, then run the same command again\n"
+
+
+def test_loader_processes_end_with_a_killed_run(records, tmp_path):
+    fields = {"data.cache": "none", "data.workers": 2, "train.teacher_epochs": 10_000, "train.checkpoint_epochs": 1000}
+    with running(1, tmp_path / "workdir", records, **fields) as (process,):
+        wait_for_step(tmp_path / "workdir", "teacher", 1, [process])
+        tasks = Path(f"/proc/{process.pid}/task")
+        loaders = {pid for task in tasks.iterdir() for pid in (task / "children").read_text().split()}
+        assert len(loaders) >= 2
+        process.kill()
+        process.wait()
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline and any(_runs(pid) for pid in loaders):
+            time.sleep(0.1)
+        assert not any(_runs(pid) for pid in loaders)
+
+
+def _runs(pid: str) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

@@ -11,7 +11,7 @@ import pytest
 
 from configs import demo
 from lift_flax import config as config_lib
-from lift_flax import film, metrics, report
+from lift_flax import config_file, film, metrics, report
 from lift_flax.data import flow
 from lift_flax.data.records import Records
 from lift_flax.errors import UserError
@@ -66,7 +66,7 @@ def make_workdir(
     workdir.mkdir(exist_ok=True)
     config = config_lib.from_dict(demo.get_config().to_dict())
     config = dataclasses.replace(config, train=dataclasses.replace(config.train, distill=teacher))
-    config_lib.save(config, workdir / "config.json")
+    config_file.save(config, workdir / "config.json")
     facts = {"classes": classes, "validation_ids": ["v1"], "versions": {"jax": "0.10.2"}, "python": "3.11.9"}
     (workdir / "run.json").write_text(json.dumps({**facts, "devices": ["cpu", "cpu"]}))
     if lines is None:

@@ -8,7 +8,10 @@ loader workers.
 import collections
 import dataclasses
 import json
+import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -208,10 +211,16 @@ def _iterate(data: grain.MapDataset, config: Config) -> Iterator[Batch]:
         return iter(data.to_iter_dataset(threads))
     one = grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)
     workers = grain.MultiprocessingOptions(num_workers=config.data.workers, per_worker_buffer_size=2)
-    return iter(data.to_iter_dataset(one).mp_prefetch(workers, worker_init_fn=_outlive_sigterm))
+    return iter(data.to_iter_dataset(one).mp_prefetch(workers, worker_init_fn=_live_as_the_run_does))
 
 
-def _outlive_sigterm(worker: int, workers: int) -> None:
-    """Whoever stops a run may signal all of its processes; batches must come until it has saved."""
+def _live_as_the_run_does(worker: int, workers: int) -> None:
+    """Whoever stops a run may signal all of its processes: batches must come until it has saved, and no longer."""
     del worker, workers
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    threading.Thread(target=_end_with_the_run, daemon=True).start()
+
+
+def _end_with_the_run() -> None:
+    multiprocessing.parent_process().join()
+    os._exit(1)

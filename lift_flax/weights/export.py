@@ -70,13 +70,13 @@ def read_workdir(workdir: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """(facts, arrays) of the trained R(2+1)D of a run.  Raises UserError where there is none."""
     import json
 
-    from lift_flax import config as config_lib
+    from lift_flax import config_file
     from lift_flax.checkpoints import read_best
     from lift_flax.files import only_writer
     from lift_flax.state import flatten
     from lift_flax.steps import luminous_statistics
 
-    config = config_lib.load(workdir / "config.json")
+    config = config_file.load(workdir / "config.json")
     phase = "teacher" if config.train.distill else "student"
     if not (workdir / phase).is_dir():
         raise UserError(f"{workdir} holds no trained {phase} yet: run lift_flax.main first")

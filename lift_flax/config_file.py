@@ -1,0 +1,54 @@
+"""config.json, the config of a run in its workdir, and whether another config would continue that run."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+from lift_flax.config import Config, flatten, from_dict
+from lift_flax.errors import UserError
+from lift_flax.files import write_text
+
+# Fields that may differ when a run is resumed: they change its title, where and how it runs, not what it computes.
+# Clips and weights themselves are compared, not where they lie.
+FREE_ON_RESUME = (
+    "dataset",
+    "model.teacher.init_from",
+    "model.pvit.init_from",
+    "data.dir",
+    "data.cache",
+    "data.workers",
+    "train.remat",
+    "train.profile_steps",
+    "mesh",
+    "log",
+)
+
+
+def save(config: Config, path: Path) -> None:
+    """Writes config.json, whole or not at all."""
+    write_text(path, json.dumps(dataclasses.asdict(config), indent=2) + "\n")
+
+
+def load(path: Path) -> Config:
+    """Reads config.json of a workdir.  Raises UserError where it is missing or not ours."""
+    if not path.is_file():
+        raise UserError(f"{path.parent} is not a workdir of a run: it holds no {path.name}")
+    try:
+        values = json.loads(path.read_text())
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({error}): choose another --workdir") from error
+    return from_dict(values)
+
+
+def check_same_run(old: Config, new: Config, workdir: Path) -> None:
+    """Refuses to resume `workdir` with a config that would compute something else, naming the fields."""
+    before, after = flatten(old), flatten(new)
+    differ = [
+        n for n in before if before[n] != after[n] and not any((n + ".").startswith(f + ".") for f in FREE_ON_RESUME)
+    ]
+    if differ:
+        changes = ", ".join(f"{n} ({before[n]} there, {after[n]} now)" for n in differ)
+        flags = " ".join(f"--config.{n}='{before[n]}'" for n in differ)
+        raise UserError(
+            f"{workdir} holds a run of another config: {changes}; continue it with {flags}, or choose another --workdir"
+        )

@@ -1,9 +1,9 @@
-# make demo | make test | make parity | make lint: each sets up what it needs (a .venv and the packages), then does its job.
+# make demo | make test | make parity | make plan | make lint: each sets up what it needs (a .venv and the packages), then does its job.
 PYTHON ?= python3
 RUN = .venv/bin/python
 DEMO ?= runs/demo
 
-.PHONY: demo test parity lint clean
+.PHONY: demo test parity plan lint clean
 
 .venv/installed: setup.cfg pyproject.toml
 	test -x $(RUN) || $(PYTHON) -m venv .venv
@@ -25,9 +25,19 @@ test: .venv/installed
 parity: .venv/torch
 	$(RUN) -m pytest tests/parity -s
 
+# compilers of TPUs and GPUs, in a place of their own: beside them jax looks for such devices at every start
+.venv-plan/installed: setup.cfg pyproject.toml
+	test -x .venv-plan/bin/python || $(PYTHON) -m venv .venv-plan
+	.venv-plan/bin/python -m pip install --quiet --upgrade pip
+	.venv-plan/bin/python -m pip install --quiet --editable ".[plan,prep,test]"
+	touch $@
+
+plan: .venv-plan/installed
+	.venv-plan/bin/python -m pytest tests/test_plan.py tests/test_collectives.py -k "tpu or gpu"
+
 lint: .venv/installed
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 
 clean:
-	rm -rf .venv runs
+	rm -rf .venv .venv-plan runs

@@ -49,7 +49,7 @@ def main() -> None:
         out = jax.eval_shape(functools.partial(conv._convolve, strides=strides, padding=padding), x, kernel)
         grad = jax.random.normal(jax.random.key(1), out.shape)
         ours = jax.jit(functools.partial(conv._kernel_gradient_by_products, kernel_shape, strides, padding))
-        plain = jax.jit(functools.partial(conv._kernel_gradient, kernel, strides, padding))
+        plain = jax.jit(functools.partial(conv._kernel_gradient, kernel_shape, strides, padding))
         seconds, theirs, ceiling = median_seconds(
             [
                 functools.partial(ours, x, grad),

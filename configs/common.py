@@ -29,7 +29,7 @@ def defaults() -> ConfigDict:
     c.data.size = 224  # px, side of the square dark frames
     c.data.val_share = 0.0  # share of the training groups kept for validation; 0 = use the last checkpoint
     c.data.cache = "none"  # "memory" keeps all decoded clips in memory: for small sets, needs workers = 0
-    c.data.workers = 2  # decoding processes; 0 = threads in this process
+    c.data.workers = 2  # decoding processes of each process; 0 = threads within it
 
     c.augment = ConfigDict()
     c.augment.flip = 0.5  # probability of a horizontal flip

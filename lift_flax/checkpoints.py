@@ -117,33 +117,39 @@ class Checkpoints:
         return restored[0], self._restored_step
 
     def _restore_first(self, steps: list[int], state: Any) -> tuple[Any, int] | None:
-        """The first of `steps` that restores; those before it are reported and put aside, as STEP.damaged."""
-        for step in steps:
+        """The first of `steps` that restores; those before it are reported and then put aside, as STEP.damaged.
+
+        Where none does nothing is put aside: that says more of the disk, or of this program, than of the files.
+        """
+        for tried, step in enumerate(steps):
             try:
-                self._check_alone(step)
-                restored = self._restore(step, state)
-                self._restored_step = step
-                return restored
-            except Exception as error:  # whatever a damaged file makes the readers raise
-                if isinstance(error, (jax.errors.JaxRuntimeError, MemoryError)):
-                    raise  # a lost process or too little memory says nothing of the file
-                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-                logging.warning("%s/%s does not restore (%s): trying another", self._folder, step, reason)
-                cluster.on_first(functools.partial(self._put_aside, step))
+                restored = self._restore_or_tell(step, state)
+            except UserError as error:
+                logging.warning("%s/%s does not restore (%s): trying another", self._folder, step, error)
+                continue
+            for damaged in steps[:tried]:
+                cluster.on_first(functools.partial(self._put_aside, damaged))
+            if tried:
                 self._manager.reload()
+            self._restored_step = step
+            return restored
         if steps:
             raise UserError(
-                f"no checkpoint in {self._folder} restores (tried {steps}): remove it to train this phase again"
+                f"no checkpoint in {self._folder} restores (tried {steps}): see that the disk can be read, or remove "
+                "the folder to train this phase again"
             )
         return None
 
-    def _check_alone(self, step: int) -> None:
-        """With several processes, the first one reads the whole step before all do.
+    def _restore_or_tell(self, step: int, state: Any) -> tuple[Any, int]:
+        """With several processes, the first one reads the whole step before all do, and only that tells of damage.
 
         They read their parts together: where one of them failed, the others would wait for it in vain.
         """
         if jax.process_count() > 1:
             cluster.on_first(functools.partial(_read_state, self._folder / str(step) / "state"))
+            return self._restore(step, state)
+        with _damage_told():
+            return self._restore(step, state)
 
     def _put_aside(self, step: int) -> None:
         aside = self._folder / f"{step}.damaged"
@@ -186,13 +192,22 @@ def read_best(folder: Path) -> tuple[Any, Any, int]:
 def _read_state(path: Path) -> Any:
     """A whole state as numpy arrays, read by this process alone.  Raises UserError where it cannot be read."""
     alone = ocp.options.MultiprocessingOptions(primary_host=jax.process_index(), active_processes={jax.process_index()})
-    try:
+    with _damage_told():
         handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=alone)
         with ocp.Checkpointer(handler, multiprocessing_options=alone) as reader:
             tree = reader.metadata(path).item_metadata.tree
             types = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
             return reader.restore(path, args=ocp.args.PyTreeRestore(restore_args=types))
-    except Exception as error:  # whatever a damaged file makes the readers raise
+
+
+@contextlib.contextmanager
+def _damage_told() -> Iterator[None]:
+    """Turns whatever a damaged file makes the readers raise into one line."""
+    try:
+        yield
+    except (jax.errors.JaxRuntimeError, MemoryError):
+        raise  # a lost process or too little memory says nothing of the file
+    except Exception as error:
         raise UserError(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
 
 

@@ -6,7 +6,9 @@ JAX's own runtime is the engine: its coordinator on process 0, its heartbeats, i
 import contextlib
 import os
 import signal
+import socket
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from typing import NoReturn
@@ -18,7 +20,9 @@ from jax.experimental import multihost_utils
 from lift_flax.errors import UserError, told_of_disk
 
 _MESSAGE_BYTES = 4096  # of an error that processes tell each other
-_LEAVE_SECONDS = 10  # that a process which ends waits for the others
+_COME_SECONDS = 300  # that a process waits for the first one to answer
+_LEAVE_SECONDS = 60  # that a process which has done its work waits for the others
+_LAST_SECONDS = 5  # that the first process, which the others need to end in order, outlives an error of its own
 
 
 def join(
@@ -39,10 +43,14 @@ def join(
     given = [value is not None for value in (coordinator, num_processes, process_id)]
     if any(given) and not all(given):
         raise UserError("--coordinator, --num_processes and --process_id belong together: give all three or none")
-    if all(given) and not (0 <= process_id < num_processes and ":" in coordinator):
-        raise UserError("--coordinator is HOST:PORT, and --process_id lies between 0 and --num_processes - 1")
     if not (any(given) or search or _cluster_tells()):
         return
+    if all(given):
+        host, _, port = coordinator.rpartition(":")
+        if not (0 <= process_id < num_processes and host and port.isdigit() and int(port) < 2**16):
+            raise UserError("--coordinator is HOST:PORT, and --process_id lies between 0 and --num_processes - 1")
+        print(f"process {process_id} of {num_processes} waits for the others at {coordinator}", file=sys.stderr)
+        _check_port(host.strip("[]"), int(port), process_id)
     try:
         jax.distributed.initialize(
             coordinator,
@@ -52,18 +60,41 @@ def join(
             shutdown_timeout_seconds=_LEAVE_SECONDS,
         )
     except (ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
         raise UserError(
-            f"cannot join the processes of this run ({reason}): start all of them, and see that the coordinator's port "
-            "can be reached from each"
+            f"cannot join the processes of this run ({str(error).splitlines()[0]}): give --coordinator, "
+            "--num_processes and --process_id (an indexed Kubernetes job needs `pip install kubernetes` without them)"
         ) from error
+
+
+def _check_port(host: str, port: int, process_id: int) -> None:
+    """JAX aborts where the port is taken or nobody answers; a UserError is raised before that."""
+    if process_id == 0:
+        with socket.socket() as own:
+            own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                own.bind(("", port))
+            except OSError as error:
+                raise UserError(f"--coordinator: port {port} is taken on this machine: choose another") from error
+        return
+    deadline = time.monotonic() + _COME_SECONDS
+    while True:
+        try:
+            socket.create_connection((host, port), timeout=5).close()
+            return
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise UserError(
+                    f"nobody answers at --coordinator={host}:{port} ({error}): start process 0 there, and see that the "
+                    "port can be reached"
+                ) from error
+            time.sleep(0.2)
 
 
 def _cluster_tells() -> bool:
     """Whether the environment says that this process is one of several."""
     environment = os.environ
     return (
-        int(environment.get("SLURM_STEP_NUM_TASKS", 1)) > 1
+        environment.get("SLURM_STEP_NUM_TASKS", "1") not in ("", "0", "1")
         or "," in environment.get("TPU_WORKER_HOSTNAMES", "")
         or ("KUBERNETES_SERVICE_HOST" in environment and "JOB_COMPLETION_INDEX" in environment)
     )
@@ -74,26 +105,36 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
+class ToldByAll(UserError):
+    """An error that every process of the run raises at the same place."""
+
+
 def together(work: Callable):
     """Runs `work` on every process and returns what it returned on this one.
 
     Raises:
-      UserError: it failed with one on any process; then on all of them, so that none waits for another in vain.
+      ToldByAll: it failed on any process; then on all of them, so that none waits for another in vain.
+      Exception: what is not the user's mistake, on the process where it happened.
     """
     if jax.process_count() == 1:
         return work()
-    result, message = None, ""
+    result, message, failed = None, "", None
     try:
         result = work()
     except UserError as error:
         message = str(error)
+    except Exception as error:
+        told = told_of_disk(error) if isinstance(error, OSError) else None
+        message, failed = told or f"{type(error).__name__}: {error}", None if told else error
     told = np.zeros(_MESSAGE_BYTES, np.uint8)
     text = np.frombuffer(message.encode()[:_MESSAGE_BYTES], np.uint8)
     told[: len(text)] = text
     for index, other in enumerate(multihost_utils.process_allgather(told)):  # [processes, bytes]
         if other.any():
             text = bytes(other[other > 0]).decode(errors="ignore")
-            raise UserError(text if index == jax.process_index() else f"{text} (process {index})")
+            if failed:
+                raise failed
+            raise ToldByAll(text if index == jax.process_index() else f"{text} (process {index})")
     return result
 
 
@@ -108,36 +149,38 @@ def from_first(value: int) -> int:
 
 
 def leave_after(work: Callable[[], None]) -> NoReturn:
-    """Does `work` as one of several processes and ends this one: 0 done, 2 on UserError, 1 on anything else.
+    """Does `work` as one of several processes and ends this one: 0 done, 2 on the user's mistake, 1 on anything else.
 
-    An ordinary exit waits for the others at a barrier; where they wait for this one elsewhere, nobody would leave.
+    An ordinary exit waits for the others at a barrier, and aborts where they do not come: so does this one after what
+    all processes do alike.  With an error of its own it leaves at once, and the others as soon as they miss it.
     """
-    code = 1
+    code, alike = 1, False
     try:
         work()
-        code = 0
+        code, alike = 0, True
     except UserError as error:
-        code = 2
+        code, alike = 2, isinstance(error, ToldByAll)
         print(f"error: {error}", file=sys.stderr)
+    except jax.errors.JaxRuntimeError as error:
+        traceback.print_exc()
+        reason = str(error).splitlines()[0]
+        print(f"error: {reason}; if another process has died, start all again with the same command", file=sys.stderr)
     except OSError as error:
         if told := told_of_disk(error):
             code = 2
             print(f"error: {told}", file=sys.stderr)
         else:
             traceback.print_exc()
-    except jax.errors.JaxRuntimeError as error:
-        traceback.print_exc()
-        reason = str(error).splitlines()[0]
-        print(f"error: {reason}; if another process has died, start all again with the same command", file=sys.stderr)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(1)
     except Exception:
         traceback.print_exc()
     sys.stdout.flush()
     sys.stderr.flush()
-    with contextlib.suppress(Exception):
-        jax.distributed.shutdown()  # waits for the others, for _LEAVE_SECONDS at most
+    if alike:
+        with contextlib.suppress(Exception):
+            jax.distributed.shutdown()  # waits for the others, for _LEAVE_SECONDS at most
+    else:
+        with contextlib.suppress(Exception):  # there may be no device to ask
+            time.sleep(_LAST_SECONDS if is_first() else 0)
     os._exit(code)
 
 

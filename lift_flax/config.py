@@ -151,7 +151,7 @@ class Config:
 # The eight augmentations: fields of Augment that are probabilities; its other fields are ranges.
 AUGMENTATIONS = ("flip", "affine", "optical", "elastic", "jitter", "rain", "cutmix", "shuffle")
 
-_PROBABILITIES = tuple(f"augment.{name}" for name in AUGMENTATIONS)
+_PROBABILITIES = (*(f"augment.{name}" for name in AUGMENTATIONS), "model.teacher.bn_momentum")
 _RANGES = tuple(
     name for field in dataclasses.fields(Augment) if (name := f"augment.{field.name}") not in _PROBABILITIES
 )
@@ -165,7 +165,7 @@ _POSITIVE = (
     "model.luminous.size", "model.luminous.flow_std", "model.pvit.blocks", "model.pvit.patch", "model.pvit.dim",
     "model.pvit.num_heads", "model.pvit.mlp_dim", "train.batch_size", "train.learning_rate", "train.teacher_epochs",
     "train.student_epochs", "train.checkpoint_epochs", "train.accumulate", "log.every_steps", "mesh.fsdp",
-    "mesh.heartbeat_seconds",
+    "mesh.heartbeat_seconds", "train.adam_eps", "model.teacher.bn_eps", "model.pvit.ln_eps",
 )  # fmt: skip
 
 
@@ -182,7 +182,13 @@ def from_dict(values: dict) -> Config:
             raise UserError(f"config.{name} is {flat[name]}: it must be above 0")
     for name in _PROBABILITIES:
         if not 0 <= flat[name] <= 1:
-            raise UserError(f"config.{name} is {flat[name]}: a probability lies between 0 and 1")
+            raise UserError(f"config.{name} is {flat[name]}: it lies between 0 and 1")
+    for name in ("train.weight_decay", "train.distill_weight"):
+        if flat[name] < 0:
+            raise UserError(f"config.{name} is {flat[name]}: it must not be below 0")
+    for part in ("teacher", "pvit"):
+        if min(flat[f"model.{part}.std"]) <= 0:
+            raise UserError(f"config.model.{part}.std is {flat[f'model.{part}.std']}: deviations are above 0")
     for name in _RANGES:
         if flat[name] < 0:
             raise UserError(f"config.{name} is {flat[name]}: a range must not be below 0")

@@ -32,7 +32,10 @@ class ArgumentParser(argparse.ArgumentParser):
 
 
 def run(main: Callable[[], None]) -> None:
-    """Runs a command line `main` and ends the process: 0 done, 2 on `UserError` with its one line on stderr."""
+    """Runs a command line `main` and ends the process: 0 done, 2 with one line on stderr on the user's mistake.
+
+    That is a `UserError`, or an error of the file system.
+    """
     try:
         main()
     except UserError as error:

@@ -185,10 +185,16 @@ def epoch_ends(examples: int, batch_size: int, epochs: int) -> dict[int, int]:
     return {-(-epoch * examples // batch_size): epoch for epoch in range(1, epochs + 1)}
 
 
+def _start(phase: Phase, first_step: int) -> str:
+    if first_step:
+        return f"resuming after step {first_step}"
+    return "from given weights where there are any" if phase.given["params"] else "from random weights"
+
+
 def _announce(phase: Phase, state: Tree, first_step: int, total_steps: int) -> None:
     trainable, _ = optim.split_params(state["params"], phase.trains)
     print(
         f"{phase.name}: {count_parameters(state['params']):,} parameters, {count_parameters(trainable):,} trained; "
-        f"{total_steps} steps" + (f", resuming after step {first_step}" if first_step else ""),
+        f"{total_steps} steps, {_start(phase, first_step)}",
         flush=True,
     )

@@ -48,8 +48,9 @@ def main() -> None:
         return
     config, workdir = parse_command_line(values, sys.argv)
     logging.getLogger("absl").setLevel(logging.CRITICAL)  # what it would log is raised as well
-    if not jax.config.jax_compilation_cache_dir:  # JAX_COMPILATION_CACHE_DIR is not set
-        jax.config.update("jax_compilation_cache_dir", str(Path.home() / ".cache" / "lift_flax" / "jax"))
+    home = os.path.expanduser("~")
+    if not jax.config.jax_compilation_cache_dir and home != "~":  # neither chosen, nor without a home
+        jax.config.update("jax_compilation_cache_dir", f"{home}/.cache/lift_flax/jax")
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     cluster.join(
         values.coordinator,
@@ -58,23 +59,39 @@ def main() -> None:
         search=values.cluster,
         heartbeat_seconds=config.mesh.heartbeat_seconds,
     )
-    if not cluster.is_first():
-        sys.stdout = open(os.devnull, "w")  # one process tells what happens; errors are told by each
-    if jax.process_count() > 1:
+    if jax.distributed.is_initialized():
         cluster.leave_after(lambda: _run(config, workdir))
     _run(config, workdir)
 
 
 def _run(config: config_lib.Config, workdir: Path) -> None:
+    _check_devices()
+    if not cluster.is_first():
+        sys.stdout = open(os.devnull, "w")  # one process tells what happens; errors are told by each
     stop = cluster.StopSignal()
     stop.listen()
     try:
         results = train.run(config, workdir, stop)
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise errors.UserError(
+            f"too little memory on a device ({str(error).splitlines()[0][:200]}): save some with "
+            "config.train.remat.*, accumulate, mesh.fsdp or a smaller batch_size; lift_flax.plan tells what fits"
+        ) from error
     except cluster.Stopped as stopped:
         print(f"{stopped}; the same command continues", flush=True)
         return
     if cluster.is_first():
         _print_table(results, workdir)
+
+
+def _check_devices() -> None:
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:  # plugins assert where their device is missing
+        wanted = jax.config.jax_platforms
+        raise errors.UserError(f"no device of JAX_PLATFORMS={wanted}: set it to what there is, or unset it") from error
 
 
 def _print_table(results: dict, workdir: Path) -> None:

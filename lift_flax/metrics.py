@@ -2,11 +2,14 @@
 
 import json
 import math
+import time
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int
-from tensorboardX import SummaryWriter
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto import event_pb2
+from tensorboardX.summary import scalar
 
 from lift_flax.files import write_text
 
@@ -59,7 +62,12 @@ class MetricsWriter:
             kept = [line for line in _whole_lines(path) if line["phase"] != phase or line["step"] <= first_step]
             write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
         self._lines = path.open("a")
-        self._events = SummaryWriter(str(self._workdir / "tensorboard" / phase), purge_step=first_step + 1)
+        folder = self._workdir / "tensorboard" / phase
+        folder.mkdir(parents=True, exist_ok=True)
+        # Written at once, unlike by a SummaryWriter, whose thread dies unheard on a full disk.
+        self._events = EventsWriter(str(folder / "events"))
+        started = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+        self._write_event(first_step + 1, session_log=started)  # TensorBoard forgets what it has from this step on
 
     def write(
         self, phase: str, split: str, step: int, epoch: float, values: dict[str, float], clock: dict | None = None
@@ -77,7 +85,11 @@ class MetricsWriter:
         self._lines.write(json.dumps({**line, CLOCK: clock} if clock else line) + "\n")
         self._lines.flush()
         for name, value in {**values, **(clock or {})}.items():
-            self._events.add_scalar(f"{split}/{name}", value, step)
+            self._write_event(step, summary=scalar(f"{split}/{name}", value))
+        self._events.flush()
+
+    def _write_event(self, step: int, **what) -> None:
+        self._events.write_event(event_pb2.Event(wall_time=time.time(), step=step, **what))
 
     def close(self) -> None:
         """Flushes both."""

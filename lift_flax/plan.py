@@ -31,7 +31,8 @@ _TICK = 30  # seconds between signs of life
 def read_config(values: dict) -> Config:
     """`config_lib.from_dict`, but nothing is read from `init_from`: frozen blocks need no weights to be planned."""
     for part in ("pvit", "teacher"):
-        values["model"][part]["init_from"] = "any weights"
+        if isinstance(values.get("model"), dict) and isinstance(values["model"].get(part), dict):
+            values["model"][part]["init_from"] = "any weights"
     config = config_lib.from_dict(values)
     parts = {name: dataclasses.replace(getattr(config.model, name), init_from="") for name in ("pvit", "teacher")}
     return dataclasses.replace(config, model=dataclasses.replace(config.model, **parts))
@@ -128,7 +129,7 @@ def _plan(config: Config, num_classes: int, name: str, mesh, topology: topologie
     first, largest = config.train.batch_size, None
     if search:
         unit = len(topology.devices) * config.train.accumulate
-        largest, _ = largest_batch(probe, first, unit, topology.memory)
+        largest, _ = largest_batch(probe, first, unit, int(aot.FITS_BELOW * topology.memory))
     else:
         probe(first)
     step, outcome = tried[first]

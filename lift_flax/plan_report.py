@@ -31,12 +31,13 @@ def advice(config: Config, phase: str, devices: int) -> list[str]:
     matter = {"trunk": trunk_trains, "pvit": phase == "student", "levels": phase == "student"}
     ways += [f"--config.train.remat.{p}=True" for p, does in matter.items() if does and not getattr(train.remat, p)]
     if config.mesh.fsdp == 1 and devices > 1:
-        ways.append(f"--config.mesh.fsdp={min(devices, 8)}")
-    per_device = train.batch_size // devices
-    if per_device % (2 * train.accumulate) == 0:
-        ways.append(f"--config.train.accumulate={2 * train.accumulate}")
-    if per_device > 1:
-        ways.append(f"--config.train.batch_size={per_device // 2 * devices}")
+        ways.append(f"--config.mesh.fsdp={max(n for n in range(1, 9) if devices % n == 0)}")
+    per_device, parts = train.batch_size // devices, train.accumulate
+    if per_device % (2 * parts) == 0:
+        parts *= 2
+        ways.append(f"--config.train.accumulate={parts}")
+    if smaller := per_device // 2 // parts * parts:
+        ways.append(f"--config.train.batch_size={smaller * devices}")
     return ways
 
 

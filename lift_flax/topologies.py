@@ -106,6 +106,7 @@ def _tpu(name: str, kind: str) -> Topology:
 def _h100(name: str, count: int) -> Topology:
     if count < 1 or (count > _GPUS_PER_HOST and count % _GPUS_PER_HOST):
         raise UserError(f"--topology={name}: a host has {_GPUS_PER_HOST} GPUs, so take 1 to 8, or a multiple of 8")
+    share = _gpu_share()
     hosts = -(-count // _GPUS_PER_HOST)
     _touch_no_device()
     bounds = f"1x{hosts}x{count // hosts}"  # slices x hosts x GPUs of a host
@@ -116,10 +117,22 @@ def _h100(name: str, count: int) -> Topology:
             f"--topology={name} needs the GPU compiler: pip install -e '.[cuda12]' (without a GPU, jax-cuda12-plugin "
             "and jax-cuda12-pjrt of jax's version are enough)"
         ) from error
-    share = float(os.environ.get("XLA_CLIENT_MEM_FRACTION") or _GPU_SHARE)
     # Products as library calls: the compiler cannot choose tiles of its own kernels without a GPU to time them on.
     options = {"xla_gpu_enable_triton_gemm": False}
     return Topology(name, tuple(described.devices), int(share * _H100_MEMORY), options)
+
+
+def _gpu_share() -> float:
+    """The share of a GPU's memory that JAX takes, as it reads it."""
+    names = ("XLA_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_MEM_FRACTION")
+    name, text = next(((n, os.environ[n]) for n in names if os.environ.get(n)), ("", _GPU_SHARE))
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise UserError(f"{name}={text}: a share of a GPU's memory lies between 0 and 1")
+    return share
 
 
 def _first_line(error: Exception) -> str:

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import secrets
 import time
 from pathlib import Path
 
@@ -51,8 +52,10 @@ def run(config: Config, workdir: Path, stop: StopSignal | None = None) -> dict:
     with contextlib.ExitStack() as held:
         cluster.on_first(lambda: held.enter_context(only_writer(workdir, "--workdir")))
         splits = (start.train_ids, start.val_ids, start.test_ids)
-        cluster.on_first(lambda: workdir_lib.claim(workdir, start.config, start.records, *splits))
-        cluster.together(lambda: workdir_lib.check_shared(workdir, start.config, start.records, *splits))
+        claim = cluster.from_first(secrets.randbelow(2**31))
+        cluster.on_first(lambda: workdir_lib.claim(workdir, claim, start.config, start.records, *splits))
+        cluster.together(lambda: workdir_lib.check_shared(workdir, claim, start.config, start.records, *splits))
+        _announce(start.mesh)
         results = workdir_lib.finished(workdir)
         if cluster.from_first(results is not None):
             print(f"{workdir} holds a finished run: only its report is written again", flush=True)
@@ -60,6 +63,12 @@ def run(config: Config, workdir: Path, stop: StopSignal | None = None) -> dict:
             results = _train_and_test(start, workdir, stop or StopSignal())
         cluster.on_first(lambda: report.write(workdir))
     return results
+
+
+def _announce(mesh: Mesh) -> None:
+    kind = mesh.devices.flat[0].device_kind
+    shape = " ".join(f"{axis}={size}" for axis, size in mesh.shape.items())
+    print(f"processes: {jax.process_count()}, devices: {mesh.size} x {kind}, mesh: {shape}", flush=True)
 
 
 def _prepare(config: Config, workdir: Path) -> _Start:
@@ -94,7 +103,10 @@ def _train_and_test(start: _Start, workdir: Path, stop: StopSignal) -> dict:
         predictions = predict(student["params"], student["batch_stats"], start.test_ids)
     results = evaluate.test_results(config, records, start.test_ids, predictions)
     results["seconds"] = round(time.monotonic() - started, 1)
-    if cluster.is_first():
+
+    def write() -> None:
         np.savez_compressed(workdir / "test_predictions.npz", ids=np.array(start.test_ids), **predictions)
         write_text(workdir / "results.json", json.dumps(results, indent=2) + "\n")
+
+    cluster.on_first(write)
     return results

@@ -20,7 +20,7 @@ from lift_flax.errors import UserError
 from lift_flax.files import write_text
 from lift_flax.weights.init_from import weight_sources
 
-_SHARED_SECONDS = 10  # that a network file system may take to show what another machine has written
+_SHARED_SECONDS = 60  # that a network file system may take to show what another machine has written
 
 
 def finished(workdir: Path) -> dict | None:
@@ -41,12 +41,13 @@ def refuse_foreign(workdir: Path) -> None:
         raise UserError(f"{workdir} is not empty and not a workdir of a run: choose another --workdir")
 
 
-def claim(workdir: Path, config: Config, records: Records, *splits: list[str]) -> None:
+def claim(workdir: Path, number: int, config: Config, records: Records, *splits: list[str]) -> None:
     """Makes `workdir` this run's, or checks that it already is: same config, classes and clips in every split.
 
     A run that never came to a checkpoint has nothing to continue; its workdir may be taken by any other.
 
     Args:
+      number: of this start of the run, by which the other processes know that they see this folder.
       splits: ids of the training, validation and test clips.
     """
     path, facts_path = workdir / "config.json", workdir / "run.json"
@@ -71,6 +72,7 @@ def claim(workdir: Path, config: Config, records: Records, *splits: list[str]) -
         shutil.rmtree(workdir / "tensorboard", ignore_errors=True)
     config_file.save(config, path)
     facts = {
+        "start": number,
         "classes": list(records.classes),
         "data_digest": digest,
         "weights": weights,
@@ -83,30 +85,38 @@ def claim(workdir: Path, config: Config, records: Records, *splits: list[str]) -
     write_text(facts_path, json.dumps(facts, indent=2) + "\n")
 
 
-def check_shared(workdir: Path, config: Config, records: Records, *splits: list[str]) -> None:
-    """After the first process's `claim`, on each: that it sees the same folder and makes the same run.
+def check_shared(workdir: Path, number: int, config: Config, records: Records, *splits: list[str]) -> None:
+    """After the first process's `claim` with `number`, on each: that it sees the same folder and makes the same run.
 
     Raises:
       UserError: the folder, the config or the clips are others than the first process's.
     """
     deadline = time.monotonic() + _SHARED_SECONDS
-    while not (workdir / "run.json").exists():
+    while (facts := _facts(workdir)).get("start") != number:
         if time.monotonic() > deadline:
             raise UserError(
                 f"{workdir} is not the same folder on every process: choose a --workdir on a file system that all share"
             )
         time.sleep(0.1)
-        if workdir.is_dir():
-            os.listdir(workdir)  # some network file systems remember that a file was missing until they are asked so
+        for folder in (workdir.absolute().parent, workdir):
+            if folder.is_dir():
+                os.listdir(folder)  # network file systems may remember that a file was missing until they are asked so
     first = config_file.load(workdir / "config.json")
     config_file.check_same_run(first, config, workdir)
     if (first.mesh, first.train.remat) != (config.mesh, config.train.remat):
         raise UserError("config.mesh and config.train.remat must be the same on every process")
-    facts = json.loads((workdir / "run.json").read_text())
     if (facts["data_digest"], facts["weights"]) != (_digest(records, *splits), weight_sources(config)):
         raise UserError(
             f"{records.dir} or the weights of init_from are not those of the first process: give every process the same"
         )
+
+
+def _facts(workdir: Path) -> dict:
+    """What run.json holds; nothing where it is missing or being replaced."""
+    try:
+        return json.loads((workdir / "run.json").read_text())
+    except (OSError, ValueError):
+        return {}
 
 
 def _digest(records: Records, *splits: list[str]) -> str:

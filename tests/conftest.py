@@ -18,7 +18,8 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
     atexit.register(shutil.rmtree, _CACHE, ignore_errors=True)
-# The programs are many and small: they take longer to compile than to run.
+# The programs are many and small: they take longer to compile than to run.  Tests that read compiled programs take the
+# compiler as it is, by AS_TRAINED.
 os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
 
 

@@ -18,6 +18,7 @@ from lift_flax.checkpoints import Checkpoints
 from lift_flax.config import Config
 
 ROOT = Path(__file__).parents[1]
+AS_TRAINED = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "0"}  # for the environment of a process: the compiler's own defaults
 Process = subprocess.Popen
 
 

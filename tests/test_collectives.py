@@ -20,6 +20,7 @@ from pathlib import Path
 import jax, jax.numpy as jnp
 from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
 from lift_flax import topologies
+from tests.run_tools import AS_TRAINED
 
 devices = topologies.find(sys.argv[1]).devices
 mesh = jax.make_mesh((2, len(devices) // 2), ("data", "fsdp"), axis_types=(AxisType.Auto,) * 2, devices=devices)
@@ -42,7 +43,12 @@ for name, kernels in (("copied", shape(P(), 7, 256, 256)), ("shared", shape(P(No
 
 def _compiled(topology: str, folder: Path) -> dict[str, dict]:
     """{"copied": ..., "shared": ...}: seven products in a loop, their kernels on every device or shared out."""
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
+    environment = {
+        **os.environ,
+        **AS_TRAINED,
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
+    }
     command = [sys.executable, "-c", PROGRAM, topology, str(folder)]
     ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr

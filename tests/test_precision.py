@@ -29,6 +29,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from lift_flax.models import conv
 from lift_flax.state import flatten
 from tests.test_precision import gradients_of, inputs, student
+from tests.run_tools import AS_TRAINED
 
 conv.PATCH_BYTES = 2**14
 network, params, stats = student()
@@ -79,7 +80,7 @@ def gradients_of(network: state.Network):
 
 
 def test_eight_devices_sum_gradients_in_float32_and_gather_nothing():
-    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
+    environment = {**os.environ, **AS_TRAINED, "XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
     ran = subprocess.run([sys.executable, "-c", PROGRAM], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     facts = json.loads(ran.stdout.splitlines()[-1])

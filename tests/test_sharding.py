@@ -24,6 +24,7 @@ from lift_flax.data import augment
 from lift_flax.models import conv
 from lift_flax.state import count_parameters, flatten
 from tests.small_config import small_config
+from tests.run_tools import AS_TRAINED
 
 conv.PATCH_BYTES = 2**16  # so that kernel gradients run over several chunks on every device
 fsdp, name, out = int(sys.argv[1]), sys.argv[2], sys.argv[3]
@@ -81,6 +82,8 @@ print(json.dumps(facts))
 def _run(folder: Path, devices: int, fsdp: int, phase: str, dtype: str) -> dict:
     """Facts of a run in a process of its own; in float64 it leaves {path: parameter or statistic after ten steps}."""
     environment = {**os.environ, "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+    if dtype == "float32":
+        environment |= AS_TRAINED
     command = [sys.executable, "-c", PROGRAM, str(fsdp), phase, str(folder / "state.npz"), dtype]
     ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr

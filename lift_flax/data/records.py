@@ -6,6 +6,7 @@ loader workers.
 """
 
 import collections
+import contextlib
 import dataclasses
 import json
 import multiprocessing
@@ -103,7 +104,7 @@ def open_records(folder: str) -> Records:
         raise UserError(f"{path} holds no finished records: run `python -m data_prep.build` to its end")
     report, folds = _read_json(path / "prep_report.json"), _read_json(path / "folds.json")
     rows = {c["id"]: (i, c["label"], c["group"]) for i, c in enumerate(folds["clips"])}
-    classes, has_flow = tuple(folds["classes"]), report["settings"]["flow"] != "none"
+    classes, has_flow = tuple(folds["classes"]), report["settings"].get("flow", "none") != "none"
     return Records(path, classes, folds["folds"], rows, path / report["records"], report["source"], has_flow)
 
 
@@ -211,13 +212,27 @@ def _iterate(data: grain.MapDataset, config: Config) -> Iterator[Batch]:
         return iter(data.to_iter_dataset(threads))
     one = grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)
     workers = grain.MultiprocessingOptions(num_workers=config.data.workers, per_worker_buffer_size=2)
-    return iter(data.to_iter_dataset(one).mp_prefetch(workers, worker_init_fn=_live_as_the_run_does))
+    return _started(iter(data.to_iter_dataset(one).mp_prefetch(workers, worker_init_fn=_live_as_the_run_does)))
+
+
+def _started(batches) -> Iterator[Batch]:
+    """`batches`, whose workers start with SIGTERM held back until they can ignore it."""
+    with contextlib.closing(batches):
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        try:
+            first = next(batches, None)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, held)
+        if first is not None:
+            yield first
+            yield from batches
 
 
 def _live_as_the_run_does(worker: int, workers: int) -> None:
     """Whoever stops a run may signal all of its processes: batches must come until it has saved, and no longer."""
     del worker, workers
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     threading.Thread(target=_end_with_the_run, daemon=True).start()
 
 

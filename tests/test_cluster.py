@@ -1,5 +1,6 @@
 """Runs on several processes of this machine, over gloo: same results, and what happens when one of them is stopped."""
 
+import json
 import os
 import re
 import shutil
@@ -38,13 +39,18 @@ def _assert_same_run(workdir: Path, alone: Path) -> None:
     with np.load(workdir / "test_predictions.npz") as mine, np.load(alone / "test_predictions.npz") as other:
         assert mine["ids"].tolist() == other["ids"].tolist() and len(mine["ids"]) == len(mine["logits"]) == 6
         np.testing.assert_allclose(mine["logits"], other["logits"], rtol=1e-3, atol=1e-4)
-    for phase, most in (("teacher", 1e-3), ("student", 1e-2)):  # parameters, statistics and moments
+    for phase in ("teacher", "student"):
         states = [newest_state(folder, phase, small_config()) for folder in (workdir, alone)]
-        assert states[0].keys() == states[1].keys()
-        for name, value in states[1].items():
-            if "key" not in name or "bias" not in name:  # softmax does not see them: their gradients are rounding
-                error = np.linalg.norm(states[0][name] - value) / max(np.linalg.norm(value), 1e-30)
-                assert error < most, f"{phase} {name}: {error}"
+        assert states[0].keys() == states[1].keys() and states[0]["examples"] == states[1]["examples"]
+        for part in ("['params']", "['batch_stats']", "['opt_state'][0].mu", "['opt_state'][0].nu"):  # the moments
+            mine, other = (
+                np.concatenate([value.ravel() for name, value in state.items() if name.startswith(part)])
+                for state in states
+            )
+            error = np.linalg.norm(mine - other) / np.linalg.norm(other)
+            print(f"{phase} {part}: {error:.1e} apart")
+            # In float32 a unit near zero may be on for one side and off for the other; lost moments would be 1 apart.
+            assert error < (0.1 if "opt_state" in part else 1e-4), f"{phase} {part}"
 
 
 def test_two_processes_compute_what_one_does(records, alone, tmp_path):
@@ -79,6 +85,8 @@ def test_damage_and_a_stop_in_the_second_phase(records, alone, tmp_path):
     shutil.copytree(alone, workdir)
     shutil.rmtree(workdir / "student")
     (workdir / "results.json").unlink()
+    lines = (workdir / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (workdir / "metrics.jsonl").write_text("".join(line for line in lines if json.loads(line)["phase"] == "teacher"))
     for file in (workdir / "teacher" / "36" / "state").rglob("*"):
         if file.is_file():
             file.write_bytes(b"")

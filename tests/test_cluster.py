@@ -5,6 +5,9 @@ import os
 import re
 import shutil
 import signal
+import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -12,7 +15,7 @@ import numpy as np
 import pytest
 
 from lift_flax.metrics import read_metrics
-from tests.run_tools import exit_codes, newest_state, running, said, wait_for_step
+from tests.run_tools import ROOT, exit_codes, newest_state, running, said, wait_for_step
 from tests.small_config import small_config
 
 # Steps so small that runs which sum in another order do not drift apart, and enough of them to be interrupted.
@@ -114,6 +117,27 @@ def test_a_lost_process_ends_the_others(records, tmp_path, victim, how):
         code = processes[1 - victim].wait(60)
         assert time.monotonic() - start < 20
         assert code != 0
+
+
+def test_an_address_that_cannot_be_is_refused(records, tmp_path):
+    """Taken by somebody else, or no number: JAX itself would crash."""
+    command = [
+        sys.executable,
+        "-m",
+        "lift_flax.main",
+        "--config=tests/small_config.py",
+        f"--workdir={tmp_path / 'run'}",
+    ]
+    command += [f"--config.data.dir={records}", "--num_processes=2", "--process_id=0"]
+    with socket.socket() as other:
+        other.bind(("", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        addresses = {f"localhost:{port}": f"port {port} is taken", "localhost:bar": "--coordinator is HOST:PORT"}
+        for address, message in addresses.items():
+            ran = subprocess.run([*command, f"--coordinator={address}"], cwd=ROOT, capture_output=True, text=True)
+            assert ran.returncode == 2 and message in ran.stderr, ran.stderr
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(("last", "message"), [

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lift_flax.collectives import KINDS, collective_bytes
+from tests.run_tools import AS_TRAINED
 
 ROOT = Path(__file__).parents[1]
 MIB = 2**20
@@ -20,7 +21,6 @@ from pathlib import Path
 import jax, jax.numpy as jnp
 from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
 from lift_flax import topologies
-from tests.run_tools import AS_TRAINED
 
 devices = topologies.find(sys.argv[1]).devices
 mesh = jax.make_mesh((2, len(devices) // 2), ("data", "fsdp"), axis_types=(AxisType.Auto,) * 2, devices=devices)

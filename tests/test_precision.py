@@ -15,6 +15,7 @@ from flax import nnx
 from lift_flax import state
 from lift_flax.models import conv, dense, norm
 from lift_flax.models.attention import scores
+from tests.run_tools import AS_TRAINED
 from tests.small_config import small_config
 
 ROOT = Path(__file__).parents[1]
@@ -29,7 +30,6 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from lift_flax.models import conv
 from lift_flax.state import flatten
 from tests.test_precision import gradients_of, inputs, student
-from tests.run_tools import AS_TRAINED
 
 conv.PATCH_BYTES = 2**14
 network, params, stats = student()

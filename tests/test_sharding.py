@@ -11,6 +11,7 @@ import pytest
 from jax.sharding import PartitionSpec as P
 
 from lift_flax.sharding import partition
+from tests.run_tools import AS_TRAINED
 
 ROOT = Path(__file__).parents[1]
 
@@ -24,7 +25,6 @@ from lift_flax.data import augment
 from lift_flax.models import conv
 from lift_flax.state import count_parameters, flatten
 from tests.small_config import small_config
-from tests.run_tools import AS_TRAINED
 
 conv.PATCH_BYTES = 2**16  # so that kernel gradients run over several chunks on every device
 fsdp, name, out = int(sys.argv[1]), sys.argv[2], sys.argv[3]

@@ -188,7 +188,7 @@ def epoch_ends(examples: int, batch_size: int, epochs: int) -> dict[int, int]:
 def _start(phase: Phase, first_step: int) -> str:
     if first_step:
         return f"resuming after step {first_step}"
-    return "from given weights where there are any" if phase.given["params"] else "from random weights"
+    return "partly from given weights" if phase.given["params"] else "from random weights"
 
 
 def _announce(phase: Phase, state: Tree, first_step: int, total_steps: int) -> None:

@@ -54,7 +54,7 @@ def run(config: Config, workdir: Path, stop: StopSignal | None = None) -> dict:
         splits = (start.train_ids, start.val_ids, start.test_ids)
         claim = cluster.from_first(secrets.randbelow(2**31))
         cluster.on_first(lambda: workdir_lib.claim(workdir, claim, start.config, start.records, *splits))
-        cluster.together(lambda: workdir_lib.check_shared(workdir, claim, start.config, start.records, *splits))
+        cluster.together(lambda: _check_with_first(start, workdir, claim, *splits))
         _announce(start.mesh)
         results = workdir_lib.finished(workdir)
         if cluster.from_first(results is not None):
@@ -63,6 +63,11 @@ def run(config: Config, workdir: Path, stop: StopSignal | None = None) -> dict:
             results = _train_and_test(start, workdir, stop or StopSignal())
         cluster.on_first(lambda: report.write(workdir))
     return results
+
+
+def _check_with_first(start: _Start, workdir: Path, claim: int, *splits: list[str]) -> None:
+    if not cluster.is_first():
+        workdir_lib.check_shared(workdir, claim, start.config, start.records, *splits)
 
 
 def _announce(mesh: Mesh) -> None:

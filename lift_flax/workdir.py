@@ -86,7 +86,7 @@ def claim(workdir: Path, number: int, config: Config, records: Records, *splits:
 
 
 def check_shared(workdir: Path, number: int, config: Config, records: Records, *splits: list[str]) -> None:
-    """After the first process's `claim` with `number`, on each: that it sees the same folder and makes the same run.
+    """After the first process's `claim` with `number`, on any other: that it sees that folder and makes the same run.
 
     Raises:
       UserError: the folder, the config or the clips are others than the first process's.

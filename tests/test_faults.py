@@ -1,16 +1,19 @@
 """What goes wrong while a run saves or learns: nothing already saved is lost, and one line says what to do."""
 
 import contextlib
+import os
 import re
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import jax.numpy as jnp
 import pytest
 
-from lift_flax import cluster, errors, train
+from lift_flax import cluster, errors, main, train
 from lift_flax.data import records as records_lib
 from lift_flax.errors import UserError
 from lift_flax.metrics import read_metrics
@@ -103,6 +106,28 @@ def test_a_disk_that_fills_up_elsewhere_is_one_line_too(small_disk, end):
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert ran.returncode == 2
     assert ran.stderr == "error: no space left on device: see to the disk, then run the same command again\n"
+
+
+def test_too_little_memory_is_one_line(monkeypatch, tmp_path):
+    """An array larger than any machine's memory, in place of a run."""
+    monkeypatch.setattr(train, "run", lambda *_: jnp.zeros(2**50, jnp.uint8).block_until_ready())
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(
+            UserError, match=r"too little memory on a device \(RESOURCE_EXHAUSTED.*a smaller batch_size"
+        ):
+            main._run(small_config(), tmp_path)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_a_device_that_is_not_there_is_one_line(records, tmp_path):
+    command = [sys.executable, "-m", "lift_flax.main", "--config=tests/small_config.py", f"--config.data.dir={records}"]
+    environment = {**os.environ, "JAX_PLATFORMS": "nosuch"}
+    command.append(f"--workdir={tmp_path / 'run'}")
+    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert ran.returncode == 2 and "no device of JAX_PLATFORMS=nosuch" in ran.stderr.splitlines()[-1]
+    assert not (tmp_path / "run").exists()
 
 
 def test_loader_processes_end_with_a_killed_run(records, tmp_path):

@@ -44,10 +44,10 @@ from video_readers import REFERENCE, Read, Video, ours, plain_pyav, usable_reade
 
 from configs import common
 from data_prep import video_list
-from data_prep.inspection import inspect_video
 from lift_flax import config as config_lib
-from lift_flax.data import clips, decode
+from lift_flax.data import clips, scaling
 from lift_flax.data import records as records_lib
+from lift_flax.data.inspection import inspect_video
 from lift_flax.errors import ArgumentParser, UserError, run
 
 BATCH, WARM_UP = 8, 4  # clips, batches
@@ -125,7 +125,7 @@ def make_methods(
 
 def _video(source: bytes | str, size: int) -> Video:
     info = inspect_video(source)
-    scaled = decode.scaled_size(info.width, info.height, size)
+    scaled = scaling.scaled_size(info.width, info.height, size)
     return Video(source, info.num_frames, scaled, (info.width, info.height))
 
 

@@ -18,9 +18,9 @@ from rich.table import Table
 from data_prep import audit_pictures, pool, prep_report
 from data_prep.audit_items import Item, find_items, inspect, middle_frame
 from data_prep.build_flags import at_least
-from data_prep.inspection import Inspection
 from data_prep.progress import counting
 from lift_flax.data.decode import VideoError
+from lift_flax.data.inspection import Inspection
 from lift_flax.errors import ArgumentParser, UserError, run
 from lift_flax.files import write_text
 

@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from data_prep import video_list
-from data_prep.inspection import Inspection, coder_errors, inspect_pictures, inspect_video
 from lift_flax.data.decode import VideoError, count_frames, decode_frames, decode_jpegs
+from lift_flax.data.inspection import Inspection, coder_errors, inspect_pictures, inspect_video
 from lift_flax.errors import UserError
 
 _EARLY = 250  # frames that are decoded for a picture at most

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageOps
 
 from data_prep.audit_items import Item
-from data_prep.inspection import LUMA_BINS, Inspection
 from lift_flax.data.decode import VideoError
+from lift_flax.data.inspection import LUMA_BINS, Inspection
 
 _THUMB = (112, 84)  # px
 _CLIPS = 8  # of each class on the sheet

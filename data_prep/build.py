@@ -17,12 +17,13 @@ from typing import Any
 
 from rich.console import Console
 
-from data_prep import arid, disk, flow, folder, hmdb51, infar, prep_report, staging, ucf101, video_list
+from data_prep import arid, disk, folder, hmdb51, infar, prep_report, staging, ucf101, video_list
 from data_prep.build_flags import parse_args
 from data_prep.progress import counting
 from data_prep.staging import StagedClip
 from data_prep.transcode import Encoding
 from data_prep.video_list import VideoList
+from lift_flax.data import motion
 from lift_flax.errors import UserError, run
 from lift_flax.files import only_writer, write_text
 
@@ -114,7 +115,7 @@ def _refuse_out_among_videos(args: argparse.Namespace) -> None:
 
 def _encoding(args: argparse.Namespace) -> Encoding:
     if args.flow != "none":
-        flow.flow_function(args.flow)  # refuses here what every worker would
+        motion.flow_function(args.flow)  # refuses here what every worker would
     return Encoding(args.codec, args.size, args.max_frames, args.crf, args.flow)
 
 

@@ -5,18 +5,18 @@ stored is: a frame index is a place in the stream and `num_frames` is true.
 """
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
-import av
 import simplejpeg
-from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from av.video.reformatter import VideoReformatter
 
-from data_prep import flow, h264
-from data_prep.inspection import Inspection, inspect_video
-from lift_flax.data import clips, decode
+from data_prep import flow_video, h264
+from lift_flax.data import clips, decode, motion, scaling
+from lift_flax.data.inspection import Inspection, inspect_video
 
 JPEG_QUALITY = 90
 
@@ -31,7 +31,7 @@ class Encoding:
       short_side: pixels of the shorter side; a smaller source keeps its size, apart from being made even.
       max_frames: how many frames to keep at most, the middle ones of equal segments; None keeps all.
       crf: x264's constant rate factor, lower is better.
-      flow: method of the optical flow stored with the clip (see data_prep/flow.py), or none.
+      flow: method of the optical flow stored with the clip (see lift_flax/data/motion.py), or none.
       gop: frames from one keyframe to the next.
     """
 
@@ -48,7 +48,7 @@ class Transcoded:
     """A clip ready to be stored.
 
     Attributes:
-      parts: "video" (an encoded video) or "frames" (JPEGs), and "flow" (see data_prep/flow.py).
+      parts: "video" (an encoded video) or "frames" (JPEGs), and "flow" (see data_prep/flow_video.py).
       num_frames: frames in each part.
       fps: frames per second of what is stored, so that num_frames / fps is the duration of the source in seconds.
       source: what the source was found to be.
@@ -69,7 +69,7 @@ def transcode(path: bytes | str | Path, encoding: Encoding) -> Transcoded:
       path: the source, a path (or the bytes of one).
 
     Raises:
-      decode.VideoError: the source is bad, see data_prep/inspection.py.
+      decode.VideoError: the source is bad, see lift_flax/data/inspection.py.
     """
     info = inspect_video(path)
     indices: Sequence[int] = range(info.num_frames)
@@ -77,7 +77,7 @@ def transcode(path: bytes | str | Path, encoding: Encoding) -> Transcoded:
     if limit is not None and info.num_frames > limit:
         indices = clips.eval_indices(info.num_frames, limit).tolist()
     short_side = min(encoding.short_side, info.width, info.height)
-    size = decode.scaled_size(info.width, info.height, short_side, multiple=2)
+    size = scaling.scaled_size(info.width, info.height, short_side, multiple=2)
     fps = max(Fraction(info.fps * len(indices) / info.num_frames).limit_denominator(1001), Fraction(1, 1001))
 
     parts: dict[str, bytes | list[bytes]] = {}
@@ -86,28 +86,18 @@ def transcode(path: bytes | str | Path, encoding: Encoding) -> Transcoded:
     elif encoding.codec == "jpeg":
         parts["frames"] = list(_jpegs(path, indices, size))
     else:
-        pictures = _yuv_frames(path, indices, size)
+        scaler = VideoReformatter()
+        pictures = (scaling.stored_frame(frame, size, scaler) for _, frame in decode.iter_frames(path, indices))
         parts["video"] = h264.encode(pictures, size, fps, crf=encoding.crf, gop=encoding.gop, pix_fmt="yuv420p")
     if encoding.flow != "none":
-        codes = flow.codes(path, indices, info.num_frames, size, encoding.flow)
-        parts["flow"] = flow.pack(codes, size, fps, gop=encoding.gop)
+        frames = functools.partial(decode.iter_frames, path)
+        codes = motion.codes(frames, indices, info.num_frames, size, encoding.flow)
+        parts["flow"] = flow_video.pack(codes, size, fps, gop=encoding.gop)
     return Transcoded(parts, len(indices), float(fps), info)
 
 
-def _yuv_frames(source: bytes | str | Path, indices: Sequence[int], size: tuple[int, int]) -> Iterator[av.VideoFrame]:
-    """Frames resized by area.  YUV keeps its matrix and range (so shadows are not rounded); RGB becomes BT.601."""
-    reformatter = VideoReformatter()
-    for _, frame in decode.iter_frames(source, indices):
-        colour = {}
-        if frame.format.is_rgb:
-            colour = {"dst_colorspace": Colorspace.ITU601, "dst_color_range": ColorRange.MPEG}
-        yield reformatter.reformat(frame, *size, format="yuv420p", interpolation="AREA", threads=1, **colour)
-
-
 def _jpegs(source: bytes | str | Path, indices: Sequence[int], size: tuple[int, int]) -> Iterator[bytes]:
-    reformatter = VideoReformatter()
+    scaler = VideoReformatter()
     for _, frame in decode.iter_frames(source, indices):
-        rgb = reformatter.reformat(
-            frame, *size, format="rgb24", interpolation=decode.EXACT_AREA, threads=1
-        ).to_ndarray()
+        rgb = scaling.rgb(frame, size, scaler)
         yield simplejpeg.encode_jpeg(rgb, quality=JPEG_QUALITY, colorspace="RGB", colorsubsampling="420")

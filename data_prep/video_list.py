@@ -7,12 +7,10 @@ import re
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
+from lift_flax.data.decode import VIDEO_SUFFIXES
 from lift_flax.errors import UserError
 
 UNLABELLED = -1  # label of a clip whose class no list tells
-VIDEO_SUFFIXES = frozenset(
-    {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".webm", ".wmv"}
-)
 _UNFIT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")  # control characters, and bytes that are no UTF-8
 
 

@@ -12,8 +12,8 @@ import pytest
 import tensorflow_datasets as tfds
 
 from data_prep import build, staging
-from data_prep.inspection import inspect_video
 from lift_flax.data import clips, decode
+from lift_flax.data.inspection import inspect_video
 from lift_flax.errors import UserError
 from tests.build_tools import read_records, run_build, whole_clips
 from tests.video_files import read_numbers, write_numbered

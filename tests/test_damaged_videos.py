@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from data_prep import pool, staging
-from data_prep.inspection import coder_errors, inspect_video
 from data_prep.transcode import Encoding, Transcoded, transcode
 from data_prep.video_list import Clip
-from lift_flax.data import decode
+from lift_flax.data import decode, scaling
 from lift_flax.data.decode import VideoError
+from lift_flax.data.inspection import coder_errors, inspect_video
 from tests import damaged_videos
 from tests.video_files import numbered_frames, read_numbers, write_video
 
@@ -116,7 +116,7 @@ def _check_kept(name: str, path: Path, clip: Transcoded, whole: np.ndarray) -> N
     assert len(_stored_frames(clip)) == clip.num_frames, name
     with av.open(str(path)) as container:
         frames = [
-            frame.to_ndarray(format="rgb24", interpolation=decode.EXACT_AREA) for frame in container.decode(video=0)
+            frame.to_ndarray(format="rgb24", interpolation=scaling.EXACT_AREA) for frame in container.decode(video=0)
         ]
     assert clip.source.num_frames == len(frames), name
     before = whole[:, ::4, ::4].astype(int)

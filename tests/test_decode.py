@@ -9,8 +9,8 @@ import av
 import numpy as np
 import pytest
 
-from data_prep.inspection import inspect_video
-from lift_flax.data import clips, decode
+from lift_flax.data import clips, decode, scaling
+from lift_flax.data.inspection import inspect_video
 from tests.video_files import numbered_frames, read_numbers, write_numbered, write_video
 
 
@@ -141,6 +141,6 @@ def test_real_clips(real_data: Path) -> None:
         indices = clips.eval_indices(inspect_video(path).num_frames, 5)
         frames = decode.decode_frames(path, indices)
         with av.open(str(path)) as container:
-            exact = {"format": "rgb24", "interpolation": decode.EXACT_AREA}
+            exact = {"format": "rgb24", "interpolation": scaling.EXACT_AREA}
             plain = [frame.to_ndarray(**exact) for i, frame in enumerate(container.decode(video=0)) if i in indices]
         np.testing.assert_array_less(np.abs(frames.astype(int) - np.stack(plain)).mean(), 1.0)

@@ -1,6 +1,7 @@
 """Stored optical flow is the motion between native neighbours, in pixels of the stored clip."""
 
 import contextlib
+import functools
 import sys
 from fractions import Fraction
 from pathlib import Path
@@ -8,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_prep import build, flow
+from data_prep import build
 from data_prep.transcode import Encoding, transcode
-from lift_flax.data import clips, decode, records
+from lift_flax.data import clips, decode, motion, records
 from lift_flax.data import flow as codes
 from lift_flax.errors import UserError
 from tests import damaged_videos
@@ -43,7 +44,7 @@ def test_flow_is_the_motion_to_the_next_native_frame(tmp_path: Path, method: str
 def test_last_frame_repeats_its_predecessors_flow(tmp_path: Path) -> None:
     frames = np.concatenate([_moving(4, 2, 0), _moving(1, 0, 0)])
     path = write_video(tmp_path / "clip.mp4", frames)
-    found = list(flow.codes(path, range(5), 5, (96, 96), "dis"))
+    found = list(motion.codes(functools.partial(decode.iter_frames, path), range(5), 5, (96, 96), "dis"))
     assert len(found) == 5
     np.testing.assert_array_equal(found[4], found[3])
     assert not np.array_equal(found[3], found[2])
@@ -51,13 +52,13 @@ def test_last_frame_repeats_its_predecessors_flow(tmp_path: Path) -> None:
 
 def test_still_video_has_no_flow(tmp_path: Path) -> None:
     path = write_video(tmp_path / "clip.mp4", _moving(1, 0, 0).repeat(6, axis=0))
-    found = np.stack(list(flow.codes(path, range(6), 6, (96, 96), "dis")))
+    found = np.stack(list(motion.codes(functools.partial(decode.iter_frames, path), range(6), 6, (96, 96), "dis")))
     assert (np.abs(found.astype(int) - codes.ZERO) <= 1).mean() > 0.99
 
 
 def test_packing_loses_less_than_a_code(tmp_path: Path) -> None:
     path = write_video(tmp_path / "clip.mp4", _moving(12, -4, 1, side=128))
-    found = np.stack(list(flow.codes(path, range(12), 12, (128, 128), "dis")))
+    found = np.stack(list(motion.codes(functools.partial(decode.iter_frames, path), range(12), 12, (128, 128), "dis")))
     packed = flow.pack(iter(found), (128, 128), Fraction(30), gop=8)
     read = decode.decode_flow(packed)
     assert read.dtype == np.uint8 and read.shape == found.shape
@@ -88,18 +89,19 @@ def test_flow_of_odd_originals_has_the_size_of_their_frames(tmp_path: Path) -> N
 def test_flow_needs_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(
-        UserError, match=r"--flow=dis needs OpenCV \(.*\): install it with `pip install 'lift_flax\[prep\]'`"
+        UserError, match=r"optical flow needs OpenCV \(.*\): install it with `pip install 'lift_flax\[prep\]'`"
     ):
-        flow.flow_function.__wrapped__("dis")
+        motion.flow_function.__wrapped__("dis")
 
 
 def test_real_clip(real_data: Path) -> None:
     """Warping the next frame back by the flow explains it better than no flow does."""
     path = real_data / "decode_clips" / "mmaction2__tests_data_test.mp4"
     indices = clips.eval_indices(300, 4).tolist()
-    motion = codes.decode(np.stack(list(flow.codes(path, indices, 300, (340, 256), "dis"))))
+    frames = functools.partial(decode.iter_frames, path)
+    found = codes.decode(np.stack(list(motion.codes(frames, indices, 300, (340, 256), "dis"))))
     y, x = np.meshgrid(np.arange(256), np.arange(340), indexing="ij")
-    for index, (u, v) in zip(indices, np.moveaxis(motion, -1, 1), strict=True):
+    for index, (u, v) in zip(indices, np.moveaxis(found, -1, 1), strict=True):
         before, after = decode.decode_frames(path, [index, index + 1]).mean(axis=-1)  # [256, 340] each
         rows, columns = np.clip(np.round(y + v), 0, 255).astype(int), np.clip(np.round(x + u), 0, 339).astype(int)
         assert np.abs(before - after[rows, columns]).mean() < np.abs(before - after).mean()

@@ -98,7 +98,7 @@ def write_predictions(workdir: Path, classes: list[str], teacher: bool, accuracy
         arrays[name][sure, labels[sure]] += 9
         arrays[name][~sure, (labels[~sure] + 1) % len(classes)] += 9
     scores = {
-        name: {**metrics.score(v, labels, tuple(classes)), "confusion": metrics.confusion(v, labels).tolist()}
+        name: metrics.judge(v, labels, [str(i) for i in range(len(labels))], tuple(classes))
         for name, v in arrays.items()
     }
     ids = np.array([f"clip_{i}" for i in range(len(labels))])
@@ -124,7 +124,9 @@ def build(tmp_path, monkeypatch):
         clips = np.random.default_rng(0).integers(0, 60, (len(ids), *shape), np.uint8)
         return [{"id": i, "clip": clip, "flow": clip[..., :2]} for i, clip in zip(ids, clips, strict=True)]
 
-    monkeypatch.setattr(report, "open_records", lambda folder: Records(tmp_path, (), {}, {}, tmp_path, "folder", True))
+    monkeypatch.setattr(
+        report, "open_records", lambda folder: Records(tmp_path, (), {}, {}, tmp_path, "folder", {"flow": "dis"})
+    )
     monkeypatch.setattr(report, "read_eval_examples", read_eval_examples)
 
     def build(classes, **options):

@@ -7,9 +7,9 @@ import av
 import numpy as np
 import pytest
 
-from data_prep.inspection import inspect_video
 from data_prep.transcode import Encoding, transcode
 from lift_flax.data import clips, decode
+from lift_flax.data.inspection import inspect_video
 from tests.video_files import numbered_frames, read_numbers, write_numbered, write_video
 
 

@@ -1,5 +1,7 @@
 """Which frames of a video make a clip: index arithmetic only, on the host."""
 
+import dataclasses
+
 import numpy as np
 from jaxtyping import Int
 
@@ -14,10 +16,37 @@ def train_indices(num_frames: int, count: int, rng: np.random.Generator) -> Int[
     return np.minimum(drawn.astype(np.int64), num_frames - 1)
 
 
-def eval_indices(num_frames: int, count: int) -> Int[np.ndarray, "T"]:
-    """The centre frame of each of `count` equal segments."""
-    centres = (np.arange(count) + 0.5) * num_frames / count
+def eval_indices(num_frames: int, count: int, phase: float = 0.5) -> Int[np.ndarray, "T"]:
+    """The frame that is `phase` (0 to 1) of the way through each of `count` equal segments; their centres."""
+    centres = (np.arange(count) + phase) * num_frames / count
     return np.minimum(centres.astype(np.int64), num_frames - 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """One look at a clip.
+
+    Attributes:
+      phase: which frame of each segment, 0 to 1.
+      share: where the crop lies along the longer side, 0 to 1.
+    """
+
+    phase: float = 0.5
+    share: float = 0.5
+
+
+CENTRE = View()
+
+
+def view_grid(clips: int, crops: int) -> tuple[View, ...]:
+    """`clips` temporal views by `crops` spatial ones, the latter fastest; 1 by 1 is the centre.
+
+    Temporal views take other frames of the same segments, evenly spread, since that is how clips are sampled in
+    training; crops are spread from end to end of the longer side.
+    """
+    phases = [(c + 0.5) / clips for c in range(clips)]
+    shares = [0.5] if crops == 1 else np.linspace(0, 1, crops).tolist()
+    return tuple(View(phase, share) for phase in phases for share in shares)
 
 
 def crop_origin(height: int, width: int, size: int, share_y: float, share_x: float) -> tuple[int, int]:

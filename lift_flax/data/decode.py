@@ -16,12 +16,14 @@ import av
 import numpy as np
 import simplejpeg
 from av.sidedata.sidedata import Type
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.reformatter import VideoReformatter
 
-# Averages over area.  Without both flags swscale cuts off fractions: frames come out 1 to 2.3 levels darker, depending
-# on their width, which is much in the dark.
-EXACT_AREA = int(Interpolation.AREA) | int(Interpolation.FULL_CHR_H_INT) | int(Interpolation.ACCURATE_RND)
+from lift_flax.data import scaling
 
+# Names that count as videos where a folder is searched.
+VIDEO_SUFFIXES = frozenset(
+    {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".webm", ".wmv"}
+)
 
 # Too many open files, no memory, a network folder that went away: none of them says anything about the video.
 _NOT_THE_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE})
@@ -91,14 +93,14 @@ def decode_frames(
     """
     if indices is not None and len(indices) == 0:
         raise ValueError("indices is empty: ask for at least one frame")
-    reformatter = VideoReformatter()
+    scaler = VideoReformatter()
     size: tuple[int, int] | None = None
     frames: dict[int, np.ndarray] = {}
     for index, frame in iter_frames(source, indices):
         if size is None:  # of the first frame, also for a stream whose size changes on the way
-            size = scaled_size(frame.width, frame.height, short_side) if short_side else (frame.width, frame.height)
-        rgb = reformatter.reformat(frame, *size, format="rgb24", interpolation=EXACT_AREA, threads=1)
-        frames[index] = rgb.to_ndarray()
+            size = (frame.width, frame.height)
+            size = scaling.scaled_size(*size, short_side) if short_side else size
+        frames[index] = scaling.rgb(frame, size, scaler)
     order = sorted(frames) if indices is None else [int(index) for index in indices]
     return np.stack([frames[index] for index in order])  # [H,W,3] -> [T,H,W,3]
 
@@ -118,14 +120,14 @@ def decode_flow(
     """
     if indices is not None and len(indices) == 0:
         raise ValueError("indices is empty: ask for at least one frame")
-    reformatter = VideoReformatter()
+    scaler = VideoReformatter()
     flows: dict[int, np.ndarray] = {}
     for index, frame in iter_frames(source, indices):
         plane = frame.planes[0]
         rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)  # [H, padded 2W]
         halves = np.split(rows[: frame.height, : frame.width], 2, axis=1)  # two of [H, W]
         if size is not None:
-            halves = [_resized_grey(half, size, reformatter) for half in halves]
+            halves = [scaling.picture(half, size, scaler) for half in halves]
         flows[index] = np.stack(halves, axis=-1)  # [H, W, 2]
     order = sorted(flows) if indices is None else [int(index) for index in indices]
     return np.stack([flows[index] for index in order])  # [H,W,2] -> [T,H,W,2]
@@ -136,7 +138,7 @@ def decode_jpegs(
 ) -> np.ndarray:
     """Decodes stored JPEGs, one a frame, as `decode_frames` does a video."""
     order = range(len(pictures)) if indices is None else [int(index) for index in indices]
-    reformatter = VideoReformatter()
+    scaler = VideoReformatter()
     frames: dict[int, np.ndarray] = {}
     for index in sorted(set(order)):
         try:
@@ -144,25 +146,9 @@ def decode_jpegs(
         except ValueError as error:
             raise VideoError(f"frame {index} is no JPEG ({error})") from error
         if short_side and short_side != min(rgb.shape[:2]):
-            frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
-            size = scaled_size(frame.width, frame.height, short_side)
-            rgb = reformatter.reformat(frame, *size, interpolation="AREA", threads=1).to_ndarray()
+            rgb = scaling.picture(rgb, scaling.scaled_size(*rgb.shape[1::-1], short_side), scaler)
         frames[index] = rgb
     return np.stack([frames[index] for index in order])  # [H,W,3] -> [T,H,W,3]
-
-
-def _resized_grey(picture: np.ndarray, size: tuple[int, int], reformatter: VideoReformatter) -> np.ndarray:
-    """uint8 [H, W] scaled to `size` (width, height) by area."""
-    if size == picture.shape[::-1]:
-        return picture
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="gray")
-    return reformatter.reformat(frame, *size, interpolation="AREA", threads=1).to_ndarray()
-
-
-def scaled_size(width: int, height: int, short_side: int, multiple: int = 1) -> tuple[int, int]:
-    """Width and height in pixels once the shorter side is `short_side`, each rounded to a multiple of `multiple`."""
-    scale = short_side / min(width, height)
-    return tuple(max(multiple, multiple * round(side * scale / multiple)) for side in (width, height))
 
 
 @contextlib.contextmanager

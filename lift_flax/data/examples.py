@@ -58,10 +58,11 @@ class ClipReader:
         parts = decode(clips.train_indices(count, self.frames, rng))
         return self._example(row, parts, *rng.random(2))
 
-    def eval(self, row: int) -> Example:
-        """The centre frame of each segment and the centre crop; a negative row is padding of weight 0."""
+    def eval(self, row: int, view: clips.View = clips.CENTRE) -> Example:
+        """One view of a clip; a negative row is padding of weight 0."""
         count, decode = self._open(max(row, 0))
-        example = self._example(max(row, 0), decode(clips.eval_indices(count, self.frames)), 0.5, 0.5)
+        parts = decode(clips.eval_indices(count, self.frames, view.phase))
+        example = self._example(max(row, 0), parts, view.share, view.share)
         example["weight"] = np.float32(row >= 0)
         return example
 

@@ -13,7 +13,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import grain
@@ -23,11 +23,13 @@ from jaxtyping import Int
 
 from lift_flax.config import Config
 from lift_flax.data import examples
+from lift_flax.data.clips import CENTRE, View
 from lift_flax.data.examples import Batch, ClipReader, Example, damaged
 from lift_flax.errors import UserError
 
 _DATASETS = ("arid", "hmdb51", "infar", "night_figures", "ucf101")
 Rows = Int[np.ndarray, "rows"]
+Light = Callable[[np.ndarray, str], np.ndarray]  # (uint8 [T,H,W,3], id) -> uint8 [T,H,W,3]
 PASSES = 10**6  # over the training clips: without end for every purpose, but a number that indices can hold
 
 
@@ -42,7 +44,7 @@ class Records:
       rows: {id: (position in the records, label, group)}.
       records: the TFDS folder.
       source: which data set it is, "folder" for a user's own.
-      has_flow: whether optical flow is stored with every clip.
+      prepared: how videos became clips: "codec", "short_side", "max_frames" (None: all), "flow" (its method, or none).
       cache: decoded clips by (position, short side, with flow), used with `data.cache=memory`; one for the whole run.
     """
 
@@ -52,8 +54,13 @@ class Records:
     rows: dict[str, tuple[int, int, str]]
     records: Path
     source: str
-    has_flow: bool
+    prepared: dict[str, str | int | None]
     cache: examples.Cache = dataclasses.field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def has_flow(self) -> bool:
+        """Whether optical flow is stored with every clip."""
+        return self.prepared["flow"] != "none"
 
     def split(self, fold: int, name: str) -> list[str]:
         """Ids of one split of a fold.  Raises UserError where it does not exist or is empty."""
@@ -104,8 +111,12 @@ def open_records(folder: str) -> Records:
         raise UserError(f"{path} holds no finished records: run `python -m data_prep.build` to its end")
     report, folds = _read_json(path / "prep_report.json"), _read_json(path / "folds.json")
     rows = {c["id"]: (i, c["label"], c["group"]) for i, c in enumerate(folds["clips"])}
-    classes, has_flow = tuple(folds["classes"]), report["settings"].get("flow", "none") != "none"
-    return Records(path, classes, folds["folds"], rows, path / report["records"], report["source"], has_flow)
+    settings = report["settings"]
+    prepared = {name: settings[name] for name in ("codec", "max_frames", "flow")} | {"short_side": settings["size"]}
+    if settings["codec"] == "original":
+        prepared["max_frames"] = None
+    classes = tuple(folds["classes"])
+    return Records(path, classes, folds["folds"], rows, path / report["records"], report["source"], prepared)
 
 
 def _read_json(path: Path) -> dict:
@@ -122,6 +133,11 @@ def check_fits(records: Records, config: Config) -> None:
             f"{records.dir} holds {records.source}, the config is for {config.dataset}: take the config of "
             f"{records.source}, or name the run with --config.dataset={records.source}"
         )
+    check_flow(records, config)
+
+
+def check_flow(records: Records, config: Config) -> None:
+    """Raises UserError where `config` wants optical flow and the records have none."""
     if config.model.luminous.input == "flow" and not records.has_flow:
         raise UserError(
             f"{records.dir} holds no optical flow: build it again with --flow --overwrite, or set "
@@ -186,16 +202,43 @@ def train_batches(
     return _iterate(_ProcessRows(data, size, rows).batch(len(rows))[first_step:], config)
 
 
-def eval_batches(records: Records, config: Config, ids: list[str], *, rows: Rows | None = None) -> Iterator[Batch]:
-    """Every example once, in the order of `ids`; the last batch is filled up with examples of weight 0.
+def eval_batches(
+    records: Records,
+    config: Config,
+    ids: list[str],
+    *,
+    rows: Rows | None = None,
+    views: tuple[View, ...] = (CENTRE,),
+    light: Light | None = None,
+) -> Iterator[Batch]:
+    """Every view of every example once, in the order of `ids`; the last batch is filled up with examples of weight 0.
 
-    With `rows`, only these rows of every global batch.
+    Args:
+      rows: only these rows of every global batch.
+      light: what is done to the frames of a clip, given its id.
     """
     size = config.train.batch_size
     rows = np.arange(size) if rows is None else rows
-    padded = [*range(len(ids)), *[-1] * (-len(ids) % size)]
-    data = grain.MapDataset.source(padded).map(_reader(records, config, ids).eval)
+    count = len(ids) * len(views)
+    padded = [*range(count), *[-1] * (-count % size)]
+    data = grain.MapDataset.source(padded).map(_EvalExample(_reader(records, config, ids), views, light))
     return _iterate(_ProcessRows(data, size, rows).batch(len(rows)), config)
+
+
+@dataclasses.dataclass(frozen=True)
+class _EvalExample:
+    """From a place in the row of all views of all clips to the example there; picklable."""
+
+    reader: ClipReader
+    views: tuple[View, ...]
+    light: Light | None
+
+    def __call__(self, place: int) -> Example:
+        row, view = divmod(max(place, 0), len(self.views))
+        example = self.reader.eval(row if place >= 0 else -1, self.views[view])
+        if self.light:
+            example["clip"] = self.light(example["clip"], example["id"])
+        return example
 
 
 def read_eval_examples(records: Records, config: Config, ids: list[str]) -> list[Example]:

@@ -1,4 +1,4 @@
-"""Optical flow between neighbouring native frames, stored beside a clip.
+"""Optical flow between neighbouring native frames, as it is stored beside a clip.
 
 The flow of a stored frame leads to the frame that followed it in the source, however far apart stored frames are, so it
 does not depend on how clips are sampled.  The last frame of a source has no follower and repeats its predecessor's.
@@ -9,22 +9,18 @@ two-stream papers used: a sixth less error for a hundred times the time.
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from fractions import Fraction
-from pathlib import Path
 from typing import Literal
 
 import av
 import numpy as np
-from av.video.reformatter import ColorRange, VideoReformatter
+from av.video.reformatter import VideoReformatter
 from jaxtyping import Float32, UInt8
 
-from data_prep import h264
-from lift_flax.data import decode
 from lift_flax.data.decode import VideoError
 from lift_flax.data.flow import encode
 from lift_flax.errors import UserError
 
-CRF = 12  # loses 0.02 px on average, where a code is 0.16 px wide
+Frames = Callable[[Sequence[int]], Iterator[tuple[int, av.VideoFrame]]]  # as decode.iter_frames with a source
 FlowFunction = Callable[[UInt8[np.ndarray, "H W"], UInt8[np.ndarray, "H W"]], Float32[np.ndarray, "H W 2"]]
 
 
@@ -35,11 +31,11 @@ def flow_function(method: Literal["dis", "tvl1"]) -> FlowFunction:
     Raises:
       UserError: OpenCV, or its contributed module with TV-L1, is not installed.
     """
-    install = "install it with `pip install 'lift_flax[prep]'`, or leave the flow out with --flow=none"
+    install = "install it with `pip install 'lift_flax[prep]'`"
     try:
         import cv2  # here: transcoding without flow needs no OpenCV
     except ImportError as error:
-        raise UserError(f"--flow={method} needs OpenCV ({error}): {install}") from error
+        raise UserError(f"optical flow needs OpenCV ({error}): {install}") from error
     cv2.setNumThreads(1)  # a process for each core is at work already
 
     def guarded(calculate: FlowFunction) -> FlowFunction:
@@ -57,18 +53,18 @@ def flow_function(method: Literal["dis", "tvl1"]) -> FlowFunction:
         dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         return guarded(dis.calc)
     if not hasattr(cv2, "optflow"):
-        raise UserError(f"--flow=tvl1 needs OpenCV with its contributed modules: {install}")
+        raise UserError(f"TV-L1 flow needs OpenCV with its contributed modules: {install}")
     tvl1 = cv2.optflow.DualTVL1OpticalFlow_create()
     return guarded(tvl1.calc)
 
 
 def codes(
-    source: bytes | str | Path, indices: Sequence[int], num_frames: int, size: tuple[int, int], method: str
+    frames: Frames, indices: Sequence[int], num_frames: int, size: tuple[int, int], method: str
 ) -> Iterator[UInt8[np.ndarray, "h w 2"]]:
     """The coded flow (lift_flax/data/flow.py) of each frame in `indices`, in pixels of the stored size.
 
     Args:
-      source: a video of `num_frames` frames, two at least.
+      frames: of a video of `num_frames` frames, two at least.
       indices: native indices, rising.
       size: width and height that frames are scaled to first.
     """
@@ -76,35 +72,22 @@ def codes(
     starts = [min(index, num_frames - 2) for index in indices]
     wanted = sorted({index for start in starts for index in (start, start + 1)})
     grey: dict[int, np.ndarray] = {}
-    frames = _grey_frames(source, wanted, size)
+    pictures = _grey_frames(frames, wanted, size)
     last: tuple[int, np.ndarray] | None = None
     for start in starts:
         if last is None or last[0] != start:
             while start + 1 not in grey:
-                index, picture = next(frames)
+                index, picture = next(pictures)
                 grey[index] = picture
             last = (start, encode(calculate(grey[start], grey[start + 1])))
             grey = {index: picture for index, picture in grey.items() if index > start}
         yield last[1]
 
 
-def pack(codes: Iterator[UInt8[np.ndarray, "h w 2"]], size: tuple[int, int], fps: Fraction, *, gop: int) -> bytes:
-    """One H.264 video without colour, u on the left and v on the right: colour would be stored at half the size."""
-
-    def pictures() -> Iterator[av.VideoFrame]:
-        for code in codes:
-            picture = np.ascontiguousarray(np.concatenate([code[..., 0], code[..., 1]], axis=1))  # [h, 2w]
-            frame = av.VideoFrame.from_ndarray(picture, format="gray")
-            frame.color_range = ColorRange.JPEG
-            yield frame
-
-    return h264.encode(pictures(), (2 * size[0], size[1]), fps, crf=CRF, gop=gop, pix_fmt="gray")
-
-
 def _grey_frames(
-    source: bytes | str | Path, indices: Sequence[int], size: tuple[int, int]
+    frames: Frames, indices: Sequence[int], size: tuple[int, int]
 ) -> Iterator[tuple[int, UInt8[np.ndarray, "h w"]]]:
     reformatter = VideoReformatter()
-    for index, frame in decode.iter_frames(source, indices):
+    for index, frame in frames(indices):
         grey = reformatter.reformat(frame, *size, format="gray", interpolation="AREA", threads=1)
         yield index, np.ascontiguousarray(grey.to_ndarray())  # OpenCV wants rows without gaps

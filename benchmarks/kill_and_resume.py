@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import orbax.checkpoint as ocp
 
-from lift_flax.metrics import read_metrics
+from lift_flax.curves import read_metrics
 from lift_flax.state import flatten
 
 ROOT = Path(__file__).parents[1]

@@ -9,15 +9,16 @@ from pathlib import Path
 import jax
 from jax.sharding import Mesh
 
-from lift_flax import evaluate, optim, sharding
+from lift_flax import optim, scoring, sharding
 from lift_flax.checkpoints import Checkpoints
 from lift_flax.cluster import Stopped, StopSignal
 from lift_flax.config import Config
+from lift_flax.curves import MetricsWriter
 from lift_flax.data.augment import make_train_views
 from lift_flax.data.examples import Batch
 from lift_flax.data.records import Records, batch_ids, train_batches
 from lift_flax.errors import UserError
-from lift_flax.metrics import MetricsWriter, score
+from lift_flax.metrics import score
 from lift_flax.phases import Phase
 from lift_flax.profiling import Meter, StepTrace
 from lift_flax.progress import Progress
@@ -94,7 +95,7 @@ class _Loop:
     def go(self, state: Tree, first_step: int) -> None:
         """Always in this order: next batch, step, check, log; after an epoch validate and save; perhaps stop."""
         config, total = self.run.config, max(self.ends)
-        predict = evaluate.make_predictor(self.phase, config, self.run.records, self.run.mesh)
+        predict = scoring.make_predictor(self.phase.outputs, config, self.run.records, self.run.mesh)
         progress = Progress(self.phase.name, first_step, total, config.train.batch_size, config.log.progress)
         trace = StepTrace(self.run.workdir / "profile" / self.phase.name, config.train.profile_steps)
         meter, unchecked = Meter(config.train.batch_size), None
@@ -160,7 +161,7 @@ class _Loop:
             f"the clips {', '.join(ids)}; {kept}: lower config.train.learning_rate and use another --workdir"
         )
 
-    def _validate(self, predict: evaluate.Predictor, state: Tree, step: int) -> dict[str, float] | None:
+    def _validate(self, predict: scoring.Predictor, state: Tree, step: int) -> dict[str, float] | None:
         ids = self.run.val_ids
         if not ids:
             return None

@@ -15,7 +15,7 @@ from absl import flags
 from rich.console import Console
 from rich.table import Table
 
-from lift_flax import cluster, command_line, errors, train
+from lift_flax import cluster, command_line, compilation_cache, errors, train
 from lift_flax import config as config_lib
 
 
@@ -48,10 +48,7 @@ def main() -> None:
         return
     config, workdir = parse_command_line(values, sys.argv)
     logging.getLogger("absl").setLevel(logging.CRITICAL)  # what it would log is raised as well
-    home = os.path.expanduser("~")
-    if not jax.config.jax_compilation_cache_dir and home != "~":  # neither chosen, nor without a home
-        jax.config.update("jax_compilation_cache_dir", f"{home}/.cache/lift_flax/jax")
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    compilation_cache.use()
     cluster.join(
         values.coordinator,
         values.num_processes,

@@ -1,19 +1,7 @@
-"""Numbers of a run: scores of predictions, and the writer of curves."""
-
-import json
-import math
-import time
-from pathlib import Path
+"""What predictions are worth: accuracies, calibration, and how sure these numbers are."""
 
 import numpy as np
-from jaxtyping import Float, Int
-from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto import event_pb2
-from tensorboardX.summary import scalar
-
-from lift_flax.files import write_text
-
-CLOCK = "clock"  # the part of a line that is not the same in every run
+from jaxtyping import Bool, Float, Int
 
 
 def score(logits: Float[np.ndarray, "N K"], labels: Int[np.ndarray, "N"], classes: tuple[str, ...]) -> dict:
@@ -32,80 +20,69 @@ def score(logits: Float[np.ndarray, "N K"], labels: Int[np.ndarray, "N"], classe
     return {"top1": float(hits.mean()), "top5": top5, "per_class": per_class}
 
 
+def judge(
+    logits: Float[np.ndarray, "N K"], labels: Int[np.ndarray, "N"], groups: list[str], classes: tuple[str, ...]
+) -> dict:
+    """All that is reported of one network on one split.
+
+    Args:
+      groups: scene or actor of each example: clips of one are alike, so `interval` draws them together.
+    Returns:
+      What `score` gives, and "mean_class" (mean of the classes' accuracies), "interval" (of top-1), "ece",
+      "confusion" (counts).
+    """
+    scores = score(logits, labels, classes)
+    hits = np.argsort(-logits, axis=1, kind="stable")[:, 0] == labels
+    present = [share for share in scores["per_class"].values() if share is not None]
+    return {
+        **scores,
+        "mean_class": float(np.mean(present)),
+        "interval": interval(hits, groups),
+        "ece": calibration_error(logits, labels),
+        "confusion": confusion(logits, labels).tolist(),
+    }
+
+
+def interval(hits: Bool[np.ndarray, "N"], groups: list[str], draws: int = 2000) -> list[float]:
+    """95 % bootstrap interval of the accuracy: groups are drawn with replacement, the same draws for the same input."""
+    names, index = np.unique(groups, return_inverse=True)
+    right = np.bincount(index, hits, minlength=len(names))
+    count = np.bincount(index, minlength=len(names))
+    chosen = np.random.default_rng(0).integers(len(names), size=(draws, len(names)))
+    return np.percentile(right[chosen].sum(axis=1) / count[chosen].sum(axis=1), [2.5, 97.5]).tolist()
+
+
+def calibration_error(logits: Float[np.ndarray, "N K"], labels: Int[np.ndarray, "N"], bins: int = 15) -> float:
+    """Expected calibration error (Guo et al. 2017): mean distance of confidence and accuracy over equal bins."""
+    shares = softmax(logits)
+    confidence, hits = shares.max(axis=1), shares.argmax(axis=1) == labels
+    which = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = np.bincount(which, hits - confidence, minlength=bins)  # sums over each bin
+    return float(np.abs(gaps).sum() / len(labels))
+
+
+def average_views(logits: Float[np.ndarray, "N V K"], how: str) -> Float[np.ndarray, "N K"]:
+    """One answer from V views: mean "logits", or for "softmax" the logarithm of the mean probability."""
+    if how == "logits":
+        return logits.mean(axis=1)
+    return np.log(np.maximum(softmax(logits).mean(axis=1), np.finfo(np.float32).tiny))
+
+
+def softmax(logits: Float[np.ndarray, "*dims K"]) -> Float[np.ndarray, "*dims K"]:
+    """Probabilities."""
+    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)
+
+
+def cross_entropy(logits: Float[np.ndarray, "N K"], labels: Int[np.ndarray, "N"]) -> float:
+    """Mean over the examples, in nats."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    logs = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return float(-np.take_along_axis(logs, labels[:, None], axis=1).mean())
+
+
 def confusion(logits: Float[np.ndarray, "N K"], labels: Int[np.ndarray, "N"]) -> Int[np.ndarray, "K K"]:
     """Counts by true class (row) and predicted class (column)."""
     counts = np.zeros((logits.shape[1], logits.shape[1]), np.int64)
     np.add.at(counts, (labels, logits.argmax(axis=1)), 1)
     return counts
-
-
-class MetricsWriter:
-    """Appends to metrics.jsonl and to TensorBoard events in one workdir.
-
-    Each line is {"phase", "split", "step", "epoch", then the metrics, then what depends on the clock and the machine}.
-
-    Args:
-      writes: False on the processes that leave it to the first.
-    """
-
-    def __init__(self, workdir: Path, writes: bool = True):
-        self._workdir, self._writes = workdir, writes
-        self._lines = self._events = None
-
-    def begin(self, phase: str, first_step: int) -> None:
-        """Starts or continues a phase: what was written of its steps after `first_step` is taken back."""
-        self.close()
-        if not self._writes:
-            return
-        path = self._workdir / "metrics.jsonl"
-        if path.exists():
-            kept = [line for line in _whole_lines(path) if line["phase"] != phase or line["step"] <= first_step]
-            write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
-        self._lines = path.open("a")
-        folder = self._workdir / "tensorboard" / phase
-        folder.mkdir(parents=True, exist_ok=True)
-        # Written at once, unlike by a SummaryWriter, whose thread dies unheard on a full disk.
-        self._events = EventsWriter(str(folder / "events"))
-        started = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
-        self._write_event(first_step + 1, session_log=started)  # TensorBoard forgets what it has from this step on
-
-    def write(
-        self, phase: str, split: str, step: int, epoch: float, values: dict[str, float], clock: dict | None = None
-    ) -> None:
-        """Writes one line; numbers that are not finite are written as null.
-
-        Args:
-          values: metrics, the same in every run of a config.
-          clock: speed, waiting, memory: another time, other numbers (`lift_flax.profiling.Meter`).
-        """
-        if not self._writes:
-            return
-        finite = {name: v if math.isfinite(v) else None for name, v in values.items()}
-        line = {"phase": phase, "split": split, "step": step, "epoch": round(epoch, 4), **finite}
-        self._lines.write(json.dumps({**line, CLOCK: clock} if clock else line) + "\n")
-        self._lines.flush()
-        for name, value in {**values, **(clock or {})}.items():
-            self._write_event(step, summary=scalar(f"{split}/{name}", value))
-        self._events.flush()
-
-    def _write_event(self, step: int, **what) -> None:
-        self._events.write_event(event_pb2.Event(wall_time=time.time(), step=step, **what))
-
-    def close(self) -> None:
-        """Flushes both."""
-        for file in (self._lines, self._events):
-            if file is not None:
-                file.close()
-        self._lines = self._events = None
-
-
-def read_metrics(workdir: Path) -> list[dict]:
-    """Lines of metrics.jsonl, without what depends on the clock and the machine."""
-    lines = _whole_lines(workdir / "metrics.jsonl")
-    return [{name: value for name, value in line.items() if name != CLOCK} for line in lines]
-
-
-def _whole_lines(path: Path) -> list[dict]:
-    """What a killed run left of its last line is no line."""
-    text = path.read_text()
-    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]

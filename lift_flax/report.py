@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from lift_flax import config as config_lib
-from lift_flax import config_file, metrics
+from lift_flax import config_file, curves, metrics
 from lift_flax.config import Config
 from lift_flax.data.records import open_records, read_eval_examples
 from lift_flax.errors import UserError
@@ -64,7 +64,7 @@ def write(workdir: Path) -> None:
     with np.load(workdir / "test_predictions.npz") as archive:
         predictions = dict(archive)
     networks = [name for name in ("student", "teacher") if results[name]]
-    lines = metrics.read_metrics(workdir)
+    lines = curves.read_metrics(workdir)
     with matplotlib.rc_context(_STYLE):
         page = _template().render(
             config=config_lib.flatten(config),
@@ -192,7 +192,7 @@ def _confusion_picture(network: str, shares: Float[np.ndarray, "K K"]) -> Markup
 def _cards(config: Config, classes: list[str], networks: list[str], predictions: dict[str, np.ndarray]) -> list[dict]:
     """Test clips to look at: {"id", "label", "image" data URI, "guesses": [{"network", "name", "share", "right"}]}."""
     keys = {"student": "logits", "teacher": "teacher_logits"}
-    guessed = {name: _softmax(predictions[keys[name]]) for name in networks if keys[name] in predictions}
+    guessed = {name: metrics.softmax(predictions[keys[name]]) for name in networks if keys[name] in predictions}
     labels = predictions["labels"]
     chosen = choose_clips(labels, guessed["student"].argmax(axis=1) == labels, _CLIPS)
     ids = [str(i) for i in predictions["ids"][chosen]]
@@ -229,8 +229,3 @@ def choose_clips(labels: Int[np.ndarray, "N"], right: Bool[np.ndarray, "N"], cou
         taken[int(labels[best])] += 1
         chosen.append(best)
     return sorted(chosen, key=lambda i: (labels[i], i))
-
-
-def _softmax(logits: Float[np.ndarray, "N K"]) -> Float[np.ndarray, "N K"]:
-    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return exponentials / exponentials.sum(axis=1, keepdims=True)

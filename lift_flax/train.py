@@ -11,14 +11,14 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from lift_flax import cluster, evaluate, report, sharding
+from lift_flax import cluster, given_teacher, report, scoring, sharding
 from lift_flax import workdir as workdir_lib
 from lift_flax.cluster import StopSignal
 from lift_flax.config import Config
+from lift_flax.curves import MetricsWriter
 from lift_flax.data.records import Records, check_fits, open_records
 from lift_flax.files import only_writer, write_text
 from lift_flax.loop import Run, train_phase
-from lift_flax.metrics import MetricsWriter
 from lift_flax.phases import check_start, student_phase, teacher_phase
 from lift_flax.weights.init_from import with_facts
 
@@ -85,6 +85,8 @@ def _prepare(config: Config, workdir: Path) -> _Start:
     check_start(config, len(records.classes))
     train_ids, val_ids = records.train_and_validation(config.data.fold, config.data.val_share, config.seed)
     test_ids = records.split(config.data.fold, "test")
+    if config.train.teacher_from:
+        given_teacher.check(config, workdir_lib.digest(records, train_ids, val_ids, test_ids))
     mesh = sharding.make_mesh(config)
     workdir_lib.refuse_foreign(workdir)
     return _Start(config, records, train_ids, val_ids, test_ids, mesh)
@@ -98,15 +100,17 @@ def _train_and_test(start: _Start, workdir: Path, stop: StopSignal) -> dict:
         this = Run(config, workdir, records, start.mesh, writer, stop, start.train_ids, start.val_ids)
         num_classes = len(records.classes)
         teacher = None
-        if config.train.distill:
+        if config.train.teacher_from:
+            teacher = given_teacher.read(config)
+        elif config.train.distill:
             teacher = train_phase(this, teacher_phase(config, num_classes))
             teacher = {name: teacher[name] for name in ("params", "batch_stats")}  # its moments may go
         phase = student_phase(config, num_classes, teacher)
         student = train_phase(this, phase)
         print(f"scoring {len(start.test_ids)} test clips ...", flush=True)
-        predict = evaluate.make_predictor(phase, config, records, start.mesh, stop)
+        predict = scoring.make_predictor(phase.outputs, config, records, start.mesh, stop)
         predictions = predict(student["params"], student["batch_stats"], start.test_ids)
-    results = evaluate.test_results(config, records, start.test_ids, predictions)
+    results = scoring.test_results(config, records, start.test_ids, predictions)
     results["seconds"] = round(time.monotonic() - started, 1)
 
     def write() -> None:

@@ -51,7 +51,7 @@ def claim(workdir: Path, number: int, config: Config, records: Records, *splits:
       splits: ids of the training, validation and test clips.
     """
     path, facts_path = workdir / "config.json", workdir / "run.json"
-    digest = _digest(records, *splits)
+    clips = digest(records, *splits)
     weights = weight_sources(config)
     earlier = config_file.load(path) if path.exists() else None
     if earlier and (any(workdir.glob("*/*/_CHECKPOINT_METADATA")) or (workdir / "results.json").exists()):
@@ -60,7 +60,7 @@ def claim(workdir: Path, number: int, config: Config, records: Records, *splits:
             facts = json.loads(facts_path.read_text())
         except (OSError, ValueError) as error:
             raise UserError(f"{facts_path} is missing or damaged: choose another --workdir") from error
-        if facts["data_digest"] != digest:
+        if facts["data_digest"] != clips:
             raise UserError(
                 f"{workdir} was trained on other clips than {records.dir} holds now: choose another --workdir"
             )
@@ -74,7 +74,8 @@ def claim(workdir: Path, number: int, config: Config, records: Records, *splits:
     facts = {
         "start": number,
         "classes": list(records.classes),
-        "data_digest": digest,
+        "data_digest": clips,
+        "prepared": records.prepared,
         "weights": weights,
         "validation_ids": splits[1],
         "versions": {name: metadata.version(name) for name in ("lift_flax", "jax", "flax", "optax", "grain", "av")},
@@ -105,7 +106,7 @@ def check_shared(workdir: Path, number: int, config: Config, records: Records, *
     config_file.check_same_run(first, config, workdir)
     if (first.mesh, first.train.remat) != (config.mesh, config.train.remat):
         raise UserError("config.mesh and config.train.remat must be the same on every process")
-    if (facts["data_digest"], facts["weights"]) != (_digest(records, *splits), weight_sources(config)):
+    if (facts["data_digest"], facts["weights"]) != (digest(records, *splits), weight_sources(config)):
         raise UserError(
             f"{records.dir} or the weights of init_from are not those of the first process: give every process the same"
         )
@@ -119,7 +120,7 @@ def _facts(workdir: Path) -> dict:
         return {}
 
 
-def _digest(records: Records, *splits: list[str]) -> str:
+def digest(records: Records, *splits: list[str]) -> str:
     """Which clips with which labels are in each split."""
     labelled = [[[i, records.rows[i][1]] for i in ids] for ids in splits]
     return hashlib.sha256(json.dumps(labelled).encode()).hexdigest()

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from data_prep import build
+from tests.small_config import small_config
 from tests.video_files import write_video
 
 # One compilation cache for all workers and their subprocesses: most runs here compile the same programs.
@@ -70,6 +71,16 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     build.main([*arguments, "--workers", "1"])
     return root / "records"
+
+
+@pytest.fixture(scope="session")
+def run(records, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The workdir of a finished run of tests/small_config.py on `records`; whoever changes it changes a copy."""
+    from lift_flax import train
+
+    workdir = tmp_path_factory.mktemp("trained") / "workdir"
+    train.run(small_config(records=records), workdir)
+    return workdir
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from lift_flax.data.camera import Camera, expose, noise_variance, re_expose, to_linear, to_srgb
+from lift_flax.data.camera import Camera, Relight, expose, noise_variance, re_expose, to_linear, to_srgb
 
 
 def test_srgb_round_trip_is_exact():
@@ -65,3 +65,11 @@ def test_impossible_cameras_are_refused(wrong):
     with pytest.raises(ValueError, match="negative"):
         Camera(**wrong)
     assert math.isinf(Camera().full_well)
+
+
+def test_the_noise_of_a_clip_is_its_own():
+    frames = np.full((2, 8, 8, 3), 60, np.uint8)
+    light = Relight(Camera(exposure=0.5, full_well=800.0, read_noise=6.0))
+    np.testing.assert_array_equal(light(frames, "a"), light(frames, "a"))
+    assert (light(frames, "a") != light(frames, "b")).any()
+    assert light(frames, "a").mean() < 50

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lift_flax.metrics import read_metrics
+from lift_flax.curves import read_metrics
 from tests.run_tools import ROOT, exit_codes, newest_state, running, said, wait_for_step
 from tests.small_config import small_config
 

@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import pytest
 
 from lift_flax import cluster, errors, main, train
+from lift_flax.curves import read_metrics
 from lift_flax.data import records as records_lib
 from lift_flax.errors import UserError
-from lift_flax.metrics import read_metrics
 from tests.run_tools import ROOT, assert_same_state, exit_codes, newest_state, running, said, wait_for_step
 from tests.small_config import small_config
 

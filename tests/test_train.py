@@ -15,8 +15,9 @@ import pytest
 
 from lift_flax import files, loop, state, train
 from lift_flax.config import Config
+from lift_flax.curves import read_metrics
 from lift_flax.errors import UserError
-from lift_flax.metrics import read_metrics, score
+from lift_flax.metrics import score
 from tests.run_tools import ROOT, assert_same_state, exit_codes, newest_state, running, said, wait_for_step
 from tests.small_config import small_config
 

@@ -8,6 +8,7 @@ preparation can darken a rendered scene and the illumination test can darken a r
 """
 
 import math
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,3 +97,15 @@ def re_expose(frames: np.ndarray, camera: Camera, rng: np.random.Generator) -> n
     The clip's own noise and quantisation stay in it, so this darkens honestly but cannot brighten beyond its record.
     """
     return expose(to_linear(frames), camera, rng)
+
+
+@dataclass(frozen=True)
+class Relight:
+    """Photographs clips again with one camera; the noise of a clip depends on its id and `seed` alone."""
+
+    camera: Camera
+    seed: int = 0
+
+    def __call__(self, frames: np.ndarray, clip_id: str) -> np.ndarray:
+        """`re_expose` of the clip with this id."""
+        return re_expose(frames, self.camera, np.random.default_rng([self.seed, zlib.crc32(clip_id.encode())]))

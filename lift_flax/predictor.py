@@ -1,0 +1,274 @@
+"""A trained run as a function from videos to answers.
+
+    predictor = lift_flax.load("RUN")
+    answer = predictor("clip.mp4")                # a path, or uint8 frames [T, H, W, 3]
+    print(answer.label, answer.probability)
+    for answer in predictor.each(paths):          # many: reading and computing overlap, memory does not grow
+        print(answer.video, answer.error or answer.label)
+
+What is done to a video first (frames, sizes, gamma, normalisation) comes from the run.
+"""
+
+import collections
+import dataclasses
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import jax
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from lift_flax.data.augment import make_eval_views
+from lift_flax.data.decode import VideoError
+from lift_flax.data.inspection import coder_errors
+from lift_flax.data.windows import Clip, Preparation, Windows, open_array, open_file, read_clips
+from lift_flax.errors import UserError
+from lift_flax.scoring import NETWORKS
+from lift_flax.trained import Trained, open_trained
+
+Source = str | Path | UInt8[np.ndarray, "T H W 3"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Moment:
+    """The answer for a part of a video, or for several parts in a row that have the same one.
+
+    Attributes:
+      start, end: seconds.
+      label: class name.
+      probability: of it; of several parts the mean.
+    """
+
+    start: float
+    end: float
+    label: str
+    probability: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """The answer for a video.
+
+    Attributes:
+      video: its path; "frames" for an array.
+      classes: names, by label.
+      probabilities: of each class, mean over the clips of the video.
+      timeline: what each of its clips shows, in order.
+      notes: what is odd about the file.
+      decode_ms, model_ms: milliseconds a clip took to be read and to go through the network (with its batch).
+      error: why there is no answer; then `probabilities` is empty.
+    """
+
+    video: str
+    classes: tuple[str, ...]
+    probabilities: Float[np.ndarray, "K"]
+    timeline: tuple[Moment, ...] = ()
+    notes: tuple[str, ...] = ()
+    decode_ms: float = 0.0
+    model_ms: float = 0.0
+    error: str = ""
+
+    @property
+    def label(self) -> str:
+        """The likeliest class."""
+        return self.classes[int(self.probabilities.argmax())]
+
+    @property
+    def probability(self) -> float:
+        """Of the likeliest class."""
+        return float(self.probabilities.max())
+
+    def segments(self) -> list[Moment]:
+        """The timeline with neighbours of the same label joined; where windows overlap, a change lies in the middle."""
+        joined: list[list[Moment]] = []
+        for moment in self.timeline:
+            if joined and joined[-1][-1].label == moment.label:
+                joined[-1].append(moment)
+            else:
+                joined.append([moment])
+        cuts = [(before[-1].end + after[0].start) / 2 for before, after in zip(joined, joined[1:], strict=False)]
+        starts = [joined[0][0].start, *cuts] if joined else []
+        ends = [*cuts, joined[-1][-1].end] if joined else []
+        return [
+            Moment(start, end, same[0].label, float(np.mean([m.probability for m in same])))
+            for start, end, same in zip(starts, ends, joined, strict=True)
+        ]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Read:
+    """What the reading thread hands over: a clip, or that a video has ended (well, or with an error)."""
+
+    video: str
+    clip: Clip | None = None
+    seconds: float = 0.0
+    notes: tuple[str, ...] = ()
+    error: str = ""
+
+
+class Predictor:
+    """Answers for videos, compiled once.
+
+    Args:
+      trained: the run.
+      network: student or teacher.
+      batch_size: clips that are computed together where several wait.
+      windows: how long videos are cut.
+
+    Raises:
+      UserError: the run has no such network, or --flow needs OpenCV that is not there.
+    """
+
+    def __init__(
+        self, trained: Trained, *, network: str = "student", batch_size: int = 8, windows: Windows | None = None
+    ):
+        if network == "teacher" and not trained.config.train.distill:
+            raise UserError(f"{trained.workdir} has no teacher: it was trained without distillation")
+        self.trained, self.batch_size, self.windows = trained, batch_size, windows or Windows()
+        config, prepared = trained.config, trained.prepared
+        flow = "none"
+        if config.model.luminous.input == "flow":
+            flow = prepared["flow"]
+        self.preparation = Preparation(
+            prepared["codec"], prepared["short_side"], prepared["max_frames"], flow, config.data.num_frames,
+            config.data.size,
+        )  # fmt: skip
+        self._arrays = jax.device_put((trained.params, trained.batch_stats))
+        name = NETWORKS[network]
+
+        @jax.jit
+        def probabilities(arrays, batch):
+            out, _ = trained.outputs(*arrays, make_eval_views(batch, config, len(trained.classes)))
+            return jax.nn.softmax(out[name])
+
+        self._probabilities = probabilities
+        self._programs: dict[int, Callable] = {}  # compiled, by number of clips: 1 and batch_size
+
+    def __call__(self, video: Source) -> Prediction:
+        """The answer for one video.  Raises UserError where it cannot be used."""
+        (answer,) = self.each([video])
+        if answer.error:
+            raise UserError(f"{answer.video} cannot be used ({answer.error}): give another video")
+        return answer
+
+    def read(self, video: Source) -> Iterator[Clip]:
+        """The clips of a video as the network gets them.  Raises VideoError where it cannot be used."""
+        with coder_errors():
+            opened = open_array(video) if isinstance(video, np.ndarray) else open_file(Path(video))
+            yield from read_clips(opened, self.preparation, self.windows)
+
+    def each(self, videos: Iterable[Source]) -> Iterator[Prediction]:
+        """Answers in the order of `videos`, each as soon as it is there; a bad video has an `error` in its place.
+
+        The next clips are read, by a thread, while one batch is computed.
+        """
+        waiting: queue.Queue[_Read | BaseException | None] = queue.Queue(maxsize=2 * self.batch_size)
+        stop = threading.Event()
+        thread = threading.Thread(target=self._read_all, args=(videos, waiting, stop), daemon=True)
+        thread.start()
+        try:
+            yield from self._answers(waiting)
+        finally:
+            stop.set()
+            while thread.is_alive():  # it may wait for room
+                _drain(waiting)
+                thread.join(0.05)
+
+    def _read_all(self, videos: Iterable[Source], waiting: queue.Queue, stop: threading.Event) -> None:
+        try:
+            for video in videos:
+                for part in self._parts(video):
+                    waiting.put(part)
+                    if stop.is_set():
+                        return
+            waiting.put(None)
+        except BaseException as error:  # is raised again where the answers are taken
+            waiting.put(error)
+
+    def _parts(self, video: Source) -> Iterator[_Read]:
+        name = "frames" if isinstance(video, np.ndarray) else str(video)
+        try:
+            with coder_errors():
+                since = time.perf_counter()
+                opened = open_array(video) if isinstance(video, np.ndarray) else open_file(Path(video))
+                for clip in read_clips(opened, self.preparation, self.windows):
+                    yield _Read(name, clip, time.perf_counter() - since)
+                    since = time.perf_counter()
+            yield _Read(name, notes=opened.notes)
+        except VideoError as error:
+            yield _Read(name, error=str(error))
+
+    def _answers(self, waiting: queue.Queue) -> Iterator[Prediction]:
+        """Computes what waits, a whole batch or one clip at a time, so that two programs serve every load."""
+        parts: collections.deque[_Read] = collections.deque()  # in order: clips, and ends of videos
+        answered: list[tuple[_Read, np.ndarray, float]] = []  # clips of the video that is under way
+        ended = False
+        while parts or not ended:
+            ended = ended or self._take(parts, waiting)
+            batch = [part.clip for part in parts if part.clip][: self.batch_size]
+            if len(batch) < self.batch_size:
+                batch = batch[:1]
+            shares, seconds = self._compute(batch) if batch else ([], 0.0)
+            results = collections.deque(shares)
+            while parts and (results or not parts[0].clip):
+                part = parts.popleft()
+                if part.clip:
+                    answered.append((part, results.popleft(), seconds / len(batch)))
+                else:
+                    yield self._together(part, answered)
+                    answered = []
+
+    def _take(self, parts: collections.deque, waiting: queue.Queue) -> bool:
+        """Adds to `parts` what waits, at least one and at most a batch of clips.  Returns whether that was the end."""
+        while not parts or sum(part.clip is not None for part in parts) < self.batch_size:
+            if parts and waiting.empty():
+                return False
+            part = waiting.get()
+            if isinstance(part, BaseException):
+                raise part
+            if part is None:
+                return True
+            parts.append(part)
+        return False
+
+    def _compute(self, clips: list[Clip]) -> tuple[Float[np.ndarray, "B K"], float]:
+        """(probabilities, seconds, compilation aside)."""
+        rows = [clip.parts for clip in clips]
+        batch = {name: np.stack([row[name] for row in rows]) for name in rows[0]}  # [T,H,W,C] -> [B,T,H,W,C]
+        batch |= {"label": np.zeros(len(rows), np.int32), "weight": np.ones(len(rows), np.float32)}
+        if len(rows) not in self._programs:
+            self._programs[len(rows)] = self._probabilities.lower(self._arrays, batch).compile()
+        since = time.perf_counter()
+        return np.asarray(self._programs[len(rows)](self._arrays, batch)), time.perf_counter() - since
+
+    def _together(self, end: _Read, answered: list[tuple[_Read, np.ndarray, float]]) -> Prediction:
+        classes = self.trained.classes
+        if end.error:
+            return Prediction(end.video, classes, np.empty(0, np.float32), error=end.error)
+        timeline = tuple(
+            Moment(read.clip.start, read.clip.end, classes[int(shares.argmax())], float(shares.max()))
+            for read, shares, _ in answered
+        )
+        return Prediction(
+            end.video,
+            classes,
+            np.mean([shares for _, shares, _ in answered], axis=0),
+            timeline,
+            end.notes,
+            decode_ms=1000 * float(np.mean([read.seconds for read, _, _ in answered])),
+            model_ms=1000 * float(np.mean([seconds for _, _, seconds in answered])),
+        )
+
+
+def _drain(waiting: queue.Queue) -> None:
+    while not waiting.empty():
+        waiting.get_nowait()
+
+
+def load(workdir: str | Path, *, network: str = "student", batch_size: int = 8, windows: Windows | None = None):
+    """The predictor of a run; arguments as of `Predictor`.  Raises UserError where the run has no trained network."""
+    trained = open_trained(Path(workdir))
+    return Predictor(trained, network=network, batch_size=batch_size, windows=windows)

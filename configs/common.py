@@ -101,6 +101,7 @@ def defaults() -> ConfigDict:
     c.train.adam_eps = 1e-8
     c.train.distill = True  # False: no teacher phase, the R(2+1)D is trained with the student
     c.train.distill_weight = 1.0  # weight of the L1 term in Eq. 6
+    c.train.teacher_from = ""  # workdir of a finished run whose teacher is taken: there is no teacher phase then
     c.train.trunk = "frozen"  # frozen | finetune: the student's R(2+1)D, when distilled
     c.train.checkpoint_epochs = 1  # save every so many epochs (and always at the end)
     c.train.dtype = "float32"  # float32 | bfloat16: of the trunks' activations; everything else stays float32

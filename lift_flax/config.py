@@ -115,6 +115,7 @@ class Train:
     adam_eps: float
     distill: bool
     distill_weight: float
+    teacher_from: str
     trunk: typing.Literal["frozen", "finetune"]
     checkpoint_epochs: int
     dtype: typing.Literal["bfloat16", "float32"]
@@ -224,6 +225,8 @@ def _check_combinations(config: Config) -> None:
         raise UserError(f"config.train.profile_steps is {train.profile_steps!r}: write FIRST:LAST, for example 10:15")
     if train.batch_size % train.accumulate:
         raise UserError(f"config.train.batch_size={train.batch_size} does not divide by accumulate={train.accumulate}")
+    if train.teacher_from and not train.distill:
+        raise UserError("config.train.teacher_from is for distillation: set config.train.distill=True with it")
     if train.trunk == "finetune" and not train.distill:
         raise UserError("config.train.trunk=finetune is a way to distil: set config.train.distill=True with it")
     frozen = model.pvit.unfreeze != "all" and model.streams != "luminous"

@@ -2,6 +2,7 @@
 
     python -m lift_flax.weights.convert r2plus1d FILE --out=DIR     # .pth or .safetensors: R(2+1)D, R3D, MC3, Hara's
     python -m lift_flax.weights.convert vit FILE --out=DIR          # .npz of Google; .pth or .safetensors of timm
+    python -m lift_flax.weights.convert vit WORKDIR --out=DIR       # the main stream of a run of one's own
 
 DIR is then what `--config.model.teacher.init_from` or `--config.model.pvit.init_from` takes.  docs/weights.md names the
 files of the paper.  --check=FILE.npz compares with outputs that the source framework computed: arrays `clip`
@@ -16,8 +17,8 @@ import numpy as np
 
 from lift_flax import errors
 from lift_flax.errors import UserError
+from lift_flax.weights import from_run, source, table, torch_video, vit
 from lift_flax.weights import ported as ported_lib
-from lift_flax.weights import source, table, torch_video, vit
 
 BLOCKS = 5  # of a ViT, unless told otherwise: what the paper takes
 
@@ -42,13 +43,11 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     _check_flags(args)
     ported_lib.check_folder(args.out, args.overwrite)
-    tensors = source.read_tensors(args.file)
-    ported = torch_video.port(tensors) if args.kind == "r2plus1d" else vit.port(tensors, args.blocks or BLOCKS)
+    ported = _port(args)
     _check_finite(ported)
     chosen = {name: getattr(args, name) for name in ("gelu", "mean", "std") if getattr(args, name)}
     ported.facts.update(chosen)
-    ported.facts["source"] = {"file": args.file.name, "sha256": _sha256(args.file)}
-    summary = table.summary(ported, len(tensors))
+    summary = table.summary(ported, len({entry.theirs.split("[")[0] for entry in ported.entries} | set(ported.ignored)))
     print(f"{summary}{name_of(ported)}")
     if args.check:
         from lift_flax.weights.check import check
@@ -56,6 +55,17 @@ def main(argv: list[str] | None = None) -> None:
         ported.facts["checked"] = {"file": args.check.name, "relative_error": check(ported, args.check)}
     ported_lib.save(ported, summary + table.details(ported), args.out)
     print(f"weights: {args.out / ported_lib.ARRAYS}   every tensor: {args.out / ported_lib.TABLE}")
+
+
+def _port(args: argparse.Namespace) -> ported_lib.Ported:
+    if (args.file / "config.json").is_file():
+        if args.kind != "vit" or args.blocks:
+            raise UserError(f"{args.file} is a workdir: only its ViT is converted, whole (`vit`, without --blocks)")
+        return from_run.port(args.file)
+    tensors = source.read_tensors(args.file)
+    ported = torch_video.port(tensors) if args.kind == "r2plus1d" else vit.port(tensors, args.blocks or BLOCKS)
+    ported.facts["source"] = {"file": args.file.name, "sha256": _sha256(args.file)}
+    return ported
 
 
 def _check_flags(args: argparse.Namespace) -> None:

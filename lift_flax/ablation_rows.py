@@ -1,0 +1,77 @@
+"""The rows of the paper's Table VI, and four more: what each changes of the reference, which is the paper's "Large"."""
+
+import dataclasses
+
+from lift_flax.config import Config
+
+Fields = dict[str, str | int | float | bool]  # of the config, by dotted name
+
+_R3D = {
+    "r2plus1d_34": "r3d_34",
+    "r2plus1d_34_shared": "r3d_34",
+    "r2plus1d_18": "r3d_18",
+    "r2plus1d_tiny": "r3d_tiny",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Attributes:
+      name: of its folder, and for --rows.
+      title: as the paper has it, or in its manner.
+      paper: its top-1 on ARID in percent; None where the paper has no such row.
+      changes: fields that differ from the reference.
+      own_teacher: whether the reference's teacher is not its teacher: it trains one itself, or has none.
+      needs: what it cannot be run without: "" | "flow" | "vit" | "r3d".
+    """
+
+    name: str
+    title: str
+    paper: float | None
+    changes: Fields
+    own_teacher: bool = False
+    needs: str = ""
+
+
+def rows(config: Config) -> list[Row]:
+    """All rows, the reference first.
+
+    Without a teacher phase the R(2+1)D has no epochs of its own, so the row without distillation trains for as many
+    as both phases of the others together.
+    """
+    epochs = config.train.teacher_epochs + config.train.student_epochs
+    no_teacher = {"train.distill": False, "train.student_epochs": epochs}
+    r3d = _R3D.get(config.model.teacher.name, "")
+    return [
+        Row("large", "LIFT-Net - 8 (Large)", 95.21, {}, own_teacher=True),
+        Row("r3d", "with R3D model", 92.11, {"model.teacher.name": r3d, "model.teacher.bn_eps": 1e-5}, True, "r3d"),
+        Row("flow", "with Optical Flow", 87.22, {"model.luminous.input": "flow"}, True, "flow"),
+        Row("no_distillation", "without KD approach", 94.15, no_teacher, True),
+        Row("frozen_vit", "ViT (5 block freeze)", 94.92, {"model.pvit.unfreeze": "none"}, needs="vit"),
+        Row("trained_vit", "ViT (5 block unfreeze)", 93.97, {"model.pvit.unfreeze": "all"}, needs="vit"),
+        Row("small", "LIFT-Net - 4 (Small)", 94.32, {"model.levels": 4}),
+        Row("medium", "LIFT-Net - 6 (Medium)", 94.93, {"model.levels": 6}),
+        Row("vit_1", "ViT, 1 block", None, {"model.pvit.blocks": 1}),
+        Row("vit_3", "ViT, 3 blocks", None, {"model.pvit.blocks": 3}),
+        Row("no_foe", "without Fourier Enhancement", None, {"model.foe": False}),
+        Row("main", "main stream only", None, {"model.streams": "main"}),
+        Row("luminous", "luminous stream only", None, {"model.streams": "luminous"}),
+    ]
+
+
+def reference(vit: str) -> Fields:
+    """What every row starts from: eight levels, five ViT blocks of which the first is trained (all without weights).
+
+    Args:
+      vit: folder of pretrained ViT weights; empty for none.
+    """
+    chosen = {"model.levels": 8, "model.pvit.blocks": 5, "model.pvit.init_from": vit}
+    return {**chosen, "model.pvit.unfreeze": "first" if vit else "all"}
+
+
+def pretraining(config: Config) -> Fields:
+    """The run that a ViT is pretrained by: the main stream alone, all of it, by labels, as long as a teacher."""
+    changes = {"model.streams": "main", "model.pvit.unfreeze": "all", "train.distill": False}
+    return {**reference(""), **changes, "train.student_epochs": config.train.teacher_epochs}

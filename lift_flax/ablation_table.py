@@ -1,0 +1,47 @@
+"""The ablation table as people read it: the paper's numbers beside ours, with the spread of the seeds."""
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+_HEAD = ("", "paper, ARID", "student", "over seeds", "against the first", "teacher", "minutes a run")
+
+
+def cells(row: dict, first: dict) -> tuple[str, ...]:
+    """One row as text, in the order of the head; of a row that was not run, why."""
+    paper = "–" if row["paper"] is None else f"{row['paper']:.2f} %"
+    if not row["runs"]:
+        return (row["title"], paper, f"not run: {row['why_not']}" if row["why_not"] else "not yet", *[""] * 4)
+    top1 = [run["student"] for run in row["runs"]]
+    teachers = [run["teacher"] for run in row["runs"] if run["teacher"] is not None]
+    pairs = {run["seed"]: run["student"] for run in first["runs"]}
+    gaps = [run["student"] - pairs[run["seed"]] for run in row["runs"] if run["seed"] in pairs]
+    return (
+        row["title"],
+        paper,
+        _percent(np.mean(top1)),
+        f"{_percent(min(top1))} to {_percent(max(top1))}" if len(top1) > 1 else "one seed",
+        "" if row is first or not gaps else f"{100 * np.mean(gaps):+.1f}",
+        _percent(np.mean(teachers)) if teachers else "none",
+        f"{np.mean([run['seconds'] for run in row['runs']]) / 60:.1f}",
+    )
+
+
+def markdown(table: dict) -> str:
+    """The whole table."""
+    first = table["rows"][0]
+    lines = [" | ".join(_HEAD), "|".join(["---"] + ["---:"] * (len(_HEAD) - 1))]
+    lines += [" | ".join(cells(row, first)) for row in table["rows"]]
+    return "".join(f"| {line} |\n" for line in lines)
+
+
+def show(table: dict) -> None:
+    """Prints it."""
+    printed = Table(*_HEAD, title=f"Table VI on {table['dataset']}, {table['seeds']} seeds, top-1 on the test clips")
+    for row in table["rows"]:
+        printed.add_row(*cells(row, table["rows"][0]))
+    Console().print(printed)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"

@@ -1,0 +1,53 @@
+"""The PViT of a trained run as weights for other runs: pretraining on data of one's own."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lift_flax import config_file
+from lift_flax.checkpoints import read_best
+from lift_flax.config import Config
+from lift_flax.errors import UserError
+from lift_flax.state import flatten
+from lift_flax.weights.ported import Entry, Ported
+
+_MAIN = "main/pvit/"
+
+
+def port(workdir: Path) -> Ported:
+    """Takes embeddings and all blocks of the student's main stream.
+
+    Raises:
+      UserError: the run has no trained student, or one without a main stream.
+    """
+    config = config_file.load(workdir / "config.json")
+    if not (workdir / "student").is_dir():
+        raise UserError(f"{workdir} holds no trained student yet: run lift_flax.main first")
+    params, _, step = read_best(workdir / "student")
+    found = {name.removeprefix(_MAIN): np.asarray(a) for name, a in flatten(params).items() if name.startswith(_MAIN)}
+    if not found:
+        raise UserError(f"{workdir} has no ViT: it was trained with config.model.streams=luminous")
+    digest = hashlib.sha256()
+    for name in sorted(found):
+        digest.update(name.encode() + found[name].tobytes())
+    return Ported(
+        kind="vit",
+        arrays={f"params/{name}": array for name, array in found.items()},
+        entries=[Entry(f"params/{name}", _MAIN + name, _stage(name)) for name in found],
+        ignored={name: "not of the ViT" for name in flatten(params) if not name.startswith(_MAIN)},
+        new={},
+        facts={**_facts(config), "source": {"file": f"{workdir.name}, step {step}", "sha256": digest.hexdigest()}},
+    )
+
+
+def _facts(config: Config) -> dict[str, Any]:
+    pvit = config.model.pvit
+    names = ("blocks", "patch", "dim", "num_heads", "mlp_dim", "gelu", "ln_eps", "qkv_bias", "mean", "std")
+    return {name: getattr(pvit, name) for name in names} | {"grid": config.data.size // pvit.patch}
+
+
+def _stage(name: str) -> str:
+    parts = name.split("/")
+    return f"block {int(parts[1]) + 1}" if parts[0] == "blocks" else "embeddings"

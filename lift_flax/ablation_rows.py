@@ -72,6 +72,10 @@ def reference(vit: str) -> Fields:
 
 
 def pretraining(config: Config) -> Fields:
-    """The run that a ViT is pretrained by: the main stream alone, all of it, by labels, as long as a teacher."""
-    changes = {"model.streams": "main", "model.pvit.unfreeze": "all", "train.distill": False}
-    return {**reference(""), **changes, "train.student_epochs": config.train.teacher_epochs}
+    """The run that a ViT is pretrained by: the main stream alone, all of it, by labels.
+
+    One level, a lower rate and more epochs than a teacher's: eight levels on a ViT that knows nothing learn nothing.
+    """
+    changes = {"model.streams": "main", "model.levels": 1, "train.distill": False}
+    rate, epochs = min(config.train.learning_rate, 3e-4), 3 * config.train.teacher_epochs // 2
+    return {**reference(""), **changes, "train.learning_rate": rate, "train.student_epochs": epochs}

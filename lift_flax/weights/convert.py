@@ -11,6 +11,7 @@ files of the paper.  --check=FILE.npz compares with outputs that the source fram
 
 import argparse
 import hashlib
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--check", type=Path, metavar="FILE.npz", help="compare with outputs of the source framework")
     parser.add_argument("--overwrite", action="store_true", help="replace weights that are in --out")
     args = parser.parse_args(argv)
+    logging.getLogger("absl").setLevel(logging.ERROR)
     _check_flags(args)
     ported_lib.check_folder(args.out, args.overwrite)
     ported = _port(args)

@@ -10,17 +10,15 @@ A video that cannot be read has an error in its place; the others are answered a
 """
 
 import argparse
-import glob
 import json
 import logging
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from lift_flax import compilation_cache, errors, predictor
-from lift_flax.data.decode import VIDEO_SUFFIXES
+from lift_flax.data.video_paths import find_videos
 from lift_flax.data.windows import Windows
 from lift_flax.errors import UserError
 from lift_flax.predictor import Moment, Prediction
@@ -69,25 +67,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch_size", type=int, default=8, help="clips at a time (8)")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     return parser
-
-
-def find_videos(words: list[str]) -> Iterator[Path]:
-    """Files by name, those in folders that are named like videos, those that match a pattern, and those on stdin.
-
-    A name that leads to nothing is given back as it is: it will have its error in the right place.
-    """
-    for word in words:
-        if word == "-":
-            yield from (Path(line.rstrip("\n")) for line in sys.stdin if line.strip())
-            continue
-        path = Path(word)
-        if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
-            yield from inside or [path]
-        elif not path.exists() and glob.has_magic(word):
-            yield from [Path(match) for match in sorted(glob.glob(word, recursive=True))] or [path]
-        else:
-            yield path
 
 
 def as_json(found: Prediction) -> dict:

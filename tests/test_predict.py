@@ -17,6 +17,7 @@ import lift_flax
 from lift_flax import predict, scoring, sharding
 from lift_flax.data.decode import decode_frames
 from lift_flax.data.records import open_records
+from lift_flax.data.video_paths import find_videos
 from lift_flax.data.windows import Windows
 from lift_flax.errors import UserError
 from lift_flax.metrics import softmax
@@ -115,11 +116,11 @@ def test_folders_patterns_and_lists(videos, tmp_path, monkeypatch):
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, folder / place)
     (folder / "notes.txt").write_text("no video")
-    assert list(predict.find_videos([str(folder)])) == [folder / "a/x.MOV", folder / "b.mp4", folder / "c.mp4"]
-    assert list(predict.find_videos([str(folder / "*.mp4")])) == [folder / "b.mp4", folder / "c.mp4"]
-    assert list(predict.find_videos([str(folder / "*.avi"), "gone"])) == [folder / "*.avi", Path("gone")]
+    assert list(find_videos([str(folder)])) == [folder / "a/x.MOV", folder / "b.mp4", folder / "c.mp4"]
+    assert list(find_videos([str(folder / "*.mp4")])) == [folder / "b.mp4", folder / "c.mp4"]
+    assert list(find_videos([str(folder / "*.avi"), "gone"])) == [folder / "*.avi", Path("gone")]
     monkeypatch.setattr(sys, "stdin", io.StringIO("one.mp4\n\ntwo [x].mp4\n"))
-    assert list(predict.find_videos(["-"])) == [Path("one.mp4"), Path("two [x].mp4")]
+    assert list(find_videos(["-"])) == [Path("one.mp4"), Path("two [x].mp4")]
 
 
 def test_memory_does_not_grow(predictor, videos):

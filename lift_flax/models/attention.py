@@ -49,11 +49,14 @@ class MultiHeadAttention(nnx.Module):
         self.scale = 1 / math.sqrt(dim // num_heads) if scale is None else scale
 
     def __call__(self, x: Float[Array, "B S E"], y: Float[Array, "B R E"]) -> Float[Array, "B S E"]:
-        q = self._split(self.query(x) * self.scale)  # [B, S, N, D]
-        k, v = self._split(self.key(y)), self._split(self.value(y))  # [B, R, N, D]
-        weights = jax.nn.softmax(scores(q, k), axis=-1).astype(v.dtype)  # [B, N, S, R]
-        mixed = jnp.einsum("BNSR,BRND->BSND", weights, v)  # [B, S, N, D]
+        v = self._split(self.value(y))  # [B, R, N, D]
+        mixed = jnp.einsum("BNSR,BRND->BSND", self.weights(x, y).astype(v.dtype), v)  # [B, S, N, D]
         return self.out(mixed.reshape(x.shape))  # [B, S, E]
+
+    def weights(self, x: Float[Array, "B S E"], y: Float[Array, "B R E"]) -> Float[Array, "B N S R"]:
+        """softmax(scale * q(x) k(y)^T): how much each head takes of every y for every x; float32, rows sum to 1."""
+        q, k = self._split(self.query(x) * self.scale), self._split(self.key(y))  # [B, S, N, D], [B, R, N, D]
+        return jax.nn.softmax(scores(q, k), axis=-1)  # [B, N, S, R]
 
     def _split(self, x: Float[Array, "B S E"]) -> Float[Array, "B S N D"]:
         b, s, e = x.shape

@@ -61,8 +61,12 @@ class Fusion(nnx.Module):
         self.foe = FourierEnhancement(dim, eps=LN_EPS, rngs=rngs) if foe else None
 
     def __call__(self, luminous: Float[Array, "B S E"], main: Float[Array, "B R E"]) -> Float[Array, "B S E"]:
-        fused = self.norm(self.attention(luminous, main)) + luminous
+        fused = self.fuse(luminous, main)
         return fused if self.foe is None else self.foe(fused)
+
+    def fuse(self, luminous: Float[Array, "B S E"], main: Float[Array, "B R E"]) -> Float[Array, "B S E"]:
+        """Eqs. 1 and 2: what the Fourier Enhancement takes."""
+        return self.norm(self.attention(luminous, main)) + luminous
 
 
 class Level(nnx.Module):

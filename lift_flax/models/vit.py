@@ -112,11 +112,15 @@ class PViT(nnx.Module):
         )
         self.remat = remat
 
-    def __call__(self, images: Float[Array, "B H W 3"]) -> Float[Array, "B E"]:
+    def embed(self, images: Float[Array, "B H W 3"]) -> Float[Array, "B s E"]:
+        """The class token and the patches, row by row from the upper left, as the first block takes them: s = 1+S."""
         x = self.patches(images).astype(wide(images))  # [B, S, E]
         cls = jnp.broadcast_to(self.cls[...], (x.shape[0], 1, x.shape[2]))
         x = jnp.concatenate([cls, x], axis=1) + self.positions[...]  # [B, 1+S, E]
-        x = x.astype(images.dtype)
+        return x.astype(images.dtype)
+
+    def __call__(self, images: Float[Array, "B H W 3"]) -> Float[Array, "B E"]:
+        x = self.embed(images)  # [B, 1+S, E]
         *others, last = self.blocks
         for block in others:  # no scan: it would keep more for the gradient, and compiles no faster
             x = repeat(lambda block, x: block(x), [block], x, remat=self.remat)

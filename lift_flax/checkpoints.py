@@ -177,24 +177,37 @@ def read_best(folder: Path) -> tuple[Any, Any, int]:
     Raises:
       UserError: there is none, or it cannot be read.
     """
-    options = ocp.CheckpointManagerOptions(best_fn=_top1, best_mode="max", read_only=True)
-    with ocp.CheckpointManager(folder.absolute(), options=options) as manager:
-        step = manager.best_step() or manager.latest_step()
-        if step is None:
-            raise UserError(f"{folder} holds no checkpoint: train first")
-        try:
-            state = _read_state(folder.absolute() / str(step) / "state")
-        except UserError as error:
-            raise UserError(f"{folder}/{step} does not restore ({error})") from error
+    step = best_step(folder)
+    if step is None:
+        raise UserError(f"{folder} holds no checkpoint: train first")
+    try:
+        state = _read_state(folder.absolute() / str(step) / "state")
+    except UserError as error:
+        raise UserError(f"{folder}/{step} does not restore ({error})") from error
     return state["params"], state["batch_stats"], step
+
+
+def best_step(folder: Path) -> int | None:
+    """The step that a phase went on with: best on validation, else the last; None where there is no checkpoint."""
+    if not folder.is_dir():
+        return None
+    options = ocp.CheckpointManagerOptions(
+        best_fn=_top1, best_mode="max", read_only=True, create=False, multiprocessing_options=_alone()
+    )
+    with ocp.CheckpointManager(folder.absolute(), options=options) as manager:
+        return manager.best_step() or manager.latest_step()
+
+
+def _alone() -> ocp.options.MultiprocessingOptions:
+    """For what this process reads without the others."""
+    return ocp.options.MultiprocessingOptions(primary_host=jax.process_index(), active_processes={jax.process_index()})
 
 
 def _read_state(path: Path) -> Any:
     """A whole state as numpy arrays, read by this process alone.  Raises UserError where it cannot be read."""
-    alone = ocp.options.MultiprocessingOptions(primary_host=jax.process_index(), active_processes={jax.process_index()})
     with _damage_told():
-        handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=alone)
-        with ocp.Checkpointer(handler, multiprocessing_options=alone) as reader:
+        handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=_alone())
+        with ocp.Checkpointer(handler, multiprocessing_options=_alone()) as reader:
             tree = reader.metadata(path).item_metadata.tree
             types = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
             return reader.restore(path, args=ocp.args.PyTreeRestore(restore_args=types))

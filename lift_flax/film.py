@@ -1,4 +1,4 @@
-"""A clip as a small picture: some of its frames side by side, above as filmed, below as the luminous stream sees it."""
+"""A clip as a small picture, some of its frames side by side, and as a film that a web page plays."""
 
 import base64
 import io
@@ -8,26 +8,51 @@ from jaxtyping import UInt8
 from matplotlib.colors import hsv_to_rgb
 from PIL import Image
 
+from lift_flax import movie
 from lift_flax.config import Luminous
 from lift_flax.data import clips, flow
 from lift_flax.data.examples import Example
 from lift_flax.data.gamma import gamma_table
 
-_FRAMES = 4
-_SIDE = 112  # px of a frame, at most
+SIDE = 160  # px of a panel of a film
+_STRIP_SIDE, _STRIP_FRAMES = 112, 4  # px of a frame of a strip, and how many
+_FPS = 8.0
+
+Panel = UInt8[np.ndarray, "T 160 160 3"]
 
 
-def film_strip(example: Example, luminous: Luminous) -> str:
-    """A data URI.  `example` holds "clip" uint8 [T,H,W,3], and "flow" uint8 [T,H,W,2] where that is the input."""
-    shown = clips.eval_indices(len(example["clip"]), _FRAMES)
-    frames = example["clip"][shown]
-    below = gamma_table(luminous.gamma)[frames] if luminous.input == "gamma" else colour_flow(example["flow"])[shown]
-    image = Image.fromarray(np.concatenate([np.concatenate(list(row), axis=1) for row in (frames, below)]))
-    side = min(_SIDE, frames.shape[1])
-    image = image.resize((side * _FRAMES, side * 2), Image.Resampling.LANCZOS)
+def film_strip(panels: list[Panel]) -> bytes:
+    """A JPEG of four frames of each panel, in rows.  Two or four panels give it the shape of their `preview`."""
+    shown = clips.eval_indices(len(panels[0]), _STRIP_FRAMES)
+    rows = [np.concatenate(list(panel[shown]), axis=1) for panel in panels]  # P of [SIDE, 4 SIDE, 3]
+    image = Image.fromarray(np.concatenate(rows))
+    image = image.resize((_STRIP_SIDE * _STRIP_FRAMES, _STRIP_SIDE * len(rows)), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=85)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    image.save(buffer, "JPEG", quality=80)
+    return buffer.getvalue()
+
+
+def preview(panels: list[Panel]) -> bytes:
+    """An MP4 of all panels at once, two beside each other."""
+    rows = [np.concatenate(panels[i : i + 2], axis=2) for i in range(0, len(panels), 2)]  # each [T, SIDE, 2 SIDE, 3]
+    return movie.mp4(np.concatenate(rows, axis=1), _FPS)
+
+
+def panel(frames: UInt8[np.ndarray, "T H W 3"]) -> Panel:
+    """`frames` at the size of a panel."""
+    return np.stack([Image.fromarray(f).resize((SIDE, SIDE), Image.Resampling.BICUBIC) for f in frames])
+
+
+def data_uri(kind: str, content: bytes) -> str:
+    """`content` of a media type as an address that holds it."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def luminous_view(example: Example, luminous: Luminous) -> UInt8[np.ndarray, "T H W 3"]:
+    """What the luminous stream sees, as colours: gamma-corrected frames or flow."""
+    if luminous.input == "gamma":
+        return gamma_table(luminous.gamma)[example["clip"]]
+    return colour_flow(example["flow"])
 
 
 def colour_flow(codes: UInt8[np.ndarray, "T H W 2"]) -> UInt8[np.ndarray, "T H W 3"]:

@@ -33,8 +33,13 @@ def teacher_outputs(network: Network, config: Config, params: Tree, stats: Tree,
 
 def student_outputs(network: Network, config: Config, params: Tree, stats: Tree, views: Views, *, train: bool):
     """(outputs, new statistics) of the student on a batch's dark and luminous views."""
+    return network.apply(params, stats, *student_inputs(config, views), train=train)
+
+
+def student_inputs(config: Config, views: Views) -> tuple[Float[Array, "B T H W 3"], Float[Array, "B T h w 3"]]:
+    """(dark, luminous) clips as the student takes them: normalised, in the dtype of its trunks."""
     dark = normalise(views["dark"], config.model.pvit.mean, config.model.pvit.std).astype(config.train.dtype)
-    return network.apply(params, stats, dark, _luminous(views, config), train=train)
+    return dark, _luminous(views, config)
 
 
 def luminous_statistics(config: Config) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -10,7 +10,13 @@ from flax import nnx
 
 from lift_flax.models import conv, lift_net
 from lift_flax.models.attention import MultiHeadAttention
-from lift_flax.models.fourier import FourierEnhancement, from_spectrum, spectrum
+from lift_flax.models.fourier import (
+    FourierEnhancement,
+    from_spectrum,
+    from_spectrum_by_products,
+    spectrum,
+    spectrum_by_products,
+)
 from lift_flax.models.fusion import Critic, Fusion, Level
 from lift_flax.models.r2plus1d import TRUNKS, NormSpec, VideoResNet, middle_width
 from lift_flax.models.vit import PViT
@@ -152,8 +158,19 @@ def test_spectrum_is_orthonormal_and_invertible():
     assert spectrum(x.astype(jnp.bfloat16)).dtype == jnp.complex64
 
 
-def test_fourier_enhancement_without_mlp_and_norms_is_the_identity():
+def test_transforms_by_products_are_the_ffts():
+    x, im = _normal(0, 2, 30, 24), _normal(1, 2, 30, 24)
+    expected = spectrum(x)
+    for found, part in zip(spectrum_by_products(x), (expected.real, expected.imag), strict=True):
+        np.testing.assert_allclose(found, part, atol=1e-5)
+    found = from_spectrum_by_products(x, im)  # any complex numbers, not only the spectra of real ones
+    np.testing.assert_allclose(found, from_spectrum(jax.lax.complex(x, im)), atol=1e-5)
+
+
+@pytest.mark.parametrize("by_products", [False, True])
+def test_fourier_enhancement_without_mlp_and_norms_is_the_identity(by_products):
     foe = FourierEnhancement(16, eps=1e-5, rngs=nnx.Rngs(0))
+    foe.by_products = by_products
     foe.fc2.kernel_re[...] = foe.fc2.kernel_im[...] = jnp.zeros((16, 16))
     foe.norm_re = foe.norm_im = lambda x: x
     x = _normal(0, 2, 10, 16)

@@ -9,30 +9,23 @@ import pytest
 from flax import nnx
 
 from lift_flax import optim, state
-from lift_flax.models import r2plus1d, repeat
 from lift_flax.models.fusion import Level
 from lift_flax.models.r2plus1d import NormSpec, TrunkSpec, VideoResNet
+from lift_flax.models.repeat import repeat
 from lift_flax.models.vit import PViT
 from tests.small_config import small_config
-
-
-def _unrolled(call, blocks, carry, *, remat):
-    del remat
-    for block in blocks:
-        carry = call(block, carry)
-    return carry
 
 
 class Levels(nnx.Module):
     """Four fusion levels as LiftNet runs them."""
 
-    def __init__(self, *, remat: bool, rngs: nnx.Rngs):
+    def __init__(self, *, remat: bool, unroll: bool = False, rngs: nnx.Rngs):
         self.levels = nnx.List([Level(16, 2, mlp_ratio=2, scale="num_heads", foe=True, rngs=rngs) for _ in range(4)])
-        self.remat = remat
+        self.how = {"remat": remat, "unroll": unroll}
 
     def __call__(self, x, *, train):
         del train
-        x, y = repeat.repeat(lambda level, pair: level(*pair), self.levels, (x, 2 * x), remat=self.remat)
+        x, y = repeat(lambda level, pair: level(*pair), self.levels, (x, 2 * x), **self.how)
         return {"out": x + y}
 
 
@@ -50,9 +43,10 @@ class Vit(nnx.Module):
 class Trunk(nnx.Module):
     """An R(2+1)D whose stages have runs of three, two and no blocks alike."""
 
-    def __init__(self, *, remat: bool, rngs: nnx.Rngs):
+    def __init__(self, *, remat: bool, unroll: bool = False, rngs: nnx.Rngs):
         spec = TrunkSpec("2+1", (3, 3, 1, 1), (4, 6, 6, 8), stem_middle=4)
         self.trunk = VideoResNet(spec, 3, norm=NormSpec(), remat=remat, rngs=rngs)
+        self.trunk.unroll = unroll
 
     def __call__(self, x, *, train):
         return {"out": self.trunk(x, train=train)["logits"]}
@@ -67,10 +61,10 @@ def _made(make) -> tuple:
     return network, *jax.jit(draw)()
 
 
-def _results(name: str, *, remat: bool = False) -> dict:
+def _results(name: str, **how) -> dict:
     """Outputs, new statistics and gradients, all by path."""
     make, shape = NETWORKS[name]
-    network, params, stats = _made(lambda rngs: make(remat=remat, rngs=rngs))
+    network, params, stats = _made(lambda rngs: make(rngs=rngs, **{"remat": False, **how}))
     x = jax.random.normal(jax.random.key(1), shape)
 
     def loss(params):
@@ -84,11 +78,8 @@ def _results(name: str, *, remat: bool = False) -> dict:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_scanned_blocks_equal_a_loop_over_them(name, monkeypatch):
-    scanned, rematerialised = _results(name), _results(name, remat=True)
-    for module in (repeat, r2plus1d):
-        monkeypatch.setattr(module, "repeat", _unrolled)
-    expected = _results(name)
+def test_scanned_blocks_equal_a_loop_over_them(name):
+    scanned, rematerialised, expected = _results(name), _results(name, remat=True), _results(name, unroll=True)
     assert scanned.keys() == rematerialised.keys() == expected.keys()
     for path, value in expected.items():
         atol = 2e-5 * np.abs(value).max() + 1e-6

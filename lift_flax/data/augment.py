@@ -45,10 +45,15 @@ def make_train_views(batch: dict[str, Array], key: Key[Array, ""], config: Confi
 
 def make_eval_views(batch: dict[str, Array], config: Config, num_classes: int) -> Views:
     """Views of a batch as it is; the same arguments and results as `make_train_views`."""
+    targets = jax.nn.one_hot(batch["label"], num_classes)
+    return {**clip_views(batch, config), "targets": targets, "weight": batch["weight"]}
+
+
+def clip_views(batch: dict[str, Array], config: Config) -> Views:
+    """What the networks see of a batch as it is: "dark" and "luminous", from "clip" (and "flow") alone."""
     luminous = config.model.luminous
     light = _flow_view(batch["flow"], luminous) if luminous.input == "flow" else _light(batch["clip"], luminous)
-    targets = jax.nn.one_hot(batch["label"], num_classes)
-    return {"dark": batch["clip"], "luminous": light, "targets": targets, "weight": batch["weight"]}
+    return {"dark": batch["clip"], "luminous": light}
 
 
 def _augment_frames(clip: Clips, key: Key[Array, ""], ranges: Augment) -> Clips:

@@ -4,6 +4,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Complex, Float
@@ -20,6 +21,32 @@ def spectrum(x: Float[Array, "B S E"]) -> Complex[Array, "B S E"]:
 def from_spectrum(y: Complex[Array, "B S E"]) -> Float[Array, "B S E"]:
     """Real part of the orthonormal inverse 2D FFT."""
     return _on_each_shard(lambda y: jnp.fft.ifft2(y, axes=(1, 2), norm="ortho").real, y)
+
+
+def spectrum_by_products(x: Float[Array, "B S E"]) -> tuple[Float[Array, "B S E"], Float[Array, "B S E"]]:
+    """Real and imaginary part of `spectrum`, as products with the matrices of the DFT: no FFT, no complex numbers."""
+    x = x.astype(wide(x))
+    cos_s, sin_s, cos_e, sin_e = *dft_matrix(x.shape[1]), *dft_matrix(x.shape[2])
+    re, im = _product("BSE,EF->BSF", x, cos_e), -_product("BSE,EF->BSF", x, sin_e)  # over channels
+    over_s = functools.partial(_product, "RS,BSE->BRE")
+    return over_s(cos_s, re) + over_s(sin_s, im), over_s(cos_s, im) - over_s(sin_s, re)
+
+
+def from_spectrum_by_products(re: Float[Array, "B S E"], im: Float[Array, "B S E"]) -> Float[Array, "B S E"]:
+    """`from_spectrum` as products: the matrices are symmetric, and the inverse's are their conjugates."""
+    cos_s, sin_s, cos_e, sin_e = *dft_matrix(re.shape[1]), *dft_matrix(re.shape[2])
+    over_e = functools.partial(_product, "BSE,EF->BSF")
+    re, im = over_e(re, cos_e) - over_e(im, sin_e), over_e(re, sin_e) + over_e(im, cos_e)
+    return _product("RS,BSE->BRE", cos_s, re) - _product("RS,BSE->BRE", sin_s, im)
+
+
+def dft_matrix(n: int) -> tuple[Float[np.ndarray, "n n"], Float[np.ndarray, "n n"]]:
+    """(cosines, sines) of the orthonormal DFT: it is exp(-2 pi i j k / n) / sqrt(n) = cosine - i sine."""
+    angle = 2 * np.pi / n * (np.outer(np.arange(n), np.arange(n)) % n)  # [n, n]
+    return (np.cos(angle) / np.sqrt(n)).astype(np.float32), (np.sin(angle) / np.sqrt(n)).astype(np.float32)
+
+
+_product = functools.partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)  # a FFT rounds as float32 does
 
 
 def _on_each_shard(transform, x):
@@ -56,6 +83,8 @@ class FourierEnhancement(nnx.Module):
 
     NOTE(paper): the paper leaves open what an MLP and a LayerNorm of complex numbers are.  Here the MLP is complex with
     GELU on real and imaginary part, hidden width E; the LayerNorms act on real and imaginary part over E.
+
+    Its attribute `by_products` is False; True writes both transforms as matrix products.
     """
 
     def __init__(self, dim: int, *, eps: float, rngs: nnx.Rngs):
@@ -63,10 +92,17 @@ class FourierEnhancement(nnx.Module):
         self.fc2 = ComplexLinear(dim, rngs=rngs)
         self.norm_re = LayerNorm(dim, eps=eps, rngs=rngs)
         self.norm_im = LayerNorm(dim, eps=eps, rngs=rngs)
+        self.by_products = False
 
     def __call__(self, x: Float[Array, "B S E"]) -> Float[Array, "B S E"]:
+        if self.by_products:
+            re, im = self._enhance(*spectrum_by_products(x))
+            return from_spectrum_by_products(re, im).astype(x.dtype)  # [B, S, E]
         y = spectrum(x)  # [B, S, E], complex
-        re, im = self.fc1(y.real, y.imag)
-        re, im = self.fc2(jax.nn.gelu(re, approximate=False), jax.nn.gelu(im, approximate=False))
-        re, im = self.norm_re(y.real + re), self.norm_im(y.imag + im)
+        re, im = self._enhance(y.real, y.imag)
         return from_spectrum(jax.lax.complex(re, im)).astype(x.dtype)  # [B, S, E]
+
+    def _enhance(self, y_re: Float[Array, "B S E"], y_im: Float[Array, "B S E"]) -> tuple[Array, Array]:
+        re, im = self.fc1(y_re, y_im)
+        re, im = self.fc2(jax.nn.gelu(re, approximate=False), jax.nn.gelu(im, approximate=False))
+        return self.norm_re(y_re + re), self.norm_im(y_im + im)

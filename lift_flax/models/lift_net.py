@@ -54,9 +54,12 @@ class MainStream(nnx.Module):
         b, t = dark.shape[:2]
         with jax.named_scope("pvit"):
             x = self.pvit(dark.reshape(b * t, *dark.shape[2:]))  # [B*T, D]
+        return self.tokens(x.reshape(b, t, -1))  # [B, T, E]
+
+    def tokens(self, x: Float[Array, "B T D"]) -> Float[Array, "B T E"]:
+        """Class tokens of the PViT, mapped to E channels."""
         with jax.named_scope("project"):
-            x = x.reshape(b, t, -1).astype(wide(x))  # [B, T, D]
-            return self.norm(self.project(x))  # [B, T, E]
+            return self.norm(self.project(x.astype(wide(x))))  # [B, T, E]
 
 
 class Head(nnx.Module):
@@ -86,6 +89,8 @@ class LiftNet(nnx.Module):
         out is replaced by the other one's tokens, so that depth and parameters of the levels stay the same.
       trunk_trains: whether the trunk's BatchNorm follows the batch when training (the trunk is then trained too).
       remat: keep only the levels' inputs for the gradient.
+
+    Its attribute `unroll` is False; True runs the levels one by one instead of in a scan.
     """
 
     def __init__(
@@ -102,6 +107,7 @@ class LiftNet(nnx.Module):
     ):
         self.trunk, self.main, self.levels, self.head = trunk, main, nnx.List(levels), head
         self.teacher, self.streams, self.trunk_trains, self.remat = teacher, streams, trunk_trains, remat
+        self.unroll = False
 
     def __call__(
         self, dark: Float[Array, "B T H W 3"], luminous: Float[Array, "B T h w 3"], *, train: bool
@@ -126,11 +132,18 @@ class LiftNet(nnx.Module):
             out["luminous_tokens"] = luminous_tokens(trunk["features"], dark.shape[1])
         if self.streams != "luminous":
             out["main_tokens"] = self.main(dark)
-        x = out.get("main_tokens", out.get("luminous_tokens"))
-        y = out.get("luminous_tokens", x)
-        with jax.named_scope("levels"):
-            x, y = repeat(lambda level, streams: level(*streams), self.levels, (x, y), remat=self.remat)  # [B, T, E]
-        out["fused"] = x
+        out["fused"] = self.fuse(*first_streams(out.get("main_tokens"), out.get("luminous_tokens")))
         with jax.named_scope("head"):
-            out["logits"] = self.head(x, train=train)
+            out["logits"] = self.head(out["fused"], train=train)
         return out
+
+    def fuse(self, main: Float[Array, "B T E"], luminous: Float[Array, "B T E"]) -> Float[Array, "B T E"]:
+        """The levels one after the other: the main stream after the last."""
+        with jax.named_scope("levels"):
+            how = {"remat": self.remat, "unroll": self.unroll}
+            return repeat(lambda level, both: level(*both), self.levels, (main, luminous), **how)[0]
+
+
+def first_streams(main: Array | None, luminous: Array | None) -> tuple[Array, Array]:
+    """(main, luminous) as the first level takes them: a stream that is left out is replaced by the other one."""
+    return (luminous if main is None else main), (main if luminous is None else luminous)

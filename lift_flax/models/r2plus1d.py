@@ -49,6 +49,7 @@ class TrunkSpec:
     bn_eps: float = 1e-5
 
 
+STAGES = ("layer1", "layer2", "layer3", "layer4")  # in order, as attributes of VideoResNet
 _WIDTHS, _TINY = (64, 128, 256, 512), (16, 32, 64, 128)
 TRUNKS = {
     "r2plus1d_34": TrunkSpec("2+1", (3, 4, 6, 3), _WIDTHS, stem_middle=45, bn_eps=1e-3),
@@ -176,6 +177,8 @@ class VideoResNet(nnx.Module):
       num_classes: K.
       norm: BatchNorm settings.
       remat: keep only the residual blocks' inputs for the gradient.
+
+    Its attribute `unroll` is False; True runs the blocks one by one instead of in a scan.
     """
 
     def __init__(self, spec: TrunkSpec, num_classes: int, *, norm: NormSpec, remat: bool = False, rngs: nnx.Rngs):
@@ -200,7 +203,7 @@ class VideoResNet(nnx.Module):
                 for i in range(spec.blocks[stage])
             ]
             setattr(self, f"layer{stage + 1}", nnx.List(blocks))
-        self.remat = remat
+        self.remat, self.unroll = remat, False
         fc_init = jax.nn.initializers.normal(0.01)
         self.fc = Linear(spec.widths[-1], num_classes, kernel_init=fc_init, rngs=rngs)
 
@@ -211,21 +214,30 @@ class VideoResNet(nnx.Module):
           "logits" [B, K], float32 always, and "features" [B, t, h, w, E], the last stage's map: t = ceil(T/8),
           h = ceil(H/16) (H/32 for the tiny ones; Hara's halve both once more; mc3 keeps t = T).
         """
-        with jax.named_scope("stem"):
-            x = self.stem(clip, train=train)  # [B, T, H/2, W/2, C] (H/4 for the tiny ones)
-            x = jax.nn.relu(self.stem_norm(x, train=train))
-            if self.stem_pool:
-                x = nnx.max_pool(x, (3, 3, 3), (2, 2, 2), ((1, 1),) * 3)  # [B, T/2, H/4, W/4, C]
-        for stage in ("layer1", "layer2", "layer3", "layer4"):
-            with jax.named_scope(stage):
-                x = self._run(getattr(self, stage), x, train=train)  # stages 2 to 4 halve time and space
+        x = self.enter(clip, train=train)  # [B, T, H/2, W/2, C] (H/4 for the tiny ones)
+        for name in STAGES:
+            x = self.stage(name, x, train=train)  # stages 2 to 4 halve time and space
         with jax.named_scope("fc"):
             return {"logits": self.fc(x.mean(axis=(1, 2, 3), dtype=wide(x))), "features": x}
+
+    def enter(self, clip: Float[Array, "B T H W 3"], *, train: bool) -> Float[Array, "B t h w O"]:
+        """The stem: what the first stage takes."""
+        with jax.named_scope("stem"):
+            x = self.stem(clip, train=train)  # [B, T, h, w, O]
+            x = jax.nn.relu(self.stem_norm(x, train=train))
+            if self.stem_pool:
+                x = nnx.max_pool(x, (3, 3, 3), (2, 2, 2), ((1, 1),) * 3)  # [B, T/2, H/4, W/4, O]
+            return x
+
+    def stage(self, name: str, x: Float[Array, "B T H W I"], *, train: bool) -> Float[Array, "B t h w O"]:
+        """One of `STAGES`, by name."""
+        with jax.named_scope(name):
+            return self._run(getattr(self, name), x, train=train)
 
     def _run(
         self, stage: Sequence[ResidualBlock], x: Float[Array, "B T H W I"], *, train: bool
     ) -> Float[Array, "B t h w O"]:
         alike = 0 if stage[0].shortcut is None else 1  # only a stage's first block may change the shape
         for run in (stage[:alike], stage[alike:]):
-            x = repeat(lambda block, x: block(x, train=train), run, x, remat=self.remat)
+            x = repeat(lambda block, x: block(x, train=train), run, x, remat=self.remat, unroll=self.unroll)
         return x

@@ -13,7 +13,14 @@ import jax.numpy as jnp
 from flax import nnx
 
 
-def repeat(call: Callable[[nnx.Module, Any], Any], blocks: Sequence[nnx.Module], carry: Any, *, remat: bool) -> Any:
+def repeat(
+    call: Callable[[nnx.Module, Any], Any],
+    blocks: Sequence[nnx.Module],
+    carry: Any,
+    *,
+    remat: bool,
+    unroll: bool = False,
+) -> Any:
     """`for block in blocks: carry = call(block, carry)`, with the batch statistics that `call` sets.
 
     Args:
@@ -22,9 +29,12 @@ def repeat(call: Callable[[nnx.Module, Any], Any], blocks: Sequence[nnx.Module],
         blocks should not be mixed: the stack of their parameters would be differentiated whole.
       carry: arrays.
       remat: keep only every block's input for the gradient and compute what is inside again (jax.checkpoint).
+      unroll: a loop in Python after all, for a program that holds its parameters as constants: an exported one.
     """
-    if len(blocks) == 1 and not remat:
-        return call(blocks[0], carry)
+    if not remat and (unroll or len(blocks) == 1):
+        for block in blocks:
+            carry = call(block, carry)
+        return carry
     if not blocks:
         return carry
     graphdef = nnx.graphdef(blocks[0])

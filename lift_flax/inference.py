@@ -1,0 +1,78 @@
+"""A trained run as one function, from the bytes of clips to probabilities: what is exported."""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array
+
+from lift_flax import steps
+from lift_flax.config import Config
+from lift_flax.data.augment import clip_views
+from lift_flax.models.folding import fold_batch_norms
+from lift_flax.models.fourier import FourierEnhancement
+from lift_flax.scoring import NETWORKS
+from lift_flax.trained import Trained
+
+Inference = Callable[..., dict[str, Array]]
+
+
+def input_shapes(config: Config) -> dict[str, tuple[int, ...]]:
+    """Shapes of the inputs by name, all uint8, without the batch: "clip" [T,H,W,3], and "flow" [T,H,W,2] where used."""
+    shape = (config.data.num_frames, config.data.size, config.data.size)
+    return {"clip": (*shape, 3)} | ({"flow": (*shape, 2)} if config.model.luminous.input == "flow" else {})
+
+
+def make_inference(trained: Trained, *, fft: bool = True) -> Inference:
+    """A function from bytes to answers, with the run's arrays as constants in it, to be traced.
+
+    BatchNorms are folded into kernels.  Gamma correction, resize and normalisation are part of it.  All it computes is
+    float32, whatever the run was trained in.
+
+    Args:
+      fft: False writes the Fourier transforms as products, for formats without FFTs of complex numbers.
+    Returns:
+      A function of the inputs that `input_shapes` names, each uint8 [B, ...].  It gives float32 [B, K] by name:
+      "logits" and "probabilities" of the student, and "teacher_logits" where it was distilled.
+    """
+    config = _in_float32(trained).config
+    student = trained.network.module(*jax.tree.map(jnp.asarray, (trained.params, trained.batch_stats)))
+    fold_batch_norms(student)
+    for _, part in nnx.iter_modules(student):
+        if hasattr(part, "remat"):
+            part.remat, part.unroll = False, True
+        if isinstance(part, FourierEnhancement):
+            part.by_products = not fft
+
+    def infer(*inputs: Array) -> dict[str, Array]:
+        views = clip_views(dict(zip(input_shapes(config), inputs, strict=True)), config)
+        return _answers(student(*steps.student_inputs(config, views), train=False))
+
+    return infer
+
+
+def unfolded(trained: Trained) -> Inference:
+    """The same function of the network as it was trained, to compare with."""
+    trained = _in_float32(trained)
+
+    @jax.jit
+    def infer(params, batch_stats, *inputs: Array) -> dict[str, Array]:
+        views = clip_views(dict(zip(input_shapes(trained.config), inputs, strict=True)), trained.config)
+        return _answers(trained.outputs(params, batch_stats, views)[0])
+
+    return lambda *inputs: infer(trained.params, trained.batch_stats, *inputs)
+
+
+def _answers(outputs: dict[str, Array]) -> dict[str, Array]:
+    logits = {name: outputs[name] for name in NETWORKS.values() if name in outputs}
+    return {**logits, "probabilities": jax.nn.softmax(outputs["logits"], axis=-1)}
+
+
+def _in_float32(trained: Trained) -> Trained:
+    """The same run with the activations of its trunks in float32."""
+    config = trained.config
+    return dataclasses.replace(
+        trained, config=dataclasses.replace(config, train=dataclasses.replace(config.train, dtype="float32"))
+    )

@@ -1,0 +1,43 @@
+"""`lift_flax.export` to ONNX: onnxruntime answers as the network does.  `make onnx` installs what it needs."""
+
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+
+from lift_flax import export, export_onnx
+from lift_flax.inference import unfolded
+from tests.test_export import KINDS
+from tests.trained_tools import random_trained
+
+_MISSING = [name for name in ("jax2onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
+pytestmark = pytest.mark.skipif(bool(_MISSING), reason=f"{' and '.join(_MISSING)} not installed: make onnx")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_network(kind, tmp_path):
+    arg, fields = KINDS[kind]
+    out = tmp_path / "net.onnx"
+    facts = export.export(random_trained(arg, **fields), out)
+    assert set(facts["largest_difference"]) == set(facts["outputs"])
+    assert all(value <= 1e-4 for value in facts["largest_difference"].values())
+    assert [path.name for path in tmp_path.iterdir() if path != out] == ["net.onnx.json"]
+
+
+def test_any_batch_and_the_classes_within(tmp_path):
+    import onnx
+
+    trained, out = random_trained(), tmp_path / "net.onnx"
+    export.export(trained, out)
+    model = onnx.load(out)
+    onnx.checker.check_model(model, full_check=True)
+    assert {node.op_type for node in model.graph.node}.isdisjoint({"DFT", "Loop", "Scan", "BatchNormalization"})
+    assert [output.name for output in model.graph.output] == ["logits", "probabilities", "teacher_logits"]
+    properties = {entry.key: entry.value for entry in model.metadata_props}
+    assert json.loads(properties["classes"]) == list(trained.classes) and properties["frames"] == "4"
+    rng = np.random.default_rng(1)
+    for batch in (1, 3):
+        clips = rng.integers(0, 60, (batch, 4, 32, 32, 3), np.uint8)
+        found = export.differences(export_onnx.run(out, {"clip": clips}), unfolded(trained)(clips))
+        assert all(value <= 1e-4 for value in found.values())

@@ -11,8 +11,11 @@ missing: in the dark, with optical flow, for the rows, and by day, other scenes,
 """
 
 import contextlib
+import hashlib
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,15 +23,18 @@ import time
 from pathlib import Path
 
 from absl import flags
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from lift_flax import ablation_table, command_line, errors
 from lift_flax import config as config_lib
 from lift_flax import workdir as workdir_lib
 from lift_flax.ablation_rows import Fields, Row, pretraining, reference, rows
 from lift_flax.config import Config
+from lift_flax.config_file import FREE_ON_RESUME
 from lift_flax.data.records import open_records
 from lift_flax.errors import UserError
 from lift_flax.files import only_writer, write_text
+from lift_flax.weights.ported import load_facts
 
 _DAY_SEED = 1000  # of the figures that the ViT is pretrained on: other rooms and actors than those of the rows
 _FIGURES = ("--train-per-class=30", "--test-per-class=24")  # so few that rows differ, and that all take under two hours
@@ -45,16 +51,22 @@ def run(arguments: list[str]) -> None:
         print(__doc__ + values.get_help(include_special_flags=False))
         return
     nested = command_line.parse(values, arguments)
-    given = [word for word in arguments[1:] if word.startswith("--config")]
+    given = _for_rows(arguments[1:])
+    nested["model"]["pvit"]["unfreeze"] = "all"  # that it is frozen is up to the rows
+    table = rows(config_lib.from_dict(nested))
+    chosen = _chosen(table, values.rows)
+    for row in chosen:
+        if row.needs != "r3d" or row.changes["model.teacher.name"]:
+            config_lib.from_dict(_changed(nested, {**reference("any weights"), **row.changes}))
     workdir = Path(values.workdir).absolute()
     with only_writer(workdir, "--workdir"):
         nested["data"]["dir"] = str(_records(nested, workdir))
-        nested["model"]["pvit"]["unfreeze"] = "all"  # that it is frozen is up to the rows
         config = config_lib.from_dict(nested)
-        table = rows(config)
-        chosen = _chosen(table, values.rows)
-        ablation = _Ablation(config, given, workdir, _pretrained(config, given, workdir, values.vit_records))
-        _run_rows(ablation, chosen, values.seeds)
+        vit = _pretrained(config, given, workdir, values.vit_records)
+        if not vit:
+            print("no pretrained ViT: all ViT blocks are trained, from random ones, in every row", flush=True)
+        _claim(workdir, config, vit)
+        _run_rows(_Ablation(config, given, workdir, vit), chosen, values.seeds)
 
 
 def _flags(arguments: list[str]) -> flags.FlagValues:
@@ -65,6 +77,41 @@ def _flags(arguments: list[str]) -> flags.FlagValues:
     flags.DEFINE_string("vit_records", "", "records that a ViT is pretrained on first", flag_values=values)
     flags.DEFINE_list("rows", [], "only these rows, by name, and the first", flag_values=values)
     return values
+
+
+def _for_rows(words: list[str]) -> list[str]:
+    """The flags of the config, which the runs of the rows are given too."""
+    given = [word for word in words if re.match(r"-{1,2}(no)?config", word)]
+    ours = ("seed", *reference(""))  # and what else rows differ in, but that is theirs alone
+    for word in given:
+        name = re.fullmatch(r"--config(?:\.([\w.]+))?=.*", word, re.DOTALL)
+        if not name:
+            raise UserError(f"{word}: write flags of the config as --config=FILE and --config.FIELD=VALUE")
+        if name[1] in ours and name[1] != "model.pvit.init_from":
+            raise UserError(f"{word}: the rows set config.{name[1]} themselves")
+    return given
+
+
+def _changed(nested: dict, fields: Fields) -> dict:
+    """A config's nested values with other fields, by dotted name."""
+    flat = flatten_dict(nested, sep=".")
+    return unflatten_dict({**flat, **fields}, sep=".")
+
+
+def _claim(workdir: Path, config: Config, vit: str) -> None:
+    """Makes the folder this table's, or checks that it is: rows of another config, clips or ViT have no place in it."""
+    path = workdir / "table.json"
+    facts = {name: value for name, value in config_lib.flatten(config).items() if not name.startswith(FREE_ON_RESUME)}
+    facts["clips"] = hashlib.sha256((Path(config.data.dir) / "folds.json").read_bytes()).hexdigest()
+    facts["vit"] = load_facts(Path(vit))["source"]["sha256"] if vit else ""
+    facts = json.loads(json.dumps(facts))  # tuples as they are read back
+    if path.exists():
+        before = json.loads(path.read_text())
+        if differ := sorted(name for name in facts if facts[name] != before.get(name)):
+            raise UserError(
+                f"{workdir} holds a table of another kind ({', '.join(differ[:5])} differ): choose another --workdir"
+            )
+    write_text(path, json.dumps(facts, indent=2) + "\n")
 
 
 def _chosen(table: list[Row], names: list[str]) -> list[Row]:
@@ -95,6 +142,8 @@ def _pretrained(config: Config, given: list[str], workdir: Path, vit_records: st
     folder, pretrained = workdir / "vit", workdir / "pretraining"
     if (folder / "weights.json").is_file():
         return str(folder)
+    if folder.is_dir():
+        shutil.rmtree(folder)  # what is left of a conversion that was cut off
     day = Path(vit_records) if vit_records else _figures(workdir / "day", "--light=day", f"--seed={_DAY_SEED}")
     if workdir_lib.finished(pretrained) is None:
         print(f"pretraining the ViT on {day} (log: {pretrained}.log)", flush=True)
@@ -183,7 +232,7 @@ def _write(ablation: _Ablation, chosen: list[Row], seeds: int) -> dict:
 
 def _scores(results: dict) -> dict:
     top1 = {network: results[network] and results[network]["top1"] for network in ("student", "teacher")}
-    return {**top1, "num_examples": results["num_examples"], "seconds": results["seconds"]}
+    return {**top1, "num_examples": results["num_examples"]}
 
 
 def _call(command: list[str], log: Path | None) -> None:

@@ -4,14 +4,14 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-_HEAD = ("", "paper, ARID", "student", "over seeds", "against the first", "teacher", "minutes a run")
+_HEAD = ("", "paper, ARID", "student", "over seeds", "against the first", "teacher")
 
 
 def cells(row: dict, first: dict) -> tuple[str, ...]:
     """One row as text, in the order of the head; of a row that was not run, why."""
     paper = "–" if row["paper"] is None else f"{row['paper']:.2f} %"
     if not row["runs"]:
-        return (row["title"], paper, f"not run: {row['why_not']}" if row["why_not"] else "not yet", *[""] * 4)
+        return (row["title"], paper, f"not run: {row['why_not']}" if row["why_not"] else "not yet", *[""] * 3)
     top1 = [run["student"] for run in row["runs"]]
     teachers = [run["teacher"] for run in row["runs"] if run["teacher"] is not None]
     pairs = {run["seed"]: run["student"] for run in first["runs"]}
@@ -23,7 +23,6 @@ def cells(row: dict, first: dict) -> tuple[str, ...]:
         f"{_percent(min(top1))} to {_percent(max(top1))}" if len(top1) > 1 else "one seed",
         "" if row is first or not gaps else f"{100 * np.mean(gaps):+.1f}",
         _percent(np.mean(teachers)) if teachers else "none",
-        f"{np.mean([run['seconds'] for run in row['runs']]) / 60:.1f}",
     )
 
 

@@ -18,7 +18,7 @@ def check(config: Config, clips: str) -> None:
     """That the run at `train.teacher_from` has a trained teacher of this config's kind, taught on the same clips.
 
     Args:
-      clips: `workdir.digest` of this run's splits.
+      clips: `workdir.digest` of the clips that this run trains on.
 
     Raises:
       UserError: it has not.
@@ -26,14 +26,24 @@ def check(config: Config, clips: str) -> None:
     folder = Path(config.train.teacher_from)
     other = config_file.load(folder / "config.json")
     if workdir_lib.finished(folder) is None or not (folder / "teacher").is_dir():
-        raise UserError(f"config.train.teacher_from={folder} is no finished run with a teacher phase of its own")
+        raise UserError(
+            f"config.train.teacher_from={folder} is no finished run with a teacher phase of its own: name one that "
+            "holds results.json and teacher/, or leave it out"
+        )
     ours, theirs = _facts(config), _facts(other)
     if differ := [f"{name} ({theirs[name]} there, {ours[name]} here)" for name in ours if ours[name] != theirs[name]]:
-        raise UserError(f"the teacher in {folder} is of another kind: {', '.join(differ)}")
-    if json.loads((folder / "run.json").read_text())["data_digest"] != clips:
         raise UserError(
-            f"the teacher in {folder} learnt from other clips than this run does: give it the same data.dir and "
-            "data.fold, or train a teacher here without config.train.teacher_from"
+            f"the teacher in {folder} is of another kind: {', '.join(differ)}; set these as there, or leave "
+            "config.train.teacher_from out"
+        )
+    try:
+        learnt = json.loads((folder / "run.json").read_text())["train_digest"]
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{folder / 'run.json'} is missing or damaged: give the command of that run again") from error
+    if learnt != clips:
+        raise UserError(
+            f"the teacher in {folder} learnt from other clips than this run trains on: give both the same data.dir and "
+            "data.fold (and, with data.val_share, the same seed), or leave config.train.teacher_from out"
         )
 
 

@@ -85,8 +85,8 @@ def _prepare(config: Config, workdir: Path) -> _Start:
     check_start(config, len(records.classes))
     train_ids, val_ids = records.train_and_validation(config.data.fold, config.data.val_share, config.seed)
     test_ids = records.split(config.data.fold, "test")
-    if config.train.teacher_from:
-        given_teacher.check(config, workdir_lib.digest(records, train_ids, val_ids, test_ids))
+    if config.train.teacher_from and workdir_lib.finished(workdir) is None:
+        given_teacher.check(config, workdir_lib.digest(records, train_ids))
     mesh = sharding.make_mesh(config)
     workdir_lib.refuse_foreign(workdir)
     return _Start(config, records, train_ids, val_ids, test_ids, mesh)

@@ -64,6 +64,11 @@ def claim(workdir: Path, number: int, config: Config, records: Records, *splits:
             raise UserError(
                 f"{workdir} was trained on other clips than {records.dir} holds now: choose another --workdir"
             )
+        if facts.get("prepared", records.prepared) != records.prepared:
+            raise UserError(
+                f"{workdir} was trained on records prepared otherwise ({facts['prepared']}) than {records.dir} is now "
+                f"({records.prepared}): choose another --workdir"
+            )
         if facts.get("weights", {}) != weights:
             raise UserError(f"{workdir} started from other weights than init_from holds now: choose another --workdir")
     elif earlier:
@@ -75,6 +80,7 @@ def claim(workdir: Path, number: int, config: Config, records: Records, *splits:
         "start": number,
         "classes": list(records.classes),
         "data_digest": clips,
+        "train_digest": digest(records, splits[0]),
         "prepared": records.prepared,
         "weights": weights,
         "validation_ids": splits[1],

@@ -37,7 +37,13 @@ def load(path: Path) -> Config:
         values = json.loads(path.read_text())
     except ValueError as error:
         raise UserError(f"{path} is damaged ({error}): choose another --workdir") from error
-    return from_dict(values)
+    try:
+        return from_dict(values)
+    except UserError as error:
+        raise UserError(
+            f"{path} is of another version of this project ({error}): mend that field in it, then give the training "
+            "command of this run again"
+        ) from error
 
 
 def check_same_run(old: Config, new: Config, workdir: Path) -> None:

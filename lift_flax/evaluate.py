@@ -1,13 +1,13 @@
 """Scores trained runs, with the protocol beside every number.
 
     python -m lift_flax.evaluate --workdir=RUN                                   # the test split, as training scored it
-    python -m lift_flax.evaluate --workdir=RUN --views=10x3 --json
+    python -m lift_flax.evaluate --workdir=RUN --views=3x3 --json
     python -m lift_flax.evaluate --workdir=FOLD1 --workdir=FOLD2 --workdir=FOLD3 # mean over official splits
     python -m lift_flax.evaluate --workdir=RUN --illumination --twin=day=DAY_RECORDS # accuracy over brightness
     python -m lift_flax.evaluate --workdir=RUN --data_dir=OTHER_RECORDS           # classes are matched by name
 
-Intervals hold 95 % of 2000 bootstrap draws, clips of one scene or actor drawn together; ECE is the expected calibration
-error over 15 bins.
+A view is a clip over the whole video, of other frames than the next, cut at another place of the longer side.
+Intervals hold 95 % of 2000 bootstrap draws of whole scenes or actors.  docs/use.md explains every number.
 """
 
 import argparse
@@ -22,10 +22,11 @@ import jax
 import numpy as np
 
 from lift_flax import compilation_cache, errors, evaluate_report, illumination, scoring, sharding
+from lift_flax import workdir as workdir_lib
 from lift_flax.config import Config, Mesh
 from lift_flax.data.camera import Relight
 from lift_flax.data.clips import view_grid
-from lift_flax.data.records import Records, check_flow, open_records
+from lift_flax.data.records import Records, open_records
 from lift_flax.errors import UserError
 from lift_flax.files import write_text
 from lift_flax.scoring import NETWORKS
@@ -38,8 +39,13 @@ def main(argv: list[str] | None = None) -> None:
     """The command line."""
     args = _parser().parse_args(argv)
     logging.getLogger("absl").setLevel(logging.ERROR)
+    if args.twin and not args.illumination:
+        raise UserError("--twin is a mark on the curve: give --illumination with it")
+    if args.out and (args.out.is_dir() or not args.out.absolute().parent.is_dir()):
+        raise UserError(f"--out={args.out}: name a file in a folder that exists")
     compilation_cache.use()
-    results = [evaluate(open_trained(workdir), args) for workdir in args.workdir]
+    evaluations = [_Evaluation(open_trained(workdir), args) for workdir in args.workdir]  # mistakes come first
+    results = [evaluation.run() for evaluation in evaluations]
     report = {"runs": results, "mean": mean_over_runs(results) if len(results) > 1 else None}
     if args.out:
         write_text(args.out, json.dumps(report, indent=2) + "\n")
@@ -59,17 +65,21 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--workdir", type=Path, required=True, action="append", help="of a run; may be repeated")
+    parser.add_argument(
+        "--workdir", type=Path, required=True, action="append", help="folder of a trained run; may be repeated"
+    )
     parser.add_argument("--data_dir", type=Path, help="records; the run's own if not given")
     parser.add_argument("--fold", type=int, help="official fold; the run's own if not given")
-    parser.add_argument("--split", default="test", help="of the fold: test or train")
-    parser.add_argument("--views", default="1x1", help="temporal clips x spatial crops of each video, up to 10x3 or so")
-    parser.add_argument("--average", choices=("logits", "softmax"), default="logits", help="of the views of a video")
+    parser.add_argument("--split", choices=("test", "train"), default="test", help="which split of the fold")
+    parser.add_argument("--views", default="1x1", help="clips x crops of each video, for example 3x3")
+    parser.add_argument(
+        "--average", choices=("logits", "softmax"), default="logits", help="what is averaged over views"
+    )
     parser.add_argument("--batch_size", type=int, help="views at a time; 8 for each device if not given")
     parser.add_argument("--illumination", action="store_true", help="also accuracy over brightness, as a curve")
     twin = "with --illumination: records of the same motions in other light; may be repeated"
     parser.add_argument("--twin", type=_twin, action="append", default=[], metavar="NAME=DIR", help=twin)
-    parser.add_argument("--out", type=Path, help="also write the JSON to this file")
+    parser.add_argument("--out", type=Path, help="also write the JSON to this file; replaced if it exists")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     return parser
 
@@ -89,55 +99,81 @@ def parse_views(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def evaluate(trained: Trained, args: argparse.Namespace) -> dict:
-    """The protocol and both networks' scores of one run; with --illumination their curve as well.
+class _Evaluation:
+    """One run on one split of its own or other records, with everything opened that will be read.
 
     Raises:
-      UserError: the records do not fit the run, or have no such split.
+      UserError: the records, or those of a twin, do not fit the run, or have no such split.
     """
-    clips, crops = parse_views(args.views)
-    if args.illumination and trained.config.model.luminous.input == "flow":
-        raise UserError("--illumination needs frames, and the luminous stream of this run takes optical flow")
-    score = make_scorer(trained, args.data_dir, args)
-    views = view_grid(clips, crops)
-    _say(f"{trained.workdir}: scoring {len(score.ids)} clips, {len(views)} views of each ...")
-    scores, _ = score(views=views, average=args.average)
-    config = trained.config
-    result = {
-        "workdir": str(trained.workdir),
-        "records": str(score.records.dir),
-        "dataset": config.dataset,
-        "fold": score.fold,
-        "split": args.split,
-        "views": args.views,
-        "average": args.average,
-        "frames": config.data.num_frames,
-        "size": config.data.size,
-        "step": trained.step,
-        "num_examples": len(score.ids),
-        "left_out": score.left_out,
-        "classes": list(trained.classes),
-        **scores,
-    }
-    if args.illumination:
-        result["illumination"] = _illumination(trained, score, args)
-    return result
 
+    def __init__(self, trained: Trained, args: argparse.Namespace):
+        if args.illumination and trained.config.model.luminous.input == "flow":
+            raise UserError(
+                f"--illumination needs frames, and {trained.workdir} takes optical flow: leave --illumination out"
+            )
+        self.trained, self.args, self.views = trained, args, view_grid(*parse_views(args.views))
+        self.score = make_scorer(trained, args.data_dir, args)
+        self.twins = [(name, make_scorer(trained, data_dir, args)) for name, data_dir in args.twin]
 
-def _illumination(trained: Trained, score: "Scorer", args: argparse.Namespace) -> dict:
-    """The curve, and the twins on it; also written to the workdir, as JSON and as a picture."""
+    def run(self) -> dict:
+        """The protocol and both networks' scores; with --illumination their curve as well."""
+        score, config, learnt = self.score, self.trained.config, self._learnt()
+        _say(f"{self.trained.workdir}: scoring {len(score.ids)} clips, {len(self.views)} views of each ...")
+        scores, luma = self._scores(score)
+        result = {
+            "workdir": str(self.trained.workdir),
+            "records": str(score.records.dir),
+            "dataset": config.dataset if learnt else score.records.source,
+            "fold": score.fold,
+            "split": self.args.split,
+            "views": self.args.views,
+            "average": self.args.average,
+            "frames": config.data.num_frames,
+            "size": config.data.size,
+            "step": self.trained.step,
+            "num_examples": len(score.ids),
+            "left_out": score.left_out,
+            "trained_on": len(set(learnt) & set(score.ids)),
+            "classes": list(self.trained.classes),
+            **scores,
+        }
+        if self.args.illumination:
+            result["illumination"] = self._illumination(result, luma, own=bool(learnt))
+        return result
 
-    def in_light(light: Relight) -> dict:
-        _say(f"exposure {light.camera.exposure:g} ...")
-        return illumination.point(*score(light=light))
+    def _scores(self, score: "Scorer", **light) -> tuple[dict, np.ndarray]:
+        return score(views=self.views, average=self.args.average, **light)
 
-    found = {**illumination.curve(in_light), "twins": []}
-    for name, data_dir in args.twin:
-        _say(f"twin {name} ...")
-        found["twins"].append({"name": name, **illumination.point(*make_scorer(trained, data_dir, args)())})
-    write_text(trained.workdir / "illumination.json", json.dumps(found, indent=2) + "\n")
-    illumination.draw(found, trained.workdir / "illumination.png", 1 / len(trained.classes))
-    return found
+    def _learnt(self) -> list[str]:
+        """Ids of the clips that the run has learnt from; none in records that are not its own, wherever they lie."""
+        config, records = self.trained.config, self.score.records
+        if not records.folds.get(str(config.data.fold), {}).get("train"):
+            return []
+        ids, _ = records.train_and_validation(config.data.fold, config.data.val_share, config.seed)
+        return ids if workdir_lib.digest(records, ids) == self.trained.train_digest else []
+
+    def _illumination(self, result: dict, luma: np.ndarray, *, own: bool) -> dict:
+        """The curve and the twins on it; of the run's own test clips it is kept in the workdir too, with a picture."""
+
+        def in_light(light: Relight) -> dict:
+            _say(f"exposure {light.camera.exposure:g} ...")
+            return illumination.point(*self._scores(self.score, light=light))
+
+        protocol = ("records", "dataset", "fold", "split", "views", "average", "step", "num_examples")
+        found = {name: result[name] for name in protocol}
+        found |= {"recorded": illumination.point(result, luma), **illumination.curve(in_light), "twins": []}
+        for name, score in self.twins:
+            _say(f"twin {name} ...")
+            clips = {"name": name, "num_examples": len(score.ids), "left_out": score.left_out}
+            found["twins"].append({**clips, **illumination.point(*self._scores(score))})
+        workdir = self.trained.workdir
+        if own and (result["fold"], result["split"]) == (self.trained.config.data.fold, "test"):
+            write_text(workdir / "illumination.json", json.dumps(found, indent=2) + "\n")
+            illumination.draw(found, workdir / "illumination.png", 1 / len(self.trained.classes))
+            found["picture"] = str(workdir / "illumination.png")
+        else:
+            _say("not kept in the workdir: these are not the run's own test clips; --out=FILE keeps it")
+        return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,10 +203,18 @@ class Scorer:
 
 def make_scorer(trained: Trained, data_dir: Path | None, args: argparse.Namespace) -> Scorer:
     """Opens `data_dir`, or the run's own records.  Raises UserError where they do not fit the run."""
-    records = open_records(str(data_dir or trained.config.data.dir))
-    check_flow(records, trained.config)
+    folder = Path(data_dir or trained.config.data.dir)
+    if not folder.is_dir():
+        raise UserError(f"{folder} does not exist: give the folder of records in --data_dir, or after NAME= in --twin")
+    records = open_records(str(folder))
+    if trained.config.model.luminous.input == "flow" and not records.has_flow:
+        raise UserError(
+            f"{trained.workdir} takes optical flow and {records.dir} holds none: build it with --flow, or give others"
+        )
     config = _for_scoring(trained.config, args.batch_size)
     fold = config.data.fold if args.fold is None else args.fold
+    if str(fold) not in records.folds:
+        raise UserError(f"{records.dir} has no fold {fold}: set --fold to one of {', '.join(records.folds)}")
     ids, labels, left_out = matching_clips(records, records.split(fold, args.split), trained)
     mesh = sharding.make_mesh(config)
     predict = scoring.make_predictor(trained.outputs, config, records, mesh)
@@ -193,14 +237,14 @@ def _for_scoring(config: Config, batch_size: int | None) -> Config:
 
 
 def matching_clips(records: Records, ids: list[str], trained: Trained) -> tuple[list[str], np.ndarray, int]:
-    """(ids, labels of the run [N], how many were left out): the clips whose class, by name, the run knows.
+    """(ids, labels of the run [N], how many were left out): the clips whose class, by name, is known, and to the run.
 
     Raises:
       UserError: there is none.
     """
     label_of = {name: label for label, name in enumerate(trained.classes)}
-    names = {i: records.classes[records.rows[i][1]] for i in ids}
-    known = [i for i in ids if names[i] in label_of]
+    names = {i: records.classes[records.rows[i][1]] for i in ids if records.rows[i][1] >= 0}
+    known = [i for i in ids if names.get(i) in label_of]
     if not known:
         raise UserError(
             f"{records.dir} and {trained.workdir} have no class in common: {', '.join(records.classes[:5])} ... there, "

@@ -9,8 +9,11 @@ from lift_flax.scoring import NETWORKS
 
 def _protocol(result: dict) -> str:
     left_out = f", {result['left_out']} of classes that the run does not know left out" if result["left_out"] else ""
+    learnt = f", {result['trained_on']} OF THEM LEARNT FROM IN TRAINING" if result["trained_on"] else ""
     return (
-        f"{result['dataset']}, fold {result['fold']}, {result['split']}: {result['num_examples']} clips{left_out}, "
+        f"{result['workdir']}, step {result['step']}\n"
+        f"{result['dataset']}, fold {result['fold']}, {result['split']}: "
+        f"{result['num_examples']} clips{learnt}{left_out}, "
         f"{result['frames']} frames of {result['size']} px, views {result['views']} ({result['average']} averaged)"
     )
 
@@ -38,7 +41,7 @@ def show(result: dict) -> None:
         if scores:
             _show_confusion(name, scores["confusion"], result["classes"])
     if "illumination" in result:
-        _show_curve(result["illumination"], result["workdir"])
+        _show_curve(result["illumination"])
 
 
 def _show_confusion(network: str, counts: list[list[int]], classes: list[str]) -> None:
@@ -56,16 +59,19 @@ def _show_confusion(network: str, counts: list[list[int]], classes: list[str]) -
             print(f"{network}: {classes[true]} taken for {classes[predicted]} {mistakes[true, predicted]} times")
 
 
-def _show_curve(found: dict, workdir: str) -> None:
+def _show_curve(found: dict) -> None:
     table = Table("exposure", "mean luma", *NETWORKS)
-    for point in (*found["points"], *found["twins"]):
+    for point in ({"name": "as recorded", **found["recorded"]}, *found["points"], *found["twins"]):
         title = f"{point['exposure']:g}" if "exposure" in point else point["name"]
+        if point.get("left_out"):
+            title += f" ({point['left_out']} clips of other classes left out)"
         shares = [_percent(point[name]["top1"]) if point[name] else "-" for name in NETWORKS]
         table.add_row(title, f"{point['luma']:.1f}", *shares)
     table.add_section()
     table.add_row("area", "", *[_percent(found["area"][name]) for name in NETWORKS])
     Console().print(table)
-    print(f"curve: {workdir}/illumination.png and .json")
+    if "picture" in found:
+        print(f"curve: {found['picture']} and .json")
 
 
 def show_mean(mean: dict, runs: int) -> None:

@@ -5,7 +5,9 @@ to see them, are taken back to linear light, exposed from four times down to a s
 pixel of 8000 electrons and read noise of 3, and quantised again.  That darkens honestly; what the recording does not
 hold cannot be brought back, so above exposure 1 it only saturates.
 
-The area under the curve is the mean accuracy over the exposures, each stop counting alike: 1 is right in any light.
+The area under the curve is the mean accuracy between the first and the last exposure, over stops, by trapezia: 1 is
+right in any light.  Exposure 1 is not the recording: the second camera's noise is in it.  The recording itself, and its
+twins in other light, are marks beside the curve.
 """
 
 import dataclasses
@@ -13,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
@@ -20,7 +23,8 @@ from lift_flax.data.camera import Camera, Relight
 
 EXPOSURES = tuple(2.0**stop for stop in range(2, -7, -1))
 CAMERA = Camera(full_well=8000.0, read_noise=3.0)
-_COLOURS = {"teacher": "#b06a12", "student": "#1f6f9f"}
+COLOURS = {"teacher": "#b06a12", "student": "#1f6f9f"}  # of each network, in every picture
+QUIET = "#777777"  # what helps to read a picture
 
 
 def curve(score: Callable[[Relight], dict]) -> dict:
@@ -34,13 +38,13 @@ def curve(score: Callable[[Relight], dict]) -> dict:
         for exposure in EXPOSURES
     ]
     camera = {"full_well": CAMERA.full_well, "read_noise": CAMERA.read_noise}
-    return {"camera": camera, "points": points, "area": {name: area(points, name) for name in _COLOURS}}
+    return {"camera": camera, "points": points, "area": {name: area(points, name) for name in COLOURS}}
 
 
 def point(results: dict, luma: np.ndarray) -> dict:
     """One point of the curve: mean luma, top-1 and its interval of each network."""
     found = {"luma": float(luma.mean())}
-    for name in _COLOURS:
+    for name in COLOURS:
         scores = results[name]
         found[name] = scores and {"top1": scores["top1"], "interval": scores["interval"]}
     return found
@@ -55,10 +59,18 @@ def area(points: list[dict], network: str) -> float | None:
 
 
 def draw(found: dict, path: Path, chance: float) -> None:
-    """Writes the curve as a picture; its twins, the same motions in other light, are single marks."""
+    """Writes the curve as a picture."""
     figure = Figure(figsize=(7, 4.4), layout="constrained", dpi=150)
     axes = figure.subplots()
-    for network, colour in _COLOURS.items():
+    plot(axes, found, chance)
+    axes.grid(alpha=0.2)
+    figure.savefig(path)
+
+
+def plot(axes: Axes, found: dict, chance: float) -> None:
+    """Draws the curve; the clips as they were recorded, and their twins in other light, are single marks."""
+    recorded = found["recorded"]
+    for network, colour in COLOURS.items():
         if found["area"][network] is None:
             continue
         points = sorted(found["points"], key=lambda p: p["luma"])
@@ -72,14 +84,12 @@ def draw(found: dict, path: Path, chance: float) -> None:
             axes.annotate(
                 twin["name"], (twin["luma"], twin[network]["top1"]), xytext=(6, -12), textcoords="offset points"
             )
-    (recorded,) = [p for p in found["points"] if p["exposure"] == 1]
-    axes.axvline(recorded["luma"], color="#888888", linewidth=0.8, linestyle=":")
-    axes.annotate("as recorded", (recorded["luma"], 0.02), rotation=90, fontsize=8, color="#666666")
-    axes.axhline(chance, color="#888888", linewidth=0.8, label=f"chance, {100 * chance:.1f} %")
+        axes.plot(recorded["luma"], recorded[network]["top1"], marker="D", markersize=6, color=colour, fillstyle="none")
+    axes.axvline(recorded["luma"], color=QUIET, linewidth=0.8, linestyle=":")
+    axes.annotate("as recorded", (recorded["luma"], 0.02), rotation=90, ha="right", fontsize=8, color=QUIET)
+    axes.axhline(chance, color=QUIET, linewidth=0.8, label=f"chance, {100 * chance:.1f} %")
     axes.set_xscale("log", base=2)
     axes.set(xlabel="mean luma of the clips, 0 to 255", ylabel="top-1 accuracy", ylim=(0, 1.03))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
-    axes.grid(alpha=0.2)
-    axes.legend(frameon=False, loc="lower right")
-    figure.savefig(path)
+    axes.legend(frameon=False, loc="upper left", fontsize=9)

@@ -44,12 +44,24 @@ def judge(
 
 
 def interval(hits: Bool[np.ndarray, "N"], groups: list[str], draws: int = 2000) -> list[float]:
-    """95 % bootstrap interval of the accuracy: groups are drawn with replacement, the same draws for the same input."""
+    """95 % interval of the accuracy: percentiles of a bootstrap that draws whole groups with replacement.
+
+    The draws are the same for the same input.  Where all hits agree no draw differs, and Wilson's interval for as many
+    trials as there are groups stands instead.  Fewer than five groups say nothing of others: 0 to 1.
+    """
     names, index = np.unique(groups, return_inverse=True)
+    if len(names) < 5:
+        return [0.0, 1.0]
+    if hits.all() or not hits.any():
+        reach = 1.96**2 / (len(names) + 1.96**2)
+        return [1 - reach, 1.0] if hits.all() else [0.0, reach]
     right = np.bincount(index, hits, minlength=len(names))
     count = np.bincount(index, minlength=len(names))
-    chosen = np.random.default_rng(0).integers(len(names), size=(draws, len(names)))
-    return np.percentile(right[chosen].sum(axis=1) / count[chosen].sum(axis=1), [2.5, 97.5]).tolist()
+    rng, shares = np.random.default_rng(0), []
+    for _ in range(draws):  # one at a time: all of them would fill the memory for a large data set
+        chosen = rng.integers(len(names), size=len(names))
+        shares.append(right[chosen].sum() / count[chosen].sum())
+    return np.percentile(shares, [2.5, 97.5]).tolist()
 
 
 def calibration_error(logits: Float[np.ndarray, "N K"], labels: Int[np.ndarray, "N"], bins: int = 15) -> float:

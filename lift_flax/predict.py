@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from lift_flax import compilation_cache, errors, predictor
-from lift_flax.data.video_paths import find_videos
+from lift_flax.data.video_paths import named_videos
 from lift_flax.data.windows import Windows
 from lift_flax.errors import UserError
 from lift_flax.predictor import Moment, Prediction
@@ -28,9 +28,10 @@ def main(argv: list[str] | None = None) -> None:
     """The command line."""
     args = _parser().parse_args(argv)
     logging.getLogger("absl").setLevel(logging.ERROR)
+    sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
     if args.top < 1 or args.batch_size < 1:
         raise UserError("--top and --batch_size must be 1 or more")
-    videos = list(find_videos(args.videos))
+    videos = list(named_videos(args.videos))
     if not videos:
         raise UserError("no videos: name files or folders, or '-' and give paths on standard input")
     compilation_cache.use()
@@ -55,7 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--workdir", type=Path, required=True, help="of a trained run")
     parser.add_argument("videos", nargs="+", metavar="VIDEO", help="file, folder, pattern, or - for paths on stdin")
-    parser.add_argument("--network", choices=("student", "teacher"), default="student", help="whose answer")
+    parser.add_argument(
+        "--network", choices=("student", "teacher"), default="student", help="which network answers (default student)"
+    )
     parser.add_argument("--top", type=int, default=3, help="classes shown (default 3; --json has all)")
     usual = Windows()
     for flag, value, meaning in (
@@ -64,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         ("--hop", usual.hop, "from one window to the next"),
     ):
         parser.add_argument(flag, type=float, default=value, help=f"seconds {meaning} (default {value:g})")
-    parser.add_argument("--batch_size", type=int, default=8, help="clips at a time (8)")
+    parser.add_argument("--batch_size", type=int, default=8, help="clips at a time (default 8)")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     return parser
 

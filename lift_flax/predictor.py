@@ -11,6 +11,7 @@ What is done to a video first (frames, sizes, gamma, normalisation) comes from t
 
 import collections
 import dataclasses
+import math
 import queue
 import threading
 import time
@@ -19,17 +20,18 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 
-from lift_flax.data.augment import make_eval_views
+from lift_flax.data.augment import clip_views
 from lift_flax.data.decode import VideoError
 from lift_flax.data.inspection import coder_errors
-from lift_flax.data.windows import Clip, Preparation, Windows, open_array, open_file, read_clips
+from lift_flax.data.windows import Clip, Preparation, Video, Windows, open_array, open_file, read_clips
 from lift_flax.errors import UserError
 from lift_flax.scoring import NETWORKS
 from lift_flax.trained import Trained, open_trained
 
-Source = str | Path | UInt8[np.ndarray, "T H W 3"]
+Source = str | Path | np.ndarray  # the last: uint8 [T,H,W,3]
+_PATIENCE = 2.0  # seconds that leaving waits for the reading thread, which may be amid a long file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,6 +111,16 @@ class _Read:
     error: str = ""
 
 
+@dataclasses.dataclass(frozen=True)
+class _Answer:
+    """What is kept of a clip."""
+
+    moment: Moment
+    shares: Float[np.ndarray, "K"]
+    read_seconds: float
+    model_seconds: float
+
+
 class Predictor:
     """Answers for videos, compiled once.
 
@@ -119,7 +131,7 @@ class Predictor:
       windows: how long videos are cut.
 
     Raises:
-      UserError: the run has no such network, or --flow needs OpenCV that is not there.
+      UserError: the run has no such network; with the first answer: it takes optical flow, and OpenCV is not there.
     """
 
     def __init__(
@@ -141,7 +153,7 @@ class Predictor:
 
         @jax.jit
         def probabilities(arrays, batch):
-            out, _ = trained.outputs(*arrays, make_eval_views(batch, config, len(trained.classes)))
+            out, _ = trained.outputs(*arrays, clip_views(batch, config))
             return jax.nn.softmax(out[name])
 
         self._probabilities = probabilities
@@ -157,8 +169,13 @@ class Predictor:
     def read(self, video: Source) -> Iterator[Clip]:
         """The clips of a video as the network gets them.  Raises VideoError where it cannot be used."""
         with coder_errors():
-            opened = open_array(video) if isinstance(video, np.ndarray) else open_file(Path(video))
-            yield from read_clips(opened, self.preparation, self.windows)
+            yield from read_clips(*self._opened(video))
+
+    def _opened(self, video: Source) -> tuple[Video, Preparation, Windows]:
+        """Frames in memory are one clip always: their rate is not known, so windows of seconds cannot be."""
+        if isinstance(video, np.ndarray):
+            return open_array(video), self.preparation, Windows(longest=math.inf)
+        return open_file(Path(video)), self.preparation, self.windows
 
     def each(self, videos: Iterable[Source]) -> Iterator[Prediction]:
         """Answers in the order of `videos`, each as soon as it is there; a bad video has an `error` in its place.
@@ -173,7 +190,8 @@ class Predictor:
             yield from self._answers(waiting)
         finally:
             stop.set()
-            while thread.is_alive():  # it may wait for room
+            deadline = time.monotonic() + _PATIENCE
+            while thread.is_alive() and time.monotonic() < deadline:  # it may wait for room
                 _drain(waiting)
                 thread.join(0.05)
 
@@ -193,8 +211,8 @@ class Predictor:
         try:
             with coder_errors():
                 since = time.perf_counter()
-                opened = open_array(video) if isinstance(video, np.ndarray) else open_file(Path(video))
-                for clip in read_clips(opened, self.preparation, self.windows):
+                opened, how, windows = self._opened(video)
+                for clip in read_clips(opened, how, windows):
                     yield _Read(name, clip, time.perf_counter() - since)
                     since = time.perf_counter()
             yield _Read(name, notes=opened.notes)
@@ -204,7 +222,7 @@ class Predictor:
     def _answers(self, waiting: queue.Queue) -> Iterator[Prediction]:
         """Computes what waits, a whole batch or one clip at a time, so that two programs serve every load."""
         parts: collections.deque[_Read] = collections.deque()  # in order: clips, and ends of videos
-        answered: list[tuple[_Read, np.ndarray, float]] = []  # clips of the video that is under way
+        answered: list[_Answer] = []  # of the video that is under way, without its pixels
         ended = False
         while parts or not ended:
             ended = ended or self._take(parts, waiting)
@@ -216,14 +234,14 @@ class Predictor:
             while parts and (results or not parts[0].clip):
                 part = parts.popleft()
                 if part.clip:
-                    answered.append((part, results.popleft(), seconds / len(batch)))
+                    answered.append(self._answer(part, results.popleft(), seconds / len(batch)))
                 else:
                     yield self._together(part, answered)
                     answered = []
 
     def _take(self, parts: collections.deque, waiting: queue.Queue) -> bool:
-        """Adds to `parts` what waits, at least one and at most a batch of clips.  Returns whether that was the end."""
-        while not parts or sum(part.clip is not None for part in parts) < self.batch_size:
+        """Adds to `parts` what waits, until it begins with a video's end or holds a batch.  True at the very end."""
+        while not parts or (parts[0].clip and len(parts) < 2 * self.batch_size):
             if parts and waiting.empty():
                 return False
             part = waiting.get()
@@ -238,28 +256,28 @@ class Predictor:
         """(probabilities, seconds, compilation aside)."""
         rows = [clip.parts for clip in clips]
         batch = {name: np.stack([row[name] for row in rows]) for name in rows[0]}  # [T,H,W,C] -> [B,T,H,W,C]
-        batch |= {"label": np.zeros(len(rows), np.int32), "weight": np.ones(len(rows), np.float32)}
         if len(rows) not in self._programs:
             self._programs[len(rows)] = self._probabilities.lower(self._arrays, batch).compile()
         since = time.perf_counter()
         return np.asarray(self._programs[len(rows)](self._arrays, batch)), time.perf_counter() - since
 
-    def _together(self, end: _Read, answered: list[tuple[_Read, np.ndarray, float]]) -> Prediction:
+    def _answer(self, read: _Read, shares: Float[np.ndarray, "K"], seconds: float) -> _Answer:
+        label = self.trained.classes[int(shares.argmax())]
+        moment = Moment(read.clip.start, read.clip.end, label, float(shares.max()))
+        return _Answer(moment, shares, read.seconds, seconds)
+
+    def _together(self, end: _Read, answered: list[_Answer]) -> Prediction:
         classes = self.trained.classes
         if end.error:
             return Prediction(end.video, classes, np.empty(0, np.float32), error=end.error)
-        timeline = tuple(
-            Moment(read.clip.start, read.clip.end, classes[int(shares.argmax())], float(shares.max()))
-            for read, shares, _ in answered
-        )
         return Prediction(
             end.video,
             classes,
-            np.mean([shares for _, shares, _ in answered], axis=0),
-            timeline,
+            np.mean([answer.shares for answer in answered], axis=0),
+            tuple(answer.moment for answer in answered),
             end.notes,
-            decode_ms=1000 * float(np.mean([read.seconds for read, _, _ in answered])),
-            model_ms=1000 * float(np.mean([seconds for _, _, seconds in answered])),
+            decode_ms=1000 * float(np.mean([answer.read_seconds for answer in answered])),
+            model_ms=1000 * float(np.mean([answer.model_seconds for answer in answered])),
         )
 
 
@@ -268,7 +286,9 @@ def _drain(waiting: queue.Queue) -> None:
         waiting.get_nowait()
 
 
-def load(workdir: str | Path, *, network: str = "student", batch_size: int = 8, windows: Windows | None = None):
+def load(
+    workdir: str | Path, *, network: str = "student", batch_size: int = 8, windows: Windows | None = None
+) -> Predictor:
     """The predictor of a run; arguments as of `Predictor`.  Raises UserError where the run has no trained network."""
     trained = open_trained(Path(workdir))
     return Predictor(trained, network=network, batch_size=batch_size, windows=windows)

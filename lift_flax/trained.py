@@ -23,6 +23,7 @@ class Trained:
       classes: names, by label.
       prepared: how the videos that it learnt from became clips (`data.records.Records.prepared`).
       network: the student without its arrays.
+      train_digest: of the clips that it learnt from (`workdir.digest`).
       params, batch_stats: its arrays, of the checkpoint at `step`: the best on validation, else the last.
     """
 
@@ -30,6 +31,7 @@ class Trained:
     config: Config
     classes: tuple[str, ...]
     prepared: dict[str, Any]
+    train_digest: str
     network: Network
     params: Tree
     batch_stats: Tree
@@ -51,9 +53,9 @@ def open_trained(workdir: Path) -> Trained:
         raise UserError(f"{workdir} holds no trained student yet: run lift_flax.main first")
     try:
         facts = json.loads((workdir / "run.json").read_text())
-        classes, prepared = tuple(facts["classes"]), facts["prepared"]
+        classes, prepared, digest = tuple(facts["classes"]), facts["prepared"], facts["train_digest"]
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{workdir / 'run.json'} is missing or damaged: give the command of this run again") from error
     params, batch_stats, step = read_best(workdir / "student")
     network, _ = create(functools.partial(make_student, config, len(classes)), config.seed)
-    return Trained(workdir, config, classes, prepared, network, params, batch_stats, step)
+    return Trained(workdir, config, classes, prepared, digest, network, params, batch_stats, step)

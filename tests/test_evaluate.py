@@ -3,6 +3,8 @@
 import contextlib
 import dataclasses
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -93,8 +95,11 @@ def test_mean_over_runs(run, capsys):
     (["--views=ten"], "--views=ten: write CLIPSxCROPS"),
     (["--views=0x3"], "write CLIPSxCROPS"),
     (["--views=90x3"], "at most 100 views"),
-    (["--split=other"], "split 'other' of fold 1 is empty"),
-    (["--fold=4"], "has no fold 4"),
+    (["--split=other"], "--split.*choose from"),
+    (["--out=nowhere/found.json"], "name a file in a folder that exists"),
+    (["--twin=day=nowhere"], "give --illumination with it"),
+    (["--illumination", "--twin=day=nowhere"], "nowhere does not exist: give the folder"),
+    (["--fold=4"], "has no fold 4: set --fold to one of 1"),
     (["--batch_size=0"], "--batch_size=0"),
     (["--data_dir=nowhere"], "nowhere does not exist"),
     (["--frob"], "--frob"),
@@ -109,7 +114,14 @@ def test_a_folder_that_is_no_run(tmp_path):
         evaluate.main([f"--workdir={tmp_path}"])
 
 
-def test_the_curve_over_brightness(run, records, capsys):
+@pytest.fixture
+def copy(run, tmp_path) -> Path:
+    """The run, to write into."""
+    return shutil.copytree(run, tmp_path / "copy")
+
+
+def test_the_curve_over_brightness(copy, records, capsys):
+    run = copy
     report = _json(capsys, f"--workdir={run}", "--illumination", f"--twin=itself={records}")
     (found,) = report["runs"]
     curve = found["illumination"]
@@ -117,14 +129,25 @@ def test_the_curve_over_brightness(run, records, capsys):
     assert exposures == tuple(2.0**stop for stop in range(2, -7, -1)) and sorted(lumas, reverse=True) == list(lumas)
     (twin,) = curve["twins"]
     assert (twin["name"], twin["student"]["top1"]) == ("itself", found["student"]["top1"])
-    recorded = dict(zip(exposures, lumas, strict=True))[1.0]
-    assert twin["luma"] == pytest.approx(recorded, rel=0.2)
+    recorded = curve["recorded"]
+    assert {name: twin[name] for name in recorded} == recorded and twin["left_out"] == 0
+    assert dict(zip(exposures, lumas, strict=True))[1.0] == pytest.approx(recorded["luma"], rel=0.2)
+    assert (curve["split"], curve["views"], curve["num_examples"]) == ("test", "1x1", 6)
     for network in ("teacher", "student"):
         top1 = [p[network]["top1"] for p in curve["points"]]
         assert curve["area"][network] == pytest.approx(np.mean([np.mean(top1[:-1]), np.mean(top1[1:])]))
+    assert curve.pop("picture") == str(run / "illumination.png")
     assert json.loads((run / "illumination.json").read_text()) == curve
     with Image.open(run / "illumination.png") as picture:
         assert picture.width > 500 and len(picture.convert("L").getcolors()) > 20
+
+
+def test_what_was_learnt_from_is_said(copy, capsys):
+    """And is no curve of the run: nothing is kept in its workdir."""
+    evaluate.main([f"--workdir={copy}", "--split=train", "--illumination"])
+    said = capsys.readouterr()
+    assert "train: 18 clips, 18 OF THEM LEARNT FROM IN TRAINING" in said.out and "as recorded" in said.out
+    assert "not kept in the workdir" in said.err and not list(copy.glob("illumination.*"))
 
 
 def test_what_the_curve_needs(run):

@@ -28,9 +28,17 @@ def test_interval_draws_groups_together():
     hits = np.array([True, False] * 50)
     low, high = metrics.interval(hits, [str(i) for i in range(100)])
     assert low == pytest.approx(0.5 - 1.96 * 0.05, abs=0.02) and high == pytest.approx(0.5 + 1.96 * 0.05, abs=0.02)
-    # Four scenes, in each of which all clips are alike: only four things were seen, not a hundred.
-    wide = metrics.interval(np.repeat([True, False, True, False], 25), np.repeat(list("abcd"), 25).tolist())
-    assert wide[0] == 0 and wide[1] == 1
+    # Six scenes, in each of which all clips are alike: only six things were seen, not a hundred and fifty.
+    wide = metrics.interval(np.repeat([True, False] * 3, 25), np.repeat(list("abcdef"), 25).tolist())
+    assert wide[0] <= 0.17 and wide[1] >= 0.83
+
+
+def test_interval_of_what_says_little():
+    """Wilson's for 50 of 50 is 92.9 to 100 %."""
+    groups = [str(i) for i in range(50)]
+    assert metrics.interval(np.ones(50, bool), groups) == pytest.approx([0.929, 1], abs=1e-3)
+    assert metrics.interval(np.zeros(50, bool), groups) == pytest.approx([0, 0.071], abs=1e-3)
+    assert metrics.interval(np.arange(50) < 40, ["one"] * 50) == [0, 1]
 
 
 def test_views_are_averaged():

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_prep import build
+from data_prep import build, flow_video
 from data_prep.transcode import Encoding, transcode
 from lift_flax.data import clips, decode, motion, records
 from lift_flax.data import flow as codes
@@ -59,7 +59,7 @@ def test_still_video_has_no_flow(tmp_path: Path) -> None:
 def test_packing_loses_less_than_a_code(tmp_path: Path) -> None:
     path = write_video(tmp_path / "clip.mp4", _moving(12, -4, 1, side=128))
     found = np.stack(list(motion.codes(functools.partial(decode.iter_frames, path), range(12), 12, (128, 128), "dis")))
-    packed = flow.pack(iter(found), (128, 128), Fraction(30), gop=8)
+    packed = flow_video.pack(iter(found), (128, 128), Fraction(30), gop=8)
     read = decode.decode_flow(packed)
     assert read.dtype == np.uint8 and read.shape == found.shape
     assert np.abs(read.astype(int) - found).mean() * _STEP < 0.03  # px
@@ -89,7 +89,7 @@ def test_flow_of_odd_originals_has_the_size_of_their_frames(tmp_path: Path) -> N
 def test_flow_needs_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(
-        UserError, match=r"optical flow needs OpenCV \(.*\): install it with `pip install 'lift_flax\[prep\]'`"
+        UserError, match=r"optical flow needs OpenCV \(.*\): install it with `pip install -e '.\[prep\]'`"
     ):
         motion.flow_function.__wrapped__("dis")
 

@@ -83,7 +83,24 @@ def test_frames_in_memory_are_a_video():
             open_array(frames[:few])
 
 
-@pytest.mark.parametrize("wrong", [{"longest": 0.0}, {"length": -1.0}, {"hop": 0.0}, {"length": 2.0, "hop": 3.0}])
+def test_rounding_makes_no_window(tmp_path):
+    """44 s in windows of 2 s every 0.7 s are 61, the last from 42 s on."""
+    path = write_video(tmp_path / "video.mp4", numbered_frames([0] * 44, width=16, height=16), fps=1)
+    found = list(read_clips(open_file(path), _how(num_frames=2, size=16), Windows(10.0, 2.0, 0.7)))
+    assert len(found) == 61 and found[-1].start == pytest.approx(42) and found[-2].start == pytest.approx(41.3)
+
+
+@pytest.mark.parametrize(
+    "frames", [np.zeros((9, 8, 8), np.uint8), np.zeros((9, 8, 8, 4), np.uint8), np.zeros((9, 8, 8, 3))]
+)
+def test_arrays_that_are_no_video(frames):
+    with pytest.raises(VideoError, match="frames are uint8"):
+        open_array(frames)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"longest": float("nan")}, {"longest": 0.0}, {"length": -1.0}, {"hop": 0.0}, {"length": 2.0, "hop": 3.0}]
+)
 def test_windows_that_cannot_be(wrong):
     with pytest.raises(UserError, match="must be above 0"):
         Windows(**wrong)

@@ -20,11 +20,6 @@ from av.video.reformatter import VideoReformatter
 
 from lift_flax.data import scaling
 
-# Names that count as videos where a folder is searched.
-VIDEO_SUFFIXES = frozenset(
-    {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".webm", ".wmv"}
-)
-
 # Too many open files, no memory, a network folder that went away: none of them says anything about the video.
 _NOT_THE_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE})
 

@@ -31,7 +31,7 @@ def flow_function(method: Literal["dis", "tvl1"]) -> FlowFunction:
     Raises:
       UserError: OpenCV, or its contributed module with TV-L1, is not installed.
     """
-    install = "install it with `pip install 'lift_flax[prep]'`"
+    install = "install it with `pip install -e '.[prep]'` in the project's folder"
     try:
         import cv2  # here: transcoding without flow needs no OpenCV
     except ImportError as error:

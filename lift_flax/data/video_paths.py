@@ -1,27 +1,49 @@
-"""Which videos a command line means."""
+"""Which files count as videos, and which of them a command line means."""
 
+import collections
 import glob
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from lift_flax.data.decode import VIDEO_SUFFIXES
+VIDEO_SUFFIXES = frozenset(
+    {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".webm", ".wmv"}
+)
 
 
-def find_videos(words: list[str]) -> Iterator[Path]:
-    """Files by name, those in folders that are named like videos, those that match a pattern, and those on stdin.
+def videos_below(root: Path) -> tuple[list[Path], collections.Counter[str]]:
+    """(sorted video files below `root`, how many files have other endings); follows links, leaves out hidden names."""
+    found = []
+    seen: set[str] = set()
+    others: collections.Counter[str] = collections.Counter()
+    for folder, subfolders, names in os.walk(root, followlinks=True):
+        if (place := os.path.realpath(folder)) in seen:  # a link back to a folder above, or a second one to the same
+            subfolders[:] = []
+            continue
+        seen.add(place)
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        others.update(Path(n).suffix.lower() for n in names if Path(n).suffix.lower() not in VIDEO_SUFFIXES)
+        files = [Path(folder, n) for n in names if Path(n).suffix.lower() in VIDEO_SUFFIXES and not n.startswith(".")]
+        found += [path for path in files if not path.is_fifo() and not path.is_dir()]
+    return sorted(found), others
+
+
+def named_videos(words: list[str]) -> Iterator[Path]:
+    """Files by name, videos in folders, files that match a pattern, and for "-" those named on standard input.
 
     A name that leads to nothing is given back as it is: it will have its error in the right place.
     """
     for word in words:
         if word == "-":
-            yield from (Path(line.rstrip("\n")) for line in sys.stdin if line.strip())
+            lines = (os.fsdecode(line.rstrip(b"\r\n")) for line in sys.stdin.buffer)
+            yield from (Path(line) for line in lines if line.strip())
             continue
         path = Path(word)
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
-            yield from inside or [path]
+            yield from videos_below(path)[0] or [path]
         elif not path.exists() and glob.has_magic(word):
-            yield from [Path(match) for match in sorted(glob.glob(word, recursive=True))] or [path]
+            matches = (Path(match) for match in sorted(glob.glob(word, recursive=True)))
+            yield from [match for match in matches if not match.is_dir()] or [path]
         else:
             yield path

@@ -20,9 +20,11 @@ from jaxtyping import Int, UInt8
 
 from lift_flax.data import clips, motion, scaling
 from lift_flax.data.decode import VideoError, iter_frames
-from lift_flax.data.examples import Parts
 from lift_flax.data.inspection import inspect_video
 from lift_flax.errors import UserError
+
+Parts = dict[str, np.ndarray]  # as in lift_flax/data/examples.py, which loads a library that this does without
+_ARRAY_FPS = 25.0  # of frames in memory, whose rate nobody told: only their times hang on it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,10 +61,10 @@ class Windows:
     hop: float = 2.0
 
     def __post_init__(self) -> None:
-        if min(self.longest, self.length, self.hop) <= 0 or self.hop > self.length:
+        if not (self.longest > 0 and 0 < self.hop <= self.length < math.inf):  # nor one that is no number
             raise UserError(
-                f"windows of {self.length:g} s every {self.hop:g} s, for videos longer than {self.longest:g} s: all "
-                "must be above 0, and a window must not start after the one before it has ended"
+                f"--longest={self.longest:g}, --window={self.length:g}, --hop={self.hop:g} (seconds): all must be "
+                "above 0, and --hop at most --window"
             )
 
 
@@ -108,8 +110,10 @@ def open_file(path: Path) -> Video:
     return Video(info.num_frames, info.fps, info.width, info.height, info.notes, functools.partial(iter_frames, path))
 
 
-def open_array(frames: UInt8[np.ndarray, "T H W 3"], fps: float = 25.0) -> Video:
-    """RGB frames in memory.  Raises VideoError where there are fewer than two."""
+def open_array(frames: np.ndarray) -> Video:
+    """RGB frames in memory, uint8 [T,H,W,3].  Raises VideoError for anything else, or fewer than two frames."""
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3:
+        raise VideoError(f"{frames.dtype} {list(frames.shape)}: frames are uint8 [T, H, W, 3]")
     if len(frames) < 2:
         raise VideoError("only one frame" if len(frames) else "no frames")
 
@@ -117,7 +121,7 @@ def open_array(frames: UInt8[np.ndarray, "T H W 3"], fps: float = 25.0) -> Video
         for index in sorted({int(i) for i in indices}):
             yield index, av.VideoFrame.from_ndarray(np.ascontiguousarray(frames[index]), format="rgb24")
 
-    return Video(len(frames), fps, frames.shape[2], frames.shape[1], (), take)
+    return Video(len(frames), _ARRAY_FPS, frames.shape[2], frames.shape[1], (), take)
 
 
 def read_clips(video: Video, how: Preparation, windows: Windows) -> Iterator[Clip]:
@@ -148,7 +152,7 @@ def _spans(video: Video, windows: Windows) -> list[tuple[float, float]]:
     duration = video.num_frames / video.fps
     if duration <= max(windows.longest, windows.length):
         return [(0.0, duration)]
-    count = math.ceil((duration - windows.length) / windows.hop) + 1
+    count = math.ceil((duration - windows.length) / windows.hop - 1e-6) + 1  # rounding makes no window
     starts = [min(i * windows.hop, duration - windows.length) for i in range(count)]
     return [(start, start + windows.length) for start in starts]
 

@@ -2,12 +2,12 @@
 
 import collections
 import dataclasses
-import os
 import re
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from lift_flax.data.decode import VIDEO_SUFFIXES
+from lift_flax.data import video_paths
+from lift_flax.data.video_paths import VIDEO_SUFFIXES
 from lift_flax.errors import UserError
 
 UNLABELLED = -1  # label of a clip whose class no list tells
@@ -111,24 +111,13 @@ def find_videos(root: Path) -> list[Path]:
     """
     if not root.is_dir():
         raise UserError(f"no folder {root}; give the folder that holds the videos")
-    found = []
-    seen: set[str] = set()
-    others: collections.Counter[str] = collections.Counter()
-    for folder, subfolders, names in os.walk(root, followlinks=True):
-        if (place := os.path.realpath(folder)) in seen:  # a link back to a folder above, or a second one to the same
-            subfolders[:] = []
-            continue
-        seen.add(place)
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        others.update(Path(n).suffix.lower() for n in names if Path(n).suffix.lower() not in VIDEO_SUFFIXES)
-        files = [Path(folder, n) for n in names if Path(n).suffix.lower() in VIDEO_SUFFIXES and not n.startswith(".")]
-        found += [path for path in files if not path.is_fifo() and not path.is_dir()]
+    found, others = video_paths.videos_below(root)
     if not found:
         raise UserError(f"no video in {root}; files ending in {' '.join(sorted(VIDEO_SUFFIXES))} count as video")
     if others:
         endings = ", ".join(f"{count:,} {ending or 'without ending'}" for ending, count in sorted(others.items()))
         print(f"left out of {root}: files that are no videos by their ending ({endings})")
-    return sorted(found)
+    return found
 
 
 def clip_id(path: Path, root: Path) -> str:

@@ -1,5 +1,6 @@
 """Decoding gives exactly the frames that were asked for, and says in a few words why a file cannot be used."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -46,6 +47,28 @@ def test_resize_averages_areas(tmp_path: Path) -> None:
     native, small = decode.decode_frames(path), decode.decode_frames(path, short_side=16)
     mean = native.reshape(1, 16, 4, 16, 4, 3).mean((2, 4))  # [T,64,64,3] -> [T,16,16,3]
     assert np.abs(small - mean).max() < 4
+
+
+def test_frames_are_let_go_of_at_once(tmp_path: Path) -> None:
+    """Without the garbage collector, which may not come for a long time: ten times 9 MiB of frames."""
+    frames = np.random.default_rng(0).integers(0, 255, (60, 256, 384, 3), np.uint8)
+    path = write_video(tmp_path / "video.mp4", frames)
+    decode.count_frames(path)
+    inspect_video(path)
+
+    def megabytes() -> float:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    gc.collect()
+    gc.disable()
+    try:
+        before = megabytes()
+        for _ in range(5):
+            inspect_video(path)
+            assert sum(1 for _ in decode.iter_frames(path)) == 60
+        assert megabytes() - before < 20
+    finally:
+        gc.enable()
 
 
 def test_inspection_counts_and_measures(video: Path) -> None:

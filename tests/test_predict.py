@@ -140,7 +140,7 @@ def test_memory_does_not_grow(predictor, videos):
     before = megabytes()
     for _ in range(30):
         assert len(list(predictor.each(ten))) == 10
-    assert megabytes() - before < 20
+    assert megabytes() - before < 10
     with contextlib.closing(predictor.each(ten * 100)) as answers:
         next(answers)
     assert threading.active_count() == threads

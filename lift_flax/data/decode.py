@@ -15,7 +15,7 @@ from pathlib import Path
 import av
 import numpy as np
 import simplejpeg
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import SideDataContainer, Type
 from av.video.reformatter import VideoReformatter
 
 from lift_flax.data import scaling
@@ -194,7 +194,7 @@ def decoded(stream: av.VideoStream) -> Iterator[av.VideoFrame]:
 
 def orientation(frame: av.VideoFrame) -> tuple[int, bool]:
     """How players show a frame: (quarter turns clockwise, whether it is mirrored left to right before that)."""
-    data = frame.side_data.get(Type.DISPLAYMATRIX)
+    data = SideDataContainer(frame).get(Type.DISPLAYMATRIX)  # frame.side_data would keep every frame in a cycle
     if data is None:
         return 0, False
     matrix = np.frombuffer(data, np.int32)  # rows (a, b, u), (c, d, v), (x, y, w): x' = a x + c y, y' = b x + d y

@@ -121,7 +121,7 @@ def test_records_without_flow_are_told(opened):
     config = small_config("tiny,luminous=flow", records=opened.dir)
     records_lib.check_fits(opened, config)
     with pytest.raises(UserError, match="holds no optical flow: build it again with --flow --overwrite"):
-        records_lib.check_fits(dataclasses.replace(opened, has_flow=False), config)
+        records_lib.check_fits(dataclasses.replace(opened, prepared={**opened.prepared, "flow": "none"}), config)
 
 
 def test_records_of_another_data_set_are_told(opened):

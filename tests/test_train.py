@@ -45,7 +45,7 @@ def test_flow_as_luminous_input(records, tmp_path):
     assert results["num_examples"] == 6 and {"teacher", "student"} <= results.keys()
     losses = [line["loss"] for line in read_metrics(tmp_path / "run") if line["split"] == "train"]
     assert len(losses) > 10 and np.isfinite(losses).all()
-    assert "optical flow: colour is the direction" in (tmp_path / "run" / "report.html").read_text()
+    assert "optical flow, its direction as colour" in (tmp_path / "run" / "report.html").read_text()
     assert train.run(config, tmp_path / "run") == results
 
 

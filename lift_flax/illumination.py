@@ -81,10 +81,10 @@ def plot(axes: Axes, found: dict, chance: float) -> None:
         axes.fill_between(lumas, low, high, color=colour, alpha=0.12, linewidth=0)
         for twin in found["twins"]:
             axes.plot(twin["luma"], twin[network]["top1"], marker="*", markersize=12, color=colour, linestyle="")
-            axes.annotate(
-                twin["name"], (twin["luma"], twin[network]["top1"]), xytext=(6, -12), textcoords="offset points"
-            )
         axes.plot(recorded["luma"], recorded[network]["top1"], marker="D", markersize=6, color=colour, fillstyle="none")
+    for twin in found["twins"]:
+        lowest = min(twin[network]["top1"] for network in COLOURS if twin[network])
+        axes.annotate(twin["name"], (twin["luma"], lowest), xytext=(0, -15), textcoords="offset points", ha="center")
     axes.axvline(recorded["luma"], color=QUIET, linewidth=0.8, linestyle=":")
     axes.annotate("as recorded", (recorded["luma"], 0.02), rotation=90, ha="right", fontsize=8, color=QUIET)
     axes.axhline(chance, color=QUIET, linewidth=0.8, label=f"chance, {100 * chance:.1f} %")

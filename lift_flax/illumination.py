@@ -92,4 +92,4 @@ def plot(axes: Axes, found: dict, chance: float) -> None:
     axes.set(xlabel="mean luma of the clips, 0 to 255", ylabel="top-1 accuracy", ylim=(0, 1.03))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
-    axes.legend(frameon=False, loc="upper left", fontsize=9)
+    axes.legend(frameon=False, loc="center right", fontsize=9)

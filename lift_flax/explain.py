@@ -37,9 +37,7 @@ def main(argv: list[str] | None = None) -> None:
     """The command line."""
     args = _parser().parse_args(argv)
     logging.getLogger("absl").setLevel(logging.ERROR)
-    videos = list(named_videos(args.videos))
-    if not videos:
-        raise UserError("no videos: name files or folders, or '-' and give paths on standard input")
+    videos = named_videos(args.videos)
     folders = [args.out / name for name in folder_names(videos)]
     _check_folders(folders, args.overwrite)
     compilation_cache.use()

@@ -31,9 +31,7 @@ def main(argv: list[str] | None = None) -> None:
     sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
     if args.top < 1 or args.batch_size < 1:
         raise UserError("--top and --batch_size must be 1 or more")
-    videos = list(named_videos(args.videos))
-    if not videos:
-        raise UserError("no videos: name files or folders, or '-' and give paths on standard input")
+    videos = named_videos(args.videos)
     compilation_cache.use()
     windows = Windows(args.longest, args.window, args.hop)
     answer = predictor.load(args.workdir, network=args.network, batch_size=args.batch_size, windows=windows)

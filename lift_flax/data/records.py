@@ -133,11 +133,6 @@ def check_fits(records: Records, config: Config) -> None:
             f"{records.dir} holds {records.source}, the config is for {config.dataset}: take the config of "
             f"{records.source}, or name the run with --config.dataset={records.source}"
         )
-    check_flow(records, config)
-
-
-def check_flow(records: Records, config: Config) -> None:
-    """Raises UserError where `config` wants optical flow and the records have none."""
     if config.model.luminous.input == "flow" and not records.has_flow:
         raise UserError(
             f"{records.dir} holds no optical flow: build it again with --flow --overwrite, or set "

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from lift_flax.errors import UserError
+
 VIDEO_SUFFIXES = frozenset(
     {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".webm", ".wmv"}
 )
@@ -29,11 +31,21 @@ def videos_below(root: Path) -> tuple[list[Path], collections.Counter[str]]:
     return sorted(found), others
 
 
-def named_videos(words: list[str]) -> Iterator[Path]:
+def named_videos(words: list[str]) -> list[Path]:
     """Files by name, videos in folders, files that match a pattern, and for "-" those named on standard input.
 
     A name that leads to nothing is given back as it is: it will have its error in the right place.
+
+    Raises:
+      UserError: there is none at all.
     """
+    videos = list(_named(words))
+    if not videos:
+        raise UserError("no videos: name files or folders, or '-' and give paths on standard input")
+    return videos
+
+
+def _named(words: list[str]) -> Iterator[Path]:
     for word in words:
         if word == "-":
             lines = (os.fsdecode(line.rstrip(b"\r\n")) for line in sys.stdin.buffer)

@@ -86,6 +86,18 @@ def test_flow_of_odd_originals_has_the_size_of_their_frames(tmp_path: Path) -> N
             assert batch["clip"].shape == (4, 4, 32, 32, 3) and batch["flow"].shape == (4, 4, 32, 32, 2)
 
 
+@pytest.mark.parametrize("size", [(42, 40), (96, 64)])
+def test_flow_of_a_pair_does_not_depend_on_earlier_ones(size: tuple[int, int]) -> None:
+    """Small pictures change OpenCV's DIS for the pictures after them."""
+    import cv2
+
+    rng, calculate = np.random.default_rng(0), motion.flow_function("dis")
+    before, after, other = (cv2.GaussianBlur(rng.integers(0, 256, size[::-1], np.uint8), (0, 0), 2) for _ in range(3))
+    first = calculate(before, after)
+    calculate(np.ascontiguousarray(other[:40, :42]), np.ascontiguousarray(before[:40, :42]))
+    np.testing.assert_array_equal(calculate(before, after), first)
+
+
 def test_flow_needs_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(

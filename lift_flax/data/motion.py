@@ -38,10 +38,10 @@ def flow_function(method: Literal["dis", "tvl1"]) -> FlowFunction:
         raise UserError(f"optical flow needs OpenCV ({error}): {install}") from error
     cv2.setNumThreads(1)  # a process for each core is at work already
 
-    def guarded(calculate: FlowFunction) -> FlowFunction:
+    def guarded(create: Callable) -> FlowFunction:
         def flow(before, after):
-            try:
-                return calculate(before, after, None)
+            try:  # a new one for each pair: after a small one DIS takes other scales for good
+                return create().calc(before, after, None)
             except cv2.error as error:
                 raise VideoError(
                     f"too small or too narrow for optical flow: {before.shape[1]}x{before.shape[0]}"
@@ -50,12 +50,10 @@ def flow_function(method: Literal["dis", "tvl1"]) -> FlowFunction:
         return flow
 
     if method == "dis":
-        dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-        return guarded(dis.calc)
+        return guarded(lambda: cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM))
     if not hasattr(cv2, "optflow"):
         raise UserError(f"TV-L1 flow needs OpenCV with its contributed modules: {install}")
-    tvl1 = cv2.optflow.DualTVL1OpticalFlow_create()
-    return guarded(tvl1.calc)
+    return guarded(cv2.optflow.DualTVL1OpticalFlow_create)
 
 
 def codes(

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from lift_flax import compilation_cache, errors, explain_pictures, movie, predictor
+from lift_flax import errors, explain_pictures, movie, predictor
 from lift_flax.data.decode import VideoError
 from lift_flax.data.video_paths import named_videos
 from lift_flax.data.windows import Clip, Windows
@@ -40,7 +40,6 @@ def main(argv: list[str] | None = None) -> None:
     videos = named_videos(args.videos)
     folders = [args.out / name for name in folder_names(videos)]
     _check_folders(folders, args.overwrite)
-    compilation_cache.use()
     reader = predictor.load(args.workdir, windows=Windows(longest=math.inf))  # always one clip
     trained, bad = reader.trained, 0
     label, explainer = _label(args.label, trained.classes), Explainer(trained)

@@ -1,18 +1,20 @@
-"""A trained run as one function, from the bytes of clips to probabilities: what is exported."""
+"""A trained run for answers alone: BatchNorms folded into kernels, as it is exported and as `predict` computes it."""
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from lift_flax import steps
 from lift_flax.config import Config
 from lift_flax.data.augment import clip_views
 from lift_flax.models.folding import fold_batch_norms
 from lift_flax.models.fourier import FourierEnhancement
+from lift_flax.models.lift_net import LiftNet
 from lift_flax.scoring import NETWORKS
 from lift_flax.trained import Trained
 
@@ -37,12 +39,8 @@ def make_inference(trained: Trained, *, fft: bool = True) -> Inference:
       A function of the inputs that `input_shapes` names, each uint8 [B, ...].  It gives float32 [B, K] by name:
       "logits" and "probabilities" of the student, and "teacher_logits" where it was distilled.
     """
-    config = _in_float32(trained).config
-    student = trained.network.module(*jax.tree.map(jnp.asarray, (trained.params, trained.batch_stats)))
-    fold_batch_norms(student)
+    config, student = _in_float32(trained).config, _folded_student(trained)
     for _, part in nnx.iter_modules(student):
-        if hasattr(part, "remat"):
-            part.remat, part.unroll = False, True
         if isinstance(part, FourierEnhancement):
             part.by_products = not fft
 
@@ -51,6 +49,38 @@ def make_inference(trained: Trained, *, fft: bool = True) -> Inference:
         return _answers(student(*steps.student_inputs(config, views), train=False))
 
     return infer
+
+
+@dataclasses.dataclass(frozen=True)
+class Folded:
+    """A run's student without BatchNorms; in the run's precision.
+
+    Attributes:
+      config: of the run.
+      graphdef: the student without its arrays.
+      arrays: of the student, on the device: arguments of every program, which so serves all runs of its shapes.
+    """
+
+    config: Config
+    graphdef: Any
+    arrays: Any
+
+    def student(self, arrays: Any) -> LiftNet:
+        """The student with these arrays in it, to be called within jit."""
+        return nnx.merge(self.graphdef, arrays)
+
+
+def fold(trained: Trained) -> Folded:
+    """Folds a run's BatchNorms; the run keeps its own arrays."""
+    graphdef, arrays = nnx.split(_folded_student(trained))
+    return Folded(trained.config, graphdef, jax.device_put(nnx.to_pure_dict(arrays)))
+
+
+def probabilities(folded: Folded, network: str, arrays: Any, batch: dict[str, Array]) -> Float[Array, "B K"]:
+    """What `network` (student or teacher) answers for a batch by `input_shapes`, to be jitted."""
+    views = clip_views(batch, folded.config)
+    out = folded.student(arrays)(*steps.student_inputs(folded.config, views), train=False)
+    return jax.nn.softmax(out[NETWORKS[network]])
 
 
 def unfolded(trained: Trained) -> Inference:
@@ -63,6 +93,16 @@ def unfolded(trained: Trained) -> Inference:
         return _answers(trained.outputs(params, batch_stats, views)[0])
 
     return lambda *inputs: infer(trained.params, trained.batch_stats, *inputs)
+
+
+def _folded_student(trained: Trained) -> LiftNet:
+    """Unrolled: a scan compiles no faster where nothing is differentiated, and stacks a copy of all parameters."""
+    student = trained.network.module(*jax.tree.map(jnp.asarray, (trained.params, trained.batch_stats)))
+    fold_batch_norms(student)
+    for _, part in nnx.iter_modules(student):
+        if hasattr(part, "remat"):
+            part.remat, part.unroll = False, True
+    return student
 
 
 def _answers(outputs: dict[str, Array]) -> dict[str, Array]:

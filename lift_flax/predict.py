@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lift_flax import compilation_cache, errors, predictor
+from lift_flax import errors, predictor
 from lift_flax.data.video_paths import named_videos
 from lift_flax.data.windows import Windows
 from lift_flax.errors import UserError
@@ -32,7 +32,6 @@ def main(argv: list[str] | None = None) -> None:
     if args.top < 1 or args.batch_size < 1:
         raise UserError("--top and --batch_size must be 1 or more")
     videos = named_videos(args.videos)
-    compilation_cache.use()
     windows = Windows(args.longest, args.window, args.hop)
     answer = predictor.load(args.workdir, network=args.network, batch_size=args.batch_size, windows=windows)
     bad = 0

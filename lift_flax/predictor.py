@@ -11,6 +11,7 @@ What is done to a video first (frames, sizes, gamma, normalisation) comes from t
 
 import collections
 import dataclasses
+import functools
 import math
 import queue
 import threading
@@ -22,12 +23,11 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from lift_flax.data.augment import clip_views
+from lift_flax import compilation_cache, inference
 from lift_flax.data.decode import VideoError
 from lift_flax.data.inspection import coder_errors
 from lift_flax.data.windows import Clip, Preparation, Video, Windows, open_array, open_file, read_clips
 from lift_flax.errors import UserError
-from lift_flax.scoring import NETWORKS
 from lift_flax.trained import Trained, open_trained
 
 Source = str | Path | np.ndarray  # the last: uint8 [T,H,W,3]
@@ -148,16 +148,12 @@ class Predictor:
             prepared["codec"], prepared["short_side"], prepared["max_frames"], flow, config.data.num_frames,
             config.data.size,
         )  # fmt: skip
-        self._arrays = jax.device_put((trained.params, trained.batch_stats))
-        name = NETWORKS[network]
-
-        @jax.jit
-        def probabilities(arrays, batch):
-            out, _ = trained.outputs(*arrays, clip_views(batch, config))
-            return jax.nn.softmax(out[name])
-
-        self._probabilities = probabilities
+        self._network = network
         self._programs: dict[int, Callable] = {}  # compiled, by number of clips: 1 and batch_size
+
+    @functools.cached_property
+    def _folded(self) -> inference.Folded:
+        return inference.fold(self.trained)
 
     def __call__(self, video: Source) -> Prediction:
         """The answer for one video.  Raises UserError where it cannot be used."""
@@ -256,10 +252,12 @@ class Predictor:
         """(probabilities, seconds, compilation aside)."""
         rows = [clip.parts for clip in clips]
         batch = {name: np.stack([row[name] for row in rows]) for name in rows[0]}  # [T,H,W,C] -> [B,T,H,W,C]
+        arrays = self._folded.arrays
         if len(rows) not in self._programs:
-            self._programs[len(rows)] = self._probabilities.lower(self._arrays, batch).compile()
+            program = jax.jit(functools.partial(inference.probabilities, self._folded, self._network))
+            self._programs[len(rows)] = program.lower(arrays, batch).compile()
         since = time.perf_counter()
-        return np.asarray(self._programs[len(rows)](self._arrays, batch)), time.perf_counter() - since
+        return np.asarray(self._programs[len(rows)](arrays, batch)), time.perf_counter() - since
 
     def _answer(self, read: _Read, shares: Float[np.ndarray, "K"], seconds: float) -> _Answer:
         label = self.trained.classes[int(shares.argmax())]
@@ -289,6 +287,10 @@ def _drain(waiting: queue.Queue) -> None:
 def load(
     workdir: str | Path, *, network: str = "student", batch_size: int = 8, windows: Windows | None = None
 ) -> Predictor:
-    """The predictor of a run; arguments as of `Predictor`.  Raises UserError where the run has no trained network."""
+    """The predictor of a run; arguments as of `Predictor`.  Raises UserError where the run has no trained network.
+
+    Programs that it compiles are kept in the user's cache folder, unless JAX was told of another place.
+    """
+    compilation_cache.use()
     trained = open_trained(Path(workdir))
     return Predictor(trained, network=network, batch_size=batch_size, windows=windows)

@@ -29,7 +29,7 @@ def repeat(
         blocks should not be mixed: the stack of their parameters would be differentiated whole.
       carry: arrays.
       remat: keep only every block's input for the gradient and compute what is inside again (jax.checkpoint).
-      unroll: a loop in Python after all, for a program that holds its parameters as constants: an exported one.
+      unroll: a loop in Python after all, for programs that only answer: the stack is a copy of all parameters.
     """
     if not remat and (unroll or len(blocks) == 1):
         for block in blocks:

@@ -5,6 +5,7 @@
     print(answer.label, answer.probability)
     for answer in predictor.each(paths):          # many: reading and computing overlap, memory does not grow
         print(answer.video, answer.error or answer.label)
+    stream = predictor.stream(every=5)            # a camera: frames one at a time (lift_flax/streaming.py)
 
 What is done to a video first (frames, sizes, gamma, normalisation) comes from the run.
 """
@@ -23,7 +24,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from lift_flax import compilation_cache, inference
+from lift_flax import compilation_cache, inference, streaming
 from lift_flax.data.decode import VideoError
 from lift_flax.data.inspection import coder_errors
 from lift_flax.data.windows import Clip, Preparation, Video, Windows, open_array, open_file, read_clips
@@ -154,6 +155,14 @@ class Predictor:
     @functools.cached_property
     def _folded(self) -> inference.Folded:
         return inference.fold(self.trained)
+
+    @functools.cached_property
+    def _stream_programs(self) -> streaming.Programs:
+        return streaming.compile_programs(self._folded, self._network)
+
+    def stream(self, *, every: int = 5) -> streaming.Stream:
+        """Takes frames one at a time and answers after every so many; the first stream compiles, others share it."""
+        return streaming.Stream(self._stream_programs, self.preparation, self.trained.classes, every=every)
 
     def __call__(self, video: Source) -> Prediction:
         """The answer for one video.  Raises UserError where it cannot be used."""

@@ -87,5 +87,29 @@ def _grey_frames(
 ) -> Iterator[tuple[int, UInt8[np.ndarray, "h w"]]]:
     reformatter = VideoReformatter()
     for index, frame in frames(indices):
-        grey = reformatter.reformat(frame, *size, format="gray", interpolation="AREA", threads=1)
-        yield index, np.ascontiguousarray(grey.to_ndarray())  # OpenCV wants rows without gaps
+        yield index, _grey(frame, size, reformatter)
+
+
+def _grey(frame: av.VideoFrame, size: tuple[int, int], scaler: VideoReformatter) -> UInt8[np.ndarray, "h w"]:
+    grey = scaler.reformat(frame, *size, format="gray", interpolation="AREA", threads=1)
+    return np.ascontiguousarray(grey.to_ndarray())  # OpenCV wants rows without gaps
+
+
+class LiveCodes:
+    """Coded flow between frames that come one at a time: the numbers of `codes`.
+
+    Args:
+      size: width and height that frames are scaled to first.
+      method: as of `flow_function`, and the same errors.
+    """
+
+    def __init__(self, size: tuple[int, int], method: str):
+        self._size, self._calculate, self._scaler = size, flow_function(method), VideoReformatter()
+        self._before: UInt8[np.ndarray, "h w"] | None = None
+
+    def __call__(self, frame: av.VideoFrame) -> UInt8[np.ndarray, "h w 2"] | None:
+        """The flow that leads from the frame before to this one; None for the first.  Raises VideoError."""
+        grey = _grey(frame, self._size, self._scaler)
+        coded = None if self._before is None else encode(self._calculate(self._before, grey))
+        self._before = grey  # not where that failed: the frame is then left out
+        return coded

@@ -167,13 +167,13 @@ def _indices(video: Video, span: tuple[float, float], how: Preparation) -> Int[n
     return first + stored[clips.eval_indices(len(stored), how.num_frames)]
 
 
-def _stored_size(video: Video, how: Preparation) -> tuple[int, int]:
-    short_side = min(how.short_side, video.width, video.height)
-    return scaling.scaled_size(video.width, video.height, short_side, multiple=2)
+def stored_size(width: int, height: int, how: Preparation) -> tuple[int, int]:
+    """Width and height of the record of a video of this size."""
+    return scaling.scaled_size(width, height, min(how.short_side, width, height), multiple=2)
 
 
-def _final_size(video: Video, how: Preparation) -> tuple[int, int]:
-    size = (video.width, video.height) if how.codec == "original" else _stored_size(video, how)
+def _final_size(width: int, height: int, how: Preparation) -> tuple[int, int]:
+    size = (width, height) if how.codec == "original" else stored_size(width, height, how)
     return scaling.scaled_size(*size, how.size)
 
 
@@ -185,26 +185,46 @@ def _cropped(picture: UInt8[np.ndarray, "h w *C"], size: int) -> UInt8[np.ndarra
 
 def _scaled(video: Video, wanted: list[int], how: Preparation) -> Iterator[tuple[int, UInt8[np.ndarray, "H W 3"]]]:
     """Square frames, through the same scalings that `how` gave the records."""
-    stored_size, size = _stored_size(video, how), _final_size(video, how)
-    first, second = VideoReformatter(), VideoReformatter()
+    scale = frame_scaler(video.width, video.height, how)
     for index, frame in video.frames(wanted):
+        yield index, scale(frame)
+
+
+def frame_scaler(
+    width: int, height: int, how: Preparation
+) -> Callable[[av.VideoFrame], UInt8[np.ndarray, "size size 3"]]:
+    """A function from the frames of one video of this size to square ones."""
+    stored, size = stored_size(width, height, how), _final_size(width, height, how)
+    first, second = VideoReformatter(), VideoReformatter()
+
+    def scaled(frame: av.VideoFrame) -> UInt8[np.ndarray, "size size 3"]:
         if how.codec == "h264":
-            picture = scaling.rgb(scaling.stored_frame(frame, stored_size, first), size, second)
+            picture = scaling.rgb(scaling.stored_frame(frame, stored, first), size, second)
         elif how.codec == "jpeg":
-            picture = scaling.picture(scaling.rgb(frame, stored_size, first), size, second)
+            picture = scaling.picture(scaling.rgb(frame, stored, first), size, second)
         else:
             picture = scaling.rgb(frame, size, first)
-        yield index, _cropped(picture, how.size)
+        return _cropped(picture, how.size)
+
+    return scaled
 
 
 def _flows(video: Video, wanted: list[int], how: Preparation) -> Iterator[UInt8[np.ndarray, "H W 2"]] | None:
     """Coded flow of each wanted frame, as records hold it; None where it is not wanted."""
     if how.flow == "none":
         return None
-    size, scaler = _final_size(video, how), VideoReformatter()
+    size = stored_size(video.width, video.height, how)
+    codes = motion.codes(video.frames, wanted, video.num_frames, size, how.flow)
+    return map(flow_scaler(video.width, video.height, how), codes)
 
-    def channel(codes: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "H W"]:
+
+def flow_scaler(
+    width: int, height: int, how: Preparation
+) -> Callable[[UInt8[np.ndarray, "h w 2"]], UInt8[np.ndarray, "size size 2"]]:
+    """The same for coded flow, in pixels of the stored size before and after."""
+    size, scaler = _final_size(width, height, how), VideoReformatter()
+
+    def channel(codes: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "size size"]:
         return _cropped(scaling.picture(codes, size, scaler), how.size)
 
-    codes = motion.codes(video.frames, wanted, video.num_frames, _stored_size(video, how), how.flow)
-    return (np.stack([channel(code[..., 0]), channel(code[..., 1])], axis=-1) for code in codes)  # [H, W, 2]
+    return lambda codes: np.stack([channel(codes[..., 0]), channel(codes[..., 1])], axis=-1)  # [size, size, 2]

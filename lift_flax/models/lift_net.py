@@ -119,6 +119,13 @@ class LiftNet(nnx.Module):
           "main_tokens", "luminous_tokens" [B, T, E] before the first level; "fused" [B, T, E] after the last.  All
           are float32.
         """
+        main = None if self.streams == "luminous" else self.main(dark)
+        return self.from_tokens(main, luminous, train=train)
+
+    def from_tokens(
+        self, main: Float[Array, "B T E"] | None, luminous: Float[Array, "B T h w 3"], *, train: bool
+    ) -> dict[str, Array]:
+        """The same with the main stream's tokens in place of its frames; None where it is left out."""
         out = {}
         if self.trunk is not None:
             with jax.named_scope("trunk"):
@@ -129,10 +136,10 @@ class LiftNet(nnx.Module):
             with jax.named_scope("teacher"):
                 out["teacher_logits"] = self.teacher(luminous, train=False)["logits"]
         if self.streams != "main":
-            out["luminous_tokens"] = luminous_tokens(trunk["features"], dark.shape[1])
-        if self.streams != "luminous":
-            out["main_tokens"] = self.main(dark)
-        out["fused"] = self.fuse(*first_streams(out.get("main_tokens"), out.get("luminous_tokens")))
+            out["luminous_tokens"] = luminous_tokens(trunk["features"], luminous.shape[1])
+        if main is not None:
+            out["main_tokens"] = main
+        out["fused"] = self.fuse(*first_streams(main, out.get("luminous_tokens")))
         with jax.named_scope("head"):
             out["logits"] = self.head(out["fused"], train=train)
         return out

@@ -22,8 +22,8 @@ class Attention(nn.Module):
     def forward(self, x, y):
         split = lambda z: z.reshape(*z.shape[:2], self.heads, -1).transpose(1, 2)  # noqa: E731
         q, k, v = split(self.query(x)), split(self.key(y)), split(self.value(y))
-        weights = torch.softmax(q @ k.transpose(-2, -1) / math.sqrt(self.divisor), dim=-1)
-        return self.out((weights @ v).transpose(1, 2).reshape(x.shape))
+        out = nn.functional.scaled_dot_product_attention(q, k, v, scale=1 / math.sqrt(self.divisor))
+        return self.out(out.transpose(1, 2).reshape(x.shape))
 
 
 class Lift(nn.Module):

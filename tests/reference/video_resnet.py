@@ -22,7 +22,7 @@ def factorised(inputs, mid, outputs, stride, norm):
     return nn.Sequential(
         conv(inputs, mid, (1, 3, 3), (1, stride, stride)),
         norm(mid),
-        nn.ReLU(),
+        nn.ReLU(inplace=True),
         conv(mid, outputs, (3, 1, 1), (stride, 1, 1)),
     )
 
@@ -38,7 +38,7 @@ class Block(nn.Module):
             "r3d": lambda i, s: conv(i, outputs, (3, 3, 3), (s, s, s)),
             "space": lambda i, s: conv(i, outputs, (1, 3, 3), (1, s, s)),
         }[kind]
-        self.conv1 = nn.Sequential(make(inputs, stride), norm(outputs), nn.ReLU())
+        self.conv1 = nn.Sequential(make(inputs, stride), norm(outputs), nn.ReLU(inplace=True))
         self.conv2 = nn.Sequential(make(outputs, 1), norm(outputs))
         self.downsample = None
         if stride != 1 or inputs != outputs:
@@ -46,7 +46,7 @@ class Block(nn.Module):
 
     def forward(self, x):
         around = x if self.downsample is None else self.downsample(x)
-        return torch.relu(self.conv2(self.conv1(x)) + around)
+        return self.conv2(self.conv1(x)).add_(around).relu_()
 
 
 class HaraBlock(nn.Module):
@@ -79,7 +79,12 @@ class VideoResNet(nn.Module):
             self.stem = nn.Sequential(conv(3, 64, (3, 7, 7), (1, 2, 2)), norm(64), nn.ReLU())
         else:
             self.stem = nn.Sequential(
-                conv(3, 45, (1, 7, 7), (1, 2, 2)), norm(45), nn.ReLU(), conv(45, 64, (3, 1, 1)), norm(64), nn.ReLU()
+                conv(3, 45, (1, 7, 7), (1, 2, 2)),
+                norm(45),
+                nn.ReLU(inplace=True),
+                conv(45, 64, (3, 1, 1)),
+                norm(64),
+                nn.ReLU(inplace=True),
             )
         inputs = 64
         for stage, (blocks, width) in enumerate(zip(DEPTHS[34 if "34" in name else 18], WIDTHS, strict=True)):

@@ -12,8 +12,8 @@ class Attention(nn.Module):
     def forward(self, x):
         b, s, e = x.shape
         q, k, v = self.qkv(x).reshape(b, s, 3, self.heads, e // self.heads).permute(2, 0, 3, 1, 4)
-        weights = (q @ k.transpose(-2, -1) * (e // self.heads) ** -0.5).softmax(dim=-1)
-        return self.proj((weights @ v).transpose(1, 2).reshape(b, s, e))
+        x = nn.functional.scaled_dot_product_attention(q, k, v)
+        return self.proj(x.transpose(1, 2).reshape(b, s, e))
 
 
 class Mlp(nn.Module):

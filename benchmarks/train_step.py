@@ -1,54 +1,111 @@
-"""Time, memory and size of one real training step.
+"""Time, memory, operations and size of one real training step.
 
-    python benchmarks/train_step.py --config=paper --batch=2            # the paper's network at full size
+    python benchmarks/train_step.py --size=112                      # the paper's network, R(2+1)D at 112x112, one clip
+    python benchmarks/train_step.py --batch=2 --phase=teacher
     python benchmarks/train_step.py --config=tiny --batch=16 --steps=5
 
 Random weights and random clips of the right shapes: neither changes the work.  Prints parameters by part, seconds of
-the first step (with compilation) and of the following ones, and the process's peak memory.
+the first step (with compilation) and of the following ones, operations of a step (products, convolutions, FFTs), their
+speed beside that of a plain product in the same process, and the process's peak memory.
+
+A batch of one clip gives the head's BatchNorm one row, of which it has no statistics and no gradient: there the head
+uses its running statistics.
 """
 
 import argparse
 import dataclasses
-import resource
-import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
+import timed_steps
 
 from configs import common
 from lift_flax import config as config_lib
 from lift_flax import optim, phases
-from lift_flax.state import count_parameters
+from lift_flax.flops import count_flops
+from lift_flax.state import Network, Tree, abstract_trees, count_parameters
+
+CLASSES = 11
 
 
-def random_views(config: config_lib.Config, batch: int, num_classes: int) -> dict[str, jax.Array]:
+class HeadInEval(Network):
+    """A student's network whose head uses its running statistics, training or not."""
+
+    def apply(self, params: Tree, stats: Tree, *inputs, train: bool) -> tuple[dict, Tree]:
+        model = self.module(params, stats)
+        head = model.head
+        model.head = lambda x, *, train: head(x, train=False)
+        out = model(*inputs, train=train)
+        model.head = head
+        return out, abstract_trees(model)[1]
+
+
+def random_views(config: config_lib.Config, batch: int) -> dict[str, jax.Array]:
     """Views of `batch` clips of noise."""
     rng = np.random.default_rng(0)
 
     def clip(size: int, top: int) -> jax.Array:
         return jnp.asarray(rng.integers(0, top, (batch, config.data.num_frames, size, size, 3)), jnp.uint8)
 
-    targets = jax.nn.one_hot(jnp.arange(batch) % num_classes, num_classes)
+    targets = jax.nn.one_hot(jnp.arange(batch) % CLASSES, CLASSES)
     luminous = clip(config.model.luminous.size, 255)
     return {"dark": clip(config.data.size, 60), "luminous": luminous, "targets": targets, "weight": jnp.ones(batch)}
 
 
-def read_config(arg: str, dtype: str) -> config_lib.Config:
+def read_config(args: argparse.Namespace) -> config_lib.Config:
     """The config, its ViT blocks frozen as it says though their weights are random: for timing they do."""
-    values = common.get_config(arg).unlock()
-    values.train.dtype = dtype
+    values = common.get_config(args.config).unlock()
+    given = {"model.luminous.size": args.size, "data.num_frames": args.frames, "model.levels": args.n}
+    values.update_from_flattened_dict({field: value for field, value in given.items() if value is not None})
+    values.train.dtype = args.dtype
     unfreeze, values.model.pvit.unfreeze = values.model.pvit.unfreeze, "all"
     config = config_lib.from_dict(values.to_dict())
     pvit = dataclasses.replace(config.model.pvit, unfreeze=unfreeze)
     return dataclasses.replace(config, model=dataclasses.replace(config.model, pvit=pvit))
 
 
-def parts(params: dict) -> list[tuple[str, dict]]:
-    """(name, parameters) of the network's parts; the main stream by its own parts."""
+def make_phase(config: config_lib.Config, name: str, batch: int) -> phases.Phase:
+    """The phase of training that is timed."""
+    if name == "teacher":
+        return phases.teacher_phase(config, CLASSES)
+    phase = phases.student_phase(config, CLASSES, teacher=None)  # its R(2+1)D is random too
+    return dataclasses.replace(phase, network=HeadInEval(phase.network.graphdef)) if batch == 1 else phase
+
+
+def print_parameters(phase: phases.Phase, params: dict) -> None:
+    """Numbers of parameters, of the main stream by its own parts."""
     main = [(f"main/{name}", part) for name, part in params.get("main", {}).items()]
-    return main + [(name, part) for name, part in params.items() if name != "main"]
+    for name, part in main + [(name, part) for name, part in params.items() if name != "main"]:
+        print(f"{name:24s} {count_parameters(part):>12,} parameters")
+    trainable, _ = optim.split_params(params, phase.trains)
+    print(f"{'all':24s} {count_parameters(params):>12,} parameters, {count_parameters(trainable):,} trained")
+
+
+def make_timer(args: argparse.Namespace) -> timed_steps.Timer:
+    """The step, ready to run."""
+    config = read_config(args)
+    phase = make_phase(config, args.phase, args.batch)
+    optimizer = optim.make_optimizer(config, optim.make_schedule(config, 100))
+    state = phase.initial_state(optimizer)
+    if not (args.json or args.worker):
+        print_parameters(phase, state["params"])
+    step = phase.make_step(phase.network, config, optimizer)
+    views = random_views(config, args.batch)
+    gflop = sum(count_flops(step, state, views).values()) / 1e9
+    compiled = jax.jit(step, donate_argnums=0)
+
+    def run() -> float:
+        nonlocal state
+        state, metrics = jax.block_until_ready(compiled(state, views))
+        return float(metrics["loss"])
+
+    settings = {"framework": f"jax {jax.__version__}", "config": args.config, "phase": args.phase, "batch": args.batch}
+    settings |= {"size": config.model.luminous.size, "frames": config.data.num_frames, "n": config.model.levels}
+    left, right = jax.random.normal(jax.random.key(0), (2, timed_steps.SIDE, timed_steps.SIDE))
+    product = jax.jit(jnp.matmul)
+    multiply = lambda: product(left, right).block_until_ready()  # noqa: E731
+    return timed_steps.Timer(settings | {"dtype": args.dtype}, gflop, run, multiply)
 
 
 def main() -> None:
@@ -56,31 +113,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", default="paper", help="PRESET[,key=value...] of configs/common.py")
     parser.add_argument("--phase", choices=("teacher", "student"), default="student")
-    parser.add_argument("--batch", type=int, default=2)
-    parser.add_argument("--classes", type=int, default=11)
-    parser.add_argument("--steps", type=int, default=2, help="steps after the first")
+    parser.add_argument("--size", type=int, help="px, side of the R(2+1)D's frames; 112 or 224 (default: the config's)")
+    parser.add_argument("--frames", type=int, help="of a clip (default: the config's)")
+    parser.add_argument("--n", type=int, help="levels (default: the config's)")
+    parser.add_argument("--batch", type=int, default=1, help="clips")
     parser.add_argument("--dtype", default="float32", help="of activations; a CPU gains nothing from bfloat16")
+    timed_steps.add_arguments(parser)
     args = parser.parse_args()
-    config = read_config(args.config, args.dtype)
-    phase = phases.teacher_phase(config, args.classes)
-    if args.phase == "student":
-        teacher = phase.initial_state(optax.sgd(0.0)) if config.train.distill else None
-        phase = phases.student_phase(config, args.classes, teacher)
-    optimizer = optim.make_optimizer(config, optim.make_schedule(config, 100))
-    state = phase.initial_state(optimizer)
-    trainable, _ = optim.split_params(state["params"], phase.trains)
-    for name, part in parts(state["params"]):
-        print(f"{name:24s} {count_parameters(part):>12,} parameters")
-    print(f"{'all':24s} {count_parameters(state['params']):>12,} parameters, {count_parameters(trainable):,} trained")
-    step = jax.jit(phase.make_step(phase.network, config, optimizer), donate_argnums=0)
-    views = random_views(config, args.batch, args.classes)
-    for number in range(1 + args.steps):
-        start = time.perf_counter()
-        state, metrics = step(state, views)
-        loss = float(metrics["loss"])
-        kind = "first step, with compilation" if number == 0 else "step"
-        print(f"{kind}: {time.perf_counter() - start:.2f} s, loss {loss:.4f}", flush=True)
-    print(f"peak memory of the process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
+    timed_steps.main(make_timer(args), args)
 
 
 if __name__ == "__main__":

@@ -141,9 +141,9 @@ def test_norms_and_scores_compute_in_float32():
         assert y.dtype == jnp.bfloat16
         expected = (x64 - x64.mean(axis, keepdims=True)) / x64.std(axis, keepdims=True)
         np.testing.assert_allclose(y.astype(jnp.float32), expected, atol=0.05, rtol=2**-7)
-    q, q64 = _rounded(1, 2, 5, 3, 64)
-    k, k64 = _rounded(2, 2, 7, 3, 64)
-    np.testing.assert_allclose(scores(q, k), np.einsum("bsnd,brnd->bnsr", q64, k64), atol=1e-4)
+    q, q64 = _rounded(1, 2, 3, 5, 64)
+    k, k64 = _rounded(2, 2, 3, 7, 64)
+    np.testing.assert_allclose(scores(q, k), np.einsum("bnsd,bnrd->bnsr", q64, k64), atol=1e-4)
 
 
 def test_statistics_of_a_batch_norm_are_float32():

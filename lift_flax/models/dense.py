@@ -5,6 +5,7 @@ kernel in the activations' dtype, but gives the kernel's gradient as float32 dir
 and over devices, is a float32 sum.  Differentiating a cast kernel would sum in bfloat16 and cast afterwards.
 """
 
+import math
 from collections.abc import Callable
 
 import jax
@@ -31,12 +32,12 @@ def _forward(x, kernel):
 
 def _backward(saved, grad):
     x, kernel = saved
-    rows = tuple(range(grad.ndim - 1))
     dx = dkernel = None
     if kernel is not None:
         dx = jax.lax.dot_general(grad, kernel.astype(grad.dtype), (((grad.ndim - 1,), (1,)), ((), ())))  # [*rows, I]
     if x is not None:
-        dkernel = jax.lax.dot_general(x, grad, ((rows, rows), ((), ())), preferred_element_type=wide(x))  # [I, O]
+        x, grad = x.reshape(-1, x.shape[-1]), grad.reshape(-1, grad.shape[-1])  # [rows, I], [rows, O]
+        dkernel = jax.lax.dot_general(x, grad, (((0,), (0,)), ((), ())), preferred_element_type=wide(x))  # [I, O]
     return dx, dkernel
 
 
@@ -46,6 +47,26 @@ product.defvjp(_forward, _backward, symbolic_zeros=True)
 def add_bias(x: Float[Array, "*rows O"], bias: Float[Array, "O"]) -> Float[Array, "*rows O"]:
     """x + bias, added in float32, in x's dtype."""
     return (x.astype(wide(x)) + bias).astype(x.dtype)
+
+
+@jax.custom_vjp
+def gelu(x: Float[Array, "*dims"]) -> Float[Array, "*dims"]:
+    """x times the normal distribution function of x, by erf, in float32; of it only x is kept for the gradient."""
+    y = x.astype(wide(x))
+    return (0.5 * y * (1 + jax.lax.erf(y * math.sqrt(0.5)))).astype(x.dtype)
+
+
+def _gelu_forward(x):
+    return gelu(x), x
+
+
+def _gelu_backward(x, grad):
+    y = x.astype(wide(x))
+    density = math.sqrt(0.5 / math.pi) * jnp.exp(-0.5 * y * y)
+    return ((0.5 * (1 + jax.lax.erf(y * math.sqrt(0.5))) + y * density).astype(x.dtype) * grad,)
+
+
+gelu.defvjp(_gelu_forward, _gelu_backward)
 
 
 class Linear(nnx.Module):

@@ -9,7 +9,7 @@ from flax import nnx
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Complex, Float
 
-from lift_flax.models.dense import wide
+from lift_flax.models.dense import gelu, wide
 from lift_flax.models.norm import LayerNorm
 
 
@@ -104,5 +104,5 @@ class FourierEnhancement(nnx.Module):
 
     def _enhance(self, y_re: Float[Array, "B S E"], y_im: Float[Array, "B S E"]) -> tuple[Array, Array]:
         re, im = self.fc1(y_re, y_im)
-        re, im = self.fc2(jax.nn.gelu(re, approximate=False), jax.nn.gelu(im, approximate=False))
+        re, im = self.fc2(gelu(re), gelu(im))
         return self.norm_re(y_re + re), self.norm_im(y_im + im)

@@ -5,11 +5,11 @@ Every sublayer is x + LN(sublayer(x)): the norm sits on the branch, the sum is n
 
 import math
 
-import jax
 from flax import nnx
 from jaxtyping import Array, Float
 
 from lift_flax.models.attention import MultiHeadAttention
+from lift_flax.models.dense import gelu
 from lift_flax.models.fourier import FourierEnhancement
 from lift_flax.models.norm import LayerNorm
 from lift_flax.models.vit import Mlp
@@ -42,7 +42,7 @@ class Critic(nnx.Module):
 
     def __call__(self, x: Float[Array, "B S E"]) -> Float[Array, "B S E"]:
         x = x + self.norm1(self.attention(x, x))
-        return x + self.norm2(jax.nn.gelu(self.mlp(x), approximate=False))
+        return x + self.norm2(gelu(self.mlp(x)))
 
 
 class Fusion(nnx.Module):

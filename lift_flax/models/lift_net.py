@@ -13,7 +13,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from lift_flax.models.dense import Linear, wide
+from lift_flax.models.dense import Linear, gelu, wide
 from lift_flax.models.fusion import LN_EPS, Level
 from lift_flax.models.norm import BatchNorm, LayerNorm
 from lift_flax.models.r2plus1d import VideoResNet
@@ -71,7 +71,7 @@ class Head(nnx.Module):
         self.fc2 = Linear(dim, num_classes, rngs=rngs)
 
     def __call__(self, x: Float[Array, "B S E"], *, train: bool) -> Float[Array, "B K"]:
-        x = jax.nn.gelu(self.fc1(x.mean(axis=1)), approximate=False)  # [B, E]
+        x = gelu(self.fc1(x.mean(axis=1)))  # [B, E]
         return self.fc2(self.norm(x, train=train))  # [B, K]
 
 

@@ -12,12 +12,12 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from lift_flax.models.attention import MultiHeadAttention
-from lift_flax.models.dense import Linear, add_bias, product, wide
+from lift_flax.models.dense import Linear, add_bias, gelu, product, wide
 from lift_flax.models.norm import LayerNorm
 from lift_flax.models.repeat import repeat
 
 GELU = {
-    "exact": functools.partial(jax.nn.gelu, approximate=False),
+    "exact": gelu,
     "tanh": functools.partial(jax.nn.gelu, approximate=True),
 }
 
@@ -66,10 +66,9 @@ class ViTBlock(nnx.Module):
         """All tokens, or with `only_cls` the first token alone (s = 1): the same numbers, without the others' work."""
         y = self.norm1(x)
         if only_cls:
-            x, queries = x[:, :1], y[:, :1]  # [B, 1, E]
+            x = x[:, :1] + self.attention.of_few(y[:, :1], y)  # [B, 1, E]
         else:
-            queries = y
-        x = x + self.attention(queries, y)
+            x = x + self.attention(y, y)
         return x + self.mlp(self.norm2(x))
 
 

@@ -52,7 +52,10 @@ class Trunk(nnx.Module):
         return {"out": self.trunk(x, train=train)["logits"]}
 
 
-NETWORKS = {"levels": (Levels, (2, 6, 16)), "trunk": (Trunk, (4, 8, 16, 16, 3))}
+NETWORKS = {  # name: (module, shape of its input, dtype, bound); in float32 the FoE of the levels enlarges rounding
+    "levels": (Levels, (2, 6, 16), jnp.float64, 1e-9),
+    "trunk": (Trunk, (4, 8, 16, 16, 3), jnp.float32, 1e-4),
+}
 
 
 def _made(make) -> tuple:
@@ -63,9 +66,14 @@ def _made(make) -> tuple:
 
 def _results(name: str, **how) -> dict:
     """Outputs, new statistics and gradients, all by path."""
-    make, shape = NETWORKS[name]
-    network, params, stats = _made(lambda rngs: make(rngs=rngs, **{"remat": False, **how}))
-    x = jax.random.normal(jax.random.key(1), shape)
+    make, shape, dtype, _ = NETWORKS[name]
+    network, *arrays = _made(lambda rngs: make(rngs=rngs, **{"remat": False, **how}))
+    with jax.enable_x64(dtype == jnp.float64):
+        params, stats = jax.tree.map(lambda x: jnp.asarray(x, dtype), arrays)
+        return _computed(network, params, stats, jax.random.normal(jax.random.key(1), shape, dtype))
+
+
+def _computed(network, params, stats, x) -> dict:
 
     def loss(params):
         outputs, new = network.apply(params, stats, x, train=True)
@@ -79,12 +87,14 @@ def _results(name: str, **how) -> dict:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_scanned_blocks_equal_a_loop_over_them(name):
+    *_, dtype, bound = NETWORKS[name]
     scanned, rematerialised, expected = _results(name), _results(name, remat=True), _results(name, unroll=True)
     assert scanned.keys() == rematerialised.keys() == expected.keys()
     for path, value in expected.items():
-        atol = 2e-5 * np.abs(value).max() + 1e-6
-        np.testing.assert_allclose(scanned[path], value, rtol=1e-4, atol=atol, err_msg=path)
-        np.testing.assert_allclose(rematerialised[path], value, rtol=1e-4, atol=atol, err_msg=path)
+        atol = bound * (0.2 * np.abs(value).max() + 0.01)
+        assert value.dtype == dtype
+        np.testing.assert_allclose(scanned[path], value, rtol=bound, atol=atol, err_msg=path)
+        np.testing.assert_allclose(rematerialised[path], value, rtol=bound, atol=atol, err_msg=path)
 
 
 def _equations(jaxpr):
@@ -110,10 +120,13 @@ def _gradient_jaxpr(network, params, stats, x, trains):
 
 @pytest.mark.parametrize("remat", [False, True])
 @pytest.mark.parametrize(
-    ("trains", "products"), [("pvit/blocks/0/", 6), ("pvit/", 5 * 6 + 1), ("none", 0)], ids=["first", "all", "none"]
+    ("trains", "products"), [("pvit/blocks/0/", 6), ("pvit/", 4 * 6 + 4 + 1), ("none", 0)], ids=["first", "all", "none"]
 )
 def test_frozen_vit_blocks_have_no_kernel_gradients(trains, products, remat):
-    """Six a block, and the patches' one.  In a bfloat16 network nothing else is [I, O] float32."""
+    """Six a block, four the last (it makes no keys and values), and the patches' one.
+
+    In a bfloat16 network nothing else is [I, O] float32.
+    """
     network, params, stats = _made(lambda rngs: Vit(remat=remat, rngs=rngs))
     x = jnp.ones((2, 16, 16, 3), jnp.bfloat16)
     jaxpr = _gradient_jaxpr(network, params, stats, x, lambda path: path.startswith(trains))

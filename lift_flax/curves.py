@@ -2,12 +2,7 @@
 
 import json
 import math
-import time
 from pathlib import Path
-
-from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto import event_pb2
-from tensorboardX.summary import scalar
 
 from lift_flax.files import write_text
 
@@ -39,10 +34,10 @@ class MetricsWriter:
         self._lines = path.open("a")
         folder = self._workdir / "tensorboard" / phase
         folder.mkdir(parents=True, exist_ok=True)
-        # Written at once, unlike by a SummaryWriter, whose thread dies unheard on a full disk.
-        self._events = EventsWriter(str(folder / "events"))
-        started = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
-        self._write_event(first_step + 1, session_log=started)  # TensorBoard forgets what it has from this step on
+        from lift_flax.events import EventsFile  # here: tensorboardX loads PyTorch wherever that is installed
+
+        self._events = EventsFile(folder)
+        self._events.session_start(first_step + 1)
 
     def write(
         self, phase: str, split: str, step: int, epoch: float, values: dict[str, float], clock: dict | None = None
@@ -60,11 +55,8 @@ class MetricsWriter:
         self._lines.write(json.dumps({**line, CLOCK: clock} if clock else line) + "\n")
         self._lines.flush()
         for name, value in {**values, **(clock or {})}.items():
-            self._write_event(step, summary=scalar(f"{split}/{name}", value))
+            self._events.scalar(step, f"{split}/{name}", value)
         self._events.flush()
-
-    def _write_event(self, step: int, **what) -> None:
-        self._events.write_event(event_pb2.Event(wall_time=time.time(), step=step, **what))
 
     def close(self) -> None:
         """Flushes both."""

@@ -169,7 +169,9 @@ class _Evaluation:
         workdir = self.trained.workdir
         if own and (result["fold"], result["split"]) == (self.trained.config.data.fold, "test"):
             write_text(workdir / "illumination.json", json.dumps(found, indent=2) + "\n")
-            illumination.draw(found, workdir / "illumination.png", 1 / len(self.trained.classes))
+            from lift_flax import illumination_picture  # here: only who draws loads what draws
+
+            illumination_picture.draw(found, workdir / "illumination.png", 1 / len(self.trained.classes))
             found["picture"] = str(workdir / "illumination.png")
         else:
             _say("not kept in the workdir: these are not the run's own test clips; --out=FILE keeps it")

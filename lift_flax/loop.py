@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
+from jaxtyping import Array, Key
 
 from lift_flax import optim, scoring, sharding
 from lift_flax.checkpoints import Checkpoints
@@ -25,6 +27,7 @@ from lift_flax.progress import Progress
 from lift_flax.state import Tree, count_parameters
 
 _AUGMENT = 0  # purpose of a random key, beside the phase's number
+_fold_in = jax.jit(jax.random.fold_in)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,33 +96,29 @@ class _Loop:
     ends: dict[int, int]
 
     def go(self, state: Tree, first_step: int) -> None:
-        """Always in this order: next batch, step, check, log; after an epoch validate and save; perhaps stop."""
+        """Always in this order: next batch, step, the metrics of the step before; after an epoch validate and save.
+
+        A step's metrics are read while the next one is computed, but at once where the run waits for it anyhow: at the
+        end of an epoch, and where it is asked to stop.
+        """
         config, total = self.run.config, max(self.ends)
         predict = scoring.make_predictor(self.phase.outputs, config, self.run.records, self.run.mesh)
         progress = Progress(self.phase.name, first_step, total, config.train.batch_size, config.log.progress)
         trace = StepTrace(self.run.workdir / "profile" / self.phase.name, config.train.profile_steps)
-        meter, unchecked = Meter(config.train.batch_size), None
+        meter, unread, key = Meter(config.train.batch_size), None, self._key()
         with contextlib.closing(self._batches(first_step)) as batches, progress, trace:
             for step in range(first_step + 1, total + 1):
                 with trace.step(step):
                     with meter.waiting():
                         batch = sharding.put_batch(next(batches), self.run.mesh)
-                    state, values = self.step_fn(state, self._views(batch, step))
+                    state, values = self._compute(state, batch, key, step)
                 trace.end_after(step, values)
-                if unchecked:  # the step before this one, while this one is computed
-                    self._check_finite(*unchecked)
-                unchecked = (step, values)
-                meter.step_done()
-                epoch, stopping, logs = (
-                    self.ends.get(step),
-                    self.run.stop.at_this_step(),
-                    step % config.log.every_steps == 0,
-                )
-                if epoch or stopping or logs:
-                    values = self._check_finite(step, values)
-                if epoch or logs:
-                    self._log("train", step, values, meter.read())
-                    progress.show(values)
+                if unread:
+                    self._read(*unread, meter, progress)
+                unread = (step, values)
+                epoch, stopping = self.ends.get(step), self.run.stop.at_this_step()
+                if epoch or stopping:
+                    values, unread = self._read(step, values, meter, progress), None
                 progress.advance()
                 validation = self._validate(predict, state, step) if epoch else None
                 if epoch:
@@ -139,15 +138,33 @@ class _Loop:
         seed = run.data_seed(self.phase)
         return train_batches(run.records, run.config, run.train_ids, seed=seed, first_step=first_step, rows=rows)
 
-    def _views(self, batch: dict, step: int) -> Tree:
+    def _key(self) -> Key[Array, ""]:
+        """Of the augmentation of this phase; a copy on every device."""
         key = jax.random.key(self.run.config.seed)
-        for number in (self.phase.number, _AUGMENT, step):
+        for number in (self.phase.number, _AUGMENT):
             key = jax.random.fold_in(key, number)
-        return make_train_views(batch, key, self.run.config, len(self.run.records.classes))
+        data = sharding.put_everywhere(np.asarray(jax.random.key_data(key)), sharding.replicated(self.run.mesh))
+        return jax.random.wrap_key_data(data)
+
+    def _compute(self, state: Tree, batch: dict, key: Key[Array, ""], step: int) -> tuple[Tree, dict[str, Array]]:
+        """Gives the views and the step of a batch to the devices; nothing else goes there, and nothing comes back."""
+        number = sharding.put_everywhere(np.array(step, np.uint32), sharding.replicated(self.run.mesh))
+        with jax.transfer_guard("disallow"):
+            views = make_train_views(batch, _fold_in(key, number), self.run.config, len(self.run.records.classes))
+            return self.step_fn(state, views)
+
+    def _read(self, step: int, values: dict[str, Array], meter: Meter, progress: Progress) -> dict[str, float]:
+        """Waits for a step's metrics, checks them, and logs those that are to be logged."""
+        values = self._check_finite(step, values)
+        meter.step_done()
+        if step in self.ends or step % self.run.config.log.every_steps == 0:
+            self._log("train", step, values, meter.read())
+            progress.show(values)
+        return values
 
     def _check_finite(self, step: int, values: dict) -> dict[str, float]:
         """A step's metrics on the host.  Raises UserError where loss or gradients are no numbers any more."""
-        values = {name: float(value) for name, value in values.items()}
+        values = {name: float(value) for name, value in jax.device_get(values).items()}
         if math.isfinite(values["loss"]) and math.isfinite(values["grad_norm"]):
             return values
         run, phase = self.run, self.phase.name

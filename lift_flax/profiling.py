@@ -36,7 +36,7 @@ class Meter:
         self._waited += time.monotonic() - start
 
     def step_done(self) -> None:
-        """One step was given to the devices; the first one, which compiles, is not counted."""
+        """One step was computed; the first one, which was compiled, is not counted."""
         self._steps += 1
         if not self._warm:
             self._warm = True

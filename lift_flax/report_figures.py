@@ -12,11 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from lift_flax import illumination
-from lift_flax.illumination import COLOURS
+from lift_flax.illumination_picture import COLOURS, QUIET, plot
 
 # Colours in matplotlib's output, and what stands for them on the page: they follow its light or dark mode.
-_INK, _QUIET = "#101112", illumination.QUIET
+_INK, _QUIET = "#101112", QUIET
 _ON_PAGE = {_INK: "currentColor", _QUIET: "var(--quiet)"}
 _ON_PAGE |= {colour: f"var(--{name})" for name, colour in COLOURS.items()}
 _STYLE = {
@@ -124,7 +123,7 @@ def confusion(network: str, shares: Float[np.ndarray, "K K"]) -> Markup:
 
 def brightness(found: dict, chance: float) -> Markup:
     """The light-invariance curve that illumination.json holds."""
-    return _inline_svg("accuracy over brightness", (4.4, 3.4), lambda axes: illumination.plot(axes, found, chance))
+    return _inline_svg("accuracy over brightness", (4.4, 3.4), lambda axes: plot(axes, found, chance))
 
 
 def _inline_svg(name: str, inches: tuple[float, float], draw: Callable[[Axes], None]) -> Markup:

@@ -6,6 +6,7 @@ the jitted functions, so everything else sees nothing but dicts of arrays with s
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from flax.traverse_util import flatten_dict, unflatten_dict
+from jaxtyping import Array, Key
 
 from lift_flax.config import Config
 from lift_flax.errors import UserError
@@ -44,13 +46,33 @@ def create(make: Callable[[nnx.Rngs], nnx.Module], seed: int) -> tuple[Network, 
     """The module that `make` makes, as (network, draw).
 
     `draw()` gives its (params, batch_stats), drawn from `seed`: call it inside jit, or in `jax.eval_shape` for shapes.
+    The values are those of `make(nnx.Rngs(seed))`.
     """
+    asked = []  # once for each key
+
+    def any_key() -> Key[Array, ""]:
+        asked.append(None)
+        return jax.random.key(seed)
+
+    graphdef = nnx.graphdef(nnx.eval_shape(lambda: make(_Keys(any_key))))
 
     def draw() -> tuple[Tree, Tree]:
-        _, params, stats = nnx.split(make(nnx.Rngs(seed)), nnx.Param, nnx.BatchStat)
-        return _with_string_keys(nnx.to_pure_dict(params)), _with_string_keys(nnx.to_pure_dict(stats))
+        keys = jax.vmap(functools.partial(jax.random.fold_in, jax.random.key(seed)))(jnp.arange(len(asked)))
+        return abstract_trees(make(_Keys(iter(keys).__next__)))
 
-    return Network(nnx.graphdef(nnx.eval_shape(lambda: make(nnx.Rngs(seed))))), draw
+    return Network(graphdef), draw
+
+
+class _Keys(nnx.Rngs):
+    """Gives the keys that it is given.
+
+    nnx.Rngs counts in an array, and to look at that array while tracing takes the longer the more was traced: seconds
+    for a network with hundreds of parameters.
+    """
+
+    def __init__(self, next_key: Callable[[], Key[Array, ""]]):
+        super().__init__()
+        self.params = next_key
 
 
 def abstract_trees(model: nnx.Module) -> tuple[Tree, Tree]:

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from lift_flax import cluster, given_teacher, report, scoring, sharding
+from lift_flax import cluster, given_teacher, scoring, sharding
 from lift_flax import workdir as workdir_lib
 from lift_flax.cluster import StopSignal
 from lift_flax.config import Config
@@ -61,8 +61,14 @@ def run(config: Config, workdir: Path, stop: StopSignal | None = None) -> dict:
             print(f"{workdir} holds a finished run: only its report is written again", flush=True)
         else:
             results = _train_and_test(start, workdir, stop or StopSignal())
-        cluster.on_first(lambda: report.write(workdir))
+        cluster.on_first(lambda: _write_report(workdir))
     return results
+
+
+def _write_report(workdir: Path) -> None:
+    from lift_flax import report  # here: it loads what draws, which a run needs at its end alone
+
+    report.write(workdir)
 
 
 def _check_with_first(start: _Start, workdir: Path, claim: int, *splits: list[str]) -> None:

@@ -1,9 +1,6 @@
 """Fixtures that several test files share."""
 
-import atexit
 import os
-import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +10,6 @@ from data_prep import build
 from tests.small_config import small_config
 from tests.video_files import write_video
 
-# One compilation cache for all workers and their subprocesses: most runs here compile the same programs.
-if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-    _CACHE = tempfile.mkdtemp(prefix="lift_flax_tests_")
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
-    atexit.register(shutil.rmtree, _CACHE, ignore_errors=True)
 # The programs are many and small: they take longer to compile than to run.  Tests that read compiled programs take the
 # compiler as it is, by AS_TRAINED.
 os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"

@@ -31,7 +31,11 @@ def test_loss_and_gradients_are_ours(check, variant):
 
 @pytest.mark.parametrize(("variant", "phase"), [("savings", "student"), ("teacher", "teacher")])
 def test_operations_are_counted_alike(check, variant, phase):
-    """Where both sides do the same, PyTorch's counter and ours agree: what they say of the direct one is comparable."""
+    """Where both sides do the same, PyTorch's counter and ours agree: what they say of the direct one is comparable.
+
+    What they do not share is known: four blocks of our ViT compute their attention's scores again for the gradient, and
+    the last one makes no keys and values, which have two products and two gradients in PyTorch.
+    """
     import torch_baseline
     import train_step
 
@@ -42,5 +46,9 @@ def test_operations_are_counted_alike(check, variant, phase):
     step = made.make_step(made.network, config, optimizer)
     counts = count_flops(step, made.state_shapes(optimizer), train_step.random_views(config, sizes["batch"]))
     ours = sum(counts.values()) / 1e9
+    if phase == "student":
+        frames, tokens, dim = sizes["frames"], 197, 768
+        scores, keys = 2 * frames * tokens**2 * dim / 1e9, 2 * frames * tokens * dim**2 / 1e9
+        theirs += 4 * scores - 4 * keys
     print(f"{phase}: {ours:.1f} GFLOP, PyTorch {theirs:.1f}")
     assert abs(ours / theirs - 1) <= 0.003

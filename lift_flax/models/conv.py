@@ -49,8 +49,7 @@ def _backward(x_shape, kernel_shape, strides, padding, saved, grad):
     x, kernel = saved
     dx = dkernel = None
     if kernel is not None:
-        convolve = functools.partial(_convolve, kernel=kernel.astype(grad.dtype), strides=strides, padding=padding)
-        (dx,) = jax.linear_transpose(convolve, jax.ShapeDtypeStruct(x_shape, grad.dtype))(grad)
+        dx = _input_gradient(x_shape, strides, padding, kernel.astype(grad.dtype), grad)
     if x is not None:
         dkernel = jax.lax.platform_dependent(
             x,
@@ -59,6 +58,20 @@ def _backward(x_shape, kernel_shape, strides, padding, saved, grad):
             default=functools.partial(_kernel_gradient, kernel_shape, strides, padding),
         )
     return dx, dkernel
+
+
+def _input_gradient(x_shape, strides, padding, kernel, grad):
+    """Without a stride: the convolution with the kernel turned round, which XLA's CPU compiler would do ever so slowly.
+
+    It has a quick convolution for kernels as they are, and what plain differentiation gives reads them backwards.
+    """
+    if strides == (1, 1):
+        turned = jax.lax.optimization_barrier(kernel[::-1, ::-1].swapaxes(2, 3))  # [kh, kw, O, I]
+        pads = tuple((k - 1 - before, k - 1 - after) for k, (before, after) in zip(kernel.shape, padding, strict=False))
+        return _convolve(grad, turned, strides, pads)
+    convolve = functools.partial(_convolve, kernel=kernel, strides=strides, padding=padding)
+    (dx,) = jax.linear_transpose(convolve, jax.ShapeDtypeStruct(x_shape, grad.dtype))(grad)
+    return dx
 
 
 def _kernel_gradient(kernel_shape, strides, padding, x, grad):

@@ -62,9 +62,11 @@ def test_two_devices_of_this_machine():
     parts = student["flops_per_example"]
     assert {"trunk", "pvit", "project", "levels", "head"} <= set(parts["forward"])
     assert parts["step"]["trunk"] == parts["forward"]["trunk"]  # it is frozen
-    # Forward, gradients of kernels, gradients of inputs; the Critic's queries, keys and values need none of the latter.
+    # Forward, gradients of kernels, gradients of inputs; the Critic's queries, keys and values need none of the latter,
+    # and each of the three attentions makes its scores again.
     frames, width = OVERRIDES["data.num_frames"], 128
-    assert parts["step"]["levels"] == 3 * parts["forward"]["levels"] - 3 * 2 * frames * width**2
+    none_needed, again = 3 * 2 * frames * width**2, 3 * 2 * frames**2 * width
+    assert parts["step"]["levels"] == 3 * parts["forward"]["levels"] - none_needed + again
     assert parts["step"].get("other", 0) < 0.001 * step
 
 

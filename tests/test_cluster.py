@@ -18,8 +18,9 @@ from lift_flax.curves import read_metrics
 from tests.run_tools import ROOT, exit_codes, newest_state, running, said, wait_for_step
 from tests.small_config import small_config
 
-# Steps so small that runs which sum in another order do not drift apart, and enough of them to be interrupted.
-FIELDS = {"train.learning_rate": 1e-7, "train.teacher_epochs": 8, "train.student_epochs": 4}
+# Steps so small that runs which sum in another order do not drift apart, and enough of them to be interrupted.  At 64
+# pixels BatchNorm has enough values in the last stage for gradients that do not hang on the last digit.
+FIELDS = {"model.luminous.size": 64, "train.learning_rate": 1e-7, "train.teacher_epochs": 8, "train.student_epochs": 4}
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def _assert_same_run(workdir: Path, alone: Path) -> None:
             error = np.linalg.norm(mine - other) / np.linalg.norm(other)
             print(f"{phase} {part}: {error:.1e} apart")
             # In float32 a unit near zero may be on for one side and off for the other; lost moments would be 1 apart.
-            assert error < (0.1 if "opt_state" in part else 1e-4), f"{phase} {part}"
+            assert error < (0.02 if "opt_state" in part else 1e-5), f"{phase} {part}"
 
 
 def test_two_processes_compute_what_one_does(records, alone, tmp_path):

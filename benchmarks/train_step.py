@@ -22,7 +22,7 @@ import timed_steps
 
 from configs import common
 from lift_flax import config as config_lib
-from lift_flax import optim, phases
+from lift_flax import compiling, optim, phases
 from lift_flax.flops import count_flops
 from lift_flax.state import Network, Tree, abstract_trees, count_parameters
 
@@ -93,7 +93,7 @@ def make_timer(args: argparse.Namespace) -> timed_steps.Timer:
     step = phase.make_step(phase.network, config, optimizer)
     views = random_views(config, args.batch)
     gflop = sum(count_flops(step, state, views).values()) / 1e9
-    compiled = jax.jit(step, donate_argnums=0)
+    compiled = compiling.compiled_at_first_call(step, donate_argnums=0)
 
     def run() -> float:
         nonlocal state

@@ -11,7 +11,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Key
 
-from lift_flax import optim, scoring, sharding
+from lift_flax import compiling, optim, scoring, sharding
 from lift_flax.checkpoints import Checkpoints
 from lift_flax.cluster import Stopped, StopSignal
 from lift_flax.config import Config
@@ -73,7 +73,8 @@ def train_phase(run: Run, phase: Phase) -> Tree:
         _announce(phase, state, first_step, total_steps)
         if first_step < total_steps:
             step_fn = phase.make_step(phase.network, run.config, optimizer)
-            step_fn = jax.jit(step_fn, donate_argnums=0, out_shardings=(layout, sharding.replicated(run.mesh)))
+            places = (layout, sharding.replicated(run.mesh))
+            step_fn = compiling.compiled_at_first_call(step_fn, donate_argnums=0, out_shardings=places)
             _Loop(run, phase, step_fn, checkpoints, ends).go(state, first_step)
         best, step = checkpoints.restore_best(shapes)
     print(f"{phase.name}: the checkpoint to go on with is step {step} of {total_steps}", flush=True)
@@ -85,7 +86,7 @@ class _Loop:
     """The steps of one phase.
 
     Attributes:
-      step_fn: (state, views) -> (state, metrics), jitted; the old state is given up.
+      step_fn: (state, views) -> (state, metrics), compiled; the old state is given up.
       ends: {step: the epoch that ends with it}.
     """
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import jax
 
-from lift_flax import optim, sharding, steps
+from lift_flax import compiling, optim, sharding, steps
 from lift_flax.config import Config
 from lift_flax.state import Network, Tree, create, flatten, make_student, make_teacher, new_state, unflatten
 from lift_flax.weights.init_from import init_from
@@ -55,7 +55,7 @@ class Phase:
                 for kind, leaves in given.items()
             }
         start = functools.partial(self._start, optimizer)
-        return jax.jit(start, out_shardings=layout, compiler_options=_quick_to_compile())(given)
+        return compiling.compile_once(start, given, runs_once=True, out_shardings=layout)(given)
 
     def _start(self, optimizer, given) -> Tree:
         params, stats = self.draw()
@@ -63,14 +63,6 @@ class Phase:
         stats = unflatten({**flatten(stats), **given["batch_stats"]})
         trainable, _ = optim.split_params(params, self.trains)
         return new_state(params, stats, optimizer.init(trainable))
-
-
-def _quick_to_compile() -> dict[str, int] | None:
-    """Options for a program that runs once.
-
-    A CPU's compiler otherwise spends three times as long on the loops of many random draws, to no one's gain.
-    """
-    return {"xla_backend_optimization_level": 2} if jax.default_backend() == "cpu" else None
 
 
 def check_start(config: Config, num_classes: int) -> None:

@@ -19,7 +19,7 @@ from tests.small_config import small_config
 class Levels(nnx.Module):
     """Four fusion levels as LiftNet runs them."""
 
-    def __init__(self, *, remat: bool, unroll: bool = False, rngs: nnx.Rngs):
+    def __init__(self, *, remat: bool, unroll: bool, rngs: nnx.Rngs):
         self.levels = nnx.List([Level(16, 2, mlp_ratio=2, scale="num_heads", foe=True, rngs=rngs) for _ in range(4)])
         self.how = {"remat": remat, "unroll": unroll}
 
@@ -43,7 +43,7 @@ class Vit(nnx.Module):
 class Trunk(nnx.Module):
     """An R(2+1)D whose stages have runs of three, two and no blocks alike."""
 
-    def __init__(self, *, remat: bool, unroll: bool = False, rngs: nnx.Rngs):
+    def __init__(self, *, remat: bool, unroll: bool = True, rngs: nnx.Rngs):
         spec = TrunkSpec("2+1", (3, 3, 1, 1), (4, 6, 6, 8), stem_middle=4)
         self.trunk = VideoResNet(spec, 3, norm=NormSpec(), remat=remat, rngs=rngs)
         self.trunk.unroll = unroll
@@ -64,10 +64,10 @@ def _made(make) -> tuple:
     return network, *jax.jit(draw)()
 
 
-def _results(name: str, **how) -> dict:
+def _results(name: str, *, remat: bool, unroll: bool) -> dict:
     """Outputs, new statistics and gradients, all by path."""
     make, shape, dtype, _ = NETWORKS[name]
-    network, *arrays = _made(lambda rngs: make(rngs=rngs, **{"remat": False, **how}))
+    network, *arrays = _made(lambda rngs: make(rngs=rngs, remat=remat, unroll=unroll))
     with jax.enable_x64(dtype == jnp.float64):
         params, stats = jax.tree.map(lambda x: jnp.asarray(x, dtype), arrays)
         return _computed(network, params, stats, jax.random.normal(jax.random.key(1), shape, dtype))
@@ -88,13 +88,14 @@ def _computed(network, params, stats, x) -> dict:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_scanned_blocks_equal_a_loop_over_them(name):
     *_, dtype, bound = NETWORKS[name]
-    scanned, rematerialised, expected = _results(name), _results(name, remat=True), _results(name, unroll=True)
-    assert scanned.keys() == rematerialised.keys() == expected.keys()
-    for path, value in expected.items():
-        atol = bound * (0.2 * np.abs(value).max() + 0.01)
-        assert value.dtype == dtype
-        np.testing.assert_allclose(scanned[path], value, rtol=bound, atol=atol, err_msg=path)
-        np.testing.assert_allclose(rematerialised[path], value, rtol=bound, atol=atol, err_msg=path)
+    expected = _results(name, remat=False, unroll=True)
+    for remat, unroll in ((False, False), (True, False), (True, True)):
+        found = _results(name, remat=remat, unroll=unroll)
+        assert found.keys() == expected.keys()
+        for path, value in expected.items():
+            atol = bound * (0.2 * np.abs(value).max() + 0.01)
+            assert value.dtype == dtype
+            np.testing.assert_allclose(found[path], value, rtol=bound, atol=atol, err_msg=f"{path} {remat=} {unroll=}")
 
 
 def _equations(jaxpr):

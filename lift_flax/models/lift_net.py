@@ -90,7 +90,7 @@ class LiftNet(nnx.Module):
       trunk_trains: whether the trunk's BatchNorm follows the batch when training (the trunk is then trained too).
       remat: keep only the levels' inputs for the gradient.
 
-    Its attribute `unroll` is False; True runs the levels one by one instead of in a scan.
+    Its attribute `unroll` is None: on a CPU the levels run one by one, elsewhere in a scan; True or False decides.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class LiftNet(nnx.Module):
     ):
         self.trunk, self.main, self.levels, self.head = trunk, main, nnx.List(levels), head
         self.teacher, self.streams, self.trunk_trains, self.remat = teacher, streams, trunk_trains, remat
-        self.unroll = False
+        self.unroll = None
 
     def __call__(
         self, dark: Float[Array, "B T H W 3"], luminous: Float[Array, "B T h w 3"], *, train: bool

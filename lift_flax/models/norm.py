@@ -1,8 +1,11 @@
 """LayerNorm and BatchNorm, computed in float32 for activations of any precision and given back in theirs.
 
 Parameters, statistics, running averages and the sums of gradients are float32.  Names and numbers are those of
-nnx.LayerNorm and nnx.BatchNorm, which would return float32 here.
+nnx.LayerNorm and nnx.BatchNorm, which would return float32 here.  For the gradient only the input is kept, with its
+moments: plain differentiation would also keep the input less its mean, which is as large.
 """
+
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +27,37 @@ def _moments(x: Float[Array, "..."], axes: tuple[int, ...]) -> tuple[Array, Arra
     return mean, jnp.maximum(0.0, square - mean * mean)
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+def _normalise(x, scale, bias, axes, eps) -> tuple[Array, Array, Array]:
+    """(x normalised over `axes`, its mean, its variance); the moments are not differentiated."""
+    y = x.astype(wide(x))
+    mean, var = _moments(y, axes)
+    return ((y - mean) * (jax.lax.rsqrt(var + eps) * scale) + bias).astype(x.dtype), mean, var
+
+
+def _normalise_forward(x, scale, bias, axes, eps):
+    y, mean, var = _normalise(x, scale, bias, axes, eps)
+    return (y, mean, var), (x, scale, mean, jax.lax.rsqrt(var + eps))
+
+
+def _normalise_backward(axes, eps, saved, grads):
+    del eps
+    x, scale, mean, factor = saved
+    x, grad = jax.lax.optimization_barrier((x, grads[0]))  # or the compiler would keep x - mean from before
+    rows, grad = tuple(range(x.ndim - 1)), grad.astype(wide(x))
+    y = (x.astype(wide(x)) - mean) * factor
+    dscale, dbias = (grad * y).sum(rows), grad.sum(rows)  # [C]
+    if axes == rows:
+        along_y, along_1 = scale * dscale / (x.size // x.shape[-1]), scale * dbias / (x.size // x.shape[-1])
+    else:
+        along_y, along_1 = (g.mean(axes, keepdims=True) for g in (grad * scale * y, grad * scale))
+    dx = factor * (grad * scale - along_1 - y * along_y)
+    return dx.astype(x.dtype), dscale, dbias
+
+
+_normalise.defvjp(_normalise_forward, _normalise_backward)
+
+
 class LayerNorm(nnx.Module):
     """(x - mean) / sqrt(variance + eps) * scale + bias, over the last axis."""
 
@@ -32,10 +66,7 @@ class LayerNorm(nnx.Module):
         self.eps = eps
 
     def __call__(self, x: Float[Array, "*rows E"]) -> Float[Array, "*rows E"]:
-        y = x.astype(wide(x))
-        mean, var = _moments(y, (-1,))  # [*rows, 1]
-        y = (y - mean) * (jax.lax.rsqrt(var + self.eps) * self.scale[...]) + self.bias[...]
-        return y.astype(x.dtype)
+        return _normalise(x, self.scale[...], self.bias[...], (x.ndim - 1,), self.eps)[0]
 
 
 class BatchNorm(nnx.Module):
@@ -52,11 +83,12 @@ class BatchNorm(nnx.Module):
         self.eps, self.momentum = eps, momentum
 
     def __call__(self, x: Float[Array, "*rows C"], *, train: bool) -> Float[Array, "*rows C"]:
-        y = x.astype(wide(x))
-        mean, var = self.mean[...], self.var[...]
         if train:
-            mean, var = (m.reshape(-1) for m in _moments(y, tuple(range(x.ndim - 1))))  # [C]
+            y, *moments = _normalise(x, self.scale[...], self.bias[...], tuple(range(x.ndim - 1)), self.eps)
+            mean, var = (moment.reshape(-1) for moment in moments)  # [C]
             self.mean[...] = self.momentum * self.mean[...] + (1 - self.momentum) * mean
             self.var[...] = self.momentum * self.var[...] + (1 - self.momentum) * var
-        y = (y - mean) * (jax.lax.rsqrt(var + self.eps) * self.scale[...]) + self.bias[...]
+            return y
+        y = x.astype(wide(x)) - self.mean[...]
+        y = y * (jax.lax.rsqrt(self.var[...] + self.eps) * self.scale[...]) + self.bias[...]
         return y.astype(x.dtype)

@@ -178,7 +178,7 @@ class VideoResNet(nnx.Module):
       norm: BatchNorm settings.
       remat: keep only the residual blocks' inputs for the gradient.
 
-    Its attribute `unroll` is False; True runs the blocks one by one instead of in a scan.
+    Its attribute `unroll` is None: on a CPU the blocks run one by one, elsewhere in a scan; True or False decides.
     """
 
     def __init__(self, spec: TrunkSpec, num_classes: int, *, norm: NormSpec, remat: bool = False, rngs: nnx.Rngs):
@@ -203,7 +203,7 @@ class VideoResNet(nnx.Module):
                 for i in range(spec.blocks[stage])
             ]
             setattr(self, f"layer{stage + 1}", nnx.List(blocks))
-        self.remat, self.unroll = remat, False
+        self.remat, self.unroll = remat, None
         fc_init = jax.nn.initializers.normal(0.01)
         self.fc = Linear(spec.widths[-1], num_classes, kernel_init=fc_init, rngs=rngs)
 

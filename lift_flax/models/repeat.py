@@ -2,7 +2,8 @@
 
 A loop in Python over N blocks gives the compiler N copies of the same program, and most of a large network's
 compilation time goes there.  Here their parameters, which stay stored block by block, are stacked while the program
-runs and one `jax.lax.scan` goes through them.
+runs and one `jax.lax.scan` goes through them.  A CPU's compiler is quick enough with the copies, and stacking costs
+more there than it saves: on a CPU it is the loop (docs/performance.md).
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ def repeat(
     carry: Any,
     *,
     remat: bool,
-    unroll: bool = False,
+    unroll: bool | None = None,
 ) -> Any:
     """`for block in blocks: carry = call(block, carry)`, with the batch statistics that `call` sets.
 
@@ -29,29 +30,42 @@ def repeat(
         blocks should not be mixed: the stack of their parameters would be differentiated whole.
       carry: arrays.
       remat: keep only every block's input for the gradient and compute what is inside again (jax.checkpoint).
-      unroll: a loop in Python after all, for programs that only answer: the stack is a copy of all parameters.
+      unroll: a loop in Python instead of the scan: also for programs that only answer, as the stack is a copy of all
+        parameters.  None: where the program is for CPUs.
     """
-    if not remat and (unroll or len(blocks) == 1):
+    if len(blocks) < 2 or (_for_cpu() if unroll is None else unroll):
         for block in blocks:
-            carry = call(block, carry)
+            carry = _checkpointed(call, block, carry) if remat else call(block, carry)
         return carry
-    if not blocks:
-        return carry
-    graphdef = nnx.graphdef(blocks[0])
     states = [nnx.state(block) for block in blocks]
-
-    def body(carry, state):
-        block = nnx.merge(graphdef, state)
-        carry = call(block, carry)
-        return carry, nnx.state(block, nnx.BatchStat)
-
+    body = _pure(call, blocks[0])
     if remat:  # inside a scan nothing can be merged with the first computation, so no barrier is needed
-        body = jax.checkpoint(body, prevent_cse=len(blocks) == 1)
-    if len(blocks) == 1:
-        carry, statistics = body(carry, states[0])
-        nnx.update(blocks[0], statistics)
-        return carry
+        body = jax.checkpoint(body, prevent_cse=False)
     carry, statistics = jax.lax.scan(body, carry, jax.tree.map(lambda *leaves: jnp.stack(leaves), *states))
     for i, block in enumerate(blocks):
         nnx.update(block, jax.tree.map(lambda leaf, i=i: leaf[i], statistics))
     return carry
+
+
+def _for_cpu() -> bool:
+    """Whether what is traced will run on CPUs: the devices of the mesh, or without one JAX's default."""
+    device = jax.sharding.get_abstract_mesh().abstract_device
+    return (device.platform if device else jax.default_backend()) == "cpu"
+
+
+def _checkpointed(call: Callable[[nnx.Module, Any], Any], block: nnx.Module, carry: Any) -> Any:
+    carry, statistics = jax.checkpoint(_pure(call, block))(carry, nnx.state(block))
+    nnx.update(block, statistics)
+    return carry
+
+
+def _pure(call: Callable[[nnx.Module, Any], Any], block: nnx.Module) -> Callable[[Any, nnx.State], tuple]:
+    """`call` with blocks like `block`, as (carry, the block's arrays) -> (carry, its batch statistics)."""
+    graphdef = nnx.graphdef(block)
+
+    def pure(carry, state):
+        block = nnx.merge(graphdef, state)
+        carry = call(block, carry)
+        return carry, nnx.state(block, nnx.BatchStat)
+
+    return pure

@@ -1,0 +1,60 @@
+"""How training's large programs are compiled on a CPU: for less memory, which is given back afterwards."""
+
+import ctypes
+import functools
+import sys
+from collections.abc import Callable
+
+import jax
+
+Options = dict[str, int | str]
+
+# Of the library that XLA calls on a CPU only the convolutions: what it makes of sums and products with all that stands
+# around them is no quicker here, and copies every bias to the size of what it is added to (docs/performance.md).
+_FOR_STEPS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION"}
+# For programs that run once: with all optimisation the loops of many random draws take three times as long to compile.
+_FOR_ONE_RUN = {"xla_backend_optimization_level": 2}
+
+
+def compile_once(function: Callable, *args, runs_once: bool = False, **jit_options) -> Callable:
+    """`jax.jit(function, **jit_options)` compiled for arguments like `args`, and callable with no others."""
+    options = _accepted(runs_once) if jax.default_backend() == "cpu" else None
+    compiled = jax.jit(function, **jit_options).lower(*args).compile(compiler_options=options)
+    give_memory_back()
+    return compiled
+
+
+def compiled_at_first_call(function: Callable, **jit_options) -> Callable:
+    """The same, compiled for the arguments of its first call."""
+    compiled = None
+
+    def call(*args):
+        nonlocal compiled
+        compiled = compiled or compile_once(function, *args, **jit_options)
+        return compiled(*args)
+
+    return call
+
+
+def give_memory_back() -> None:
+    """Returns freed memory to the system.
+
+    Compiling a large network leaves one to two GiB of small freed blocks, which glibc would keep for the process.
+    """
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's own
+        if trim is not None:
+            trim(0)
+
+
+@functools.cache
+def _accepted(runs_once: bool) -> Options | None:
+    """The options, or none where this version of JAX does not know them: they change nothing but speed and memory."""
+    options = _FOR_ONE_RUN if runs_once else _FOR_STEPS
+    try:
+        jax.jit(lambda: 0).lower().compile(compiler_options=options)
+    except jax.errors.JaxRuntimeError as error:
+        if "INVALID_ARGUMENT" not in str(error):
+            raise
+        return None
+    return options

@@ -110,10 +110,15 @@ def _kernel_gradient_on_cpu(kernel_shape, strides, padding, x, grad):
 def _kernel_gradient_by_products(kernel_shape, strides, padding, x, grad):
     """Lays the kh*kw shifted inputs side by side in the channels; then dK is one product with the output's gradient.
 
-    A few images at a time where the patches are many: what is laid out must still be in the cache when it is used.
+    Without a stride the gradient can as well be shifted the other way: whichever has fewer channels is laid out.  A few
+    images at a time where the patches are many: what is laid out must still be in the cache when it is used.
     """
     kh, kw, channels, outputs = kernel_shape
     images, h, w, _ = grad.shape
+    if strides == (1, 1) and outputs < channels:
+        pads = tuple((k - 1 - before, k - 1 - after) for k, (before, after) in zip((kh, kw), padding, strict=True))
+        turned = _kernel_gradient_by_products((kh, kw, outputs, channels), strides, pads, grad, x)
+        return turned[::-1, ::-1].swapaxes(2, 3)  # [kh, kw, I, O]
     sh, sw = strides
     patch_bytes = images * h * w * kh * kw * channels * x.dtype.itemsize
     chunks = min(d for d in range(1, images + 1) if images % d == 0 and (d == images or patch_bytes / d < PATCH_BYTES))

@@ -21,17 +21,33 @@ def _scale_and_bias(features: int, rngs: nnx.Rngs) -> tuple[nnx.Param, nnx.Param
     return nnx.Param(scale), nnx.Param(jax.nn.initializers.zeros(rngs.params(), (features,), jnp.float32))
 
 
-def _moments(x: Float[Array, "..."], axes: tuple[int, ...]) -> tuple[Array, Array]:
-    """(mean, variance) over `axes`, kept with size 1; both in one pass over x."""
-    mean, square = x.mean(axes, keepdims=True), (x * x).mean(axes, keepdims=True)
-    return mean, jnp.maximum(0.0, square - mean * mean)
+def _sum_of_rows(x: Float[Array, "*rows C"]) -> Float[Array, "C"]:
+    """The sum over all axes but the last."""
+    plain = lambda x: x.sum(range(x.ndim - 1))  # noqa: E731
+    return jax.lax.platform_dependent(x, cpu=_sum_of_clips_on_cpu, default=plain) if x.ndim == 5 else plain(x)
+
+
+def _sum_of_clips_on_cpu(x: Float[Array, "B T H W C"]) -> Float[Array, "C"]:
+    """Up to 32 frames, then the rest as a product: XLA's CPU compiler takes ten times as long over longer axes."""
+    b, t, h, w, c = x.shape
+    frames = max(d for d in range(1, 33) if t % d == 0)
+    x = x.reshape(b, t // frames, frames, h * w, c).sum(2).reshape(-1, c)  # [B*T/frames*H*W, C]
+    return jnp.ones(len(x), x.dtype) @ x
+
+
+def _means(x: Float[Array, "*rows C"], axes: tuple[int, ...]) -> Float[Array, "..."]:
+    """Means over the last axis, kept with size 1, or over all others."""
+    if axes == (x.ndim - 1,):
+        return x.mean(axes, keepdims=True)
+    return _sum_of_rows(x) / (x.size // x.shape[-1])
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
 def _normalise(x, scale, bias, axes, eps) -> tuple[Array, Array, Array]:
     """(x normalised over `axes`, its mean, its variance); the moments are not differentiated."""
     y = x.astype(wide(x))
-    mean, var = _moments(y, axes)
+    mean = _means(y, axes)
+    var = jnp.maximum(0.0, _means(y * y, axes) - mean * mean)  # so that both take one pass over x
     return ((y - mean) * (jax.lax.rsqrt(var + eps) * scale) + bias).astype(x.dtype), mean, var
 
 
@@ -44,13 +60,13 @@ def _normalise_backward(axes, eps, saved, grads):
     del eps
     x, scale, mean, factor = saved
     x, grad = jax.lax.optimization_barrier((x, grads[0]))  # or the compiler would keep x - mean from before
-    rows, grad = tuple(range(x.ndim - 1)), grad.astype(wide(x))
+    grad = grad.astype(wide(x))
     y = (x.astype(wide(x)) - mean) * factor
-    dscale, dbias = (grad * y).sum(rows), grad.sum(rows)  # [C]
-    if axes == rows:
-        along_y, along_1 = scale * dscale / (x.size // x.shape[-1]), scale * dbias / (x.size // x.shape[-1])
+    dscale, dbias = _sum_of_rows(grad * y), _sum_of_rows(grad)  # [C]
+    if axes == (x.ndim - 1,):
+        along_y, along_1 = _means(grad * scale * y, axes), _means(grad * scale, axes)
     else:
-        along_y, along_1 = (g.mean(axes, keepdims=True) for g in (grad * scale * y, grad * scale))
+        along_y, along_1 = (scale * total / (x.size // x.shape[-1]) for total in (dscale, dbias))
     dx = factor * (grad * scale - along_1 - y * along_y)
     return dx.astype(x.dtype), dscale, dbias
 
@@ -84,8 +100,8 @@ class BatchNorm(nnx.Module):
 
     def __call__(self, x: Float[Array, "*rows C"], *, train: bool) -> Float[Array, "*rows C"]:
         if train:
-            y, *moments = _normalise(x, self.scale[...], self.bias[...], tuple(range(x.ndim - 1)), self.eps)
-            mean, var = (moment.reshape(-1) for moment in moments)  # [C]
+            rows = tuple(range(x.ndim - 1))
+            y, mean, var = _normalise(x, self.scale[...], self.bias[...], rows, self.eps)
             self.mean[...] = self.momentum * self.mean[...] + (1 - self.momentum) * mean
             self.var[...] = self.momentum * self.var[...] + (1 - self.momentum) * var
             return y

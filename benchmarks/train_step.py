@@ -21,8 +21,8 @@ import numpy as np
 import timed_steps
 
 from configs import common
-from lift_flax import config as config_lib
 from lift_flax import compiling, optim, phases
+from lift_flax import config as config_lib
 from lift_flax.flops import count_flops
 from lift_flax.state import Network, Tree, abstract_trees, count_parameters
 

@@ -21,7 +21,7 @@ from lift_flax import errors, predictor
 from lift_flax.data.video_paths import named_videos
 from lift_flax.data.windows import Windows
 from lift_flax.errors import UserError
-from lift_flax.predictor import Moment, Prediction
+from lift_flax.prediction import Moment, Prediction
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -20,85 +20,19 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-import jax
 import numpy as np
 from jaxtyping import Float
 
-from lift_flax import compilation_cache, inference, streaming
+from lift_flax import compilation_cache, compiling, inference, streaming
 from lift_flax.data.decode import VideoError
 from lift_flax.data.inspection import coder_errors
 from lift_flax.data.windows import Clip, Preparation, Video, Windows, open_array, open_file, read_clips
 from lift_flax.errors import UserError
+from lift_flax.prediction import Moment, Prediction
 from lift_flax.trained import Trained, open_trained
 
 Source = str | Path | np.ndarray  # the last: uint8 [T,H,W,3]
 _PATIENCE = 2.0  # seconds that leaving waits for the reading thread, which may be amid a long file
-
-
-@dataclasses.dataclass(frozen=True)
-class Moment:
-    """The answer for a part of a video, or for several parts in a row that have the same one.
-
-    Attributes:
-      start, end: seconds.
-      label: class name.
-      probability: of it; of several parts the mean.
-    """
-
-    start: float
-    end: float
-    label: str
-    probability: float
-
-
-@dataclasses.dataclass(frozen=True)
-class Prediction:
-    """The answer for a video.
-
-    Attributes:
-      video: its path; "frames" for an array.
-      classes: names, by label.
-      probabilities: of each class, mean over the clips of the video.
-      timeline: what each of its clips shows, in order.
-      notes: what is odd about the file.
-      decode_ms, model_ms: milliseconds a clip took to be read and to go through the network (with its batch).
-      error: why there is no answer; then `probabilities` is empty.
-    """
-
-    video: str
-    classes: tuple[str, ...]
-    probabilities: Float[np.ndarray, "K"]
-    timeline: tuple[Moment, ...] = ()
-    notes: tuple[str, ...] = ()
-    decode_ms: float = 0.0
-    model_ms: float = 0.0
-    error: str = ""
-
-    @property
-    def label(self) -> str:
-        """The likeliest class."""
-        return self.classes[int(self.probabilities.argmax())]
-
-    @property
-    def probability(self) -> float:
-        """Of the likeliest class."""
-        return float(self.probabilities.max())
-
-    def segments(self) -> list[Moment]:
-        """The timeline with neighbours of the same label joined; where windows overlap, a change lies in the middle."""
-        joined: list[list[Moment]] = []
-        for moment in self.timeline:
-            if joined and joined[-1][-1].label == moment.label:
-                joined[-1].append(moment)
-            else:
-                joined.append([moment])
-        cuts = [(before[-1].end + after[0].start) / 2 for before, after in zip(joined, joined[1:], strict=False)]
-        starts = [joined[0][0].start, *cuts] if joined else []
-        ends = [*cuts, joined[-1][-1].end] if joined else []
-        return [
-            Moment(start, end, same[0].label, float(np.mean([m.probability for m in same])))
-            for start, end, same in zip(starts, ends, joined, strict=True)
-        ]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -263,8 +197,8 @@ class Predictor:
         batch = {name: np.stack([row[name] for row in rows]) for name in rows[0]}  # [T,H,W,C] -> [B,T,H,W,C]
         arrays = self._folded.arrays
         if len(rows) not in self._programs:
-            program = jax.jit(functools.partial(inference.probabilities, self._folded, self._network))
-            self._programs[len(rows)] = program.lower(arrays, batch).compile()
+            program = functools.partial(inference.probabilities, self._folded, self._network)
+            self._programs[len(rows)] = compiling.compile_once(program, arrays, batch)
         since = time.perf_counter()
         return np.asarray(self._programs[len(rows)](arrays, batch)), time.perf_counter() - since
 

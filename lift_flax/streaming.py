@@ -27,6 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from lift_flax.compiling import compile_once
 from lift_flax.data.augment import clip_views
 from lift_flax.data.decode import VideoError
 from lift_flax.data.inspection import coder_errors
@@ -75,12 +76,10 @@ def compile_programs(folded: Folded, network: str) -> Programs:
     inputs = {name: jax.ShapeDtypeStruct((1, *shape), np.uint8) for name, shape in input_shapes(config).items()}
     _, t, *frame_shape = inputs["clip"].shape
 
-    @jax.jit
     def token(arrays, frame):
         dark = normalise(frame[None, None], config.model.pvit.mean, config.model.pvit.std)  # [1, 1, H, W, 3]
         return folded.student(arrays).main(dark.astype(config.train.dtype))  # [1, 1, E]
 
-    @jax.jit
     def answer(arrays, tokens, batch):
         main = jnp.concatenate(tokens, axis=1) if tokens else None  # [1, T, E]
         _, luminous = student_inputs(config, clip_views(batch, config))
@@ -88,7 +87,7 @@ def compile_programs(folded: Folded, network: str) -> Programs:
         return jax.nn.softmax(out[NETWORKS[network]])
 
     def compiled(function, *shapes):
-        return functools.partial(function.lower(arrays, *shapes).compile(), arrays)
+        return functools.partial(compile_once(function, arrays, *shapes), arrays)
 
     if network == "teacher" or config.model.streams == "luminous":
         return Programs(None, compiled(answer, (), inputs))

@@ -20,7 +20,7 @@ from lift_flax.data.records import open_records
 from lift_flax.data.video_paths import named_videos
 from lift_flax.errors import UserError
 from lift_flax.metrics import softmax
-from lift_flax.predictor import Moment, Prediction
+from lift_flax.prediction import Moment, Prediction
 from lift_flax.trained import open_trained
 from tests.conftest import moving_bar
 from tests.run_tools import ROOT

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from lift_flax.models.dense import wide
+from lift_flax.models.dense import sum_of_rows, wide
 
 
 def _scale_and_bias(features: int, rngs: nnx.Rngs) -> tuple[nnx.Param, nnx.Param]:
@@ -21,25 +21,11 @@ def _scale_and_bias(features: int, rngs: nnx.Rngs) -> tuple[nnx.Param, nnx.Param
     return nnx.Param(scale), nnx.Param(jax.nn.initializers.zeros(rngs.params(), (features,), jnp.float32))
 
 
-def _sum_of_rows(x: Float[Array, "*rows C"]) -> Float[Array, "C"]:
-    """The sum over all axes but the last."""
-    plain = lambda x: x.sum(range(x.ndim - 1))  # noqa: E731
-    return jax.lax.platform_dependent(x, cpu=_sum_of_clips_on_cpu, default=plain) if x.ndim == 5 else plain(x)
-
-
-def _sum_of_clips_on_cpu(x: Float[Array, "B T H W C"]) -> Float[Array, "C"]:
-    """Up to 32 frames, then the rest as a product: XLA's CPU compiler takes ten times as long over longer axes."""
-    b, t, h, w, c = x.shape
-    frames = max(d for d in range(1, 33) if t % d == 0)
-    x = x.reshape(b, t // frames, frames, h * w, c).sum(2).reshape(-1, c)  # [B*T/frames*H*W, C]
-    return jnp.ones(len(x), x.dtype) @ x
-
-
 def _means(x: Float[Array, "*rows C"], axes: tuple[int, ...]) -> Float[Array, "..."]:
     """Means over the last axis, kept with size 1, or over all others."""
     if axes == (x.ndim - 1,):
         return x.mean(axes, keepdims=True)
-    return _sum_of_rows(x) / (x.size // x.shape[-1])
+    return sum_of_rows(x) / (x.size // x.shape[-1])
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
@@ -62,7 +48,7 @@ def _normalise_backward(axes, eps, saved, grads):
     x, grad = jax.lax.optimization_barrier((x, grads[0]))  # or the compiler would keep x - mean from before
     grad = grad.astype(wide(x))
     y = (x.astype(wide(x)) - mean) * factor
-    dscale, dbias = _sum_of_rows(grad * y), _sum_of_rows(grad)  # [C]
+    dscale, dbias = sum_of_rows(grad * y), sum_of_rows(grad)  # [C]
     if axes == (x.ndim - 1,):
         along_y, along_1 = _means(grad * scale * y, axes), _means(grad * scale, axes)
     else:

@@ -1,0 +1,89 @@
+"""What the loader takes of time and memory from the start to its 221st batch, on one folder of records.
+
+    python benchmarks/scaling_records.py --records=DIR
+
+Prints one line of JSON; benchmarks/scaling.py makes the table, for records of few and of many clips.  The tiny preset's
+views in batches of eight, by threads of this process, without the cache that this preset keeps all clips in.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import resource
+import statistics
+import time
+import tracemalloc
+from pathlib import Path
+
+from configs import common
+from lift_flax import config as config_lib
+from lift_flax.data import records as records_lib
+from lift_flax.errors import ArgumentParser, run
+
+NEXT, LONG, LEVEL = 20, 200, 20  # batches: timed after the first; then watched; of these, at both ends, the mean counts
+MIB = 2**20
+
+
+def read_config(folder: Path) -> config_lib.Config:
+    """The tiny preset on these records."""
+    values = common.get_config("tiny").unlock()
+    values.update_from_flattened_dict({"data.dir": str(folder), "data.cache": "none"})
+    return config_lib.from_dict(values.to_dict())
+
+
+def memory_mib() -> float:
+    """What the process has in memory now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / MIB
+
+
+def index_bytes(config: config_lib.Config) -> int:
+    """Bytes of Python objects that opened records keep."""
+    tracemalloc.start()
+    opened = records_lib.open_records(config.data.dir)
+    kept = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert opened.rows
+    return kept
+
+
+def measure(config: config_lib.Config) -> dict:
+    """Seconds and memory, in the order of a run."""
+    start = time.perf_counter()
+    opened = records_lib.open_records(config.data.dir)
+    ids = opened.split(config.data.fold, "train")
+    open_s = time.perf_counter() - start
+    start = time.perf_counter()
+    with contextlib.closing(records_lib.train_batches(opened, config, ids, seed=0, first_step=0)) as batches:
+        next(batches)
+        first_s = time.perf_counter() - start
+        start = time.perf_counter()
+        for _ in range(NEXT):
+            next(batches)
+        next_s = time.perf_counter() - start
+        levels = []
+        for _ in range(LONG):
+            next(batches)
+            levels.append(memory_mib())
+    return {
+        "clips": len(ids),
+        "records_bytes": sum(path.stat().st_size for path in opened.records.iterdir()),
+        "open_s": open_s,
+        "first_batch_s": first_s,
+        "next_batches_s": next_s,
+        "peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "growth_mib": statistics.mean(levels[-LEVEL:]) - statistics.mean(levels[:LEVEL]),
+        "index_bytes": index_bytes(config),
+    }
+
+
+def main() -> None:
+    """Prints what was measured."""
+    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--records", type=Path, required=True, help="a folder of records")
+    print(json.dumps(measure(read_config(parser.parse_args().records))))
+
+
+if __name__ == "__main__":
+    run(main)

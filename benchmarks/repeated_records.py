@@ -1,4 +1,4 @@
-"""Writes records of any number of clips quickly: eleven clips are drawn and encoded, then stored over and over.
+"""Writes records of any number of clips quickly: ten clips are drawn and encoded, then stored over and over.
 
     python benchmarks/repeated_records.py --out=DIR --clips 10 1000      # DIR/10 and DIR/1000
 
@@ -23,16 +23,17 @@ from lift_flax.errors import ArgumentParser, UserError, run
 from lift_flax.files import write_text
 
 SOURCE = "night_figures"
+DRAWN = 10  # clips, one of each class
 MARGIN = 1.1  # of the room: names, indices and padding beside the clips
 
 
 def encode_clips(work: Path, console: Console) -> tuple[VideoList, dict[str, StagedClip]]:
-    """One drawn clip of each of eleven classes, encoded as records hold it."""
+    """One drawn clip of each of ten classes, encoded as records hold it."""
     console.print(f"drawing {len(night_figures.CLASSES)} clips")
     night_figures.write_dataset(work / "videos", seed=0, train_per_class=1, test_per_class=0)
-    plans = night_figures.plan_clips(0, 1, 0)
+    plans = night_figures.plan_clips(0, 1, 0)[:DRAWN]
     clips = [Clip(work / "videos" / "clips" / f"{p.name}.mp4", p.label, p.name, str(p.group)) for p in plans]
-    videos = VideoList(list(night_figures.CLASSES), clips, {})
+    videos = VideoList(list(night_figures.CLASSES[:DRAWN]), clips, {})
     with counting("transcoding", len(videos.clips), console) as advance:
         staged, rejected = staging.stage(
             videos.clips, work / "staged", Encoding(), workers=1, time_limit=60, advance=advance
@@ -50,9 +51,11 @@ def repeat(videos: VideoList, staged: dict[str, StagedClip], count: int) -> tupl
     return VideoList(videos.classes, clips, folds), held
 
 
-def write(out: Path, videos: VideoList, staged: dict[str, StagedClip]) -> int:
+def write(out: Path, videos: VideoList, staged: dict[str, StagedClip], work: Path) -> int:
     """Writes the folder of records as a build leaves it; its bytes."""
-    records = dataset.write_records(SOURCE, videos, staged, out)
+    records = out / SOURCE / dataset.VERSION
+    records.parent.mkdir(parents=True)
+    dataset.write_records(SOURCE, videos, staged, work / out.name).rename(records)
     encoding = Encoding()
     settings = {"codec": encoding.codec, "size": encoding.short_side, "max_frames": encoding.max_frames}
     report = {"source": SOURCE, "records": str(records.relative_to(out)), "settings": {**settings, "flow": "none"}}
@@ -78,8 +81,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder that gets a folder for each number of clips")
     parser.add_argument("--clips", type=int, nargs="+", required=True)
     args = parser.parse_args()
-    if min(args.clips) < 1:
-        raise UserError(f"--clips={min(args.clips)} makes no records: give numbers from 1 on")
+    if min(args.clips) < DRAWN:
+        raise UserError(f"--clips={min(args.clips)} leaves classes without a clip: give numbers from {DRAWN} on")
     for count in args.clips:
         if (args.out / str(count)).exists():
             raise UserError(f"{args.out / str(count)} is in the way: remove it, or give another --out")
@@ -90,7 +93,7 @@ def main() -> None:
     sizes = {}
     with counting("records written", len(args.clips), console) as advance:
         for count in args.clips:
-            sizes[count] = write(args.out / str(count), *repeat(videos, staged, count))
+            sizes[count] = write(args.out / str(count), *repeat(videos, staged, count), work)
             advance()
     shutil.rmtree(work)
     print(json.dumps(sizes))

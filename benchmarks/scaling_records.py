@@ -1,4 +1,4 @@
-"""What the loader takes of time and memory from the start to its 221st batch, on one folder of records.
+"""What the loader takes of time and memory from the start to its 421st batch, on one folder of records.
 
     python benchmarks/scaling_records.py --records=DIR
 
@@ -21,7 +21,9 @@ from lift_flax import config as config_lib
 from lift_flax.data import records as records_lib
 from lift_flax.errors import ArgumentParser, run
 
-NEXT, LONG, LEVEL = 20, 200, 20  # batches: timed after the first; then watched; of these, at both ends, the mean counts
+NEXT = 20  # batches timed after the first
+SETTLE, WATCHED = 200, 200  # batches after these until the allocator has all that it keeps, and those watched then
+ENDS = 50  # of the watched, at either end, whose mean counts: threads come and go, by a few MiB
 MIB = 2**20
 
 
@@ -50,6 +52,7 @@ def index_bytes(config: config_lib.Config) -> int:
 
 def measure(config: config_lib.Config) -> dict:
     """Seconds and memory, in the order of a run."""
+    imports_mib = memory_mib()
     start = time.perf_counter()
     opened = records_lib.open_records(config.data.dir)
     ids = opened.split(config.data.fold, "train")
@@ -63,17 +66,19 @@ def measure(config: config_lib.Config) -> dict:
             next(batches)
         next_s = time.perf_counter() - start
         levels = []
-        for _ in range(LONG):
+        for _ in range(SETTLE + WATCHED):
             next(batches)
             levels.append(memory_mib())
+    watched = levels[SETTLE:]
     return {
         "clips": len(ids),
         "records_bytes": sum(path.stat().st_size for path in opened.records.iterdir()),
         "open_s": open_s,
         "first_batch_s": first_s,
         "next_batches_s": next_s,
+        "imports_mib": imports_mib,
         "peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "growth_mib": statistics.mean(levels[-LEVEL:]) - statistics.mean(levels[:LEVEL]),
+        "growth_mib": statistics.mean(watched[-ENDS:]) - statistics.mean(watched[:ENDS]),
         "index_bytes": index_bytes(config),
     }
 

@@ -83,11 +83,12 @@ def test_trunk_halves_time_and_space(frames, expected):
 
 @pytest.mark.parametrize("strides", [(1, 1), (2, 2), (2, 1), (4, 4)])
 @pytest.mark.parametrize(
-    ("size", "padding"), [((3, 3), ((1, 1), (1, 1))), ((3, 1), ((1, 1), (0, 0))), ((7, 7), ((3, 3), (3, 3)))]
+    ("size", "padding"), [((3, 3), ((1, 1), (1, 1))), ((3, 1), ((2, 1), (0, 0))), ((7, 7), ((3, 3), (3, 1)))]
 )
-def test_convolution_gradients_are_exact(strides, size, padding, monkeypatch):
+@pytest.mark.parametrize("outputs", [4, 6])
+def test_convolution_gradients_are_exact(strides, size, padding, outputs, monkeypatch):
     monkeypatch.setattr(conv, "PATCH_BYTES", 2**14)  # so that the two images are two chunks
-    x, kernel = _normal(0, 2, 13, 12, 5), _normal(1, *size, 5, 4)
+    x, kernel = _normal(0, 2, 13, 12, 5), _normal(1, *size, 5, outputs)
 
     def plain(x, kernel):
         return conv._convolve(x, kernel, strides, padding)

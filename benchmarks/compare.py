@@ -14,12 +14,17 @@ their last work, so neither needs settings for it (OMP_WAIT_POLICY and the like)
 
 import argparse
 import contextlib
+import importlib.util
 import json
 import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+from timed_steps import count
+
+from lift_flax.errors import ArgumentParser, UserError, run
 
 FOLDER = Path(__file__).parent
 
@@ -122,17 +127,19 @@ def print_table(result: dict, rounds: int) -> None:
 
 def main() -> None:
     """Compares at every size."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=int, action="append", help="px, side of the R(2+1)D's frames (again for more)")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=count, action="append", help="px, side of the R(2+1)D's frames (again for more)")
+    parser.add_argument("--rounds", type=count, default=5)
     parser.add_argument("--against", choices=("direct", "savings", "teacher"), default="direct")
     formats = ("contiguous", "channels_last_3d")
     parser.add_argument("--memory-format", choices=formats, help="of PyTorch's R(2+1)D: see torch_baseline.py")
-    parser.add_argument("--frames", type=int, default=30, help="of a clip")
-    parser.add_argument("--n", type=int, default=8, help="levels")
-    parser.add_argument("--batch", type=int, default=1, help="clips")
+    parser.add_argument("--frames", type=count, default=30, help="of a clip")
+    parser.add_argument("--n", type=count, default=8, help="levels")
+    parser.add_argument("--batch", type=count, default=1, help="clips")
     parser.add_argument("--json", action="store_true", help="print one line of JSON and nothing else")
     args = parser.parse_args()
+    if importlib.util.find_spec("torch") is None:
+        raise UserError("PyTorch is not installed: pip install -e '.[torch]'")
     results = []
     for size in args.size or (112, 224):
         results.append(compare(args, size))
@@ -143,4 +150,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

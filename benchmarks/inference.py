@@ -24,12 +24,14 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from timed_steps import count
 
 import lift_flax
 from configs import common
 from lift_flax import config as config_lib
 from lift_flax import config_file
 from lift_flax.checkpoints import Checkpoints
+from lift_flax.errors import ArgumentParser, UserError, run
 from lift_flax.inference import unfolded
 from lift_flax.predictor import Predictor
 from lift_flax.state import create, flatten, make_student, unflatten
@@ -56,7 +58,10 @@ print(json.dumps({{"import_s": imported - since, "load_s": loaded - imported, "f
 
 def read_config(args: argparse.Namespace) -> config_lib.Config:
     """The preset with what the flags change; all blocks may train, since weights are random."""
-    values = common.get_config(args.config).unlock()
+    try:
+        values = common.get_config(args.config).unlock()
+    except ValueError as error:
+        raise UserError(str(error)) from error
     given = {"data.num_frames": args.frames, "model.levels": args.n, "model.luminous.size": args.size}
     values.update_from_flattened_dict({name: value for name, value in given.items() if value is not None})
     values.model.pvit.unfreeze = "all"
@@ -205,14 +210,14 @@ def show(found: dict, args: argparse.Namespace) -> None:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", default="paper", help="PRESET[,key=value...] of configs/common.py")
-    parser.add_argument("--size", type=int, help="px, of the R(2+1)D's frames; the preset's if not given")
-    parser.add_argument("--frames", type=int, help="of a clip; the preset's if not given")
-    parser.add_argument("--n", type=int, help="levels; the preset's if not given")
-    parser.add_argument("--classes", type=int, default=11)
-    parser.add_argument("--batch", type=int, default=8, help="clips of the throughput")
-    parser.add_argument("--steps", type=int, default=5, help="times that each is measured")
+    parser.add_argument("--size", type=count, help="px, of the R(2+1)D's frames; the preset's if not given")
+    parser.add_argument("--frames", type=count, help="of a clip; the preset's if not given")
+    parser.add_argument("--n", type=count, help="levels; the preset's if not given")
+    parser.add_argument("--classes", type=count, default=11)
+    parser.add_argument("--batch", type=count, default=8, help="clips of the throughput")
+    parser.add_argument("--steps", type=count, default=5, help="times that each is measured")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     args = parser.parse_args()
     logging.getLogger("absl").setLevel(logging.ERROR)
@@ -226,4 +231,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

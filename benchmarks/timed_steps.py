@@ -80,9 +80,16 @@ class Timer:
         }
 
 
+def count(text: str) -> int:
+    """The value of a flag that counts something.  Raises argparse's error where it is not 1 or more."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is no whole number of 1 or more")
+    return int(text)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What every script here takes: how often, and how to answer."""
-    parser.add_argument("--steps", type=int, default=2, help="timed steps, after the first")
+    parser.add_argument("--steps", type=count, default=2, help="timed steps, after the first")
     parser.add_argument("--json", action="store_true", help="print one line of JSON and nothing else")
     parser.add_argument("--worker", action="store_true", help="steps on demand: see benchmarks/timed_steps.py")
 

@@ -30,7 +30,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import timed_steps
-import torch
+from timed_steps import count
+
+try:
+    import torch
+except ModuleNotFoundError:
+    print("error: PyTorch is not installed: pip install -e '.[torch]'", file=sys.stderr)
+    sys.exit(2)
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
@@ -38,6 +44,7 @@ from torch.utils.flop_counter import FlopCounterMode
 sys.path.append(str(Path(__file__).parents[1]))  # tests/ is no installed package
 
 from configs.common import KINETICS_MEAN, KINETICS_STD
+from lift_flax.errors import ArgumentParser, run
 from tests.reference.lift_net import ComplexLinear, LiftNet, student_loss
 from tests.reference.video_resnet import VideoResNet
 
@@ -198,7 +205,7 @@ def make_timer(args: argparse.Namespace) -> timed_steps.Timer:
     net, loss_of = make_loss(args)
     optimizer = torch.optim.AdamW([p for p in net.parameters() if p.requires_grad], lr=1e-4, weight_decay=0.01)
 
-    def run() -> float:
+    def one_step() -> float:
         optimizer.zero_grad()
         loss = loss_of()
         loss.backward()
@@ -208,17 +215,17 @@ def make_timer(args: argparse.Namespace) -> timed_steps.Timer:
     names = ("variant", "batch", "size", "frames", "n", "memory_format")
     settings = {"framework": f"torch {torch.__version__}"} | {name: vars(args)[name] for name in names}
     left, right = torch.randn(2, timed_steps.SIDE, timed_steps.SIDE)
-    return timed_steps.Timer(settings, gflop, run, functools.partial(torch.mm, left, right))
+    return timed_steps.Timer(settings, gflop, one_step, functools.partial(torch.mm, left, right))
 
 
 def main() -> None:
     """Runs the steps and prints what they took, or checks them."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--variant", choices=USUAL_FORMATS, default="direct")
-    parser.add_argument("--size", type=int, default=224, help="px, side of the R(2+1)D's frames: 112 or 224")
-    parser.add_argument("--frames", type=int, default=30, help="of a clip")
-    parser.add_argument("--n", type=int, default=8, help="levels")
-    parser.add_argument("--batch", type=int, default=1, help="clips")
+    parser.add_argument("--size", type=count, default=224, help="px, side of the R(2+1)D's frames: 112 or 224")
+    parser.add_argument("--frames", type=count, default=30, help="of a clip")
+    parser.add_argument("--n", type=count, default=8, help="levels")
+    parser.add_argument("--batch", type=count, default=1, help="clips")
     parser.add_argument("--memory-format", choices=FORMATS, help="of the R(2+1)D (default: see above)")
     parser.add_argument("--check", action="store_true", help="compare losses and gradients with ours, time nothing")
     timed_steps.add_arguments(parser)
@@ -232,4 +239,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

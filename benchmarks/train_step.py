@@ -19,12 +19,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import timed_steps
+from timed_steps import count
 
 from configs import common
 from lift_flax import compiling, optim, phases
 from lift_flax import config as config_lib
+from lift_flax.errors import ArgumentParser, UserError, run
 from lift_flax.flops import count_flops
-from lift_flax.state import Network, Tree, abstract_trees, count_parameters
+from lift_flax.state import Network, Tree, count_parameters, trees_of
 
 CLASSES = 11
 
@@ -38,7 +40,7 @@ class HeadInEval(Network):
         model.head = lambda x, *, train: head(x, train=False)
         out = model(*inputs, train=train)
         model.head = head
-        return out, abstract_trees(model)[1]
+        return out, trees_of(model)[1]
 
 
 def random_views(config: config_lib.Config, batch: int) -> dict[str, jax.Array]:
@@ -55,7 +57,10 @@ def random_views(config: config_lib.Config, batch: int) -> dict[str, jax.Array]:
 
 def read_config(args: argparse.Namespace) -> config_lib.Config:
     """The config, its ViT blocks frozen as it says though their weights are random: for timing they do."""
-    values = common.get_config(args.config).unlock()
+    try:
+        values = common.get_config(args.config).unlock()
+    except ValueError as error:
+        raise UserError(str(error)) from error
     given = {"model.luminous.size": args.size, "data.num_frames": args.frames, "model.levels": args.n}
     values.update_from_flattened_dict({field: value for field, value in given.items() if value is not None})
     values.train.dtype = args.dtype
@@ -95,7 +100,7 @@ def make_timer(args: argparse.Namespace) -> timed_steps.Timer:
     gflop = sum(count_flops(step, state, views).values()) / 1e9
     compiled = compiling.compiled_at_first_call(step, donate_argnums=0)
 
-    def run() -> float:
+    def one_step() -> float:
         nonlocal state
         state, metrics = jax.block_until_ready(compiled(state, views))
         return float(metrics["loss"])
@@ -105,18 +110,18 @@ def make_timer(args: argparse.Namespace) -> timed_steps.Timer:
     left, right = jax.random.normal(jax.random.key(0), (2, timed_steps.SIDE, timed_steps.SIDE))
     product = jax.jit(jnp.matmul)
     multiply = lambda: product(left, right).block_until_ready()  # noqa: E731
-    return timed_steps.Timer(settings | {"dtype": args.dtype}, gflop, run, multiply)
+    return timed_steps.Timer(settings | {"dtype": args.dtype}, gflop, one_step, multiply)
 
 
 def main() -> None:
     """Runs the steps and prints what they took."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", default="paper", help="PRESET[,key=value...] of configs/common.py")
     parser.add_argument("--phase", choices=("teacher", "student"), default="student")
-    parser.add_argument("--size", type=int, help="px, side of the R(2+1)D's frames; 112 or 224 (default: the config's)")
-    parser.add_argument("--frames", type=int, help="of a clip (default: the config's)")
-    parser.add_argument("--n", type=int, help="levels (default: the config's)")
-    parser.add_argument("--batch", type=int, default=1, help="clips")
+    parser.add_argument("--size", type=count, help="px, side of the R(2+1)D's frames (default: the config's)")
+    parser.add_argument("--frames", type=count, help="of a clip (default: the config's)")
+    parser.add_argument("--n", type=count, help="levels (default: the config's)")
+    parser.add_argument("--batch", type=count, default=1, help="clips")
     parser.add_argument("--dtype", default="float32", help="of activations; a CPU gains nothing from bfloat16")
     timed_steps.add_arguments(parser)
     args = parser.parse_args()
@@ -124,4 +129,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -9,8 +9,9 @@ import jax
 
 Options = dict[str, int | str]
 
-# Of the library that XLA calls on a CPU only the convolutions: what it makes of sums and products with all that stands
-# around them is no quicker here, and copies every bias to the size of what it is added to (docs/performance.md).
+# Of the library that XLA calls on a CPU only the convolutions.  What it makes of sums and products with all that stands
+# around them was no quicker where it was measured (docs/performance.md), and copies biases to the size of what they are
+# added to.
 _FOR_STEPS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION"}
 # For programs that run once: with all optimisation the loops of many random draws take three times as long to compile.
 _FOR_ONE_RUN = {"xla_backend_optimization_level": 2}
@@ -18,8 +19,7 @@ _FOR_ONE_RUN = {"xla_backend_optimization_level": 2}
 
 def compile_once(function: Callable, *args, runs_once: bool = False, **jit_options) -> Callable:
     """`jax.jit(function, **jit_options)` compiled for arguments like `args`, and callable with no others."""
-    options = _accepted(runs_once) if jax.default_backend() == "cpu" else None
-    compiled = jax.jit(function, **jit_options).lower(*args).compile(compiler_options=options)
+    compiled = jax.jit(function, **jit_options).lower(*args).compile(compiler_options=local_options(runs_once))
     give_memory_back()
     return compiled
 
@@ -34,6 +34,11 @@ def compiled_at_first_call(function: Callable, **jit_options) -> Callable:
         return compiled(*args)
 
     return call
+
+
+def local_options(runs_once: bool = False) -> Options | None:
+    """What programs for this machine are compiled with."""
+    return _accepted(runs_once) if jax.default_backend() == "cpu" else None
 
 
 def give_memory_back() -> None:

@@ -84,7 +84,7 @@ def probabilities(folded: Folded, network: str, arrays: Any, batch: dict[str, Ar
 
 
 def unfolded(trained: Trained) -> Inference:
-    """The same function of the network as it was trained, to compare with."""
+    """The function of `make_inference` with the network as it was trained, to compare with."""
     trained = _in_float32(trained)
 
     @jax.jit

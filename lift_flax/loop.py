@@ -129,6 +129,7 @@ class _Loop:
                     examples = step * config.train.batch_size
                     best = validation if due else None  # a step that is saved by chance is no candidate
                     self.checkpoints.save(step, state, examples=examples, validation=best)
+                if epoch or stopping:
                     meter.restart()
                 if stopping:
                     self.checkpoints.wait()
@@ -148,7 +149,7 @@ class _Loop:
         return jax.random.wrap_key_data(data)
 
     def _compute(self, state: Tree, batch: dict, key: Key[Array, ""], step: int) -> tuple[Tree, dict[str, Array]]:
-        """Gives the views and the step of a batch to the devices; nothing else goes there, and nothing comes back."""
+        """The views and the step of a batch: only the step's number goes to the devices, and nothing comes back."""
         number = sharding.put_everywhere(np.array(step, np.uint32), sharding.replicated(self.run.mesh))
         with jax.transfer_guard("disallow"):
             views = make_train_views(batch, _fold_in(key, number), self.run.config, len(self.run.records.classes))

@@ -29,6 +29,7 @@ from lift_flax.data.inspection import coder_errors
 from lift_flax.data.windows import Clip, Preparation, Video, Windows, open_array, open_file, read_clips
 from lift_flax.errors import UserError
 from lift_flax.prediction import Moment, Prediction
+from lift_flax.scoring import NETWORKS
 from lift_flax.trained import Trained, open_trained
 
 Source = str | Path | np.ndarray  # the last: uint8 [T,H,W,3]
@@ -66,12 +67,17 @@ class Predictor:
       windows: how long videos are cut.
 
     Raises:
-      UserError: the run has no such network; with the first answer: it takes optical flow, and OpenCV is not there.
+      UserError: the run has no such network, or batch_size is no number of clips; with the first answer: it takes
+        optical flow, and OpenCV is not there.
     """
 
     def __init__(
         self, trained: Trained, *, network: str = "student", batch_size: int = 8, windows: Windows | None = None
     ):
+        if network not in NETWORKS:
+            raise UserError(f"network={network!r} is unknown: choose {' or '.join(NETWORKS)}")
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise UserError(f"batch_size={batch_size!r}: it is a whole number of clips, 1 or more")
         if network == "teacher" and not trained.config.train.distill:
             raise UserError(f"{trained.workdir} has no teacher: it was trained without distillation")
         self.trained, self.batch_size, self.windows = trained, batch_size, windows or Windows()
@@ -119,8 +125,13 @@ class Predictor:
     def each(self, videos: Iterable[Source]) -> Iterator[Prediction]:
         """Answers in the order of `videos`, each as soon as it is there; a bad video has an `error` in its place.
 
-        The next clips are read, by a thread, while one batch is computed.
+        The next clips are read, by a thread, while one batch is computed.  Raises UserError where `videos` is one.
         """
+        if isinstance(videos, (str, Path)):
+            raise UserError(f"each() takes several videos: give [{str(videos)!r}]")
+        yield from self._each(videos)
+
+    def _each(self, videos: Iterable[Source]) -> Iterator[Prediction]:
         waiting: queue.Queue[_Read | BaseException | None] = queue.Queue(maxsize=2 * self.batch_size)
         stop = threading.Event()
         thread = threading.Thread(target=self._read_all, args=(videos, waiting, stop), daemon=True)

@@ -58,7 +58,7 @@ def create(make: Callable[[nnx.Rngs], nnx.Module], seed: int) -> tuple[Network, 
 
     def draw() -> tuple[Tree, Tree]:
         keys = jax.vmap(functools.partial(jax.random.fold_in, jax.random.key(seed)))(jnp.arange(len(asked)))
-        return abstract_trees(make(_Keys(iter(keys).__next__)))
+        return trees_of(make(_Keys(iter(keys).__next__)))
 
     return Network(graphdef), draw
 
@@ -66,8 +66,8 @@ def create(make: Callable[[nnx.Rngs], nnx.Module], seed: int) -> tuple[Network, 
 class _Keys(nnx.Rngs):
     """Gives the keys that it is given.
 
-    nnx.Rngs counts in an array, and to look at that array while tracing takes the longer the more was traced: seconds
-    for a network with hundreds of parameters.
+    It must be an nnx.Rngs, which modules ask for.  That one counts in an array, and to look at that array while tracing
+    takes the longer the more was traced: seconds for a network with hundreds of parameters.
     """
 
     def __init__(self, next_key: Callable[[], Key[Array, ""]]):
@@ -75,8 +75,8 @@ class _Keys(nnx.Rngs):
         self.params = next_key
 
 
-def abstract_trees(model: nnx.Module) -> tuple[Tree, Tree]:
-    """(params, batch_stats) of a module made by `nnx.eval_shape`, as shapes."""
+def trees_of(model: nnx.Module) -> tuple[Tree, Tree]:
+    """(params, batch_stats) of a module: arrays, or shapes where `nnx.eval_shape` made it."""
     _, params, stats = nnx.split(model, nnx.Param, nnx.BatchStat)
     return _with_string_keys(nnx.to_pure_dict(params)), _with_string_keys(nnx.to_pure_dict(stats))
 

@@ -111,8 +111,8 @@ class Stream:
     """
 
     def __init__(self, programs: Programs, how: Preparation, classes: tuple[str, ...], *, every: int):
-        if every < 1:
-            raise UserError(f"every={every}: an answer can come after every frame (1) or after more of them")
+        if not isinstance(every, int) or every < 1:
+            raise UserError(f"every={every!r}: an answer can come after every frame (1) or after more of them")
         self._programs, self._how, self._classes, self._every = programs, how, classes, every
         self._size: tuple[int, ...] = ()  # height and width of the first frame
         self._window: _Window | None = None
@@ -147,7 +147,13 @@ class Stream:
         return Answer(index, self._classes[label], float(shares[label]), shares, 1000 * seconds)
 
     def _checked(self, frame: Any) -> "_Window":
-        if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[-1] != 3:
+        if (
+            not isinstance(frame, np.ndarray)
+            or frame.dtype != np.uint8
+            or frame.ndim != 3
+            or frame.shape[-1] != 3
+            or not frame.size
+        ):
             given = f"{frame.dtype} {list(frame.shape)}" if isinstance(frame, np.ndarray) else type(frame).__name__
             raise UserError(f"frame {self._count} is {given}: push frames of uint8 RGB [H, W, 3]")
         height, width = frame.shape[:2]

@@ -12,6 +12,7 @@ from pathlib import Path
 import jax
 from jax.experimental import topologies
 
+from lift_flax import compiling
 from lift_flax.errors import UserError
 
 GIB = 2**30
@@ -76,7 +77,7 @@ def _local() -> Topology:
     devices = jax.devices()
     statistics = devices[0].memory_stats() or {}
     memory = statistics.get("bytes_limit") or _host_memory() // len(devices)
-    return Topology("local", tuple(devices), memory, {})
+    return Topology("local", tuple(devices), memory, compiling.local_options() or {})
 
 
 def _host_memory() -> int:

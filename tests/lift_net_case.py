@@ -11,7 +11,7 @@ from configs import common
 from lift_flax import config as config_lib
 from lift_flax import losses, optim, steps
 from lift_flax.config import Config
-from lift_flax.state import Network, Tree, abstract_trees, flatten, make_student
+from lift_flax.state import Network, Tree, flatten, make_student, trees_of
 from lift_flax.weights import torch_video, vit
 from tests.weights_tools import Shapes, random_tensors, timm_shapes, trees, trunk_shapes
 
@@ -83,7 +83,7 @@ def our_arrays(tensors: dict[str, np.ndarray], shapes: Shapes) -> dict[str, np.n
 def student(config: Config) -> tuple[Network, Shapes]:
     """(network, our names and shapes)"""
     model = nnx.eval_shape(lambda: make_student(config, CLASSES, nnx.Rngs(0)))
-    params, stats = abstract_trees(model)
+    params, stats = trees_of(model)
     shapes = {f"params/{k}": v.shape for k, v in flatten(params).items()}
     return Network(nnx.graphdef(model)), shapes | {f"batch_stats/{k}": v.shape for k, v in flatten(stats).items()}
 

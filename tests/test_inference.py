@@ -13,6 +13,7 @@ import lift_flax
 from lift_flax import inference
 from lift_flax.data.augment import clip_views
 from lift_flax.data.windows import Clip
+from lift_flax.errors import UserError
 from lift_flax.export import random_inputs
 from lift_flax.models.norm import BatchNorm
 from lift_flax.predictor import Predictor
@@ -74,13 +75,33 @@ def test_loading_keeps_compiled_programs_where_nobody_chose_a_place(tmp_path, mo
     fields = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
     chosen = {field: getattr(jax.config, field) for field in fields}
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", raising=False)
     try:
         jax.config.update("jax_compilation_cache_dir", "theirs")
         lift_flax.load(run)
-        assert jax.config.jax_compilation_cache_dir == "theirs"
+        assert {field: getattr(jax.config, field) for field in fields} == {**chosen, fields[0]: "theirs"}
         jax.config.update("jax_compilation_cache_dir", None)
         lift_flax.load(run)
         assert jax.config.jax_compilation_cache_dir == f"{tmp_path}/.cache/lift_flax/jax"
+        assert jax.config.jax_persistent_cache_min_compile_time_secs == 0
     finally:
         for field, value in chosen.items():
             jax.config.update(field, value)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"network": "teecher"}, "network='teecher' is unknown: choose teacher or student"),
+        ({"batch_size": 0}, "batch_size=0: it is a whole number of clips, 1 or more"),
+    ],
+    ids=str,
+)
+def test_wrong_options_are_told_at_once(options, told):
+    with pytest.raises(UserError, match=re.escape(told)):
+        Predictor(_case("both")[0], **options)
+
+
+def test_each_takes_several_videos():
+    with pytest.raises(UserError, match=r"each\(\) takes several videos: give \['clip.mp4'\]"):
+        next(Predictor(_case("both")[0]).each("clip.mp4"))

@@ -1,4 +1,4 @@
-"""Norms and biases have their own gradients: those of plain differentiation, for clips of any length."""
+"""Norms, biases, GELU and attention have gradients of their own: those of plain differentiation, at any length."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from lift_flax.models.dense import Linear, sum_of_rows
+from lift_flax.models.attention import attend
+from lift_flax.models.dense import Linear, gelu, sum_of_rows
 from lift_flax.models.norm import BatchNorm, LayerNorm
 
 SHAPES = [(2, 30, 3, 2, 5), (1, 64, 2, 3, 4), (2, 37, 1, 2, 3), (3, 7, 6), (8, 5)]  # 37 frames make no groups
@@ -58,12 +59,19 @@ def test_gradients_are_those_of_the_formula(kind, shape):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_bfloat16_inputs_have_bfloat16_gradients_and_parameters_float32_ones(kind):
-    make, _, how = KINDS[kind]
+    make, formula, how = KINDS[kind]
     graphdef, params, rest, x, weights = _parts((2, 33, 2, 2, 8), jnp.bfloat16, make)
     loss = lambda params, x: (nnx.merge(graphdef, params, rest)(x, **how) * weights).sum()  # noqa: E731
-    of_params, of_x = jax.jit(jax.grad(loss, (0, 1)))(params, x)
-    assert of_x.dtype == jnp.bfloat16
-    assert {leaf.dtype for leaf in jax.tree.leaves(of_params)} == {jnp.dtype(jnp.float32)}
+    found = jax.jit(jax.grad(loss, (0, 1)))(params, x)
+    assert found[1].dtype == jnp.bfloat16
+    assert {leaf.dtype for leaf in jax.tree.leaves(found[0])} == {jnp.dtype(jnp.float32)}
+    with jax.enable_x64(True):
+        exact = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), (params, x, weights))
+        expected = jax.grad(lambda params, x: (formula(params, x) * exact[2]).sum(), (0, 1))(*exact[:2])
+    for mine, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        mine, other = np.asarray(mine, np.float64), np.asarray(other)
+        error = np.linalg.norm(mine - other) / np.linalg.norm(other)
+        assert error < 0.01, error  # eight bits
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -71,3 +79,27 @@ def test_sums_of_rows(shape):
     x = np.random.default_rng(0).standard_normal(shape, np.float32)
     expected = x.astype(np.float64).reshape(-1, shape[-1]).sum(0)
     np.testing.assert_allclose(jax.jit(sum_of_rows)(x), expected, rtol=1e-5, atol=1e-4)
+
+
+def _softmax_attention(q, k, v):
+    return jnp.einsum("BNSR,BNRD->BNSD", jax.nn.softmax(jnp.einsum("BNSD,BNRD->BNSR", q, k), -1), v)
+
+
+@pytest.mark.parametrize(
+    ("ours", "formula", "shapes"),
+    [
+        (attend, _softmax_attention, [(2, 3, 5, 4), (2, 3, 7, 4), (2, 3, 7, 4)]),
+        (gelu, lambda x: jax.nn.gelu(x, approximate=False), [(4, 9)]),
+    ],
+    ids=["attend", "gelu"],
+)
+def test_gradients_of_functions(ours, formula, shapes):
+    with jax.enable_x64(True):
+        arrays = [2 * jax.random.normal(jax.random.key(i), shape, jnp.float64) for i, shape in enumerate(shapes)]
+        weights = jax.random.normal(jax.random.key(9), shapes[0], jnp.float64)
+        found, expected = (
+            jax.jit(jax.value_and_grad(lambda *a, f=f: (f(*a) * weights).sum(), tuple(range(len(arrays)))))(*arrays)
+            for f in (ours, formula)
+        )
+    for mine, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-10, atol=1e-12)

@@ -125,8 +125,10 @@ def test_a_camera_may_fill_the_same_array_again(kind, video):
     predictor, frames = _predictor(kind), _frames(video, 32, 32)
     expected, stream, buffer = _answers(predictor.stream(), frames), predictor.stream(), np.empty_like(frames[0])
     for frame in frames:
-        buffer[:] = frame
-        answer = stream.push(buffer[..., ::-1][..., ::-1])  # as OpenCV's BGR turned to RGB: not in one piece
+        buffer[:] = frame[..., ::-1]  # BGR, as OpenCV has it
+        turned = buffer[..., ::-1]
+        assert not turned.flags.c_contiguous
+        answer = stream.push(turned)
         if answer:
             np.testing.assert_array_equal(answer.probabilities, expected[answer.index].probabilities)
     assert answer.index == max(expected) == 13
@@ -152,7 +154,8 @@ def _answers_of(stream, frames) -> None:
 
 
 @pytest.mark.parametrize("frame", [
-    np.zeros((48, 64), np.uint8), np.zeros((48, 64, 4), np.uint8), np.zeros((48, 64, 3)), None, "clip.mp4"
+    np.zeros((48, 64), np.uint8), np.zeros((48, 64, 4), np.uint8), np.zeros((48, 64, 3)),
+    np.zeros((0, 64, 3), np.uint8), None, "clip.mp4"
 ])  # fmt: skip
 def test_what_is_no_frame_does_not_count(frame, video):
     predictor, frames = _predictor("both"), _frames(video, 48, 64)

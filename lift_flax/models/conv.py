@@ -67,7 +67,9 @@ def _input_gradient(x_shape, strides, padding, kernel, grad):
     """
     if strides == (1, 1):
         turned = jax.lax.optimization_barrier(kernel[::-1, ::-1].swapaxes(2, 3))  # [kh, kw, O, I]
-        pads = tuple((k - 1 - before, k - 1 - after) for k, (before, after) in zip(kernel.shape, padding, strict=False))
+        pads = tuple(
+            (k - 1 - before, k - 1 - after) for k, (before, after) in zip(kernel.shape[:2], padding, strict=True)
+        )
         return _convolve(grad, turned, strides, pads)
     convolve = functools.partial(_convolve, kernel=kernel, strides=strides, padding=padding)
     (dx,) = jax.linear_transpose(convolve, jax.ShapeDtypeStruct(x_shape, grad.dtype))(grad)

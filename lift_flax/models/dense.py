@@ -46,8 +46,7 @@ product.defvjp(_forward, _backward, symbolic_zeros=True)
 
 def sum_of_rows(x: Float[Array, "*rows C"]) -> Float[Array, "C"]:
     """The sum over all axes but the last."""
-    plain = lambda x: x.sum(range(x.ndim - 1))  # noqa: E731
-    return jax.lax.platform_dependent(x, cpu=_sum_on_cpu, default=plain) if x.ndim > 2 else plain(x)
+    return jax.lax.platform_dependent(x, cpu=_sum_on_cpu, default=lambda x: x.sum(range(x.ndim - 1)))
 
 
 def _sum_on_cpu(x: Float[Array, "*rows C"]) -> Float[Array, "C"]:

@@ -12,7 +12,7 @@ from flax import nnx
 
 from lift_flax.errors import UserError
 from lift_flax.models.r2plus1d import TRUNKS, NormSpec, TrunkSpec, VideoResNet
-from lift_flax.state import abstract_trees, flatten
+from lift_flax.state import flatten, trees_of
 from lift_flax.weights.ported import Entry, Ported
 from lift_flax.weights.source import BESIDE
 
@@ -103,7 +103,7 @@ def torch_shape(name: str, shape: tuple[int, ...], frames: int) -> tuple[int, ..
 def abstract_trunk(spec: TrunkSpec, num_classes: int) -> dict[str, tuple[int, ...]]:
     """{"params/...": shape} of every array of a network."""
     model = nnx.eval_shape(lambda: VideoResNet(spec, num_classes, norm=NormSpec(), rngs=nnx.Rngs(0)))
-    params, stats = abstract_trees(model)
+    params, stats = trees_of(model)
     shapes = {f"params/{k}": v.shape for k, v in flatten(params).items()}
     return shapes | {f"batch_stats/{k}": v.shape for k, v in flatten(stats).items()}
 

@@ -13,7 +13,7 @@ from flax import nnx
 
 from lift_flax.errors import UserError
 from lift_flax.models.vit import PViT
-from lift_flax.state import abstract_trees, flatten
+from lift_flax.state import flatten, trees_of
 from lift_flax.weights.ported import Entry, Ported
 from lift_flax.weights.source import BESIDE
 
@@ -70,7 +70,7 @@ def abstract_pvit(facts: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     sizes = [facts[name] for name in ("blocks", "patch", "dim", "num_heads", "mlp_dim")]
     options = {name: facts[name] for name in ("gelu", "ln_eps", "qkv_bias")}
     side = facts["grid"] * facts["patch"]
-    params, _ = abstract_trees(nnx.eval_shape(lambda: PViT(side, *sizes, **options, rngs=nnx.Rngs(0))))
+    params, _ = trees_of(nnx.eval_shape(lambda: PViT(side, *sizes, **options, rngs=nnx.Rngs(0))))
     return {f"params/{name}": leaf.shape for name, leaf in flatten(params).items()}
 
 

@@ -22,7 +22,8 @@ def count_flops(function: Callable, *args, parts: Sequence[str] = ()) -> dict[st
       parts: names of `jax.named_scope`; work belongs to the outermost of them that it stands in, its gradient too.
     Returns:
       {part: operations}, with "other" for what stands in none of `parts`; only parts with work.  A loop of known length
-      counts every turn, of unknown length (`while_loop`) one; of the branches of a conditional the dearest counts.
+      counts every turn, of unknown length (`while_loop`) one; of the branches of a conditional the dearest counts, of
+      ways to compute the same on certain devices that for all others.
       What runs on every device of a `shard_map` counts for each.  Work that nothing depends on does not count.
     """
     return _of_jaxpr(jax.make_jaxpr(function)(*args).jaxpr, tuple(parts), OTHER)
@@ -51,6 +52,8 @@ def _of_equation(equation, parts: tuple[str, ...], part: str) -> dict[str, int]:
     if name in _COUNTS:
         return {part: _COUNTS[name](equation)}
     inner = [_of_jaxpr(jaxpr, parts, part) for jaxpr in _jaxprs(params)]
+    if name == "cond" and None in (platforms := params.get("branches_platforms") or ()):
+        return inner[platforms.index(None)]
     if name == "cond":
         return max(inner, key=lambda counts: sum(counts.values()), default={})
     times = {"scan": lambda: params["length"], "shard_map": lambda: params["mesh"].size}.get(name, lambda: 1)()

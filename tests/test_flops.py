@@ -102,3 +102,10 @@ def test_work_in_a_shard_map_counts_on_every_device():
     rows = jax.sharding.PartitionSpec("data")
     mapped = jax.shard_map(lambda x: x @ x.mT, mesh=mesh, in_specs=rows, out_specs=rows)
     assert count_flops(mapped, _shape(8, 3, 5)) == {"other": 2 * (8 * 3 * 3) * 5}
+
+
+def test_ways_for_certain_devices_do_not_count():
+    def function(x):
+        return jax.lax.platform_dependent(x, cpu=lambda x: jnp.ones(8) @ x, default=lambda x: x.sum(0))
+
+    assert sum(count_flops(function, jnp.ones((8, 3))).values()) == 0

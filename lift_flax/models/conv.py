@@ -2,10 +2,6 @@
 
 A (1,k,k) convolution is a 2D one over [B*T, H, W, C]; a (k,1,1) convolution is a 2D one over [B, T, H*W, C] with kernel
 (k, 1).  Both are exact.  Compilers lay the 2D form out well on every device, the 5D form on none.
-
-On a CPU the gradient of the kernel is written as matrix products over patches, a few images at a
-time (benchmarks/conv_gradient.py compares); XLA's own form of it takes longer.  Everywhere else it is the usual
-convolution of input and gradient.  Kernels are float32, and so are their gradients and the sums in them.
 """
 
 import functools
@@ -13,31 +9,25 @@ import functools
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float
 
-from lift_flax.models.dense import wide
-
-PATCH_BYTES = 8 * 2**20  # patches laid out at a time
-
-Padding = tuple[tuple[int, int], tuple[int, int]]
-
-
-def _convolve(x, kernel, strides, padding):
-    return jax.lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+from lift_flax.models.conv_gradient import Padding, convolve, input_gradient, kernel_gradient
 
 
 def conv2d(
     x: Float[Array, "N H W I"], kernel: Float[Array, "kh kw I O"], strides: tuple[int, int], padding: Padding
 ) -> Float[Array, "N h w O"]:
-    """A 2D convolution (cross-correlation) in x's dtype, with `padding` ((top, bottom), (left, right))."""
+    """A 2D convolution (cross-correlation) in x's dtype, with `padding` ((top, bottom), (left, right)).
+
+    The gradients are those of conv_gradient.py.
+    """
     return _conv2d(x, kernel, x.shape, kernel.shape, strides, padding)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5))
 def _conv2d(x, kernel, x_shape, kernel_shape, strides, padding):
     del x_shape, kernel_shape  # for the gradient, which keeps x and kernel only where it needs their values
-    return _convolve(x, kernel.astype(x.dtype), strides, padding)
+    return convolve(x, kernel.astype(x.dtype), strides, padding)
 
 
 def _forward(x, kernel, x_shape, kernel_shape, strides, padding):
@@ -49,96 +39,10 @@ def _backward(x_shape, kernel_shape, strides, padding, saved, grad):
     x, kernel = saved
     dx = dkernel = None
     if kernel is not None:
-        dx = _input_gradient(x_shape, strides, padding, kernel.astype(grad.dtype), grad)
+        dx = input_gradient(x_shape, strides, padding, kernel.astype(grad.dtype), grad)
     if x is not None:
-        dkernel = jax.lax.platform_dependent(
-            x,
-            grad,
-            cpu=functools.partial(_kernel_gradient_on_cpu, kernel_shape, strides, padding),
-            default=functools.partial(_kernel_gradient, kernel_shape, strides, padding),
-        )
+        dkernel = kernel_gradient(kernel_shape, strides, padding, x, grad)
     return dx, dkernel
-
-
-def _input_gradient(x_shape, strides, padding, kernel, grad):
-    """Without a stride: the convolution with the kernel turned round, which XLA's CPU compiler would do ever so slowly.
-
-    It has a quick convolution for kernels as they are, and what plain differentiation gives reads them backwards.
-    """
-    if strides == (1, 1):
-        turned = jax.lax.optimization_barrier(kernel[::-1, ::-1].swapaxes(2, 3))  # [kh, kw, O, I]
-        pads = tuple(
-            (k - 1 - before, k - 1 - after) for k, (before, after) in zip(kernel.shape[:2], padding, strict=True)
-        )
-        return _convolve(grad, turned, strides, pads)
-    convolve = functools.partial(_convolve, kernel=kernel, strides=strides, padding=padding)
-    (dx,) = jax.linear_transpose(convolve, jax.ShapeDtypeStruct(x_shape, grad.dtype))(grad)
-    return dx
-
-
-def _kernel_gradient(kernel_shape, strides, padding, x, grad):
-    """The convolution of input and gradient that plain differentiation gives, but with a float32 result."""
-    pads = []
-    for axis in (0, 1):
-        reach = strides[axis] * (grad.shape[1 + axis] - 1)
-        before = padding[axis][0]
-        pads.append((before, kernel_shape[axis] + reach - x.shape[1 + axis] - before))
-    return jax.lax.conv_general_dilated(
-        x,
-        grad,
-        (1, 1),
-        pads,
-        rhs_dilation=strides,
-        dimension_numbers=("CHWN", "IHWO", "HWNC"),  # images are what is summed over
-        preferred_element_type=wide(x),
-    )
-
-
-def _kernel_gradient_on_cpu(kernel_shape, strides, padding, x, grad):
-    """By products; on a mesh every device takes its own images, which the compiler would gather otherwise."""
-    by_products = functools.partial(_kernel_gradient_by_products, kernel_shape, strides, padding)
-    mesh = jax.sharding.get_abstract_mesh()
-    if mesh.empty or mesh.size == 1:
-        return by_products(x, grad)
-    rows = PartitionSpec(mesh.axis_names)
-
-    @functools.partial(jax.shard_map, in_specs=(rows, rows), out_specs=PartitionSpec(), check_vma=False)
-    def of_all(x, grad):
-        return jax.lax.psum(by_products(x, grad), mesh.axis_names)
-
-    return of_all(x, grad)
-
-
-def _kernel_gradient_by_products(kernel_shape, strides, padding, x, grad):
-    """Lays the kh*kw shifted inputs side by side in the channels; then dK is one product with the output's gradient.
-
-    Without a stride the gradient can as well be shifted the other way: whichever has fewer channels is laid out.  A few
-    images at a time where the patches are many: what is laid out must still be in the cache when it is used.
-    """
-    kh, kw, channels, outputs = kernel_shape
-    images, h, w, _ = grad.shape
-    if strides == (1, 1) and outputs < channels:
-        pads = tuple((k - 1 - before, k - 1 - after) for k, (before, after) in zip((kh, kw), padding, strict=True))
-        turned = _kernel_gradient_by_products((kh, kw, outputs, channels), strides, pads, grad, x)
-        return turned[::-1, ::-1].swapaxes(2, 3)  # [kh, kw, I, O]
-    sh, sw = strides
-    patch_bytes = images * h * w * kh * kw * channels * x.dtype.itemsize
-    chunks = min(d for d in range(1, images + 1) if images % d == 0 and (d == images or patch_bytes / d < PATCH_BYTES))
-    x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
-    x = x.reshape(chunks, images // chunks, *x.shape[1:])
-    grad = grad.reshape(chunks, images // chunks * h * w, outputs)
-
-    def add(total, chunk):
-        x, grad = chunk
-        taps = [
-            x[:, a : a + sh * (h - 1) + 1 : sh, b : b + sw * (w - 1) + 1 : sw] for a in range(kh) for b in range(kw)
-        ]
-        patches = jnp.concatenate(taps, axis=-1).reshape(-1, kh * kw * channels)  # [pixels, kh*kw*I]
-        return total + jax.lax.dot(grad.T, patches, preferred_element_type=wide(x)), None
-
-    zero = jnp.zeros((outputs, kh * kw * channels), wide(x))
-    total, _ = jax.lax.scan(add, zero, (x, grad))
-    return total.T.reshape(kernel_shape)  # [kh, kw, I, O]
 
 
 _conv2d.defvjp(_forward, _backward, symbolic_zeros=True)

@@ -50,13 +50,14 @@ def sum_of_rows(x: Float[Array, "*rows C"]) -> Float[Array, "C"]:
 
 
 def _sum_on_cpu(x: Float[Array, "*rows C"]) -> Float[Array, "C"]:
-    """By a product with ones, of clips after a sum over up to 32 frames.
+    """By a product with ones, of clips after a sum over up to 16 frames.
 
-    XLA's CPU compiler takes ten times as long over a sum over more than 32 rows.
+    XLA's CPU compiler takes ten times as long over a sum over more than 32 rows, and up to twice as long over one of
+    more than 16 where each term is a gradient's long formula.
     """
     if x.ndim == 5:
         b, t, h, w, c = x.shape
-        frames = max(d for d in range(1, 33) if t % d == 0)
+        frames = max(d for d in range(1, 17) if t % d == 0)
         x = x.reshape(b, t // frames, frames, h * w, c).sum(2)  # [B, T/frames, H*W, C]
     x = x.reshape(-1, x.shape[-1])  # [rows, C]
     return jnp.ones(len(x), x.dtype) @ x

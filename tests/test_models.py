@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from lift_flax.models import conv, lift_net
+from lift_flax.models import conv, conv_gradient, lift_net
 from lift_flax.models.attention import MultiHeadAttention
 from lift_flax.models.fourier import (
     FourierEnhancement,
@@ -86,12 +86,13 @@ def test_trunk_halves_time_and_space(frames, expected):
     ("size", "padding"), [((3, 3), ((1, 1), (1, 1))), ((3, 1), ((2, 1), (0, 0))), ((7, 7), ((3, 3), (3, 1)))]
 )
 @pytest.mark.parametrize("outputs", [4, 6])
-def test_convolution_gradients_are_exact(strides, size, padding, outputs, monkeypatch):
-    monkeypatch.setattr(conv, "PATCH_BYTES", 2**14)  # so that the two images are two chunks
+@pytest.mark.parametrize("patch_bytes", [2**11, 2**14])  # a few rows of an image at a time, and an image at a time
+def test_convolution_gradients_are_exact(strides, size, padding, outputs, patch_bytes, monkeypatch):
+    monkeypatch.setattr(conv_gradient, "PATCH_BYTES", patch_bytes)
     x, kernel = _normal(0, 2, 13, 12, 5), _normal(1, *size, 5, outputs)
 
     def plain(x, kernel):
-        return conv._convolve(x, kernel, strides, padding)
+        return conv_gradient.convolve(x, kernel, strides, padding)
 
     cotangent = jax.random.normal(jax.random.key(2), jax.eval_shape(plain, x, kernel).shape)
     expected = jax.jit(lambda x, k, g: jax.vjp(plain, x, k)[1](g))(x, kernel, cotangent)

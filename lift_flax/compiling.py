@@ -1,4 +1,4 @@
-"""How training's large programs are compiled on a CPU: for less memory, which is given back afterwards."""
+"""How large programs (steps, predictors, streams) are compiled on a CPU: for less memory, which is given back."""
 
 import ctypes
 import functools
@@ -12,7 +12,7 @@ Options = dict[str, int | str]
 # Of the library that XLA calls on a CPU only the convolutions.  What it makes of sums and products with all that stands
 # around them was no quicker where it was measured (docs/performance.md), and copies biases to the size of what they are
 # added to.
-_FOR_STEPS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION"}
+_FOR_MANY_RUNS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION"}
 # For programs that run once: with all optimisation the loops of many random draws take three times as long to compile.
 _FOR_ONE_RUN = {"xla_backend_optimization_level": 2}
 
@@ -55,7 +55,7 @@ def give_memory_back() -> None:
 @functools.cache
 def _accepted(runs_once: bool) -> Options | None:
     """The options, or none where this version of JAX does not know them: they change nothing but speed and memory."""
-    options = _FOR_ONE_RUN if runs_once else _FOR_STEPS
+    options = _FOR_ONE_RUN if runs_once else _FOR_MANY_RUNS
     try:
         jax.jit(lambda: 0).lower().compile(compiler_options=options)
     except jax.errors.JaxRuntimeError as error:

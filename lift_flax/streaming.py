@@ -83,7 +83,11 @@ def compile_programs(folded: Folded, network: str) -> Programs:
     def answer(arrays, tokens, batch):
         main = jnp.concatenate(tokens, axis=1) if tokens else None  # [1, T, E]
         _, luminous = student_inputs(config, clip_views(batch, config))
-        out = folded.student(arrays).from_tokens(main, luminous, train=False)
+        student = folded.student(arrays)
+        if network == "teacher":
+            out = student.luminous_stream(luminous, train=False)
+        else:
+            out = student.from_tokens(main, luminous, train=False)
         return jax.nn.softmax(out[NETWORKS[network]])
 
     def compiled(function, *shapes):

@@ -7,7 +7,7 @@ from flax import nnx
 
 from lift_flax.flops import count_flops
 from lift_flax.models.attention import MultiHeadAttention
-from lift_flax.models.conv import conv2d
+from lift_flax.models.conv2d import conv2d
 from lift_flax.models.r2plus1d import TRUNKS, NormSpec, VideoResNet
 
 

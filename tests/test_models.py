@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from lift_flax.models import conv, conv_gradient, lift_net
+from lift_flax.models import conv, conv2d, lift_net
 from lift_flax.models.attention import MultiHeadAttention
 from lift_flax.models.fourier import (
     FourierEnhancement,
@@ -83,24 +83,39 @@ def test_trunk_halves_time_and_space(frames, expected):
 
 @pytest.mark.parametrize("strides", [(1, 1), (2, 2), (2, 1), (4, 4)])
 @pytest.mark.parametrize(
-    ("size", "padding"), [((3, 3), ((1, 1), (1, 1))), ((3, 1), ((2, 1), (0, 0))), ((7, 7), ((3, 3), (3, 1)))]
+    ("size", "padding"),
+    [((3, 3), ((1, 1), (1, 1))), ((3, 1), ((2, 1), (0, 0))), ((7, 7), ((3, 3), (3, 1))), ((3, 1), ((4, 0), (0, 0)))],
 )
 @pytest.mark.parametrize("outputs", [4, 6])
-@pytest.mark.parametrize("patch_bytes", [2**11, 2**14])  # a few rows of an image at a time, and an image at a time
+@pytest.mark.parametrize("patch_bytes", [2**11, 2**13, 2**20])  # rows of an image, some images or all at a time
 def test_convolution_gradients_are_exact(strides, size, padding, outputs, patch_bytes, monkeypatch):
-    monkeypatch.setattr(conv_gradient, "PATCH_BYTES", patch_bytes)
-    x, kernel = _normal(0, 2, 13, 12, 5), _normal(1, *size, 5, outputs)
+    monkeypatch.setattr(conv2d, "PATCH_BYTES", patch_bytes)
+    x, kernel = _normal(0, 4, 16, 12, 5), _normal(1, *size, 5, outputs)
 
     def plain(x, kernel):
-        return conv_gradient.convolve(x, kernel, strides, padding)
+        return conv2d.convolve(x, kernel, strides, padding)
 
     cotangent = jax.random.normal(jax.random.key(2), jax.eval_shape(plain, x, kernel).shape)
     expected = jax.jit(lambda x, k, g: jax.vjp(plain, x, k)[1](g))(x, kernel, cotangent)
-    ours = jax.jit(lambda x, k, g: jax.vjp(lambda x, k: conv.conv2d(x, k, strides, padding), x, k)[1](g))(
+    ours = jax.jit(lambda x, k, g: jax.vjp(lambda x, k: conv2d.conv2d(x, k, strides, padding), x, k)[1](g))(
         x, kernel, cotangent
     )
     for a, b in zip(ours, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize(("images", "rows", "row_bytes", "block"), [
+    (4, 16, 2**10, (1, 4)),
+    (4, 14, 2**10, (1, 2)),  # a divisor
+    (4, 13, 2**10, (1, 1)),
+    (4, 16, 2**13, (1, 1)),  # a row is too large
+    (6, 2, 2**10, (2, 2)),  # two of them are four rows
+    (5, 2, 2**10, (1, 2)),
+    (4, 2, 2**8, (4, 2)),
+])  # fmt: skip
+def test_what_of_a_convolution_is_laid_out_at_a_time(images, rows, row_bytes, block, monkeypatch):
+    monkeypatch.setattr(conv2d, "PATCH_BYTES", 2**12)
+    assert conv2d._block(images, rows, row_bytes) == block
 
 
 @pytest.mark.parametrize("strides", [(1, 1), (2, 2), (1, 2)])

@@ -13,7 +13,7 @@ import pytest
 from flax import nnx
 
 from lift_flax import state
-from lift_flax.models import conv, conv_gradient, dense, norm
+from lift_flax.models import conv2d, dense, norm
 from lift_flax.models.attention import scores
 from tests.run_tools import AS_TRAINED
 from tests.small_config import small_config
@@ -27,11 +27,11 @@ import json, re
 import jax, jax.numpy as jnp, numpy as np
 from flax import nnx
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
-from lift_flax.models import conv_gradient
+from lift_flax.models import conv2d
 from lift_flax.state import flatten
 from tests.test_precision import gradients_of, inputs, student
 
-conv_gradient.PATCH_BYTES = 2**12
+conv2d.PATCH_BYTES = 2**12
 network, params, stats = student()
 gradients = gradients_of(network)
 mesh = jax.make_mesh((jax.device_count(), 1), ("data", "fsdp"), axis_types=(AxisType.Auto, AxisType.Auto))
@@ -105,18 +105,19 @@ def test_a_product_has_the_exact_gradient_of_its_kernel():
     np.testing.assert_allclose(dkernel, expected, atol=1e-5 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("form", ["_by_convolution", "_on_cpu"])
+@pytest.mark.parametrize("form", ["_kernel_gradient_plain", "_kernel_gradient_on_cpu"])
 @pytest.mark.parametrize(
     ("strides", "padding"), [((1, 1), ((1, 1), (1, 1))), ((2, 2), ((1, 1), (1, 1))), ((2, 1), ((0, 2), (1, 0)))]
 )
-def test_a_convolution_has_the_exact_gradient_of_its_kernel(form, strides, padding):
-    """In the form for accelerators and in that for CPUs."""
+def test_a_convolution_has_the_exact_gradient_of_its_kernel(form, strides, padding, monkeypatch):
+    """In the form for accelerators and in that for CPUs, which sums over blocks."""
+    monkeypatch.setattr(conv2d, "PATCH_BYTES", 2**9)
     x, x64 = _rounded(0, 6, 13, 12, 5)
     kernel = jax.random.normal(jax.random.key(1), (3, 3, 5, 4))
-    y, pullback = jax.vjp(lambda x: conv.conv2d(x, kernel, strides, padding), x)
+    y, pullback = jax.vjp(lambda x: conv2d.conv2d(x, kernel, strides, padding), x)
     grad, grad64 = _rounded(2, *y.shape)
     assert y.dtype == pullback(grad)[0].dtype == jnp.bfloat16
-    dkernel = jax.jit(lambda x, g: getattr(conv_gradient, form)(kernel.shape, strides, padding, x, g))(x, grad)
+    dkernel = jax.jit(lambda x, g: getattr(conv2d, form)(kernel.shape, strides, padding, x, g))(x, grad)
     assert dkernel.dtype == jnp.float32
     padded = np.pad(x64, ((0, 0), *padding, (0, 0)))
     h, w = y.shape[1:3]
@@ -127,6 +128,19 @@ def test_a_convolution_has_the_exact_gradient_of_its_kernel(form, strides, paddi
             ]
             expected = np.einsum("nhwi,nhwo->io", taps, grad64)
             np.testing.assert_allclose(dkernel[a, b], expected, atol=1e-4)
+
+
+def test_a_convolution_rounds_the_gradient_of_its_input_once():
+    """On a CPU it is a sum of three parts where the convolution widens; rounded each, they would be off by more."""
+    grad, grad64 = _rounded(0, 2, 6, 7, 8)
+    kernel, kernel64 = _rounded(1, 3, 3, 4, 8)
+    found = jax.jit(conv2d.input_gradient, static_argnums=(0, 1, 2))(
+        (2, 6, 7, 4), (1, 1), ((1, 1), (1, 1)), kernel, grad
+    )
+    padded = np.pad(grad64, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    expected = sum(padded[:, 2 - a : 8 - a, 2 - b : 9 - b] @ kernel64[a, b].T for a in range(3) for b in range(3))
+    assert found.dtype == jnp.bfloat16
+    np.testing.assert_allclose(found.astype(jnp.float32), expected, rtol=2**-8, atol=1e-6)
 
 
 def test_norms_and_scores_compute_in_float32():

@@ -22,11 +22,11 @@ from lift_flax import optim, phases, sharding
 from lift_flax.collectives import collective_bytes
 from lift_flax.config import AUGMENTATIONS
 from lift_flax.data import augment
-from lift_flax.models import conv_gradient
+from lift_flax.models import conv2d
 from lift_flax.state import count_parameters, flatten
 from tests.small_config import small_config
 
-conv_gradient.PATCH_BYTES = 2**14  # so that kernel gradients run over several chunks on every device
+conv2d.PATCH_BYTES = 2**14  # so that kernel gradients run over several chunks on every device
 fsdp, name, out = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 every = {f"augment.{name}": 0.7 for name in AUGMENTATIONS}
 fields = {"mesh.fsdp": fsdp, "train.batch_size": 16, "data.num_frames": 12, "train.learning_rate": 1e-4}

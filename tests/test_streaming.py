@@ -23,6 +23,7 @@ KINDS = {  # what the networks differ in that a stream must know: (argument, fie
     "both": ("tiny", {"model.levels": 2}, "student"),
     "teacher": ("tiny", {"model.luminous.size": 24}, "teacher"),
     "finetuned teacher": ("tiny", {"train.trunk": "finetune"}, "teacher"),
+    "teacher of main alone": ("tiny,streams=main", {}, "teacher"),
     "main alone": ("tiny,streams=main,distill=no", {}, "student"),
     "main alone, distilled": ("tiny,streams=main", {}, "student"),
     "luminous alone": ("tiny,streams=luminous,distill=no", {}, "student"),

@@ -15,23 +15,9 @@ from jaxtyping import Array, Float
 from lift_flax.models.dense import Linear, wide
 
 
-@jax.custom_vjp
 def scores(q: Float[Array, "B N S D"], k: Float[Array, "B N R D"]) -> Float[Array, "B N S R"]:
-    """Dot products of queries and keys, float32; the gradient's products are in the activations' dtype again."""
+    """Dot products of queries and keys, float32."""
     return jnp.einsum("BNSD,BNRD->BNSR", q, k, preferred_element_type=wide(q))
-
-
-def _scores_forward(q, k):
-    return scores(q, k), (q, k)
-
-
-def _scores_backward(saved, grad):
-    q, k = saved
-    grad = grad.astype(q.dtype)  # [B, N, S, R]
-    return jnp.einsum("BNSR,BNRD->BNSD", grad, k), jnp.einsum("BNSR,BNSD->BNRD", grad, q)
-
-
-scores.defvjp(_scores_forward, _scores_backward)
 
 
 @jax.custom_vjp
@@ -54,7 +40,7 @@ def _attend_backward(saved, grad):
     p = jax.nn.softmax(scores(q, k), axis=-1)  # [B, N, S, R]
     dp = scores(grad, v)
     ds = (p * (dp - (dp * p).sum(axis=-1, keepdims=True))).astype(q.dtype)
-    dq, dk = _scores_backward((q, k), ds)
+    dq, dk = jnp.einsum("BNSR,BNRD->BNSD", ds, k), jnp.einsum("BNSR,BNSD->BNRD", ds, q)
     return dq, dk, jnp.einsum("BNSR,BNSD->BNRD", p.astype(grad.dtype), grad)
 
 

@@ -4,48 +4,12 @@ A (1,k,k) convolution is a 2D one over [B*T, H, W, C]; a (k,1,1) convolution is 
 (k, 1).  Both are exact.  Compilers lay the 2D form out well on every device, the 5D form on none.
 """
 
-import functools
-
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from lift_flax.models.conv_gradient import Padding, convolve, input_gradient, kernel_gradient
-
-
-def conv2d(
-    x: Float[Array, "N H W I"], kernel: Float[Array, "kh kw I O"], strides: tuple[int, int], padding: Padding
-) -> Float[Array, "N h w O"]:
-    """A 2D convolution (cross-correlation) in x's dtype, with `padding` ((top, bottom), (left, right)).
-
-    The gradients are those of conv_gradient.py.
-    """
-    return _conv2d(x, kernel, x.shape, kernel.shape, strides, padding)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5))
-def _conv2d(x, kernel, x_shape, kernel_shape, strides, padding):
-    del x_shape, kernel_shape  # for the gradient, which keeps x and kernel only where it needs their values
-    return convolve(x, kernel.astype(x.dtype), strides, padding)
-
-
-def _forward(x, kernel, x_shape, kernel_shape, strides, padding):
-    saved = x.value if kernel.perturbed else None, kernel.value if x.perturbed else None
-    return _conv2d(x.value, kernel.value, x_shape, kernel_shape, strides, padding), saved
-
-
-def _backward(x_shape, kernel_shape, strides, padding, saved, grad):
-    x, kernel = saved
-    dx = dkernel = None
-    if kernel is not None:
-        dx = input_gradient(x_shape, strides, padding, kernel.astype(grad.dtype), grad)
-    if x is not None:
-        dkernel = kernel_gradient(kernel_shape, strides, padding, x, grad)
-    return dx, dkernel
-
-
-_conv2d.defvjp(_forward, _backward, symbolic_zeros=True)
+from lift_flax.models.conv2d import conv2d
 
 # He initialisation over the fan-out, as torchvision's video networks.
 _kernel_init = jax.nn.initializers.variance_scaling(2.0, "fan_out", "normal")

@@ -126,6 +126,16 @@ class LiftNet(nnx.Module):
         self, main: Float[Array, "B T E"] | None, luminous: Float[Array, "B T h w 3"], *, train: bool
     ) -> dict[str, Array]:
         """The same with the main stream's tokens in place of its frames; None where it is left out."""
+        out = self.luminous_stream(luminous, train=train)
+        if main is not None:
+            out["main_tokens"] = main
+        out["fused"] = self.fuse(*first_streams(main, out.get("luminous_tokens")))
+        with jax.named_scope("head"):
+            out["logits"] = self.head(out["fused"], train=train)
+        return out
+
+    def luminous_stream(self, luminous: Float[Array, "B T h w 3"], *, train: bool) -> dict[str, Array]:
+        """What is computed of the luminous clip alone: "teacher_logits" and "luminous_tokens", where there are any."""
         out = {}
         if self.trunk is not None:
             with jax.named_scope("trunk"):
@@ -137,11 +147,6 @@ class LiftNet(nnx.Module):
                 out["teacher_logits"] = self.teacher(luminous, train=False)["logits"]
         if self.streams != "main":
             out["luminous_tokens"] = luminous_tokens(trunk["features"], luminous.shape[1])
-        if main is not None:
-            out["main_tokens"] = main
-        out["fused"] = self.fuse(*first_streams(main, out.get("luminous_tokens")))
-        with jax.named_scope("head"):
-            out["logits"] = self.head(out["fused"], train=train)
         return out
 
     def fuse(self, main: Float[Array, "B T E"], luminous: Float[Array, "B T E"]) -> Float[Array, "B T E"]:

@@ -21,36 +21,36 @@ def _scale_and_bias(features: int, rngs: nnx.Rngs) -> tuple[nnx.Param, nnx.Param
     return nnx.Param(scale), nnx.Param(jax.nn.initializers.zeros(rngs.params(), (features,), jnp.float32))
 
 
-def _means(x: Float[Array, "*rows C"], axes: tuple[int, ...]) -> Float[Array, "..."]:
+def _means(x: Float[Array, "*rows C"], over_channels: bool) -> Float[Array, "..."]:
     """Means over the last axis, kept with size 1, or over all others."""
-    if axes == (x.ndim - 1,):
-        return x.mean(axes, keepdims=True)
+    if over_channels:
+        return x.mean(-1, keepdims=True)
     return sum_of_rows(x) / (x.size // x.shape[-1])
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
-def _normalise(x, scale, bias, axes, eps) -> tuple[Array, Array, Array]:
-    """(x normalised over `axes`, its mean, its variance); the moments are not differentiated."""
+def _normalise(x, scale, bias, over_channels, eps) -> tuple[Array, Array, Array]:
+    """(x normalised over the last axis or all others, its mean, its variance); the moments are not differentiated."""
     y = x.astype(wide(x))
-    mean = _means(y, axes)
-    var = jnp.maximum(0.0, _means(y * y, axes) - mean * mean)  # so that both take one pass over x
+    mean = _means(y, over_channels)
+    var = jnp.maximum(0.0, _means(y * y, over_channels) - mean * mean)  # so that both take one pass over x
     return ((y - mean) * (jax.lax.rsqrt(var + eps) * scale) + bias).astype(x.dtype), mean, var
 
 
-def _normalise_forward(x, scale, bias, axes, eps):
-    y, mean, var = _normalise(x, scale, bias, axes, eps)
+def _normalise_forward(x, scale, bias, over_channels, eps):
+    y, mean, var = _normalise(x, scale, bias, over_channels, eps)
     return (y, mean, var), (x, scale, mean, jax.lax.rsqrt(var + eps))
 
 
-def _normalise_backward(axes, eps, saved, grads):
+def _normalise_backward(over_channels, eps, saved, grads):
     del eps
     x, scale, mean, factor = saved
     x, grad = jax.lax.optimization_barrier((x, grads[0]))  # or the compiler would keep x - mean from before
     grad = grad.astype(wide(x))
     y = (x.astype(wide(x)) - mean) * factor
     dscale, dbias = sum_of_rows(grad * y), sum_of_rows(grad)  # [C]
-    if axes == (x.ndim - 1,):
-        along_y, along_1 = _means(grad * scale * y, axes), _means(grad * scale, axes)
+    if over_channels:
+        along_y, along_1 = _means(grad * scale * y, True), _means(grad * scale, True)
     else:
         along_y, along_1 = (scale * total / (x.size // x.shape[-1]) for total in (dscale, dbias))
     dx = factor * (grad * scale - along_1 - y * along_y)
@@ -68,7 +68,7 @@ class LayerNorm(nnx.Module):
         self.eps = eps
 
     def __call__(self, x: Float[Array, "*rows E"]) -> Float[Array, "*rows E"]:
-        return _normalise(x, self.scale[...], self.bias[...], (x.ndim - 1,), self.eps)[0]
+        return _normalise(x, self.scale[...], self.bias[...], True, self.eps)[0]
 
 
 class BatchNorm(nnx.Module):
@@ -86,8 +86,7 @@ class BatchNorm(nnx.Module):
 
     def __call__(self, x: Float[Array, "*rows C"], *, train: bool) -> Float[Array, "*rows C"]:
         if train:
-            rows = tuple(range(x.ndim - 1))
-            y, mean, var = _normalise(x, self.scale[...], self.bias[...], rows, self.eps)
+            y, mean, var = _normalise(x, self.scale[...], self.bias[...], False, self.eps)
             self.mean[...] = self.momentum * self.mean[...] + (1 - self.momentum) * mean
             self.var[...] = self.momentum * self.var[...] + (1 - self.momentum) * var
             return y

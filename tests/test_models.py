@@ -84,7 +84,7 @@ def test_trunk_halves_time_and_space(frames, expected):
 @pytest.mark.parametrize("strides", [(1, 1), (2, 2), (2, 1), (4, 4)])
 @pytest.mark.parametrize(
     ("size", "padding"),
-    [((3, 3), ((1, 1), (1, 1))), ((3, 1), ((2, 1), (0, 0))), ((7, 7), ((3, 3), (3, 1))), ((3, 1), ((4, 0), (0, 0)))],
+    [((3, 3), ((1, 1), (1, 1))), ((3, 1), ((2, 1), (0, 0))), ((7, 7), ((3, 3), (3, 1))), ((3, 3), ((0, 2), (2, 0)))],
 )
 @pytest.mark.parametrize("outputs", [4, 6])
 @pytest.mark.parametrize("patch_bytes", [2**11, 2**13, 2**20])  # rows of an image, some images or all at a time
@@ -102,6 +102,12 @@ def test_convolution_gradients_are_exact(strides, size, padding, outputs, patch_
     )
     for a, b in zip(ours, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("padding", [((3, 0), (0, 0)), ((0, 0), (0, 1))])
+def test_padding_as_wide_as_the_kernel_is_refused(padding):
+    with pytest.raises(ValueError, match="at most its size less one"):
+        conv2d.conv2d(jnp.ones((1, 4, 4, 2)), jnp.ones((3, 1, 2, 2)), (1, 1), padding)
 
 
 @pytest.mark.parametrize(("images", "rows", "row_bytes", "block"), [

@@ -24,7 +24,14 @@ Padding = tuple[tuple[int, int], tuple[int, int]]  # (top, bottom), (left, right
 def conv2d(
     x: Float[Array, "N H W I"], kernel: Float[Array, "kh kw I O"], strides: tuple[int, int], padding: Padding
 ) -> Float[Array, "N h w O"]:
-    """A convolution (cross-correlation) in x's dtype.  Frozen kernels and inputs cost no gradient."""
+    """A convolution (cross-correlation) in x's dtype.  Frozen kernels and inputs cost no gradient.
+
+    Raises:
+      ValueError: an edge is padded by the kernel's size or more.  The gradient would be a convolution with negative
+        padding, for which XLA's CPU compiler reads beyond its arrays.
+    """
+    if any(max(edges) >= size for size, edges in zip(kernel.shape[:2], padding, strict=True)):
+        raise ValueError(f"padding {padding} of a kernel of {kernel.shape[:2]}: at most its size less one at each edge")
     return _conv2d(x, kernel, x.shape, kernel.shape, strides, padding)
 
 
@@ -177,8 +184,7 @@ def _kernel_gradient_by_products(kernel_shape, strides, padding, x, grad):
         turned = _kernel_gradient_by_products((kh, kw, outputs, inputs), strides, back, grad, x)
         return turned[::-1, ::-1].swapaxes(2, 3)  # [kh, kw, I, O]
     (images, h, w, _), (sh, sw) = grad.shape, strides
-    edges = ((0, 0, 0), *((before, after, 0) for before, after in padding), (0, 0, 0))
-    x = jax.lax.pad(x, jnp.zeros((), x.dtype), edges)  # which cuts off where it is less than 0
+    x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
     at_once, rows = _block(images, h, w * kw * inputs * x.dtype.itemsize)
 
     def add(totals, block):

@@ -48,7 +48,7 @@ def test_the_first_call_compiles_and_gives_up_what_it_may():
 
 
 def test_options_that_a_compiler_does_not_know_are_left_out(monkeypatch):
-    monkeypatch.setattr(compiling, "_FOR_STEPS", {"xla_cpu_of_another_version": "yes"})
+    monkeypatch.setattr(compiling, "_FOR_MANY_RUNS", {"xla_cpu_of_another_version": "yes"})
     compiling._accepted.cache_clear()
     try:
         assert compiling._accepted(False) is None

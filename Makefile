@@ -34,7 +34,7 @@ parity: .venv/torch
 	touch $@
 
 plan: .venv-plan/installed
-	.venv-plan/bin/python -m pytest tests/test_plan.py tests/test_collectives.py -k "tpu or gpu"
+	.venv-plan/bin/python -m pytest tests/plan/test_plan.py tests/plan/test_collectives.py -k "tpu or gpu"
 
 # jax2onnx, in a place of its own and without what it asks for: an orbax older than ours, which converting does not use
 .venv-onnx/installed: setup.cfg pyproject.toml

@@ -1,4 +1,4 @@
-"""Gradients of a 2D convolution on a CPU: ours (lift_flax/models/conv2d.py) against plain differentiation.
+"""Gradients of a 2D convolution on a CPU: ours (lift_flax/models/layers/conv2d.py) against plain differentiation.
 
     python benchmarks/conv_gradient.py
 
@@ -14,7 +14,7 @@ import time
 import jax
 import jax.numpy as jnp
 
-from lift_flax.models.conv2d import convolve, input_gradient, kernel_gradient
+from lift_flax.models.layers.conv2d import convolve, input_gradient, kernel_gradient
 
 ROUNDS = 7
 ONE, TIME = ((1, 1), (1, 1)), ((1, 1), (0, 0))

@@ -29,13 +29,13 @@ from timed_steps import count
 import lift_flax
 from configs import common
 from lift_flax import config as config_lib
-from lift_flax import config_file
-from lift_flax.checkpoints import Checkpoints
 from lift_flax.errors import ArgumentParser, UserError, run
-from lift_flax.inference import unfolded
-from lift_flax.predictor import Predictor
-from lift_flax.state import create, flatten, make_student, unflatten
-from lift_flax.steps import normalise
+from lift_flax.models.functional import create, flatten, make_student, unflatten
+from lift_flax.predict.inference import unfolded
+from lift_flax.predict.predictor import Predictor
+from lift_flax.runs import config_file
+from lift_flax.runs.checkpoints import Checkpoints
+from lift_flax.train.step import normalise
 
 STRIDES = (1, 5, 10, 30)
 PREPARED = {"codec": "h264", "short_side": 256, "max_frames": 64, "flow": "dis"}

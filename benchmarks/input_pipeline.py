@@ -43,12 +43,12 @@ from rich.table import Table
 from video_readers import REFERENCE, Read, Video, ours, plain_pyav, usable_readers
 
 from configs import common
-from data_prep import video_list
+from data_prep.sources import video_list
 from lift_flax import config as config_lib
-from lift_flax.data import clips, scaling
 from lift_flax.data import records as records_lib
-from lift_flax.data.inspection import inspect_video
 from lift_flax.errors import ArgumentParser, UserError, run
+from lift_flax.video import sampling, scaling
+from lift_flax.video.inspection import inspect_video
 
 BATCH, WARM_UP = 8, 4  # clips, batches
 SAME = 4.0  # mean absolute difference in grey levels up to which two readers' clips are the same but for the resizing
@@ -74,7 +74,7 @@ def build_records(videos: Path, limit: int, work: Path) -> tuple[records_lib.Rec
     found = video_list.find_videos(videos)
     if min(limit, len(found)) < 3:
         raise UserError(f"{videos} holds {len(found)} videos and --limit is {limit}: at least three are needed")
-    found = [found[i] for i in clips.eval_indices(len(found), min(limit, len(found)))]
+    found = [found[i] for i in sampling.eval_indices(len(found), min(limit, len(found)))]
     work.mkdir(parents=True, exist_ok=True)
     with (work / "clips.csv").open("w", newline="") as file:  # classes and splits do not matter here
         rows = csv.writer(file)
@@ -101,7 +101,7 @@ class Method:
     def clip(self, i: int, turn: int, args: argparse.Namespace) -> np.ndarray:
         """uint8 [T,size,size,3]; the same frames for every method that reads the same source."""
         video = self.fetch(i)
-        indices = clips.train_indices(video.num_frames, args.frames, np.random.default_rng([i, turn]))
+        indices = sampling.train_indices(video.num_frames, args.frames, np.random.default_rng([i, turn]))
         return self.read(video, indices, args.size)
 
 

@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 import orbax.checkpoint as ocp
 
-from lift_flax.curves import read_metrics
-from lift_flax.state import flatten
+from lift_flax.models.functional import flatten
+from lift_flax.runs.metrics_log import read_metrics
 
 ROOT = Path(__file__).parents[1]
 SMALL = {

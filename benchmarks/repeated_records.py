@@ -14,11 +14,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from data_prep import dataset, night_figures, prep_report, staging
+from data_prep import staging, write_records
+from data_prep.night_figures.write import CLASSES, plan_clips, write_dataset
 from data_prep.progress import counting
+from data_prep.report import make_folds, make_report
+from data_prep.sources.video_list import Clip, VideoList
 from data_prep.staging import StagedClip
 from data_prep.transcode import Encoding
-from data_prep.video_list import Clip, VideoList
 from lift_flax.errors import ArgumentParser, UserError, run
 from lift_flax.files import write_text
 
@@ -29,11 +31,11 @@ MARGIN = 1.1  # of the room: names, indices and padding beside the clips
 
 def encode_clips(work: Path, console: Console) -> tuple[VideoList, dict[str, StagedClip]]:
     """One drawn clip of each of ten classes, encoded as records hold it."""
-    console.print(f"drawing {len(night_figures.CLASSES)} clips")
-    night_figures.write_dataset(work / "videos", seed=0, train_per_class=1, test_per_class=0)
-    plans = night_figures.plan_clips(0, 1, 0)[:DRAWN]
+    console.print(f"drawing {len(CLASSES)} clips")
+    write_dataset(work / "videos", seed=0, train_per_class=1, test_per_class=0)
+    plans = plan_clips(0, 1, 0)[:DRAWN]
     clips = [Clip(work / "videos" / "clips" / f"{p.name}.mp4", p.label, p.name, str(p.group)) for p in plans]
-    videos = VideoList(list(night_figures.CLASSES[:DRAWN]), clips, {})
+    videos = VideoList(list(CLASSES[:DRAWN]), clips, {})
     with counting("transcoding", len(videos.clips), console) as advance:
         staged, rejected = staging.stage(
             videos.clips, work / "staged", Encoding(), workers=1, time_limit=60, advance=advance
@@ -53,14 +55,14 @@ def repeat(videos: VideoList, staged: dict[str, StagedClip], count: int) -> tupl
 
 def write(out: Path, videos: VideoList, staged: dict[str, StagedClip], work: Path) -> int:
     """Writes the folder of records as a build leaves it; its bytes."""
-    records = out / SOURCE / dataset.VERSION
+    records = out / SOURCE / write_records.VERSION
     records.parent.mkdir(parents=True)
-    dataset.write_records(SOURCE, videos, staged, work / out.name).rename(records)
+    write_records.write_records(SOURCE, videos, staged, work / out.name).rename(records)
     encoding = Encoding()
     settings = {"codec": encoding.codec, "size": encoding.short_side, "max_frames": encoding.max_frames}
     report = {"source": SOURCE, "records": str(records.relative_to(out)), "settings": {**settings, "flow": "none"}}
-    report |= prep_report.make_report(videos, staged, {})
-    write_text(out / "folds.json", json.dumps(prep_report.make_folds(videos), indent=2) + "\n")
+    report |= make_report(videos, staged, {})
+    write_text(out / "folds.json", json.dumps(make_folds(videos), indent=2) + "\n")
     write_text(out / "prep_report.json", json.dumps(report, indent=2) + "\n")
     return sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
 

@@ -19,10 +19,12 @@ import jax
 import train_step
 
 from configs import common
-from lift_flax import compiling, optim, phases, sharding
+from lift_flax import compiling
 from lift_flax import config as config_lib
+from lift_flax.distributed.mesh import batch_sharding, make_mesh, replicated, state_sharding
 from lift_flax.errors import ArgumentParser, run
-from lift_flax.state import Tree
+from lift_flax.models.functional import Tree
+from lift_flax.train import optim, phases
 
 BATCH = 8  # clips over all devices
 STEPS = 5  # timed, after the first
@@ -44,16 +46,16 @@ def bytes_of_one_device(shapes: Tree, layout: Tree) -> int:
 def measure(fsdp: int) -> dict:
     """What the compiler says of one device, and the seconds of the steps."""
     config = read_config(fsdp)
-    mesh = sharding.make_mesh(config)
+    mesh = make_mesh(config)
     with jax.set_mesh(mesh):
         phase = phases.student_phase(config, train_step.CLASSES, teacher=None)
         optimizer = optim.make_optimizer(config, optim.make_schedule(config, 100))
-        layout = sharding.state_sharding(mesh, phase.state_shapes(optimizer))
+        layout = state_sharding(mesh, phase.state_shapes(optimizer))
         state = phase.initial_state(optimizer, layout)
         state_bytes = bytes_of_one_device(state, layout)
-        views = jax.device_put(train_step.random_views(config, BATCH), sharding.batch_sharding(mesh))
+        views = jax.device_put(train_step.random_views(config, BATCH), batch_sharding(mesh))
         step = phase.make_step(phase.network, config, optimizer)
-        places = (layout, sharding.replicated(mesh))
+        places = (layout, replicated(mesh))
         start = time.perf_counter()
         compiled = compiling.compile_once(step, state, views, donate_argnums=0, out_shardings=places)
         compile_s = time.perf_counter() - start

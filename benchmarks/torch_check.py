@@ -15,16 +15,16 @@ import numpy as np
 import torch
 import torch_baseline as baseline
 
-from lift_flax import losses
-from lift_flax.state import flatten
+from lift_flax.models.functional import flatten
+from lift_flax.train import losses
 from lift_flax.weights import torch_video
-from tests import lift_net_case as case
 from tests.reference.lift_net import LiftNet
 from tests.reference.video_resnet import VideoResNet
-from tests.weights_tools import fill, random_tensors, relative_error, trunk_from_tensors
+from tests.support import lift_net_case
+from tests.support.weights_tools import fill, random_tensors, relative_error, trunk_from_tensors
 
 LEVELS, TRUNK, BOUND = 2, "r2plus1d_18", 1e-3
-CONFIG = case.make_config(LEVELS, TRUNK)
+CONFIG = lift_net_case.make_config(LEVELS, TRUNK)
 
 
 def main() -> int:
@@ -45,11 +45,11 @@ def student_errors(variant: str) -> dict[str, float]:
         net.teacher = None
     baseline.freeze(net)
     forward = {"direct": baseline.direct, "savings": baseline.savings}[variant]
-    views = {name: torch.from_numpy(view) for name, view in case.make_views().items()}
+    views = {name: torch.from_numpy(view) for name, view in lift_net_case.make_views().items()}
     loss, h1, h2 = baseline.student_step_loss(net.double(), views, forward, torch.channels_last_3d)
     loss.backward()
     grads = {name: p.grad.numpy() for name, p in net.named_parameters() if p.requires_grad}
-    theirs = case.our_arrays({n: a for n, a in tensors.items() if n.startswith("main.pvit.")} | grads, shapes)
+    theirs = lift_net_case.our_arrays({n: a for n, a in tensors.items() if n.startswith("main.pvit.")} | grads, shapes)
     return {
         "loss": relative_error(out["loss"], loss.detach()),
         "teacher's logits": relative_error(out["teacher_logits"], h1),
@@ -59,7 +59,7 @@ def student_errors(variant: str) -> dict[str, float]:
 
 
 def _new_student() -> LiftNet:
-    return LiftNet(case.SIZE, case.VIT, TRUNK, LEVELS, CONFIG.model.num_heads, case.CLASSES)
+    return LiftNet(lift_net_case.SIZE, lift_net_case.VIT, TRUNK, LEVELS, CONFIG.model.num_heads, lift_net_case.CLASSES)
 
 
 @functools.cache
@@ -68,17 +68,17 @@ def _our_student() -> tuple[dict, dict, dict, dict]:
     tensors = random_tensors({name: tuple(tensor.shape) for name, tensor in _new_student().state_dict().items()})
     for name in [name for name in tensors if name.startswith("trunk.")]:  # the student's R(2+1)D is the teacher's
         tensors[name.replace("trunk.", "teacher.", 1)] = tensors[name]
-    network, shapes = case.student(CONFIG)
-    out, grads = case.loss_and_gradients(CONFIG, network, case.our_arrays(tensors, shapes))
+    network, shapes = lift_net_case.student(CONFIG)
+    out, grads = lift_net_case.loss_and_gradients(CONFIG, network, lift_net_case.our_arrays(tensors, shapes))
     return tensors, shapes, out, grads
 
 
 def teacher_errors() -> dict[str, float]:
     """{what: largest relative error} of a teacher's step."""
-    net = VideoResNet(TRUNK, case.CLASSES)
+    net = VideoResNet(TRUNK, lift_net_case.CLASSES)
     tensors = random_tensors({name: tuple(tensor.shape) for name, tensor in net.state_dict().items()})
     fill(net, tensors)
-    views = {name: view[:2] for name, view in case.make_views().items()}
+    views = {name: view[:2] for name, view in lift_net_case.make_views().items()}
     given = {name: torch.from_numpy(view) for name, view in views.items()}
     loss, h1 = baseline.teacher_step_loss(net.double(), given, torch.channels_last_3d)
     loss.backward()

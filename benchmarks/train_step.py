@@ -22,11 +22,12 @@ import timed_steps
 from timed_steps import count
 
 from configs import common
-from lift_flax import compiling, optim, phases
+from lift_flax import compiling
 from lift_flax import config as config_lib
 from lift_flax.errors import ArgumentParser, UserError, run
-from lift_flax.flops import count_flops
-from lift_flax.state import Network, Tree, count_parameters, trees_of
+from lift_flax.models.functional import Network, Tree, count_parameters, trees_of
+from lift_flax.plan.flops import count_flops
+from lift_flax.train import optim, phases
 
 CLASSES = 11
 

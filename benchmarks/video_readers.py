@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from rich.console import Console
 
-from lift_flax.data import clips, decode
+from lift_flax.video import decode, sampling
 
 REFERENCE = "plain PyAV"
 
@@ -33,7 +33,7 @@ Read = Callable[[Video, np.ndarray, int], np.ndarray]  # (video, indices, size) 
 
 def centre(frames: np.ndarray, size: int) -> np.ndarray:
     """The centre crop of [T,H,W,3], as the loader cuts it."""
-    y, x = clips.crop_origin(*frames.shape[1:3], size, 0.5, 0.5)
+    y, x = sampling.crop_origin(*frames.shape[1:3], size, 0.5, 0.5)
     return np.ascontiguousarray(frames[:, y : y + size, x : x + size])
 
 

@@ -17,15 +17,17 @@ from typing import Any
 
 from rich.console import Console
 
-from data_prep import arid, disk, folder, hmdb51, infar, prep_report, staging, ucf101, video_list
+from data_prep import disk, staging
 from data_prep.build_flags import parse_args
 from data_prep.progress import counting
+from data_prep.report import make_folds, make_report, print_report
+from data_prep.sources import arid, folder, hmdb51, infar, ucf101, video_list
+from data_prep.sources.video_list import VideoList
 from data_prep.staging import StagedClip
 from data_prep.transcode import Encoding
-from data_prep.video_list import VideoList
-from lift_flax.data import motion
 from lift_flax.errors import UserError, run
 from lift_flax.files import only_writer, write_text
+from lift_flax.video import optical_flow
 
 _CONFIG = {  # (config to train with, what it takes as luminous input)
     "arid": ("configs/arid.py:tiny", "gamma"),
@@ -90,13 +92,13 @@ def build(args: argparse.Namespace) -> None:
             "records": str(records.relative_to(args.out)),
             "settings": settings,
             "digest": digest,
-            **prep_report.make_report(videos, staged, rejected),
+            **make_report(videos, staged, rejected),
             "seconds": round(time.monotonic() - started, 1),
         }
-        write_text(args.out / "folds.json", json.dumps(prep_report.make_folds(videos), indent=2) + "\n")
+        write_text(args.out / "folds.json", json.dumps(make_folds(videos), indent=2) + "\n")
         write_text(args.out / "prep_report.json", json.dumps(report, indent=2) + "\n")
         shutil.rmtree(work)
-    prep_report.print_report(report, videos, console)
+    print_report(report, videos, console)
     console.print(f"{len(videos.clips)} clips in {args.out} after {report['seconds']:.0f} s.  Train with")
     console.print(f"  python -m lift_flax.main {_train_flags(args)} --workdir=runs/{args.source}")
 
@@ -115,7 +117,7 @@ def _refuse_out_among_videos(args: argparse.Namespace) -> None:
 
 def _encoding(args: argparse.Namespace) -> Encoding:
     if args.flow != "none":
-        motion.flow_function(args.flow)  # refuses here what every worker would
+        optical_flow.flow_function(args.flow)  # refuses here what every worker would
     return Encoding(args.codec, args.size, args.max_frames, args.crf, args.flow)
 
 
@@ -137,9 +139,9 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
         default = folder.TEST_SHARE if args.source == "folder" else infar.TEST_SHARE
         settings |= {"test_share": args.test_share or default, "seed": args.seed or 0}
     if args.source == "night_figures":
-        from data_prep import night_figures
+        from data_prep.night_figures import write
 
-        settings["version"] = night_figures.VERSION
+        settings["version"] = write
     return settings | {"gop": Encoding.gop}
 
 
@@ -176,16 +178,16 @@ def _read_source(args: argparse.Namespace, old: dict[str, Any] | None) -> VideoL
 
 def _draw_night_figures(args: argparse.Namespace, old: dict[str, Any] | None) -> Path:
     """Draws the videos that OUT/videos lacks and returns that folder; those of an older build make room first."""
-    from data_prep import night_figures
+    from data_prep.night_figures import write
 
     wanted = {key: getattr(args, key) for key in ("light", "seed", "train_per_class", "test_per_class", "height")}
     videos = args.out / "videos"
     drawn = old["settings"] if old is not None and old["source"] == args.source else {}
     with only_writer(args.out / ".staging", "--out"):
-        settings = {**wanted, "version": night_figures.VERSION}
+        settings = {**wanted, "version": write}
         if drawn and any(drawn.get(k) != v for k, v in settings.items()):
             shutil.rmtree(videos, ignore_errors=True)
-        night_figures.write_dataset(videos, **wanted, workers=args.workers)
+        writeataset(videos, **wanted, workers=args.workers)
     return videos
 
 
@@ -214,11 +216,11 @@ def _install_records(
     args: argparse.Namespace, videos: VideoList, staged: dict[str, StagedClip], work: Path, old: dict[str, Any] | None
 ) -> Path:
     """Writes the records in the staging folder, then moves them to OUT/<source>/<version> in place of older ones."""
-    from data_prep import dataset  # here, not above: transcoding processes import this file and need no TFDS
+    from data_prep import write_records  # here, not above: transcoding processes import this file and need no TFDS
 
     shutil.rmtree(work / "records", ignore_errors=True)
-    fresh = dataset.write_records(args.source, videos, staged, work / "records")
-    target = args.out / args.source / dataset.VERSION
+    fresh = write_records.write_records(args.source, videos, staged, work / "records")
+    target = args.out / args.source / write_records.VERSION
     mark = work / _INSTALLING  # beside records of ours that a killed build had moved in place
     if target.exists() and old is None and not mark.exists() and not args.overwrite:
         raise UserError(f"{target} is in the way; move it, choose another --out, or replace it with --overwrite")

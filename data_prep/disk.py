@@ -6,11 +6,11 @@ import shutil
 from pathlib import Path
 
 from data_prep import staging
+from data_prep.sources.video_list import Clip
 from data_prep.transcode import Encoding
-from data_prep.video_list import Clip
-from lift_flax.data import decode
-from lift_flax.data.decode import VideoError
 from lift_flax.errors import UserError
+from lift_flax.video import decode
+from lift_flax.video.decode import VideoError
 
 # Bytes of a stored pixel, from frames of short side 256 of nine real clips; x264 doubles every six steps of its factor.
 _PIXELS = 256 * 348

@@ -9,8 +9,8 @@ from typing import Any
 from pebble import ProcessExpired, ProcessPool
 
 from data_prep.worker import follow_parent
-from lift_flax.data.decode import VideoError
 from lift_flax.errors import UserError
+from lift_flax.video.decode import VideoError
 
 
 def run_each(

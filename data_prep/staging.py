@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from data_prep import pool
+from data_prep.sources.video_list import Clip
 from data_prep.transcode import Encoding, transcode
-from data_prep.video_list import Clip
-from lift_flax.data.decode import VideoError
-from lift_flax.data.inspection import Inspection, coder_errors
+from lift_flax.video.decode import VideoError
+from lift_flax.video.inspection import Inspection, coder_errors
 
 _LARGEST = 2**31 - 2**20  # bytes: a record is one protocol buffer
 

@@ -15,8 +15,8 @@ import simplejpeg
 from av.video.reformatter import VideoReformatter
 
 from data_prep import flow_video, h264
-from lift_flax.data import clips, decode, motion, scaling
-from lift_flax.data.inspection import Inspection, inspect_video
+from lift_flax.video import decode, optical_flow, sampling, scaling
+from lift_flax.video.inspection import Inspection, inspect_video
 
 JPEG_QUALITY = 90
 
@@ -31,7 +31,7 @@ class Encoding:
       short_side: pixels of the shorter side; a smaller source keeps its size, apart from being made even.
       max_frames: how many frames to keep at most, the middle ones of equal segments; None keeps all.
       crf: x264's constant rate factor, lower is better.
-      flow: method of the optical flow stored with the clip (see lift_flax/data/motion.py), or none.
+      flow: method of the optical flow stored with the clip (see lift_flax/video/optical_flow.py), or none.
       gop: frames from one keyframe to the next.
     """
 
@@ -69,13 +69,13 @@ def transcode(path: bytes | str | Path, encoding: Encoding) -> Transcoded:
       path: the source, a path (or the bytes of one).
 
     Raises:
-      decode.VideoError: the source is bad, see lift_flax/data/inspection.py.
+      decode.VideoError: the source is bad, see lift_flax/video/inspection.py.
     """
     info = inspect_video(path)
     indices: Sequence[int] = range(info.num_frames)
     limit = None if encoding.codec == "original" else encoding.max_frames
     if limit is not None and info.num_frames > limit:
-        indices = clips.eval_indices(info.num_frames, limit).tolist()
+        indices = sampling.eval_indices(info.num_frames, limit).tolist()
     short_side = min(encoding.short_side, info.width, info.height)
     size = scaling.scaled_size(info.width, info.height, short_side, multiple=2)
     fps = max(Fraction(info.fps * len(indices) / info.num_frames).limit_denominator(1001), Fraction(1, 1001))
@@ -91,7 +91,7 @@ def transcode(path: bytes | str | Path, encoding: Encoding) -> Transcoded:
         parts["video"] = h264.encode(pictures, size, fps, crf=encoding.crf, gop=encoding.gop, pix_fmt="yuv420p")
     if encoding.flow != "none":
         frames = functools.partial(decode.iter_frames, path)
-        codes = motion.codes(frames, indices, info.num_frames, size, encoding.flow)
+        codes = optical_flow.codes(frames, indices, info.num_frames, size, encoding.flow)
         parts["flow"] = flow_video.pack(codes, size, fps, gop=encoding.gop)
     return Transcoded(parts, len(indices), float(fps), info)
 

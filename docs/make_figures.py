@@ -22,14 +22,15 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from configs import arid  # noqa: E402
-from data_prep import night_figures  # noqa: E402
-from data_prep.figure_scene import LIGHTS, ClipPlan  # noqa: E402
+from data_prep.night_figures import write  # noqa: E402
+from data_prep.night_figures.scene import LIGHTS, ClipPlan  # noqa: E402
 from lift_flax import config as config_lib  # noqa: E402
-from lift_flax.data import clips, preview  # noqa: E402
-from lift_flax.data.gamma import gamma_table  # noqa: E402
+from lift_flax.augment import preview  # noqa: E402
+from lift_flax.models.functional import count_parameters, create, make_student  # noqa: E402
 from lift_flax.models.lift_net import LiftNet  # noqa: E402
-from lift_flax.optim import split_params, trains_in_student_phase  # noqa: E402
-from lift_flax.state import count_parameters, create, make_student  # noqa: E402
+from lift_flax.train.optim import split_params, trains_in_student_phase  # noqa: E402
+from lift_flax.video import sampling  # noqa: E402
+from lift_flax.video.gamma import gamma_table  # noqa: E402
 
 FOLDER = ROOT / "docs" / "figures"
 NUM_CLASSES = 11  # of ARID
@@ -172,8 +173,8 @@ def draw_network(facts: Facts) -> Figure:
 
 def _draw_inputs(board: Board, facts: Facts) -> None:
     model = facts.config.model
-    plan = next(p for p in night_figures.plan_clips(0, 8, 2) if p.class_name == "Jump")
-    dark = night_figures.render_clip(plan, "dark", 120, 160, 24, 12.0)[[14, 8, 2], :, 20:140]
+    plan = next(p for p in write.plan_clips(0, 8, 2) if p.class_name == "Jump")
+    dark = write.render_clip(plan, "dark", 120, 160, 24, 12.0)[[14, 8, 2], :, 20:140]
     board.cards(dark, 1.5, 44.5, 10.5, 10.5)
     board.cards(gamma_table(model.luminous.gamma)[dark], 1.5, 14.5, 10.5, 10.5)
     board.text(7.5, 59.3, "dark clip", 12, MAIN, weight="bold")
@@ -247,7 +248,7 @@ def draw_night_figures() -> Figure:
     """Four actions, three moments of each, in four lights."""
     gamma = config_lib.from_dict(arid.get_config("unfreeze=all").to_dict()).model.luminous.gamma
     table = gamma_table(gamma)
-    plans = night_figures.plan_clips(0, 8, 2)
+    plans = write.plan_clips(0, 8, 2)
     labels = ("dark", f"dark, gamma {gamma}", "same, by day", "same, in infrared")
     cell_w, cell_h, left, gap = 8.4, 10.4, 11.5, 1.6
     board = Board(left + 12 * cell_w + 4 * gap, 4 * (cell_h + 0.4) + 4.6)
@@ -271,7 +272,7 @@ def draw_night_figures() -> Figure:
 
 def _moments(plan: ClipPlan, indices: list[int]) -> list[np.ndarray]:
     """Frames of a clip in each light, cut to the figure (it glows in infrared): uint8 [T, H, W, 3] each."""
-    clips = [night_figures.render_clip(plan, light, 240, 320, 24, 8.0)[indices] for light in LIGHTS]
+    clips = [write.render_clip(plan, light, 240, 320, 24, 8.0)[indices] for light in LIGHTS]
     columns = np.nonzero(clips[-1][..., 0] > 150)[2]
     left = int(np.clip((columns.min() + columns.max()) / 2 - 93, 0, 320 - 187))
     return [clip[:, :, left : left + 187] for clip in clips]
@@ -279,11 +280,11 @@ def _moments(plan: ClipPlan, indices: list[int]) -> list[np.ndarray]:
 
 def draw_augmentations() -> Figure:
     """Each augmentation on two dark clips of the embedded data set."""
-    plans = {plan.class_name: plan for plan in night_figures.plan_clips(0, 8, 2)}
+    plans = {plan.class_name: plan for plan in write.plan_clips(0, 8, 2)}
     size = preview.SIZE
     width = size * 4 // 3
-    y, x = clips.crop_origin(size, width, size, 0.5, 0.5)
-    filmed = [night_figures.render_clip(plans[a], "dark", size, width, 24, 8.0) for a in ("Pick", "Jump")]
+    y, x = sampling.crop_origin(size, width, size, 0.5, 0.5)
+    filmed = [write.render_clip(plans[a], "dark", size, width, 24, 8.0) for a in ("Pick", "Jump")]
     shown = np.stack(filmed)[:, 3:19:2, y : y + size, x : x + size]  # [B, 8, size, size, 3]
     return preview.draw(shown, preview.preview_config())
 

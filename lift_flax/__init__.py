@@ -2,7 +2,9 @@
 
 
 def load(workdir, **options):
-    """The predictor of a trained run: `lift_flax.load(workdir)(video)`; see lift_flax/predictor.py."""
-    from lift_flax import predictor  # here: processes that read videos import this package, and must not start JAX
+    """The predictor of a trained run: `lift_flax.load(workdir)(video)`; see lift_flax/predict/predictor.py."""
+    from lift_flax.predict import (
+        predictor,  # here: processes that read videos import this package, and must not start JAX
+    )
 
     return predictor.load(workdir, **options)

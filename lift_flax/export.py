@@ -18,12 +18,12 @@ import numpy as np
 
 from lift_flax import errors, export_onnx, export_stablehlo
 from lift_flax.config import Config
-from lift_flax.data.flow import FLOW_RANGE, STEPS, ZERO
 from lift_flax.errors import UserError
 from lift_flax.files import write_text
-from lift_flax.inference import input_shapes, unfolded
-from lift_flax.steps import luminous_statistics
-from lift_flax.trained import Trained, open_trained
+from lift_flax.predict.inference import input_shapes, unfolded
+from lift_flax.runs.trained import Trained, open_trained
+from lift_flax.train.step import luminous_statistics
+from lift_flax.video.flow_codes import FLOW_RANGE, STEPS, ZERO
 
 FORMATS = {".stablehlo": export_stablehlo, ".onnx": export_onnx}
 BOUND = 1e-4  # of the difference to the network, in units of its largest answer

@@ -8,8 +8,8 @@ import jax
 import numpy as np
 
 from lift_flax.errors import UserError
-from lift_flax.inference import input_shapes, make_inference
-from lift_flax.trained import Trained
+from lift_flax.predict.inference import input_shapes, make_inference
+from lift_flax.runs.trained import Trained
 
 
 def check_installed() -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from lift_flax.inference import input_shapes, make_inference
-from lift_flax.trained import Trained
+from lift_flax.predict.inference import input_shapes, make_inference
+from lift_flax.runs.trained import Trained
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 

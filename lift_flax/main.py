@@ -15,8 +15,10 @@ from absl import flags
 from rich.console import Console
 from rich.table import Table
 
-from lift_flax import cluster, command_line, compilation_cache, errors, train
+from lift_flax import command_line, compilation_cache, errors
 from lift_flax import config as config_lib
+from lift_flax.distributed import processes
+from lift_flax.train import run
 
 
 def parse_command_line(values: flags.FlagValues, arguments: list[str]) -> tuple[config_lib.Config, Path]:
@@ -49,7 +51,7 @@ def main() -> None:
     config, workdir = parse_command_line(values, sys.argv)
     logging.getLogger("absl").setLevel(logging.CRITICAL)  # what it would log is raised as well
     compilation_cache.use()
-    cluster.join(
+    processes.join(
         values.coordinator,
         values.num_processes,
         values.process_id,
@@ -57,18 +59,18 @@ def main() -> None:
         heartbeat_seconds=config.mesh.heartbeat_seconds,
     )
     if jax.distributed.is_initialized():
-        cluster.leave_after(lambda: _run(config, workdir))
+        processes.leave_after(lambda: _run(config, workdir))
     _run(config, workdir)
 
 
 def _run(config: config_lib.Config, workdir: Path) -> None:
     _check_devices()
-    if not cluster.is_first():
+    if not processes.is_first():
         sys.stdout = open(os.devnull, "w")  # one process tells what happens; errors are told by each
-    stop = cluster.StopSignal()
+    stop = processes.StopSignal()
     stop.listen()
     try:
-        results = train.run(config, workdir, stop)
+        results = run.run(config, workdir, stop)
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
@@ -76,10 +78,10 @@ def _run(config: config_lib.Config, workdir: Path) -> None:
             f"too little memory on a device ({str(error).splitlines()[0][:200]}): save some with "
             "config.train.remat.*, accumulate, mesh.fsdp or a smaller batch_size; lift_flax.plan tells what fits"
         ) from error
-    except cluster.Stopped as stopped:
+    except processes.Stopped as stopped:
         print(f"{stopped}; the same command continues", flush=True)
         return
-    if cluster.is_first():
+    if processes.is_first():
         _print_table(results, workdir)
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from data_prep import build
-from tests.small_config import small_config
-from tests.video_files import write_video
+from tests.support.small_config import small_config
+from tests.support.video_files import write_video
 
 # The programs are many and small: they take longer to compile than to run.  Tests that read compiled programs take the
 # compiler as it is, by AS_TRAINED.
@@ -66,8 +66,8 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def run(records, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The workdir of a finished run of tests/small_config.py on `records`; whoever changes it changes a copy."""
-    from lift_flax import train
+    """The workdir of a finished run of support/small_config.py on `records`; whoever changes it changes a copy."""
+    from lift_flax.train import run as train
 
     workdir = tmp_path_factory.mktemp("trained") / "workdir"
     train.run(small_config(records=records), workdir)

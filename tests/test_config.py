@@ -9,9 +9,9 @@ import pytest
 
 from configs import arid, common, demo, hmdb51, infar, ucf101
 from lift_flax import config as config_lib
-from lift_flax import config_file
 from lift_flax.errors import UserError
-from tests.small_config import small_config
+from lift_flax.runs import config_file
+from tests.support.small_config import small_config
 
 ROOT = Path(__file__).parents[1]
 

@@ -12,9 +12,9 @@ import pytest
 
 from lift_flax import export
 from lift_flax.errors import UserError
-from lift_flax.inference import unfolded
-from lift_flax.scoring import NETWORKS
-from tests.trained_tools import random_trained, write_run
+from lift_flax.evaluate.scoring import NETWORKS
+from lift_flax.predict.inference import unfolded
+from tests.support.trained_tools import random_trained, write_run
 
 KINDS = {
     "gamma": ("tiny", {"train.dtype": "bfloat16", "model.levels": 2, "train.remat.levels": True}),

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from lift_flax import export, export_onnx
-from lift_flax.inference import unfolded
+from lift_flax.predict.inference import unfolded
+from tests.support.trained_tools import random_trained
 from tests.test_export import KINDS
-from tests.trained_tools import random_trained
 
 _MISSING = [name for name in ("jax2onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
 pytestmark = pytest.mark.skipif(bool(_MISSING), reason=f"{' and '.join(_MISSING)} not installed: make onnx")

@@ -22,10 +22,10 @@ from absl import flags
 from jaxtyping import Int
 
 from lift_flax.config import Config
-from lift_flax.data import examples
-from lift_flax.data.clips import CENTRE, View
-from lift_flax.data.examples import Batch, ClipReader, Example, damaged
+from lift_flax.data import clip_reader
+from lift_flax.data.clip_reader import Batch, ClipReader, Example, damaged
 from lift_flax.errors import UserError
+from lift_flax.video.sampling import CENTRE, View
 
 _DATASETS = ("arid", "hmdb51", "infar", "night_figures", "ucf101")
 Rows = Int[np.ndarray, "rows"]
@@ -55,7 +55,7 @@ class Records:
     records: Path
     source: str
     prepared: dict[str, str | int | None]
-    cache: examples.Cache = dataclasses.field(default_factory=dict, compare=False, repr=False)
+    cache: clip_reader.Cache = dataclasses.field(default_factory=dict, compare=False, repr=False)
 
     @property
     def has_flow(self) -> bool:
@@ -187,7 +187,7 @@ def train_batches(
     """Endless batches of `rows` of every global batch (None: all), from global step `first_step` on.
 
     Each batch is {"clip" uint8 [B,T,H,W,3], "label" int32 [B], "weight" float32 [B], "id" [B]}, and where the luminous
-    stream takes it "flow" uint8 [B,T,H,W,2] (lift_flax/data/flow.py).  Close the iterator
+    stream takes it "flow" uint8 [B,T,H,W,2] (lift_flax/video/flow_codes.py).  Close the iterator
     when done (contextlib.closing): it may own loader processes.
     """
     reader = _reader(records, config, ids)

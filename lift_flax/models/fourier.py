@@ -9,8 +9,8 @@ from flax import nnx
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Complex, Float
 
-from lift_flax.models.dense import gelu, wide
-from lift_flax.models.norm import LayerNorm
+from lift_flax.models.layers.dense import gelu, wide
+from lift_flax.models.layers.norm import LayerNorm
 
 
 def spectrum(x: Float[Array, "B S E"]) -> Complex[Array, "B S E"]:

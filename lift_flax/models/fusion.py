@@ -8,10 +8,10 @@ import math
 from flax import nnx
 from jaxtyping import Array, Float
 
-from lift_flax.models.attention import MultiHeadAttention
-from lift_flax.models.dense import gelu
 from lift_flax.models.fourier import FourierEnhancement
-from lift_flax.models.norm import LayerNorm
+from lift_flax.models.layers.attention import MultiHeadAttention
+from lift_flax.models.layers.dense import gelu
+from lift_flax.models.layers.norm import LayerNorm
 from lift_flax.models.vit import Mlp
 
 LN_EPS = 1e-5  # PyTorch's default, which the authors will have used

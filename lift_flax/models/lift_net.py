@@ -13,11 +13,11 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from lift_flax.models.dense import Linear, gelu, wide
 from lift_flax.models.fusion import LN_EPS, Level
-from lift_flax.models.norm import BatchNorm, LayerNorm
-from lift_flax.models.r2plus1d import VideoResNet
-from lift_flax.models.repeat import repeat
+from lift_flax.models.layers.dense import Linear, gelu, wide
+from lift_flax.models.layers.norm import BatchNorm, LayerNorm
+from lift_flax.models.layers.repeat import repeat
+from lift_flax.models.video_resnet import VideoResNet
 from lift_flax.models.vit import PViT
 
 

@@ -11,10 +11,10 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from lift_flax.models.attention import MultiHeadAttention
-from lift_flax.models.dense import Linear, add_bias, gelu, product, wide
-from lift_flax.models.norm import LayerNorm
-from lift_flax.models.repeat import repeat
+from lift_flax.models.layers.attention import MultiHeadAttention
+from lift_flax.models.layers.dense import Linear, add_bias, gelu, product, wide
+from lift_flax.models.layers.norm import LayerNorm
+from lift_flax.models.layers.repeat import repeat
 
 GELU = {
     "exact": gelu,

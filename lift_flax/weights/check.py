@@ -8,10 +8,10 @@ import numpy as np
 from flax import nnx
 
 from lift_flax.errors import UserError
-from lift_flax.models.r2plus1d import TRUNKS, NormSpec, VideoResNet
+from lift_flax.models.functional import Network, unflatten
+from lift_flax.models.video_resnet import TRUNKS, NormSpec, VideoResNet
 from lift_flax.models.vit import PViT
-from lift_flax.state import Network, unflatten
-from lift_flax.weights.ported import Ported
+from lift_flax.weights.converted import Ported
 
 LIMIT = 1e-3  # of the largest error, relative to the largest value
 

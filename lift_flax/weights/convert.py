@@ -18,8 +18,7 @@ import numpy as np
 
 from lift_flax import errors
 from lift_flax.errors import UserError
-from lift_flax.weights import from_run, source, table, torch_video, vit
-from lift_flax.weights import ported as ported_lib
+from lift_flax.weights import account, converted, from_run, read_tensors, torch_video, vit
 
 BLOCKS = 5  # of a ViT, unless told otherwise: what the paper takes
 
@@ -44,27 +43,29 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     logging.getLogger("absl").setLevel(logging.ERROR)
     _check_flags(args)
-    ported_lib.check_folder(args.out, args.overwrite)
+    converted.check_folder(args.out, args.overwrite)
     ported = _port(args)
     _check_finite(ported)
     chosen = {name: getattr(args, name) for name in ("gelu", "mean", "std") if getattr(args, name)}
     ported.facts.update(chosen)
-    summary = table.summary(ported, len({entry.theirs.split("[")[0] for entry in ported.entries} | set(ported.ignored)))
+    summary = account.summary(
+        ported, len({entry.theirs.split("[")[0] for entry in ported.entries} | set(ported.ignored))
+    )
     print(f"{summary}{name_of(ported)}")
     if args.check:
         from lift_flax.weights.check import check
 
         ported.facts["checked"] = {"file": args.check.name, "relative_error": check(ported, args.check)}
-    ported_lib.save(ported, summary + table.details(ported), args.out)
-    print(f"weights: {args.out / ported_lib.ARRAYS}   every tensor: {args.out / ported_lib.TABLE}")
+    converted.save(ported, summary + account.details(ported), args.out)
+    print(f"weights: {args.out / converted.ARRAYS}   every tensor: {args.out / converted.TABLE}")
 
 
-def _port(args: argparse.Namespace) -> ported_lib.Ported:
+def _port(args: argparse.Namespace) -> converted.Ported:
     if (args.file / "config.json").is_file():
         if args.kind != "vit" or args.blocks:
             raise UserError(f"{args.file} is a workdir: only its ViT is converted, whole (`vit`, without --blocks)")
         return from_run.port(args.file)
-    tensors = source.read_tensors(args.file)
+    tensors = read_tensors.read_tensors(args.file)
     ported = torch_video.port(tensors) if args.kind == "r2plus1d" else vit.port(tensors, args.blocks or BLOCKS)
     ported.facts["source"] = {"file": args.file.name, "sha256": _sha256(args.file)}
     return ported
@@ -80,7 +81,7 @@ def _check_flags(args: argparse.Namespace) -> None:
         raise UserError(f"--check={args.check}: no such file")
 
 
-def _check_finite(ported: ported_lib.Ported) -> None:
+def _check_finite(ported: converted.Ported) -> None:
     for entry in ported.entries:
         if not np.isfinite(ported.arrays[entry.ours]).all():
             raise UserError(
@@ -88,7 +89,7 @@ def _check_finite(ported: ported_lib.Ported) -> None:
             )
 
 
-def name_of(ported: ported_lib.Ported) -> str:
+def name_of(ported: converted.Ported) -> str:
     """What was recognised, in a phrase."""
     facts = ported.facts
     mean, std = ([round(v, 4) for v in facts[name]] for name in ("mean", "std"))

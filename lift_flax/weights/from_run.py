@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from lift_flax import config_file
-from lift_flax.checkpoints import read_best
 from lift_flax.config import Config
 from lift_flax.errors import UserError
-from lift_flax.state import flatten
-from lift_flax.weights.ported import Entry, Ported
+from lift_flax.models.functional import flatten
+from lift_flax.runs import config_file
+from lift_flax.runs.checkpoints import read_best
+from lift_flax.weights.converted import Entry, Ported
 
 _MAIN = "main/pvit/"
 

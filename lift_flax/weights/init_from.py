@@ -11,8 +11,8 @@ import numpy as np
 
 from lift_flax.config import Config
 from lift_flax.errors import UserError
-from lift_flax.state import Tree, flatten
-from lift_flax.weights import ported, vit
+from lift_flax.models.functional import Tree, flatten
+from lift_flax.weights import converted, vit
 
 Arrays = dict[str, np.ndarray]
 
@@ -37,7 +37,7 @@ def _part_with_facts(part: str, fields):
     if not fields.init_from:
         return fields
     folder = Path(fields.init_from).absolute()
-    facts = ported.load_facts(folder)
+    facts = converted.load_facts(folder)
     if facts["kind"] != _KIND[part]:
         raise UserError(f"{folder} holds a {facts['kind']}: config.model.{part}.init_from takes a {_KIND[part]}")
     differ = [name for name in _MUST_AGREE[part] if facts[name] != getattr(fields, name)]
@@ -54,7 +54,7 @@ def _part_with_facts(part: str, fields):
 def weight_sources(config: Config) -> dict[str, str]:
     """{part: SHA-256 of the file that its weights were converted from}, for the parts that start from weights."""
     folders = {part: getattr(config.model, part).init_from for part in _KIND}
-    return {part: ported.load_facts(Path(f))["source"]["sha256"] for part, f in folders.items() if f}
+    return {part: converted.load_facts(Path(f))["source"]["sha256"] for part, f in folders.items() if f}
 
 
 def init_from(path: str, part: str, params: Tree, batch_stats: Tree) -> tuple[Arrays, Arrays, str]:
@@ -71,7 +71,7 @@ def init_from(path: str, part: str, params: Tree, batch_stats: Tree) -> tuple[Ar
     """
     ours = {f"params/{k}": v for k, v in flatten(params).items()}
     ours.update({f"batch_stats/{k}": v for k, v in flatten(batch_stats).items()})
-    theirs, notes = _fitted(ported.load_arrays(Path(path)), ours)
+    theirs, notes = _fitted(converted.load_arrays(Path(path)), ours)
     wanted = {name: leaf for name, leaf in ours.items() if name in theirs or not name.startswith(CLASSIFIER)}
     for name, leaf in wanted.items():
         if name not in theirs:

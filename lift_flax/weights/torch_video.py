@@ -11,10 +11,10 @@ import numpy as np
 from flax import nnx
 
 from lift_flax.errors import UserError
-from lift_flax.models.r2plus1d import TRUNKS, NormSpec, TrunkSpec, VideoResNet
-from lift_flax.state import flatten, trees_of
-from lift_flax.weights.ported import Entry, Ported
-from lift_flax.weights.source import BESIDE
+from lift_flax.models.functional import flatten, trees_of
+from lift_flax.models.video_resnet import TRUNKS, NormSpec, TrunkSpec, VideoResNet
+from lift_flax.weights.converted import Entry, Ported
+from lift_flax.weights.read_tensors import BESIDE
 
 KINETICS = {"mean": [0.43216, 0.394666, 0.37645], "std": [0.22803, 0.22145, 0.216989]}
 HARA = {"mean": [v / 255 for v in (114.7748, 107.7354, 99.4750)], "std": [1 / 255] * 3}  # levels of 255, not divided

@@ -12,10 +12,10 @@ import numpy as np
 from flax import nnx
 
 from lift_flax.errors import UserError
+from lift_flax.models.functional import flatten, trees_of
 from lift_flax.models.vit import PViT
-from lift_flax.state import flatten, trees_of
-from lift_flax.weights.ported import Entry, Ported
-from lift_flax.weights.source import BESIDE
+from lift_flax.weights.converted import Entry, Ported
+from lift_flax.weights.read_tensors import BESIDE
 
 TIMM_HEAD_DIM = 64  # of Ti, S, B and L; a fused qkv does not tell
 _HALF = {"mean": [0.5] * 3, "std": [0.5] * 3}

@@ -2,20 +2,20 @@
 
     python -m tests.golden.make_golden
 
-Inputs and weights come from fixed seeds by name (tests/weights_tools.py), so only outputs are stored: of feature maps
-and gradients a few hundred values at fixed places.
+Inputs and weights come from fixed seeds by name (tests/support/weights_tools.py), so only outputs are stored: of
+feature maps and gradients a few hundred values at fixed places.
 """
 
 import numpy as np
 import torch
 
 from lift_flax.config import Config
-from tests import lift_net_case as case
 from tests.golden import FOLDER
 from tests.reference.lift_net import LiftNet, student_loss
 from tests.reference.video_resnet import VideoResNet
 from tests.reference.vit import ViT
-from tests.weights_tools import GOLDEN_FRAMES, fill, golden_clip, golden_images, random_tensors, sample
+from tests.support import lift_net_case
+from tests.support.weights_tools import GOLDEN_FRAMES, fill, golden_clip, golden_images, random_tensors, sample
 
 TRUNKS = {"r2plus1d_34": 359, "r2plus1d_18": 400, "r3d_18": 400, "mc3_18": 400, "hara_34": 400}
 VITS = [(gelu, bias) for gelu in ("exact", "tanh") for bias in (True, False)]
@@ -31,12 +31,14 @@ def lift_net_reference(config: Config) -> tuple[dict, dict, dict]:
     Ours is float32: what is compared is then our rounding alone, not the sum of two.
     """
     model = config.model
-    net = LiftNet(case.SIZE, case.VIT, model.teacher.name, model.levels, model.num_heads, case.CLASSES)
+    net = LiftNet(
+        lift_net_case.SIZE, lift_net_case.VIT, model.teacher.name, model.levels, model.num_heads, lift_net_case.CLASSES
+    )
     tensors = random_tensors(shapes_of(net))
     for name in shapes_of(net.trunk):  # the student's R(2+1)D is the teacher's
         tensors[f"teacher.{name}"] = tensors[f"trunk.{name}"]
     fill(net, tensors)
-    views = case.make_views()
+    views = lift_net_case.make_views()
     clips = {}
     for name, part in (("dark", model.pvit), ("luminous", model.teacher)):
         clip = (views[name].astype(np.float32) / 255 - np.float32(part.mean)) / np.float32(part.std)
@@ -65,10 +67,10 @@ def main() -> None:
         with torch.inference_mode():
             tokens = net(torch.from_numpy(golden_images()).permute(0, 3, 1, 2)).numpy()
         np.savez_compressed(FOLDER / f"vit_{gelu}_{'bias' if bias else 'nobias'}.npz", tokens=tokens)
-    config = case.make_config(2, "r2plus1d_18")
+    config = lift_net_case.make_config(2, "r2plus1d_18")
     _, outputs, grads = lift_net_reference(config)
-    _, shapes = case.student(config)
-    ours = case.our_arrays(grads, shapes)
+    _, shapes = lift_net_case.student(config)
+    ours = lift_net_case.our_arrays(grads, shapes)
     gradients = {f"grad/{name}": sample(array, 16).astype(np.float32) for name, array in ours.items()}
     norms = {f"norm/{name}": np.float32(np.linalg.norm(array)) for name, array in ours.items()}
     values = {name: sample(value) for name, value in outputs.items()}

@@ -5,25 +5,25 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: make parity installs it")
 
-from tests import lift_net_case as case  # noqa: E402
 from tests.golden.make_golden import lift_net_reference  # noqa: E402
-from tests.weights_tools import relative_error  # noqa: E402
+from tests.support import lift_net_case  # noqa: E402
+from tests.support.weights_tools import relative_error  # noqa: E402
 
 
 @pytest.mark.parametrize(("levels", "trunk"), [(2, "r2plus1d_34"), (8, "r2plus1d_18")])
 def test_forward_loss_and_gradients(levels, trunk):
-    config = case.make_config(levels, trunk)
+    config = lift_net_case.make_config(levels, trunk)
     tensors, theirs, their_grads = lift_net_reference(config)
-    network, shapes = case.student(config)
-    arrays = case.our_arrays(tensors, shapes)
+    network, shapes = lift_net_case.student(config)
+    arrays = lift_net_case.our_arrays(tensors, shapes)
     assert arrays.keys() == shapes.keys()
-    out, grads = case.loss_and_gradients(config, network, arrays)
+    out, grads = lift_net_case.loss_and_gradients(config, network, arrays)
     for name, expected in theirs.items():
         error = relative_error(out[name], expected)
         print(f"N={levels} {trunk} {name}: {error:.2g}")
         assert error <= 1e-4, name
-    assert grads.keys() == case.trained(shapes)
-    expected = case.our_arrays(their_grads, shapes)
+    assert grads.keys() == lift_net_case.trained(shapes)
+    expected = lift_net_case.our_arrays(their_grads, shapes)
     worst = (0.0, "")
     for path, grad in grads.items():
         error = float(np.linalg.norm(np.asarray(grad) - expected[f"params/{path}"]))

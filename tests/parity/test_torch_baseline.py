@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: make parity installs it")
 
-from lift_flax.flops import count_flops  # noqa: E402
+from lift_flax.plan.flops import count_flops  # noqa: E402
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 

@@ -11,9 +11,9 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed: make pari
 from safetensors.torch import load_file  # noqa: E402
 
 from lift_flax.errors import UserError  # noqa: E402
-from lift_flax.weights import convert, export, source  # noqa: E402
+from lift_flax.weights import convert, read_tensors, to_torch  # noqa: E402
 from tests.reference.video_resnet import VideoResNet  # noqa: E402
-from tests.weights_tools import fill, trunk_tensors  # noqa: E402
+from tests.support.weights_tools import fill, trunk_tensors  # noqa: E402
 
 
 def _state_dict() -> dict:
@@ -28,7 +28,7 @@ def test_both_formats_give_the_same_tensors(tmp_path, zipped, wrapped):
     state = _state_dict()
     content = {"epoch": 3, "state_dict": {f"module.{n}": t for n, t in state.items()}} if wrapped else state
     torch.save(content, tmp_path / "w.pth", _use_new_zipfile_serialization=zipped)
-    tensors = source.read_tensors(tmp_path / "w.pth")
+    tensors = read_tensors.read_tensors(tmp_path / "w.pth")
     assert tensors.keys() == state.keys()
     for name, tensor in state.items():
         np.testing.assert_array_equal(tensors[name], tensor.numpy())
@@ -36,7 +36,7 @@ def test_both_formats_give_the_same_tensors(tmp_path, zipped, wrapped):
 
 def test_half_precision_becomes_float32(tmp_path):
     torch.save({n: t.bfloat16() if t.is_floating_point() else t for n, t in _state_dict().items()}, tmp_path / "w.pth")
-    assert source.read_tensors(tmp_path / "w.pth")["stem.0.weight"].dtype == np.float32
+    assert read_tensors.read_tensors(tmp_path / "w.pth")["stem.0.weight"].dtype == np.float32
 
 
 class Hostile:
@@ -65,7 +65,7 @@ def test_code_in_a_file_does_not_run(tmp_path, how):
 def test_damaged_files_are_one_line(tmp_path, content):
     (tmp_path / "w.pth").write_bytes(content)
     with pytest.raises(UserError, match="is not a PyTorch file of weights"):
-        source.read_tensors(tmp_path / "w.pth")
+        read_tensors.read_tensors(tmp_path / "w.pth")
 
 
 def test_pytorch_takes_the_export_back(tmp_path):
@@ -74,7 +74,7 @@ def test_pytorch_takes_the_export_back(tmp_path):
     fill(net, tensors)
     torch.save(net.state_dict(), tmp_path / "w.pth")
     convert.main(["r2plus1d", str(tmp_path / "w.pth"), "--out", str(tmp_path / "ours")])
-    export.main([str(tmp_path / "ours"), "--to=safetensors", f"--out={tmp_path / 'back.safetensors'}"])
+    to_torch.main([str(tmp_path / "ours"), "--to=safetensors", f"--out={tmp_path / 'back.safetensors'}"])
     fresh = VideoResNet("r3d_18", 5)
     fresh.load_state_dict(load_file(tmp_path / "back.safetensors"))  # strict
     for name, value in fresh.state_dict().items():

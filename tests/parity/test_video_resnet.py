@@ -10,11 +10,11 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: make parity installs it")
 
-from lift_flax.models.r2plus1d import TRUNKS  # noqa: E402
-from lift_flax.state import flatten  # noqa: E402
+from lift_flax.models.functional import flatten  # noqa: E402
+from lift_flax.models.video_resnet import TRUNKS  # noqa: E402
 from lift_flax.weights import torch_video  # noqa: E402
 from tests.reference.video_resnet import VideoResNet as Reference  # noqa: E402
-from tests.weights_tools import fill, random_tensors, relative_error, stages, trunk_from_tensors  # noqa: E402
+from tests.support.weights_tools import fill, random_tensors, relative_error, stages, trunk_from_tensors  # noqa: E402
 
 CASES = [("r2plus1d_34", 359, t, size) for t in (8, 30, 32) for size in (112, 224)]
 CASES += [("r2plus1d_34_shared", 400, 8, 56), ("r2plus1d_18", 400, 16, 112)]

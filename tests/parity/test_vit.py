@@ -7,10 +7,10 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: make parity installs it")
 
-from lift_flax.state import flatten  # noqa: E402
+from lift_flax.models.functional import flatten  # noqa: E402
 from lift_flax.weights import vit  # noqa: E402
 from tests.reference.vit import ViT as Reference  # noqa: E402
-from tests.weights_tools import class_tokens, fill, pvit_from_tensors, random_tensors, relative_error  # noqa: E402
+from tests.support.weights_tools import class_tokens, fill, pvit_from_tensors, random_tensors, relative_error  # noqa: E402
 
 
 def _reference(gelu: str, qkv_bias: bool, blocks: int = 12):

@@ -1,7 +1,7 @@
 """The student as a direct PyTorch transcription of the paper as docs/paper_notes.md reads it.
 
 Two forward passes of the R(2+1)D (the teacher's and the student's own), whole ViT blocks, complex numbers in the FoE.
-Attributes carry our parameters' names, so that `tests/lift_net_case.py` can fill one from the other.
+Attributes carry our parameters' names, so that `tests/support/lift_net_case.py` can fill one from the other.
 """
 
 import math

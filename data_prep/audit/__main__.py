@@ -1,0 +1,154 @@
+"""Looks at every video before (or after) it becomes a record: `python -m data_prep.audit DIR`.
+
+DIR is a folder of videos, or one of records written by `data_prep.build`.  Everything is decoded; `audit.json` says per
+file what is bad or odd, `luma.png` shows how dark each split and class is, and `contact_sheet.png` what is in them.
+"""
+
+import collections
+import dataclasses
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from data_prep import pool
+from data_prep.audit import pictures
+from data_prep.audit.items import Item, find_items, inspect, middle_frame
+from data_prep.build_flags import at_least
+from data_prep.progress import counting
+from data_prep.report import in_train_and_test, kind_of
+from lift_flax.errors import ArgumentParser, UserError, run
+from lift_flax.files import write_text
+from lift_flax.video.decode import VideoError
+from lift_flax.video.inspection import Inspection
+
+_SHOWN_FILES = 20
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Runs the command line.
+
+    Raises:
+      UserError: the folder holds nothing to look at, or the output folder is taken.
+    """
+    parser = ArgumentParser(prog="python -m data_prep.audit", description="Decodes and checks every video of a folder.")
+    parser.add_argument("folder", type=Path, metavar="DIR", help="videos, or records")
+    parser.add_argument("--out", type=Path, help="folder for what is found (default runs/audit-PARENT-NAME)")
+    parser.add_argument("--workers", type=at_least(1), default=len(os.sched_getaffinity(0)), help="processes")
+    parser.add_argument("--time-limit", type=at_least(1), default=600, help="seconds for one video (default 600)")
+    args = parser.parse_args(argv)
+    name = "-".join(["audit", *args.folder.resolve().parts[-2:]])
+    audit(args.folder, args.out or Path("runs") / name, args.workers, args.time_limit)
+
+
+def audit(folder: Path, out: Path, workers: int, time_limit: float) -> dict[str, Any]:
+    """Inspects everything in `folder`, writes what is found to `out` and prints it.
+
+    Returns:
+      What audit.json holds.
+    """
+    console = Console(file=sys.stdout, highlight=False, markup=False, soft_wrap=True)
+    _refuse_taken(out, folder)
+    items, folds = find_items(folder)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make {out} ({error.strerror.lower()}); choose another --out") from error
+    found, bad = _inspect_all(items, workers, time_limit, console)
+    content = {name: inspection.content for name, inspection in found.items()}
+    copies = collections.defaultdict(list)
+    for name in sorted(content):
+        copies[content[name]].append(name)
+    report = {
+        "folder": str(folder.resolve()),
+        "files": len(items),
+        "folds": list(folds),
+        "bad": {name: bad[name] for name in sorted(bad)},
+        "odd": {name: list(found[name].notes) for name in sorted(found) if found[name].notes},
+        "copies": [names for names in copies.values() if len(names) > 1],
+        "in_train_and_test": in_train_and_test(folds, content),
+        "clips": {item.name: _facts(item, found[item.name]) for item in items if item.name in found},
+    }
+    write_text(out / "audit.json", json.dumps(report, indent=2) + "\n")
+    good = [item for item in items if item.name in found]
+    if good:
+        pictures.draw_luma(good, found, out / "luma.png")
+        shown = pictures.clips_to_show(good)
+        clips = [item for items in shown.values() for item in items]
+        tasks = {item.name: (item.source, found[item.name].num_frames) for item in clips}
+        with console.status("drawing the contact sheet"):
+            frames = dict(pool.run_each(middle_frame, tasks, workers=workers, time_limit=time_limit))
+            pictures.draw_contact_sheet(shown, frames, out / "contact_sheet.png")
+    _print(report, out, console)
+    return report
+
+
+def _refuse_taken(out: Path, folder: Path) -> None:
+    """An audit of the same folder is written anew; anything else stays."""
+    earlier = out / "audit.json"
+    if earlier.is_file():
+        try:
+            if json.loads(earlier.read_text())["folder"] == str(folder.resolve()):
+                return
+        except (ValueError, KeyError):
+            pass
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{out} holds something else than an audit of {folder.resolve()}; choose another --out")
+
+
+def _inspect_all(
+    items: list[Item], workers: int, time_limit: float, console: Console
+) -> tuple[dict[str, Inspection], dict[str, str]]:
+    """(what decodes, why the rest does not), by name, under a progress bar."""
+    found: dict[str, Inspection] = {}
+    bad: dict[str, str] = {}
+    tasks = {item.name: (item.source,) for item in items}
+    with counting("decoding", len(items), console) as advance:
+        for name, result in pool.run_each(inspect, tasks, workers=workers, time_limit=time_limit):
+            if isinstance(result, VideoError):
+                bad[name] = str(result)
+            else:
+                found[name] = result
+            advance()
+    return found, bad
+
+
+def _facts(item: Item, inspection: Inspection) -> dict[str, Any]:
+    facts = dataclasses.asdict(inspection)
+    return {"split": item.split, "class": item.label, **{n: facts[n] for n in facts if n not in ("notes", "content")}}
+
+
+def _print(report: dict[str, Any], out: Path, console: Console) -> None:
+    """A table of what is wrong, the first of the bad files, and where the rest stands."""
+    table = Table("", "what", "files", "the first")
+    for verdict in ("bad", "odd"):
+        kinds: dict[str, list[str]] = collections.defaultdict(list)
+        for name, reasons in report[verdict].items():
+            for reason in [reasons] if isinstance(reasons, str) else reasons:
+                kinds[kind_of(reason)].append(name)
+        for kind, names in sorted(kinds.items(), key=lambda pair: -len(pair[1])):
+            table.add_row(verdict, kind, f"{len(names):,}", names[0])
+    for names in report["copies"][:1]:
+        table.add_row("odd", "same pictures in two files", f"{len(report['copies']):,}", " = ".join(names[:2]))
+    for fold, pairs in report["in_train_and_test"].items():
+        where = f"in train and test of fold {fold}" if len(report["folds"]) > 1 else "in train and test"
+        table.add_row("leak", where, f"{len(pairs):,}", " = ".join(pairs[0]))
+    if table.row_count:
+        console.print(table)
+    for name in list(report["bad"])[:_SHOWN_FILES]:
+        console.print(f"bad  {name}: {report['bad'][name]}")
+    if len(report["bad"]) > _SHOWN_FILES:
+        console.print(f"... and {len(report['bad']) - _SHOWN_FILES:,} more in {out / 'audit.json'}")
+    good = report["files"] - len(report["bad"])
+    console.print(
+        f"{good:,} of {report['files']:,} decode whole, {len(report['odd']):,} of them are odd; "
+        f"see {out / 'contact_sheet.png'}, luma.png and audit.json"
+    )
+
+
+if __name__ == "__main__":
+    run(main)

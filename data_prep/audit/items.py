@@ -1,0 +1,111 @@
+"""What an audit looks at: video files and records, found, read and inspected one by one."""
+
+import dataclasses
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from data_prep.sources import video_list
+from lift_flax.errors import UserError
+from lift_flax.video.decode import VideoError, count_frames, decode_frames, decode_jpegs
+from lift_flax.video.inspection import Inspection, coder_errors, inspect_pictures, inspect_video
+
+_EARLY = 250  # frames that are decoded for a picture at most
+
+
+@dataclasses.dataclass(frozen=True)
+class Item:
+    """One clip to look at.
+
+    Attributes:
+      name: how the report calls it: the path below the folder, or the id of a record.
+      split, label: where it belongs, "all" where nothing tells.
+      source: the file; for a record, the folder of records and the position in it.
+    """
+
+    name: str
+    split: str
+    label: str
+    source: Path | tuple[Path, int]
+
+
+def find_items(folder: Path) -> tuple[list[Item], dict[str, dict[str, list[str]]]]:
+    """What to look at, and {fold: {split: names}}."""
+    if (folder / "prep_report.json").is_file():
+        return _record_items(folder)
+    items = []
+    for path in video_list.find_videos(folder):
+        parts = path.relative_to(folder).parts
+        split = parts[0] if parts[0] in ("train", "test") and len(parts) > 1 else "all"
+        label = parts[-2] if len(parts) > (1 if split == "all" else 2) else "all"
+        items.append(Item(str(path.relative_to(folder)), split, label, path))
+    names = {split: [item.name for item in items if item.split == split] for split in ("train", "test")}
+    return items, {"1": names}
+
+
+def _record_items(folder: Path) -> tuple[list[Item], dict[str, dict[str, list[str]]]]:
+    try:
+        records = folder / json.loads((folder / "prep_report.json").read_text())["records"]
+        folds = json.loads((folder / "folds.json").read_text())
+        first = next(iter(folds["folds"].values()))
+        split_of = {id: split for split, ids in first.items() for id in ids}
+        classes = [*folds["classes"], "unknown"]  # label -1
+        items = [
+            Item(clip["id"], split_of.get(clip["id"], "none"), classes[clip["label"]], (records, position))
+            for position, clip in enumerate(folds["clips"])
+        ]
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{folder} holds damaged records ({error}); build them again with --overwrite") from error
+    return items, folds["folds"]
+
+
+def inspect(source: Path | tuple[Path, int]) -> Inspection:
+    """Inspects a file or a record.  Runs in a worker.  Raises VideoError where it is bad."""
+    with coder_errors():
+        return inspect_video(source) if isinstance(source, Path) else _inspect_record(source)
+
+
+def _inspect_record(source: tuple[Path, int]) -> Inspection:
+    record = _read_record(source)
+    count = int(record["num_frames"])
+    if "frames" in record:
+        pictures = (decode_jpegs(record["frames"], [index])[0] for index in range(len(record["frames"])))
+        inspection = inspect_pictures(pictures, float(record["fps"]))
+    else:
+        inspection = inspect_video(record["video"])
+    if inspection.num_frames != count:
+        raise VideoError(f"damaged: {inspection.num_frames} frames where the record promises {count}")
+    if "flow" in record and (flows := count_frames(record["flow"])) != count:
+        raise VideoError(f"damaged: flow of {flows} frames where the record promises {count}")
+    return inspection
+
+
+def middle_frame(source: Path | tuple[Path, int], num_frames: int) -> UInt8[np.ndarray, "H W 3"]:
+    """A frame to show what is in a clip that `inspect` found good: the middle one, of a long clip an early one."""
+    index = min(num_frames // 2, _EARLY)
+    if isinstance(source, Path):
+        return decode_frames(source, [index])[0]
+    record = _read_record(source)
+    if "frames" in record:
+        return decode_jpegs(record["frames"], [index])[0]
+    return decode_frames(record["video"], [index])[0]
+
+
+def _read_record(source: tuple[Path, int]) -> dict[str, Any]:
+    """A record by its position.  Raises VideoError where it cannot be read."""
+    folder, position = source
+    try:
+        return _open_records(folder)[position]
+    except Exception as error:  # whatever a damaged file makes the readers raise
+        raise VideoError(f"the record cannot be read ({type(error).__name__})") from error
+
+
+@functools.cache
+def _open_records(folder: Path) -> Any:
+    import tensorflow_datasets as tfds  # here: audits of files need no TFDS
+
+    return tfds.builder_from_directory(folder).as_data_source("all")

@@ -1,0 +1,239 @@
+"""The embedded data set: ARID's eleven actions, performed by a rendered figure in the dark.
+
+Real dark video cannot be downloaded by a test or a demo, so this one is made: every clip is planned from a seed,
+acted by a figure of its own proportions and clothes in a room of its own, photographed by the low-light camera and
+written as H.264 in ARID's layout and list format.  The same plan in daylight and in infrared is the same performance:
+only the light differs.
+"""
+
+import json
+import math
+import multiprocessing
+import os
+import sys
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+import av
+import numpy as np
+from rich.console import Console
+
+from data_prep.night_figures.actions import ACTIONS
+from data_prep.night_figures.scene import LIGHTS, ClipPlan, make_scene, render_scene
+from data_prep.progress import counting
+from data_prep.worker import follow_parent
+from lift_flax.errors import UserError
+from lift_flax.video.camera import Camera, expose, to_srgb
+
+CLASSES = tuple(sorted(ACTIONS))
+CLIPS_PER_GROUP = 2
+SCENES_PER_CLASS_GROUP = 2.4  # scenes in the pool for each group of a class: every scene serves several classes
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+SETTINGS_FILE = "night_figures.json"
+VERSION = 2  # of the pictures: raise it when the same settings render differently
+
+
+def plan_clips(seed: int, train_per_class: int, test_per_class: int) -> list[ClipPlan]:
+    """Plans the data set.
+
+    A group is a scene (room, actor, clothes, base viewpoint, illumination).  Several classes share a scene, so that a
+    room does not tell the action; no scene of the training clips is in a test clip, and test groups are numbered after
+    the training groups.
+
+    Args:
+        seed: of everything.
+        train_per_class: training clips of each class.
+        test_per_class: test clips of each class.
+
+    Returns:
+        The plans, train before test, by class, group and clip.
+    """
+    plans, first_group = [], 1
+    for part, (split, count) in enumerate((("train", train_per_class), ("test", test_per_class))):
+        rng = np.random.default_rng(np.random.SeedSequence((seed, part)))
+        groups = math.ceil(count / CLIPS_PER_GROUP)
+        pool = math.ceil(groups * SCENES_PER_CLASS_GROUP)
+        rounds = math.ceil(len(CLASSES) * groups / max(pool, 1)) + 2
+        deck = np.concatenate([rng.permutation(pool) for _ in range(rounds)])
+        for label, class_name in enumerate(CLASSES):
+            hand, deck = _deal(deck, groups)
+            for index in range(count):
+                group = first_group + int(hand[index // CLIPS_PER_GROUP])
+                take = index % CLIPS_PER_GROUP + 1
+                name = f"{class_name}/{class_name}_{group}_{take}"
+                scene = np.random.SeedSequence((seed, part, group)).generate_state(1, np.uint64)[0]
+                own = np.random.SeedSequence((seed, part, group, label + 1, take)).generate_state(1, np.uint64)[0]
+                plans.append(ClipPlan(name, class_name, label, group, split, int(own), int(scene)))
+        first_group += pool
+    return plans
+
+
+def _deal(deck: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Takes `count` different scenes from the top of the deck; returns them sorted, and the rest."""
+    places = np.sort(np.unique(deck, return_index=True)[1])[:count]
+    return np.sort(deck[places]), np.delete(deck, places)
+
+
+def render_clip(plan: ClipPlan, light: str, height: int, width: int, num_frames: int, fps: float) -> np.ndarray:
+    """Films a clip; the same arguments give the same bytes.
+
+    Args:
+        plan: the clip.
+        light: "dark", "day" or "infrared"; performance and view do not depend on it.
+        height: rows H in pixels.
+        width: columns W in pixels.
+        num_frames: T.
+        fps: frames a second.
+
+    Returns:
+        sRGB frames, uint8 [T,H,W,3].
+
+    Raises:
+        ValueError: an unknown light.
+    """
+    if light not in LIGHTS:
+        raise ValueError(f"light is one of {', '.join(LIGHTS)}, not {light!r}")
+    linear, scene = render_scene(plan, light, height, width, num_frames, fps), make_scene(plan.scene_seed)
+    rng = np.random.default_rng((plan.seed, 3))
+    luma = {"dark": scene.luma, "day": 95 + 1.2 * scene.luma, "infrared": 0.0}[light] * math.exp(rng.normal(0, 0.06))
+    if light == "infrared":
+        codes = expose(linear[..., :1], Camera(1.0, (1.0,), full_well=2500.0, read_noise=6.0), rng)
+        return np.repeat(codes, 3, axis=-1)  # [T,H,W,1] -> [T,H,W,3]
+    well, read = (8000.0, 3.0) if light == "dark" else (20000.0, 4.0)
+    return expose(linear, Camera(_exposure(linear, luma), scene.balance, well, read), rng)
+
+
+def _exposure(linear: np.ndarray, luma: float) -> float:
+    """The exposure at which frames [T,H,W,3] have the mean luma `luma` of 255, by bisection on a sample."""
+    sample, low, high = linear[::6, 1::3, 1::3], 1e-5, 30.0
+    for _ in range(18):
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if (to_srgb(sample * middle) @ LUMA).mean() < luma else (low, middle)
+    return math.sqrt(low * high)
+
+
+def clip_frames(plan: ClipPlan, num_frames: tuple[int, int]) -> int:
+    """The length of a clip, drawn from its own seed between the two bounds, both included."""
+    return int(np.random.default_rng((plan.seed, 4)).integers(num_frames[0], num_frames[1] + 1))
+
+
+def encode_clip(frames: np.ndarray, path: Path, fps: int) -> None:
+    """Writes frames, uint8 [T,H,W,3], as H.264 at CRF 12, which keeps the dark; the file appears when it is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial")
+    with av.open(str(partial), "w", format="mp4") as container:
+        # x264's macroblock tree is not reproducible: with it the same frames gave other bytes in one run out of ten.
+        options = {"crf": "12", "preset": "veryfast", "x264-params": "mbtree=0"}
+        stream = container.add_stream("libx264", rate=fps, options=options)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt, stream.codec_context.thread_count = "yuv420p", 1
+        for picture in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    os.replace(partial, path)
+
+
+def write_dataset(
+    out_dir: str | Path,
+    *,
+    light: str = "dark",
+    seed: int = 0,
+    train_per_class: int = 60,
+    test_per_class: int = 12,
+    height: int = 120,
+    num_frames: tuple[int, int] = (36, 48),
+    fps: int = 20,
+    workers: int | None = None,
+) -> None:
+    """Writes the data set: `clips/Class/Class_g_k.mp4`, ARID's lists beside them, and a note of the settings.
+
+    A run that was stopped can be called again: whole clips are kept, the others are made.  The files do not depend on
+    the number of workers.
+
+    Args:
+        out_dir: folder, made when missing.
+        light: "dark", "day" or "infrared".
+        seed: of the plan.
+        train_per_class: training clips of each of the eleven classes.
+        test_per_class: test clips of each class.
+        height: rows in pixels, a multiple of 12; the width is 4/3 of it.
+        num_frames: least and most frames of a clip.
+        fps: frames a second.
+        workers: processes; as many as cores by default.
+
+    Raises:
+        UserError: a setting is out of range, or the folder holds a data set of other settings.
+    """
+    out_dir, low, high = Path(out_dir), *num_frames
+    if light not in LIGHTS:
+        raise UserError(f"light={light} is unknown; use one of {', '.join(LIGHTS)}")
+    if height < 24 or height % 12:
+        raise UserError(f"height={height} does not fit; use a multiple of 12, such as 120 or 240")
+    if not 2 <= low <= high or fps < 1 or min(seed, train_per_class, test_per_class) < 0:
+        raise UserError(
+            f"num_frames={low},{high} fps={fps} seed={seed} clips={train_per_class}+{test_per_class} is no data set"
+        )
+    settings = {"version": VERSION, "light": light, "seed": seed, "train_per_class": train_per_class}
+    settings |= {"test_per_class": test_per_class, "height": height, "width": height * 4 // 3}
+    settings |= {"num_frames": [low, high], "fps": fps}
+    plans = plan_clips(seed, train_per_class, test_per_class)
+    _settle(out_dir, settings)
+    _write_lists(out_dir, plans)
+    for stale in out_dir.glob("clips/*/.*.partial"):  # of a run that was killed
+        stale.unlink()
+    missing = [plan for plan in plans if not (out_dir / "clips" / f"{plan.name}.mp4").exists()]
+    context = multiprocessing.get_context("spawn")
+    workers = max(1, min(workers or len(os.sched_getaffinity(0)), len(missing)))
+    progress = counting(f"drawing night_figures ({light})", len(missing), Console(file=sys.stdout))
+    with progress as advance, ProcessPoolExecutor(workers, context, follow_parent) as pool:
+        futures = [pool.submit(_make_clip, plan, out_dir, settings) for plan in missing]
+        try:
+            for future in as_completed(futures):
+                future.result()
+                advance()
+        except BrokenProcessPool as error:
+            raise UserError(
+                "a drawing process died, perhaps for lack of memory; run the same command again with fewer --workers "
+                "(what is done is kept)"
+            ) from error
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _settle(out_dir: Path, settings: dict) -> None:
+    """Notes the settings in the folder, or checks that they are those of the clips that are there already."""
+    note = out_dir / SETTINGS_FILE
+    if out_dir.exists() and not out_dir.is_dir():
+        raise UserError(f"{out_dir} is a file; give a folder")
+    if not note.exists():
+        if (out_dir / "clips").exists():
+            raise UserError(f"{out_dir} holds clips that night_figures did not make; give another folder")
+        out_dir.mkdir(parents=True, exist_ok=True)
+        note.write_text(json.dumps(settings, indent=1) + "\n")
+        return
+    try:
+        old = json.loads(note.read_text())
+    except ValueError:
+        raise UserError(f"{note} is not readable as settings; delete {out_dir} or give another folder") from None
+    differ = [name for name in settings if not isinstance(old, dict) or old.get(name) != settings[name]]
+    if differ:
+        raise UserError(
+            f"{out_dir} was made with other settings ({', '.join(differ)}); delete it or give another folder"
+        )
+
+
+def _write_lists(out_dir: Path, plans: list[ClipPlan]) -> None:
+    for split in ("train", "test"):
+        rows = [plan for plan in plans if plan.split == split]
+        lines = [f"{number}\t{plan.label}\t{plan.name}.mp4\n" for number, plan in enumerate(rows)]
+        (out_dir / f"ARID_split1_{split}.txt").write_text("".join(lines))
+    (out_dir / "mapping_table.txt").write_text("".join(f"{label}\t{name}\n" for label, name in enumerate(CLASSES)))
+
+
+def _make_clip(plan: ClipPlan, out_dir: Path, settings: dict) -> None:
+    height = settings["height"]
+    frames = clip_frames(plan, tuple(settings["num_frames"]))
+    video = render_clip(plan, settings["light"], height, settings["width"], frames, settings["fps"])
+    encode_clip(video, out_dir / "clips" / f"{plan.name}.mp4", settings["fps"])

@@ -1,0 +1,92 @@
+"""What a build tells of itself: `prep_report.json`, `folds.json`, and a table on the screen."""
+
+import collections
+import importlib.metadata
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from data_prep.sources.video_list import VideoList
+from data_prep.staging import StagedClip
+
+
+def make_report(videos: VideoList, staged: dict[str, StagedClip], rejected: dict[str, str]) -> dict[str, Any]:
+    """What is known of the clips that went in (`videos`) and of those that did not."""
+    return {
+        "counts": videos.counts(),
+        "mean_luma": _luma(videos, staged),
+        "rejected": [{"id": id, "reason": reason} for id, reason in sorted(rejected.items())],
+        "odd": {clip.id: list(notes) for clip in videos.clips if (notes := staged[clip.id].source.notes)},
+        "in_train_and_test": in_train_and_test(videos.folds, {c.id: staged[c.id].source.content for c in videos.clips}),
+        "versions": {name: importlib.metadata.version(name) for name in ("av", "tensorflow-datasets")},
+    }
+
+
+def make_folds(videos: VideoList) -> dict[str, Any]:
+    """Who is in which split, and the clips in the order of the records, to pick from without opening them."""
+    index = [{"id": clip.id, "label": clip.label, "group": clip.group} for clip in videos.clips]
+    return {"classes": videos.classes, "folds": videos.folds, "clips": index}
+
+
+def in_train_and_test(folds: dict[str, dict[str, list[str]]], content: dict[str, str]) -> dict[str, list[list[str]]]:
+    """{fold: [[id trained on, id tested on], ...]} of test clips with the same pictures as a training clip.
+
+    Args:
+      folds: {fold: {split: ids}}.
+      content: digest of the pictures of each id (`Inspection.content`).
+    """
+    found: dict[str, list[list[str]]] = {}
+    for fold, splits in folds.items():
+        trained = {content[id]: id for id in reversed(splits.get("train", [])) if id in content}
+        tested = (id for id in splits.get("test", []) if id in content)
+        pairs = [[trained[content[id]], id] for id in tested if content[id] in trained]
+        if pairs:
+            found[fold] = pairs
+    return found
+
+
+def print_report(report: dict[str, Any], videos: VideoList, console: Console) -> None:
+    """The table of counts, and what is odd about the clips."""
+    columns = [(fold, split) for fold, splits in videos.folds.items() for split in splits]
+    table = Table("class", *(f"{split}, fold {fold}" for fold, split in columns), "mean luma")
+    for name in videos.classes:
+        counts = [str(report["counts"][fold][split][name]) for fold, split in columns]
+        table.add_row(name, *counts, f"{report['mean_luma']['classes'][name]:.1f}")
+    table.add_section()
+    table.add_row("all", *(str(len(videos.folds[fold][split])) for fold, split in columns), "")
+    console.print(table)
+    kinds: dict[str, list[str]] = collections.defaultdict(list)
+    for id, notes in report["odd"].items():
+        for note in notes:
+            kinds[kind_of(note)].append(id)
+    for kind, ids in sorted(kinds.items()):
+        console.print(f"odd but used: {kind}: {len(ids):,}, the first is {ids[0]} (prep_report.json names all)")
+    for fold, splits in report["counts"].items():
+        if untested := [name for name, count in splits["test"].items() if count == 0]:
+            console.print(f"warning: fold {fold} has no test clip of {', '.join(untested)}")
+    for fold, pairs in report["in_train_and_test"].items():
+        trained, tested = pairs[0]
+        console.print(
+            f"warning: fold {fold} tests on {len(pairs)} clips that it trains on, the first is {tested} = {trained}"
+        )
+
+
+def kind_of(note: str) -> str:
+    """What a note or reason has in common with those of other files: it stands before the figures."""
+    return note.split(":")[0].split(" (")[0]
+
+
+def _luma(videos: VideoList, staged: dict[str, StagedClip]) -> dict[str, dict[str, float]]:
+    """Mean luma (0 to 255) of each class, and percentiles over all clips."""
+    luma = {clip.id: staged[clip.id].source.mean_luma for clip in videos.clips}
+    by_class = {
+        name: round(float(np.mean([luma[clip.id] for clip in videos.clips if clip.label == label])), 2)
+        for label, name in enumerate(videos.classes)
+    }
+    values = np.percentile(list(luma.values()), (5, 25, 50, 75, 95))
+    return {
+        "classes": by_class,
+        "percentiles": {str(p): round(float(v), 2) for p, v in zip((5, 25, 50, 75, 95), values, strict=True)},
+    }

@@ -1,0 +1,160 @@
+"""What every split reader returns: the clips of a data set, and which fold puts them where."""
+
+import collections
+import dataclasses
+import re
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from lift_flax.errors import UserError
+from lift_flax.video import paths
+from lift_flax.video.paths import VIDEO_SUFFIXES
+
+UNLABELLED = -1  # label of a clip whose class no list tells
+_UNFIT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")  # control characters, and bytes that are no UTF-8
+
+
+@dataclasses.dataclass(frozen=True)
+class Clip:
+    """One video file.
+
+    Attributes:
+      path: where it is.
+      label: index into `VideoList.classes`, or -1 if unknown: such a clip is in no train or test split.
+      id: unique name in the data set, the path below its root without the extension, with forward slashes.
+      group: scene or actor that must not be on both sides of a split; empty if unknown.
+    """
+
+    path: Path
+    label: int
+    id: str
+    group: str
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoList:
+    """A data set before transcoding.
+
+    Attributes:
+      classes: class names; a clip's label is a position in it.
+      clips: every clip once, however many folds use it.
+      folds: fold name -> split name ("train", "test", perhaps "other") -> ids of clips.
+      official: fold name -> numbers of train and test clips in the official lists, where such are known.
+    """
+
+    classes: list[str]
+    clips: list[Clip]
+    folds: dict[str, dict[str, list[str]]]
+    official: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
+
+    def without(self, ids: Collection[str]) -> "VideoList":
+        """The same data set without the clips in `ids`."""
+        clips = [clip for clip in self.clips if clip.id not in ids]
+        folds = {
+            fold: {split: [id for id in members if id not in ids] for split, members in splits.items()}
+            for fold, splits in self.folds.items()
+        }
+        return VideoList(self.classes, clips, folds, self.official)
+
+    def counts(self) -> dict[str, dict[str, dict[str, int]]]:
+        """Number of clips by fold, split and class name; clips of unknown class are in none."""
+        label_of = {clip.id: clip.label for clip in self.clips}
+        result = {}
+        for fold, splits in self.folds.items():
+            result[fold] = {}
+            for split, members in splits.items():
+                tally = collections.Counter(label_of[id] for id in members)
+                result[fold][split] = {name: tally[label] for label, name in enumerate(self.classes)}
+        return result
+
+    def check(self) -> None:
+        """Refuses what cannot be trained on: a repeated id, a class without training clips, a group on both sides.
+
+        Raises:
+          UserError: with the first offender.
+        """
+        seen: dict[str, Path] = {}
+        for clip in self.clips:
+            if _UNFIT.search(clip.id):
+                raise UserError(f"{ascii(str(clip.path))} has a line break or no UTF-8 in its name; rename it")
+            if seen.get(clip.id) == clip.path:
+                raise UserError(f"{clip.path} is listed twice: keep one of the lines")
+            if clip.id in seen:
+                raise UserError(
+                    f"two files share the id {clip.id}: {seen[clip.id]} and {clip.path}; rename one of them"
+                )
+            seen[clip.id] = clip.path
+        for fold, splits in self.counts().items():
+            for name, count in splits["train"].items():
+                if count == 0:
+                    raise UserError(
+                        f"class {name} has no training clip in fold {fold}; add some or leave the class out"
+                    )
+            if not any(splits["test"].values()):
+                raise UserError(f"fold {fold} has no test clip; add some, or list them")
+        group_of = {clip.id: clip.group for clip in self.clips}
+        for fold, splits in self.folds.items():
+            trained = {group_of[id]: id for id in splits["train"] if group_of[id]}
+            for id in splits["test"]:
+                if other := trained.get(group_of[id]):
+                    raise UserError(
+                        f"group {group_of[id]} is on both sides of fold {fold} ({other} is trained on, {id} tested); "
+                        "mend the split or --group-regex"
+                    )
+
+
+def find_videos(root: Path) -> list[Path]:
+    """Every video file below `root` (links followed, hidden names skipped), sorted.
+
+    Raises:
+      UserError: `root` is not a folder, or holds no video.
+    """
+    if not root.is_dir():
+        raise UserError(f"no folder {root}; give the folder that holds the videos")
+    found, others = paths.videos_below(root)
+    if not found:
+        raise UserError(f"no video in {root}; files ending in {' '.join(sorted(VIDEO_SUFFIXES))} count as video")
+    if others:
+        endings = ", ".join(f"{count:,} {ending or 'without ending'}" for ending, count in sorted(others.items()))
+        print(f"left out of {root}: files that are no videos by their ending ({endings})")
+    return found
+
+
+def clip_id(path: Path, root: Path) -> str:
+    """`path` below `root`, without its extension, with forward slashes."""
+    return path.relative_to(root).with_suffix("").as_posix()
+
+
+def require_files(missing: Iterable[str], total: int, listed_in: Path, root: Path) -> None:
+    """Raises a UserError that counts the files that a list names and `root` does not hold, if there are any."""
+    missing = list(missing)
+    if missing:
+        raise UserError(
+            f"{len(missing)} of {total} videos named in {listed_in} are not in {root}, "
+            f"the first is {missing[0]}; check the folder of videos"
+        )
+
+
+def numbered_lines(path: Path) -> list[tuple[int, str]]:
+    """Numbered lines of an official list that are not blank; Windows line ends are as good as others.
+
+    Raises:
+      UserError: there is no such file, or it is no text.
+    """
+    if not path.is_file():
+        raise UserError(f"no {path.name} in {path.parent}; give the folder of the official lists")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not a text file; give the official list") from error
+    # Not splitlines(): names may hold characters that it breaks lines at.
+    return [(number, line.strip()) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+
+
+def note_counts(videos: VideoList) -> None:
+    """Prints where a fold has other numbers of clips than the official lists."""
+    for fold, splits in videos.folds.items():
+        found, known = (len(splits["train"]), len(splits["test"])), videos.official.get(fold)
+        if known is not None and found != known:
+            names = " and ".join(f"{n:,} {split}" for n, split in zip(found, ("train", "test"), strict=True))
+            print(f"fold {fold} lists {names} clips; the official one has {' and '.join(f'{n:,}' for n in known)}")

@@ -1,0 +1,147 @@
+"""Networks as pure functions, and training state as plain nested dicts.
+
+A state is {"params", "batch_stats", "opt_state", "step"}.  NNX modules are split once here and merged again only inside
+the jitted functions, so everything else sees nothing but dicts of arrays with string keys (and optax's own tuples in
+"opt_state").
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from flax.traverse_util import flatten_dict, unflatten_dict
+from jaxtyping import Array, Key
+
+from lift_flax.config import Config
+from lift_flax.errors import UserError
+from lift_flax.models.fusion import Level
+from lift_flax.models.lift_net import Head, LiftNet, MainStream
+from lift_flax.models.video_resnet import TRUNKS, NormSpec, VideoResNet
+from lift_flax.models.vit import PViT
+
+Tree = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A module without its arrays: `apply(params, batch_stats, *inputs, train)` gives outputs and new statistics."""
+
+    graphdef: Any
+
+    def module(self, params: Tree, batch_stats: Tree) -> nnx.Module:
+        """The module with these arrays in it."""
+        return nnx.merge(self.graphdef, _with_integer_keys(params), _with_integer_keys(batch_stats))
+
+    def apply(self, params: Tree, batch_stats: Tree, *inputs, train: bool) -> tuple[dict, Tree]:
+        model = self.module(params, batch_stats)
+        out = model(*inputs, train=train)
+        return out, _with_string_keys(nnx.to_pure_dict(nnx.state(model, nnx.BatchStat)))
+
+
+def create(make: Callable[[nnx.Rngs], nnx.Module], seed: int) -> tuple[Network, Callable[[], tuple[Tree, Tree]]]:
+    """The module that `make` makes, as (network, draw).
+
+    `draw()` gives its (params, batch_stats), drawn from `seed`: call it inside jit, or in `jax.eval_shape` for shapes.
+    The values are those of `make(nnx.Rngs(seed))`.
+    """
+    asked = []  # once for each key
+
+    def any_key() -> Key[Array, ""]:
+        asked.append(None)
+        return jax.random.key(seed)
+
+    graphdef = nnx.graphdef(nnx.eval_shape(lambda: make(_Keys(any_key))))
+
+    def draw() -> tuple[Tree, Tree]:
+        keys = jax.vmap(functools.partial(jax.random.fold_in, jax.random.key(seed)))(jnp.arange(len(asked)))
+        return trees_of(make(_Keys(iter(keys).__next__)))
+
+    return Network(graphdef), draw
+
+
+class _Keys(nnx.Rngs):
+    """Gives the keys that it is given.
+
+    It must be an nnx.Rngs, which modules ask for.  That one counts in an array, and to look at that array while tracing
+    takes the longer the more was traced: seconds for a network with hundreds of parameters.
+    """
+
+    def __init__(self, next_key: Callable[[], Key[Array, ""]]):
+        super().__init__()
+        self.params = next_key
+
+
+def trees_of(model: nnx.Module) -> tuple[Tree, Tree]:
+    """(params, batch_stats) of a module: arrays, or shapes where `nnx.eval_shape` made it."""
+    _, params, stats = nnx.split(model, nnx.Param, nnx.BatchStat)
+    return _with_string_keys(nnx.to_pure_dict(params)), _with_string_keys(nnx.to_pure_dict(stats))
+
+
+def _with_string_keys(tree):
+    return {str(k): _with_string_keys(v) if isinstance(v, dict) else v for k, v in tree.items()}
+
+
+def _with_integer_keys(tree):
+    return {int(k) if k.isdigit() else k: _with_integer_keys(v) if isinstance(v, dict) else v for k, v in tree.items()}
+
+
+def flatten(tree: Tree) -> dict[str, Any]:
+    """{"layer1/0/conv1/spatial/kernel": array, ...}"""
+    return flatten_dict(tree, sep="/")
+
+
+def unflatten(flat: dict[str, Any]) -> Tree:
+    """The inverse of `flatten`."""
+    return unflatten_dict(flat, sep="/")
+
+
+def make_teacher(config: Config, num_classes: int, rngs: nnx.Rngs) -> VideoResNet:
+    """The teacher of `config`, freshly initialised."""
+    c, remat = config.model.teacher, config.train.remat.trunk
+    norm = NormSpec(c.bn_eps, c.bn_momentum)
+    return VideoResNet(TRUNKS[c.name], num_classes, norm=norm, remat=remat, rngs=rngs)
+
+
+def make_student(config: Config, num_classes: int, rngs: nnx.Rngs) -> LiftNet:
+    """The student of `config`, freshly initialised.  E is the width of the R(2+1)D's last stage."""
+    c, train = config.model, config.train
+    dim = TRUNKS[c.teacher.name].widths[-1]
+    if dim % c.num_heads:
+        raise UserError(f"config.model.num_heads={c.num_heads} does not divide the {dim} channels of {c.teacher.name}")
+    trunk_trains = not train.distill or train.trunk == "finetune"
+    needs_trunk = c.streams != "main" or (train.distill and train.trunk == "frozen")
+    main = None
+    if c.streams != "luminous":
+        p = c.pvit
+        sizes = (config.data.size, p.blocks, p.patch, p.dim, p.num_heads, p.mlp_dim)
+        options = {"gelu": p.gelu, "ln_eps": p.ln_eps, "qkv_bias": p.qkv_bias, "remat": train.remat.pvit}
+        pvit = PViT(*sizes, **options, rngs=rngs)
+        main = MainStream(pvit, p.dim, dim, rngs=rngs)
+    levels = [
+        Level(dim, c.num_heads, mlp_ratio=c.critic_mlp_ratio, scale=c.fusion_scale, foe=c.foe, rngs=rngs)
+        for _ in range(c.levels)
+    ]
+    return LiftNet(
+        make_teacher(config, num_classes, rngs) if needs_trunk else None,
+        main,
+        levels,
+        Head(dim, num_classes, rngs=rngs),
+        teacher=make_teacher(config, num_classes, rngs) if train.distill and train.trunk == "finetune" else None,
+        streams=c.streams,
+        trunk_trains=trunk_trains,
+        remat=train.remat.levels,
+    )
+
+
+def new_state(params: Tree, batch_stats: Tree, opt_state: Any) -> Tree:
+    """The state of a phase at its first step."""
+    return {"params": params, "batch_stats": batch_stats, "opt_state": opt_state, "step": jnp.zeros((), jnp.int32)}
+
+
+def count_parameters(params: Any) -> int:
+    """Numbers in a tree of arrays or shapes."""
+    return sum(leaf.size for leaf in jax.tree.leaves(params))

@@ -1,0 +1,100 @@
+"""Multi-head attention, as ViT and the fusion levels use it.
+
+Heads stand before tokens, [B, N, S, D], while tokens are mixed: every compiler makes plain batched products of that.
+The weights are not kept for the gradient but computed again; and they are divided by their sums only after the values
+were mixed, so that the largest arrays are passed over once less (docs/performance.md).
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from lift_flax.models.layers.dense import Linear, wide
+
+
+def scores(q: Float[Array, "B N S D"], k: Float[Array, "B N R D"]) -> Float[Array, "B N S R"]:
+    """Dot products of queries and keys, float32."""
+    return jnp.einsum("BNSD,BNRD->BNSR", q, k, preferred_element_type=wide(q))
+
+
+@jax.custom_vjp
+def attend(
+    q: Float[Array, "B N S D"], k: Float[Array, "B N R D"], v: Float[Array, "B N R D"]
+) -> Float[Array, "B N S D"]:
+    """softmax(q k^T) v in the dtype of v; softmax and sums are float32."""
+    s = scores(q, k)  # [B, N, S, R]
+    e = jnp.exp(s - s.max(axis=-1, keepdims=True))
+    mixed = jnp.einsum("BNSR,BNRD->BNSD", e.astype(v.dtype), v, preferred_element_type=wide(v))  # [B, N, S, D]
+    return (mixed / e.sum(axis=-1, keepdims=True)).astype(v.dtype)
+
+
+def _attend_forward(q, k, v):
+    return attend(q, k, v), (q, k, v)
+
+
+def _attend_backward(saved, grad):
+    q, k, v, grad = jax.lax.optimization_barrier((*saved, grad))  # or the compiler would keep the scores after all
+    p = jax.nn.softmax(scores(q, k), axis=-1)  # [B, N, S, R]
+    dp = scores(grad, v)
+    ds = (p * (dp - (dp * p).sum(axis=-1, keepdims=True))).astype(q.dtype)
+    dq, dk = jnp.einsum("BNSR,BNRD->BNSD", ds, k), jnp.einsum("BNSR,BNSD->BNRD", ds, q)
+    return dq, dk, jnp.einsum("BNSR,BNSD->BNRD", p.astype(grad.dtype), grad)
+
+
+attend.defvjp(_attend_forward, _attend_backward)
+
+
+class MultiHeadAttention(nnx.Module):
+    """softmax(scale * q(x) k(y)^T) v(y), heads side by side, then a linear output; x = y gives self-attention.
+
+    Args:
+      dim: E, of queries, keys, values and output.
+      num_heads: heads; each has E / num_heads channels.
+      scale: factor of the dot products; None is 1/sqrt(E / num_heads).
+      qkv_bias: whether queries, keys and values have biases.
+    """
+
+    def __init__(self, dim: int, num_heads: int, *, scale: float | None = None, qkv_bias: bool = True, rngs: nnx.Rngs):
+        def linear(bias):
+            return Linear(dim, dim, use_bias=bias, kernel_init=jax.nn.initializers.xavier_uniform(), rngs=rngs)
+
+        self.query, self.key, self.value = linear(qkv_bias), linear(qkv_bias), linear(qkv_bias)
+        self.out = linear(True)
+        self.num_heads = num_heads
+        self.scale = 1 / math.sqrt(dim // num_heads) if scale is None else scale
+
+    def __call__(self, x: Float[Array, "B S E"], y: Float[Array, "B R E"]) -> Float[Array, "B S E"]:
+        mixed = attend(*self._queries_and_keys(x, y), self._split(self.value(y)))  # [B, N, S, D]
+        return self.out(mixed.swapaxes(1, 2).reshape(x.shape))  # [B, S, E]
+
+    def of_few(self, x: Float[Array, "B S E"], y: Float[Array, "B R E"]) -> Float[Array, "B S E"]:
+        """The same where S is far smaller than R: no key and no value of y is ever made.
+
+        q (y W)^T is (q W^T) y^T, and p (y W) is (p y) W.  What a key's bias adds to the scores is the same for all of
+        y, which softmax does not see.  Beside y itself all is float32: it is as small as x.
+        """
+        q = self._split((self.query(x) * self.scale).astype(wide(x)))  # [B, N, S, D]
+        to_keys, to_values = (self._by_head(linear.kernel[...]) for linear in (self.key, self.value))  # [E, N, D]
+        q = jnp.einsum("BNSD,END->BSNE", q, to_keys).astype(y.dtype)  # [B, S, N, E]
+        p = jax.nn.softmax(jnp.einsum("BSNE,BRE->BSNR", q, y, preferred_element_type=wide(y)), axis=-1)
+        mixed = jnp.einsum("BSNR,BRE->BSNE", p.astype(y.dtype), y, preferred_element_type=wide(y))
+        mixed = jnp.einsum("BSNE,END->BSND", mixed, to_values).reshape(x.shape)  # [B, S, E]
+        if self.value.bias is not None:
+            mixed += self.value.bias[...]
+        return self.out(mixed.astype(x.dtype))  # [B, S, E]
+
+    def weights(self, x: Float[Array, "B S E"], y: Float[Array, "B R E"]) -> Float[Array, "B N S R"]:
+        """softmax(scale * q(x) k(y)^T): how much each head takes of every y for every x; float32, rows sum to 1."""
+        return jax.nn.softmax(scores(*self._queries_and_keys(x, y)), axis=-1)  # [B, N, S, R]
+
+    def _queries_and_keys(self, x: Array, y: Array) -> tuple[Float[Array, "B N S D"], Float[Array, "B N R D"]]:
+        return self._split(self.query(x) * self.scale), self._split(self.key(y))
+
+    def _split(self, x: Float[Array, "B S E"]) -> Float[Array, "B N S D"]:
+        return self._by_head(x).swapaxes(-2, -3)
+
+    def _by_head(self, x: Float[Array, "*rows E"]) -> Float[Array, "*rows N D"]:
+        return x.reshape(*x.shape[:-1], self.num_heads, -1)

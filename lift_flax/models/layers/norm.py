@@ -1,0 +1,95 @@
+"""LayerNorm and BatchNorm, computed in float32 for activations of any precision and given back in theirs.
+
+Parameters, statistics, running averages and the sums of gradients are float32.  Names and numbers are those of
+nnx.LayerNorm and nnx.BatchNorm, which would return float32 here.  For the gradient only the input is kept, with its
+moments: plain differentiation would also keep the input less its mean, which is as large.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from lift_flax.models.layers.dense import sum_of_rows, wide
+
+
+def _scale_and_bias(features: int, rngs: nnx.Rngs) -> tuple[nnx.Param, nnx.Param]:
+    """Ones and zeros; each draws a key, as in Flax's own norms."""
+    scale = jax.nn.initializers.ones(rngs.params(), (features,), jnp.float32)
+    return nnx.Param(scale), nnx.Param(jax.nn.initializers.zeros(rngs.params(), (features,), jnp.float32))
+
+
+def _means(x: Float[Array, "*rows C"], over_channels: bool) -> Float[Array, "..."]:
+    """Means over the last axis, kept with size 1, or over all others."""
+    if over_channels:
+        return x.mean(-1, keepdims=True)
+    return sum_of_rows(x) / (x.size // x.shape[-1])
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+def _normalise(x, scale, bias, over_channels, eps) -> tuple[Array, Array, Array]:
+    """(x normalised over the last axis or all others, its mean, its variance); the moments are not differentiated."""
+    y = x.astype(wide(x))
+    mean = _means(y, over_channels)
+    var = jnp.maximum(0.0, _means(y * y, over_channels) - mean * mean)  # so that both take one pass over x
+    return ((y - mean) * (jax.lax.rsqrt(var + eps) * scale) + bias).astype(x.dtype), mean, var
+
+
+def _normalise_forward(x, scale, bias, over_channels, eps):
+    y, mean, var = _normalise(x, scale, bias, over_channels, eps)
+    return (y, mean, var), (x, scale, mean, jax.lax.rsqrt(var + eps))
+
+
+def _normalise_backward(over_channels, eps, saved, grads):
+    del eps
+    x, scale, mean, factor = saved
+    x, grad = jax.lax.optimization_barrier((x, grads[0]))  # or the compiler would keep x - mean from before
+    grad = grad.astype(wide(x))
+    y = (x.astype(wide(x)) - mean) * factor
+    dscale, dbias = sum_of_rows(grad * y), sum_of_rows(grad)  # [C]
+    if over_channels:
+        along_y, along_1 = _means(grad * scale * y, True), _means(grad * scale, True)
+    else:
+        along_y, along_1 = (scale * total / (x.size // x.shape[-1]) for total in (dscale, dbias))
+    dx = factor * (grad * scale - along_1 - y * along_y)
+    return dx.astype(x.dtype), dscale, dbias
+
+
+_normalise.defvjp(_normalise_forward, _normalise_backward)
+
+
+class LayerNorm(nnx.Module):
+    """(x - mean) / sqrt(variance + eps) * scale + bias, over the last axis."""
+
+    def __init__(self, features: int, *, eps: float, rngs: nnx.Rngs):
+        self.scale, self.bias = _scale_and_bias(features, rngs)
+        self.eps = eps
+
+    def __call__(self, x: Float[Array, "*rows E"]) -> Float[Array, "*rows E"]:
+        return _normalise(x, self.scale[...], self.bias[...], True, self.eps)[0]
+
+
+class BatchNorm(nnx.Module):
+    """(x - mean) / sqrt(variance + eps) * scale + bias for every channel, over all axes but the last.
+
+    Training uses the batch's statistics (of the global batch, on any number of devices) and moves the running ones:
+    running = momentum * running + (1 - momentum) * batch, with the biased variance.
+    """
+
+    def __init__(self, features: int, *, eps: float, momentum: float, rngs: nnx.Rngs):
+        self.mean = nnx.BatchStat(jnp.zeros((features,), jnp.float32))
+        self.var = nnx.BatchStat(jnp.ones((features,), jnp.float32))
+        self.scale, self.bias = _scale_and_bias(features, rngs)
+        self.eps, self.momentum = eps, momentum
+
+    def __call__(self, x: Float[Array, "*rows C"], *, train: bool) -> Float[Array, "*rows C"]:
+        if train:
+            y, mean, var = _normalise(x, self.scale[...], self.bias[...], False, self.eps)
+            self.mean[...] = self.momentum * self.mean[...] + (1 - self.momentum) * mean
+            self.var[...] = self.momentum * self.var[...] + (1 - self.momentum) * var
+            return y
+        y = x.astype(wide(x)) - self.mean[...]
+        y = y * (jax.lax.rsqrt(self.var[...] + self.eps) * self.scale[...]) + self.bias[...]
+        return y.astype(x.dtype)

@@ -1,0 +1,177 @@
+"""Will it fit?  Compiles the real training steps for a machine that need not be there, before it is rented.
+
+    python -m lift_flax.plan --config=configs/arid.py --topology=v5e:4x4
+    python -m lift_flax.plan --config=configs/arid.py --topology=h100x8 --remat=both --search
+    python -m lift_flax.plan --config=configs/arid.py:tiny                 # for the devices of this machine
+
+Neither weights nor records are read, and no TPU or GPU is touched: their compilers suffice, from `.[tpu]` and
+`.[cuda12]`.  A full-size step takes minutes to compile, the search for the largest batch a few compilations more.
+"""
+
+import contextlib
+import dataclasses
+import json
+import logging
+import sys
+import threading
+import time
+
+from absl import flags
+
+from lift_flax import command_line, errors
+from lift_flax import config as config_lib
+from lift_flax.config import Config
+from lift_flax.distributed.mesh import make_mesh
+from lift_flax.errors import UserError
+from lift_flax.plan import compile_step, tables, topologies
+from lift_flax.plan.batch_search import largest_batch
+from lift_flax.train import phases
+
+NUM_CLASSES = {"arid": 11, "hmdb51": 51, "ucf101": 101, "infar": 12, "night_figures": 11}
+_TICK = 30  # seconds between signs of life
+
+
+def read_config(values: dict) -> Config:
+    """`config_lib.from_dict`, but nothing is read from `init_from`: frozen blocks need no weights to be planned."""
+    for part in ("pvit", "teacher"):
+        if isinstance(values.get("model"), dict) and isinstance(values["model"].get(part), dict):
+            values["model"][part]["init_from"] = "any weights"
+    config = config_lib.from_dict(values)
+    parts = {name: dataclasses.replace(getattr(config.model, name), init_from="") for name in ("pvit", "teacher")}
+    return dataclasses.replace(config, model=dataclasses.replace(config.model, **parts))
+
+
+def run(arguments: list[str]) -> None:
+    """The command line; `arguments` begin with the program's name.  Prints a table, or with --json one object.
+
+    Raises:
+      UserError: bad flags or config, an unknown topology, or one whose compiler is not installed.
+    """
+    if {"--help", "-h"} & set(arguments):
+        print(__doc__ + _flags(arguments).get_help(include_special_flags=False))
+        return
+    values = _flags(arguments)
+    config = read_config(command_line.parse(values, arguments))
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    num_classes = values.num_classes or NUM_CLASSES.get(config.dataset)
+    if not num_classes or num_classes < 1:
+        raise UserError(f"no number of classes is known for config.dataset='{config.dataset}': give --num_classes=K")
+    topology = topologies.find(values.topology)
+    mesh = make_mesh(config, topology.devices)
+    phases.check_start(config, num_classes)
+    report = {
+        "topology": topology.name,
+        "device": topology.devices[0].device_kind,
+        "devices": len(topology.devices),
+        "processes": topology.processes,
+        "mesh": dict(mesh.shape),
+        "device_memory": topology.memory,
+        "dataset": config.dataset,
+        "num_classes": num_classes,
+        "batch_size": config.train.batch_size,
+        "accumulate": config.train.accumulate,
+        "dtype": config.train.dtype,
+        "programs": [],
+    }
+    for name in _phases(values.phase, config):
+        for variant in _remat_variants(config, values.remat):
+            report["programs"].append(_plan(variant, num_classes, name, mesh, topology, values.search))
+    if values.json:
+        print(json.dumps(report, indent=2))
+    else:
+        tables.show(report)
+
+
+def _flags(arguments: list[str]) -> flags.FlagValues:
+    values = flags.FlagValues()
+    command_line.define_config(values, arguments)
+
+    def own(define, name, default, *rest):
+        define(name, default, *rest, flag_values=values)
+
+    own(flags.DEFINE_string, "topology", "local", f"what to compile for: {topologies.KNOWN}")
+    own(flags.DEFINE_integer, "num_classes", None, "K; for the data sets of configs/ it is known")
+    own(flags.DEFINE_enum, "phase", "both", ["both", "teacher", "student"], "which steps")
+    remat = "recomputing activations: as the config has it, nowhere, everywhere, or nowhere and everywhere"
+    own(flags.DEFINE_enum, "remat", "config", ["config", "off", "on", "both"], remat)
+    own(flags.DEFINE_bool, "search", False, "find the largest batch that fits: some three compilations a program")
+    own(flags.DEFINE_bool, "json", False, "print one JSON object on stdout (bytes, operations, seconds)")
+    return values
+
+
+def _phases(asked: str, config: Config) -> list[str]:
+    if asked == "teacher" and not config.train.distill:
+        raise UserError("--phase=teacher: with config.train.distill=False there is no teacher phase")
+    both = ["teacher", "student"] if config.train.distill else ["student"]
+    return both if asked == "both" else [asked]
+
+
+def _remat_variants(config: Config, asked: str) -> list[Config]:
+    if asked == "config":
+        return [config]
+    variants = {"off": [False], "on": [True], "both": [False, True]}[asked]
+    return [_replace_train(config, remat=config_lib.Remat(on, on, on)) for on in variants]
+
+
+def _replace_train(config: Config, **fields) -> Config:
+    return dataclasses.replace(config, train=dataclasses.replace(config.train, **fields))
+
+
+def _plan(config: Config, num_classes: int, name: str, mesh, topology: topologies.Topology, search: bool) -> dict:
+    """Everything there is to say about one program."""
+    tried: dict[int, tuple[compile_step.Step, compile_step.Outcome]] = {}
+
+    def probe(batch: int) -> tuple[int | None, bool]:
+        with _telling(f"{name}, batch {batch} on {topology.name}, remat {tables.remat(config.train.remat)}"):
+            step = compile_step.make_step(_replace_train(config, batch_size=batch), num_classes, name)
+            outcome = compile_step.compile_step(step, mesh, topology)
+        tried[batch] = step, outcome
+        _say(f"  {tables.verdict(outcome.needed, outcome.fits, topology.memory)} ({outcome.seconds:.0f} s)")
+        return outcome.needed, outcome.fits
+
+    first, largest = config.train.batch_size, None
+    if search:
+        unit = len(topology.devices) * config.train.accumulate
+        largest, _ = largest_batch(probe, first, unit, int(compile_step.FITS_BELOW * topology.memory))
+    else:
+        probe(first)
+    step, outcome = tried[first]
+    program = {
+        "phase": name,
+        "remat": dataclasses.asdict(config.train.remat),
+        "trained_parameters": step.trained,
+        **dataclasses.asdict(outcome),
+        "advice": [] if outcome.fits else tables.advice(config, name, len(topology.devices)),
+        "flops_per_example": compile_step.flops_per_example(step),
+    }
+    if search:
+        program["largest_batch"] = largest
+        program["batches_tried"] = {batch: o.fits for batch, (_, o) in sorted(tried.items())}
+    return program
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def _telling(what: str):
+    """Says what is being compiled, and every half minute that it still is."""
+    started, done = time.monotonic(), threading.Event()
+
+    def tick():
+        while not done.wait(_TICK):
+            _say(f"  ... {time.monotonic() - started:.0f} s")
+
+    _say(f"compiling {what} ...")
+    ticker = threading.Thread(target=tick, daemon=True)
+    ticker.start()
+    try:
+        yield
+    finally:
+        done.set()
+        ticker.join()
+
+
+if __name__ == "__main__":
+    errors.run(lambda: run(sys.argv))

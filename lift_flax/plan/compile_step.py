@@ -1,0 +1,166 @@
+"""Compiles the training step of a phase ahead of time, from shapes alone: no weights, no records, no devices needed."""
+
+import dataclasses
+import re
+import time
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+
+from lift_flax.augment.views import make_eval_views
+from lift_flax.config import Config
+from lift_flax.distributed.mesh import batch_sharding, replicated, state_sharding
+from lift_flax.models.functional import Tree, count_parameters
+from lift_flax.plan.collectives import collective_bytes
+from lift_flax.plan.flops import count_flops
+from lift_flax.plan.topologies import GIB, Topology
+from lift_flax.train import optim, phases
+
+PARTS = ("pvit", "project", "trunk", "teacher", "levels", "head")  # named scopes of the student
+FITS_BELOW = 0.9  # of the memory: batches that wait and the augmentation need room as well
+_STEPS = 100  # of the schedule; any number gives the same program
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """The training step of a phase, and the shapes that it takes.
+
+    Attributes:
+      function: (state, views) -> (new state, metrics).
+      forward: (state, views) -> outputs of the network in training.
+      state, views: trees of shapes.
+      phase: "teacher" or "student".
+      batch_size: examples over all devices.
+      trained: numbers in the trained parameters.
+    """
+
+    function: Callable
+    forward: Callable
+    state: Tree
+    views: Tree
+    phase: str
+    batch_size: int
+    trained: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What came of compiling.
+
+    Attributes:
+      needed: bytes on one device; None where the compiler refused and gave no number.
+      fits: whether that is within FITS_BELOW of the device's memory.
+      memory: bytes by kind; empty where the compiler refused.
+      collectives: as `collective_bytes` gives them; empty where the compiler refused.
+      seconds: for tracing and compiling.
+    """
+
+    needed: int | None
+    fits: bool
+    memory: dict[str, int]
+    collectives: dict[str, dict]
+    seconds: float
+
+
+def make_step(config: Config, num_classes: int, name: str) -> Step:
+    """The step of the phase called `name`, as training makes it."""
+    optimizer = optim.make_optimizer(config, optim.make_schedule(config, _STEPS))
+    # A student from random weights is the same program as one from its teacher's.
+    phase = (
+        phases.teacher_phase(config, num_classes)
+        if name == "teacher"
+        else phases.student_phase(config, num_classes, None)
+    )
+    state = phase.state_shapes(optimizer)
+
+    def forward(state, views):
+        return phase.outputs(state["params"], state["batch_stats"], views, train=True)
+
+    return Step(
+        function=phase.make_step(phase.network, config, optimizer),
+        forward=forward,
+        state=state,
+        views=_views(config, num_classes),
+        phase=name,
+        batch_size=config.train.batch_size,
+        trained=count_parameters(optim.split_params(state["params"], phase.trains)[0]),
+    )
+
+
+def _views(config: Config, num_classes: int) -> Tree:
+    rows, clip = config.train.batch_size, (config.data.num_frames, config.data.size, config.data.size)
+    batch = {
+        "clip": jax.ShapeDtypeStruct((rows, *clip, 3), jnp.uint8),
+        "flow": jax.ShapeDtypeStruct((rows, *clip, 2), jnp.uint8),
+        "label": jax.ShapeDtypeStruct((rows,), jnp.int32),
+        "weight": jax.ShapeDtypeStruct((rows,), jnp.float32),
+    }
+    return jax.eval_shape(lambda batch: make_eval_views(batch, config, num_classes), batch)
+
+
+def flops_per_example(step: Step) -> dict[str, dict[str, float]]:
+    """{"forward": {part: operations}, "step": {part: operations}} of one example, a multiply-add being two."""
+
+    def one(function):
+        counts = count_flops(function, step.state, step.views, parts=PARTS)
+        if step.phase == "teacher":
+            counts = {"teacher": sum(counts.values())}
+        return {part: count / step.batch_size for part, count in counts.items()}
+
+    return {"forward": one(step.forward), "step": one(step.function)}
+
+
+def compile_step(step: Step, mesh: Mesh, topology: Topology) -> Outcome:
+    """Compiles `step` with the layout and the options of training."""
+    started = time.monotonic()
+    layout = state_sharding(mesh, step.state)
+    rows = jax.tree.map(lambda _: batch_sharding(mesh), step.views)
+    function = jax.jit(step.function, donate_argnums=0, out_shardings=(layout, replicated(mesh)))
+    with jax.set_mesh(mesh):
+        lowered = function.lower(_placed(step.state, layout), _placed(step.views, rows))
+        try:
+            compiled = lowered.compile(compiler_options=topology.compiler_options)
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            return Outcome(refused_bytes(str(error)), False, {}, {}, time.monotonic() - started)
+    memory = _memory(compiled, topology)
+    seconds = time.monotonic() - started
+    collectives = collective_bytes(compiled.as_text())
+    return Outcome(memory["needed"], memory["needed"] <= FITS_BELOW * topology.memory, memory, collectives, seconds)
+
+
+def _placed(shapes: Tree, layout: Tree) -> Tree:
+    return jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, layout)
+
+
+def _memory(compiled, topology: Topology) -> dict[str, int]:
+    """Bytes on one device, from the compiler.
+
+    A TPU's compiler lays everything out together, so its peak is what is needed, with the program itself; elsewhere
+    the temporaries are one block beside arguments and results.
+    """
+    m = compiled.memory_analysis()
+    fresh = m.output_size_in_bytes - m.alias_size_in_bytes  # the new state is written over the old
+    needed = m.argument_size_in_bytes + m.temp_size_in_bytes + fresh
+    if topology.is_tpu:
+        needed = m.peak_memory_in_bytes
+    return {
+        "arguments": m.argument_size_in_bytes,
+        "temporaries": m.temp_size_in_bytes,
+        "outputs": fresh,
+        "program": m.generated_code_size_in_bytes,
+        "peak": m.peak_memory_in_bytes,
+        "needed": needed + m.generated_code_size_in_bytes,
+    }
+
+
+def refused_bytes(message: str) -> int | None:
+    """What a program would have needed, from the message with which a compiler refuses it."""
+    found = re.search(r"temporaries \(([\d.]+)([KMG])\)|Used ([\d.]+)([KMG]) of", message)
+    if not found:
+        return None
+    number, unit = [group for group in found.groups() if group]
+    return int(float(number) * {"K": 2**10, "M": 2**20, "G": GIB}[unit])

@@ -1,0 +1,86 @@
+"""The clips of a report: the student's surest right answers and its surest mistakes, each as a film to play."""
+
+from collections import Counter
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from lift_flax.config import Config
+from lift_flax.data.clip_reader import Example
+from lift_flax.data.records import Records, read_eval_examples
+from lift_flax.evaluate import metrics
+from lift_flax.evaluate.scoring import NETWORKS
+from lift_flax.explain.explainer import Explainer
+from lift_flax.explain.pictures import Overlays
+from lift_flax.report import film
+
+_EACH = 6  # clips shown of either kind
+
+
+def cards(
+    config: Config,
+    records: Records,
+    classes: list[str],
+    predictions: dict[str, np.ndarray],
+    explainer: Explainer | None,
+) -> dict:
+    """{"right": cards, "wrong": cards}; a card is {"id", "label", "guesses", "true_share", "poster", "film", "shape"}.
+
+    A guess is {"network", "name", "share", "right"}, the student's first; "true_share" is what the student gave the
+    true class; poster and film are data URIs, of width over height "shape".
+
+    Args:
+      explainer: of the student, where its checkpoint is there.
+    """
+    labels = predictions["labels"]
+    shares = {network: metrics.softmax(predictions[name]) for network, name in NETWORKS.items() if name in predictions}
+    right, wrong = choose_clips(labels, shares["student"])
+    ids = [str(i) for i in predictions["ids"][right + wrong]]
+    found = []
+    for i, example in zip(right + wrong, read_eval_examples(records, config, ids), strict=True):
+        label = int(labels[i])
+        guesses = [_guess(name, shares[name][i], label, classes) for name in ("student", "teacher") if name in shares]
+        share = float(shares["student"][i, label])
+        card = {"id": example["id"], "label": classes[label], "guesses": guesses, "true_share": share}
+        found.append(card | _pictures(_panels(example, config, explainer)))
+    return {"right": found[: len(right)], "wrong": found[len(right) :]}
+
+
+def _guess(network: str, shares: Float[np.ndarray, "K"], label: int, classes: list[str]) -> dict:
+    best = int(shares.argmax())
+    return {"network": network, "name": classes[best], "share": float(shares[best]), "right": best == label}
+
+
+def _pictures(panels: list[film.Panel]) -> dict:
+    return {
+        "shape": 4 / len(panels),
+        "poster": film.data_uri("image/jpeg", film.film_strip(panels)),
+        "film": film.data_uri("video/mp4", film.preview(panels)),
+    }
+
+
+def _panels(example: Example, config: Config, explainer: Explainer | None) -> list[film.Panel]:
+    """The clip as filmed, as the luminous stream sees it, and with attention and class activation laid over it."""
+    panels = [film.panel(example["clip"]), film.panel(film.luminous_view(example, config.model.luminous))]
+    if explainer:
+        overlays = Overlays(explainer(example), film.SIDE)
+        for name in ("attention", "activation"):
+            panels.append(np.stack([overlays.painted(name, t) for t in range(len(example["clip"]))]))
+    return panels
+
+
+def choose_clips(labels: Int[np.ndarray, "N"], shares: Float[np.ndarray, "N K"]) -> tuple[list[int], list[int]]:
+    """Positions of up to six right answers and of up to six mistakes, the same for the same input.
+
+    The surest come first, but a class has its second clip only when every other class of that kind has had its first.
+    """
+    right = shares.argmax(axis=1) == labels
+    chosen = []
+    for kind in (right, ~right):
+        turn: Counter[int] = Counter()
+        order = []
+        for i in sorted(np.flatnonzero(kind).tolist(), key=lambda i: (-shares[i].max(), i)):
+            order.append((turn[int(labels[i])], i))
+            turn[int(labels[i])] += 1
+        chosen.append([i for _, i in sorted(order, key=lambda pair: pair[0])[:_EACH]])
+    return chosen[0], chosen[1]

@@ -1,0 +1,143 @@
+"""The drawings of a report, as SVG that takes the width, the fonts and the colours of the page it stands in."""
+
+import io
+import re
+from collections.abc import Callable
+
+import matplotlib
+import numpy as np
+from jaxtyping import Float
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from lift_flax.evaluate.illumination_plot import COLOURS, QUIET, plot
+
+# Colours in matplotlib's output, and what stands for them on the page: they follow its light or dark mode.
+_INK, _QUIET = "#101112", QUIET
+_ON_PAGE = {_INK: "currentColor", _QUIET: "var(--quiet)"}
+_ON_PAGE |= {colour: f"var(--{name})" for name, colour in COLOURS.items()}
+_STYLE = {
+    "svg.fonttype": "none",
+    "font.size": 10,
+    "text.parse_math": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.linewidth": 0.6,
+    "grid.alpha": 0.12,
+    "grid.linewidth": 0.8,
+    **dict.fromkeys(
+        ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "grid.color"), _INK
+    ),
+}
+_PANEL = (3.2, 2.3)  # inches
+
+
+def training(lines: list[dict], phase: str, rate: Float[np.ndarray, "S 2"]) -> list[dict[str, str]]:
+    """Panels {"title", "svg"} of one phase; a quantity that was never logged has none, nor has a phase without any.
+
+    Args:
+      lines: of metrics.jsonl.
+      rate: epoch and learning rate.
+    """
+    quantities = (
+        ("Cross-entropy", lambda line: line.get("cross_entropy", line["loss"])),
+        ("Distance to the teacher", lambda line: line.get("distillation")),
+        ("Top-1 accuracy", lambda line: line["top1"]),
+    )
+    panels = []
+    for title, read in quantities:
+        series = {}
+        for split in ("train", "validation"):
+            of_split = [line for line in lines if (line["phase"], line["split"]) == (phase, split)]
+            series[split] = [(line["epoch"], read(line)) for line in of_split if read(line) is not None]
+        if any(series.values()):
+            panels.append({"title": title, "svg": _curve(phase, title, series)})
+    if panels:
+        panels.append({"title": "Learning rate", "svg": _learning_rate(phase, rate)})
+    return panels
+
+
+def _curve(phase: str, title: str, series: dict[str, list[tuple[float, float]]]) -> Markup:
+    """Values over epochs: of single batches faint, their means over each epoch strong, validation dashed."""
+
+    def draw(axes: Axes) -> None:
+        colour = COLOURS[phase]
+        if train := series["train"]:
+            marker = "o" if len(train) < 3 else ""
+            axes.plot(*zip(*train, strict=True), color=colour, marker=marker, alpha=0.3, linewidth=0.8, label="batches")
+            axes.plot(*epoch_means(train).T, color=colour, linewidth=1.8, label="epochs")
+        if validation := series["validation"]:
+            style = {"linewidth": 1.4, "linestyle": "--", "marker": "o", "markersize": 3.5}
+            axes.plot(*zip(*validation, strict=True), color=colour, label="validation", **style)
+        if "accuracy" in title:
+            axes.set_ylim(0, 1.03)
+            axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+        else:
+            axes.set_ylim(0, 1.08 * max(value for points in series.values() for _, value in points) or 1)
+        _over_epochs(axes)
+        axes.figure.legend(loc="outside upper right", ncols=3, frameon=False, fontsize=9, handlelength=1.4)
+
+    return _inline_svg(f"{phase}: {title}", _PANEL, draw)
+
+
+def epoch_means(points: list[tuple[float, float]]) -> Float[np.ndarray, "E 2"]:
+    """Mean place and mean value of the points of each epoch."""
+    points = np.array(points)  # [N, 2]
+    epochs = np.ceil(points[:, 0])
+    return np.stack([points[epochs == epoch].mean(axis=0) for epoch in np.unique(epochs)])
+
+
+def _learning_rate(phase: str, rate: Float[np.ndarray, "S 2"]) -> Markup:
+    def draw(axes: Axes) -> None:
+        axes.plot(*rate.T, color=COLOURS[phase], linewidth=1.8)
+        axes.set_ylim(0, 1.08 * rate[:, 1].max())
+        axes.yaxis.set_major_formatter("{x:g}")
+        _over_epochs(axes)
+
+    return _inline_svg(f"{phase}: learning rate", _PANEL, draw)
+
+
+def _over_epochs(axes: Axes) -> None:
+    axes.set_xlim(left=0)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.set_xlabel("epoch")
+
+
+def confusion(network: str, shares: Float[np.ndarray, "K K"]) -> Markup:
+    """A picture of a confusion matrix whose rows are shares of a true class."""
+    pixels = np.empty((*shares.shape, 4), np.float32)  # [K, K, RGBA]: the share is the opacity, on either background
+    pixels[..., :3] = matplotlib.colors.to_rgb(COLOURS[network])
+    pixels[..., 3] = np.where(shares > 0, 0.15 + 0.85 * shares, 0)
+
+    def draw(axes: Axes) -> None:
+        axes.imshow(pixels, interpolation="none")
+        axes.set(xlabel="predicted class, by number", ylabel="true class, by number")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(6, integer=True))
+
+    return _inline_svg(f"{network}: confusion matrix", (4.2, 4.1), draw)
+
+
+def brightness(found: dict, chance: float) -> Markup:
+    """The light-invariance curve that illumination.json holds."""
+    return _inline_svg("accuracy over brightness", (4.4, 3.4), lambda axes: plot(axes, found, chance))
+
+
+def _inline_svg(name: str, inches: tuple[float, float], draw: Callable[[Axes], None]) -> Markup:
+    """What `draw` draws, as an <svg> element; `name` describes it and keeps its ids apart."""
+    buffer = io.StringIO()
+    no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
+        figure = Figure(figsize=inches, layout="constrained")
+        draw(figure.subplots())
+        figure.savefig(buffer, format="svg", transparent=True, metadata=no_metadata)
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<svg [^>]*?(viewBox=\"[^\"]*\")[^>]*>", rf'<svg \1 role="img" aria-label="{name}">', svg, count=1)
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)
+    for colour, on_page in _ON_PAGE.items():
+        svg = svg.replace(colour, on_page)
+    return Markup(svg)

@@ -1,0 +1,78 @@
+"""The curves of a run: metrics.jsonl and TensorBoard's events."""
+
+import json
+import math
+from pathlib import Path
+
+from lift_flax.files import write_text
+
+CLOCK = "clock"  # the part of a line that is not the same in every run
+
+
+class MetricsWriter:
+    """Appends to metrics.jsonl and to TensorBoard events in one workdir.
+
+    Each line is {"phase", "split", "step", "epoch", then the metrics, then what depends on the clock and the machine}.
+
+    Args:
+      writes: False on the processes that leave it to the first.
+    """
+
+    def __init__(self, workdir: Path, writes: bool = True):
+        self._workdir, self._writes = workdir, writes
+        self._lines = self._events = None
+
+    def begin(self, phase: str, first_step: int) -> None:
+        """Starts or continues a phase: what was written of its steps after `first_step` is taken back."""
+        self.close()
+        if not self._writes:
+            return
+        path = self._workdir / "metrics.jsonl"
+        if path.exists():
+            kept = [line for line in _whole_lines(path) if line["phase"] != phase or line["step"] <= first_step]
+            write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
+        self._lines = path.open("a")
+        folder = self._workdir / "tensorboard" / phase
+        folder.mkdir(parents=True, exist_ok=True)
+        from lift_flax.runs.events import EventsFile  # here: tensorboardX loads PyTorch wherever that is installed
+
+        self._events = EventsFile(folder)
+        self._events.session_start(first_step + 1)
+
+    def write(
+        self, phase: str, split: str, step: int, epoch: float, values: dict[str, float], clock: dict | None = None
+    ) -> None:
+        """Writes one line; numbers that are not finite are written as null.
+
+        Args:
+          values: metrics, the same in every run of a config.
+          clock: speed, waiting, memory: another time, other numbers (`lift_flax.train.profiling.Meter`).
+        """
+        if not self._writes:
+            return
+        finite = {name: v if math.isfinite(v) else None for name, v in values.items()}
+        line = {"phase": phase, "split": split, "step": step, "epoch": round(epoch, 4), **finite}
+        self._lines.write(json.dumps({**line, CLOCK: clock} if clock else line) + "\n")
+        self._lines.flush()
+        for name, value in {**values, **(clock or {})}.items():
+            self._events.scalar(step, f"{split}/{name}", value)
+        self._events.flush()
+
+    def close(self) -> None:
+        """Flushes both."""
+        for file in (self._lines, self._events):
+            if file is not None:
+                file.close()
+        self._lines = self._events = None
+
+
+def read_metrics(workdir: Path) -> list[dict]:
+    """Lines of metrics.jsonl, without what depends on the clock and the machine."""
+    lines = _whole_lines(workdir / "metrics.jsonl")
+    return [{name: value for name, value in line.items() if name != CLOCK} for line in lines]
+
+
+def _whole_lines(path: Path) -> list[dict]:
+    """What a killed run left of its last line is no line."""
+    text = path.read_text()
+    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]

@@ -1,0 +1,62 @@
+"""A trained run, opened to be asked: by evaluation, prediction, explanation and export."""
+
+import dataclasses
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+from lift_flax.config import Config
+from lift_flax.errors import UserError
+from lift_flax.models.functional import Network, Tree, create, make_student
+from lift_flax.runs import config_file
+from lift_flax.runs.checkpoints import read_best
+from lift_flax.train.step import student_outputs
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """The student of a run; its teacher speaks from within it wherever it was distilled from one.
+
+    Attributes:
+      workdir: of the run.
+      config: of the run.
+      classes: names, by label.
+      prepared: how the videos that it learnt from became clips (`data.records.Records.prepared`).
+      network: the student without its arrays.
+      train_digest: of the clips that it learnt from (`workdir.digest`).
+      params, batch_stats: its arrays, of the checkpoint at `step`: the best on validation, else the last.
+    """
+
+    workdir: Path
+    config: Config
+    classes: tuple[str, ...]
+    prepared: dict[str, Any]
+    train_digest: str
+    network: Network
+    params: Tree
+    batch_stats: Tree
+    step: int
+
+    def outputs(self, params: Tree, batch_stats: Tree, views: Tree, *, train: bool = False):
+        """(outputs, statistics) as of `lift_flax.train.step.student_outputs`, to be jitted."""
+        return student_outputs(self.network, self.config, params, batch_stats, views, train=train)
+
+
+def open_trained(workdir: Path) -> Trained:
+    """Opens a run's workdir; only reads.
+
+    Raises:
+      UserError: it is not a run's, or holds no checkpoint of the student that can be read.
+    """
+    config = config_file.load(workdir / "config.json")
+    if not (workdir / "student").is_dir():
+        raise UserError(f"{workdir} holds no trained student yet: run lift_flax.main first")
+    try:
+        facts = json.loads((workdir / "run.json").read_text())
+        classes, prepared, digest = tuple(facts["classes"]), facts["prepared"], facts["train_digest"]
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{workdir / 'run.json'} is missing or damaged: give the command of this run again") from error
+    params, batch_stats, step = read_best(workdir / "student")
+    network, _ = create(functools.partial(make_student, config, len(classes)), config.seed)
+    return Trained(workdir, config, classes, prepared, digest, network, params, batch_stats, step)

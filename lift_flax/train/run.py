@@ -1,0 +1,130 @@
+"""A whole run: the teacher phase, the student phase, and the one look at the test split at the end."""
+
+import contextlib
+import dataclasses
+import json
+import secrets
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from lift_flax.config import Config
+from lift_flax.data.records import Records, check_fits, open_records
+from lift_flax.distributed import processes
+from lift_flax.distributed.mesh import make_mesh
+from lift_flax.distributed.processes import StopSignal
+from lift_flax.evaluate import scoring
+from lift_flax.files import only_writer, write_text
+from lift_flax.runs import workdir as workdir_lib
+from lift_flax.runs.metrics_log import MetricsWriter
+from lift_flax.train import teacher_from
+from lift_flax.train.loop import Run, train_phase
+from lift_flax.train.phases import check_start, student_phase, teacher_phase
+from lift_flax.weights.init_from import with_facts
+
+
+@dataclasses.dataclass(frozen=True)
+class _Start:
+    """What a run needs to know before its first step."""
+
+    config: Config
+    records: Records
+    train_ids: list[str]
+    val_ids: list[str]
+    test_ids: list[str]
+    mesh: Mesh
+
+
+def run(config: Config, workdir: Path, stop: StopSignal | None = None) -> dict:
+    """Trains, evaluates and reports into `workdir`; continues where an earlier run of the same config ended.
+
+    Every process of the run calls this; the first one writes.
+
+    Args:
+      stop: whether the run is asked to end early; None where nobody asks.
+    Returns:
+      What results.json holds.
+    Raises:
+      UserError: the data or the workdir do not fit the config.
+      Stopped: `stop` came, and what was reached is saved.
+    """
+    start = processes.together(lambda: _prepare(config, workdir))
+    with contextlib.ExitStack() as held:
+        processes.on_first(lambda: held.enter_context(only_writer(workdir, "--workdir")))
+        splits = (start.train_ids, start.val_ids, start.test_ids)
+        claim = processes.from_first(secrets.randbelow(2**31))
+        processes.on_first(lambda: workdir_lib.claim(workdir, claim, start.config, start.records, *splits))
+        processes.together(lambda: _check_with_first(start, workdir, claim, *splits))
+        _announce(start.mesh)
+        results = workdir_lib.finished(workdir)
+        if processes.from_first(results is not None):
+            print(f"{workdir} holds a finished run: only its report is written again", flush=True)
+        else:
+            results = _train_and_test(start, workdir, stop or StopSignal())
+        processes.on_first(lambda: _write_report(workdir))
+    return results
+
+
+def _write_report(workdir: Path) -> None:
+    from lift_flax.report import __main__ as report  # here: it loads what draws, which a run needs at its end alone
+
+    report.write(workdir)
+
+
+def _check_with_first(start: _Start, workdir: Path, claim: int, *splits: list[str]) -> None:
+    if not processes.is_first():
+        workdir_lib.check_shared(workdir, claim, start.config, start.records, *splits)
+
+
+def _announce(mesh: Mesh) -> None:
+    kind = mesh.devices.flat[0].device_kind
+    shape = " ".join(f"{axis}={size}" for axis, size in mesh.shape.items())
+    print(f"processes: {jax.process_count()}, devices: {mesh.size} x {kind}, mesh: {shape}", flush=True)
+
+
+def _prepare(config: Config, workdir: Path) -> _Start:
+    """Opens the data and checks, without writing anything, that the run can be made."""
+    records = open_records(config.data.dir)
+    check_fits(records, config)
+    config = with_facts(config)
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, dir=str(records.dir)))
+    check_start(config, len(records.classes))
+    train_ids, val_ids = records.train_and_validation(config.data.fold, config.data.val_share, config.seed)
+    test_ids = records.split(config.data.fold, "test")
+    if config.train.teacher_from and workdir_lib.finished(workdir) is None:
+        teacher_from.check(config, workdir_lib.digest(records, train_ids))
+    mesh = make_mesh(config)
+    workdir_lib.refuse_foreign(workdir)
+    return _Start(config, records, train_ids, val_ids, test_ids, mesh)
+
+
+def _train_and_test(start: _Start, workdir: Path, stop: StopSignal) -> dict:
+    """Both phases, then the one look at the test split: results.json and test_predictions.npz."""
+    started, config, records = time.monotonic(), start.config, start.records
+    writer = MetricsWriter(workdir, writes=processes.is_first())
+    with contextlib.closing(writer), jax.set_mesh(start.mesh):
+        this = Run(config, workdir, records, start.mesh, writer, stop, start.train_ids, start.val_ids)
+        num_classes = len(records.classes)
+        teacher = None
+        if config.train.teacher_from:
+            teacher = teacher_from.read(config)
+        elif config.train.distill:
+            teacher = train_phase(this, teacher_phase(config, num_classes))
+            teacher = {name: teacher[name] for name in ("params", "batch_stats")}  # its moments may go
+        phase = student_phase(config, num_classes, teacher)
+        student = train_phase(this, phase)
+        print(f"scoring {len(start.test_ids)} test clips ...", flush=True)
+        predict = scoring.make_predictor(phase.outputs, config, records, start.mesh, stop)
+        predictions = predict(student["params"], student["batch_stats"], start.test_ids)
+    results = scoring.test_results(config, records, start.test_ids, predictions)
+    results["seconds"] = round(time.monotonic() - started, 1)
+
+    def write() -> None:
+        np.savez_compressed(workdir / "test_predictions.npz", ids=np.array(start.test_ids), **predictions)
+        write_text(workdir / "results.json", json.dumps(results, indent=2) + "\n")
+
+    processes.on_first(write)
+    return results

@@ -1,0 +1,61 @@
+"""The teacher of an earlier run (`train.teacher_from`), so that many students can learn from the same one."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+from lift_flax.config import Config, flatten
+from lift_flax.errors import UserError
+from lift_flax.models.functional import Tree
+from lift_flax.runs import config_file, workdir
+from lift_flax.runs.checkpoints import read_best
+
+_MUST_AGREE = ("model.teacher", "model.luminous", "data.num_frames", "data.size")
+
+
+def check(config: Config, clips: str) -> None:
+    """That the run at `train.teacher_from` has a trained teacher of this config's kind, taught on the same clips.
+
+    Args:
+      clips: `workdir.digest` of the clips that this run trains on.
+
+    Raises:
+      UserError: it has not.
+    """
+    folder = Path(config.train.teacher_from)
+    other = config_file.load(folder / "config.json")
+    if workdir.finished(folder) is None or not (folder / "teacher").is_dir():
+        raise UserError(
+            f"config.train.teacher_from={folder} is no finished run with a teacher phase of its own: name one that "
+            "holds results.json and teacher/, or leave it out"
+        )
+    ours, theirs = _facts(config), _facts(other)
+    if differ := [f"{name} ({theirs[name]} there, {ours[name]} here)" for name in ours if ours[name] != theirs[name]]:
+        raise UserError(
+            f"the teacher in {folder} is of another kind: {', '.join(differ)}; set these as there, or leave "
+            "config.train.teacher_from out"
+        )
+    try:
+        learnt = json.loads((folder / "run.json").read_text())["train_digest"]
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{folder / 'run.json'} is missing or damaged: give the command of that run again") from error
+    if learnt != clips:
+        raise UserError(
+            f"the teacher in {folder} learnt from other clips than this run trains on: give both the same data.dir and "
+            "data.fold (and, with data.val_share, the same seed), or leave config.train.teacher_from out"
+        )
+
+
+def read(config: Config) -> Tree:
+    """Its best {"params", "batch_stats"}.  Raises UserError where they cannot be read."""
+    folder = Path(config.train.teacher_from) / "teacher"
+    params, batch_stats, step = read_best(folder)
+    print(f"teacher: step {step} of {folder}", flush=True)
+    return {"params": params, "batch_stats": batch_stats}
+
+
+def _facts(config: Config) -> dict:
+    """What decides how the teacher computes, by dotted name."""
+    teacher = dataclasses.replace(config.model.teacher, init_from="")
+    flat = flatten(dataclasses.replace(config, model=dataclasses.replace(config.model, teacher=teacher)))
+    return {name: value for name, value in flat.items() if f"{name}.".startswith(tuple(f"{f}." for f in _MUST_AGREE))}

@@ -1,0 +1,232 @@
+"""Exact frames out of encoded video.
+
+Loader worker processes import this file, so it must start fast and must never import JAX.  Decoding is one thread
+per worker: with as many workers as cores, threads inside a decoder only add switching.
+"""
+
+import contextlib
+import errno
+import io
+import math
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import av
+import numpy as np
+import simplejpeg
+from av.sidedata.sidedata import SideDataContainer, Type
+from av.video.reformatter import VideoReformatter
+
+from lift_flax.video import scaling
+
+# Too many open files, no memory, a network folder that went away: none of them says anything about the video.
+_NOT_THE_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE})
+
+
+class VideoError(Exception):
+    """A video cannot be used.  The message is the reason in a few words, without the name of the file."""
+
+
+def count_frames(source: bytes | str | Path) -> int:
+    """Decodes all of `source` to count its frames: containers often lie.
+
+    Raises:
+      VideoError: the video is empty, damaged, or not a video.
+    """
+    with open_video(source) as stream:
+        return sum(1 for _ in decoded(stream))
+
+
+def iter_frames(
+    source: bytes | str | Path, indices: Sequence[int] | np.ndarray | None = None
+) -> Iterator[tuple[int, av.VideoFrame]]:
+    """Streams (native index, upright frame) in native order, and stops after the last wanted frame.
+
+    Args:
+      source: an encoded video, or the path of one.
+      indices: native indices wanted, in any order; repeats are yielded once.  None for every frame.
+
+    Raises:
+      VideoError: the video is empty, damaged, not a video, or shorter than an index asks.
+      ValueError: an index is negative.
+    """
+    wanted = None if indices is None else {int(index) for index in indices}
+    if wanted is not None and not wanted:
+        return
+    if wanted is not None and min(wanted) < 0:
+        raise ValueError(f"frame indices start at 0, got {min(wanted)}")
+    last = None if wanted is None else max(wanted)
+    count = 0
+    with open_video(source) as stream:
+        for frame in decoded(stream):
+            if wanted is None or count in wanted:
+                yield count, upright(frame)
+            if count == last:
+                return
+            count += 1
+    if last is not None:
+        raise VideoError(f"has {count} frames, frame {last} was wanted")
+
+
+def decode_frames(
+    source: bytes | str | Path, indices: Sequence[int] | np.ndarray | None = None, short_side: int | None = None
+) -> np.ndarray:
+    """Decodes the frames at exact native indices to RGB.
+
+    Args:
+      source: an encoded video, or the path of one.
+      indices: native indices, sorted or not, repeats allowed.  None for every frame in native order.
+      short_side: pixels of the shorter side of the result (area filter, aspect kept).  None for the native size.
+
+    Returns:
+      uint8 RGB [T,H,W,3] with T = len(indices), row t being the frame at indices[t].
+
+    Raises:
+      VideoError: the video is empty, damaged, not a video, or shorter than an index asks.
+      ValueError: an index is negative, or `indices` is empty.
+    """
+    if indices is not None and len(indices) == 0:
+        raise ValueError("indices is empty: ask for at least one frame")
+    scaler = VideoReformatter()
+    size: tuple[int, int] | None = None
+    frames: dict[int, np.ndarray] = {}
+    for index, frame in iter_frames(source, indices):
+        if size is None:  # of the first frame, also for a stream whose size changes on the way
+            size = (frame.width, frame.height)
+            size = scaling.scaled_size(*size, short_side) if short_side else size
+        frames[index] = scaling.rgb(frame, size, scaler)
+    order = sorted(frames) if indices is None else [int(index) for index in indices]
+    return np.stack([frames[index] for index in order])  # [H,W,3] -> [T,H,W,3]
+
+
+def decode_flow(
+    source: bytes, indices: Sequence[int] | np.ndarray | None = None, size: tuple[int, int] | None = None
+) -> np.ndarray:
+    """Decodes stored optical flow: a grey video with u on the left half of each picture and v on the right.
+
+    Args:
+      source, indices: as of `decode_frames`, and the same errors.
+      size: width and height of the result, those of the frames that it belongs to.  None for the stored size.
+
+    Returns:
+      uint8 [T,H,W,2], codes as in flow_codes.py.  A change of size does not change the codes: they stay in pixels of
+      the stored clip.
+    """
+    if indices is not None and len(indices) == 0:
+        raise ValueError("indices is empty: ask for at least one frame")
+    scaler = VideoReformatter()
+    flows: dict[int, np.ndarray] = {}
+    for index, frame in iter_frames(source, indices):
+        plane = frame.planes[0]
+        rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)  # [H, padded 2W]
+        halves = np.split(rows[: frame.height, : frame.width], 2, axis=1)  # two of [H, W]
+        if size is not None:
+            halves = [scaling.picture(half, size, scaler) for half in halves]
+        flows[index] = np.stack(halves, axis=-1)  # [H, W, 2]
+    order = sorted(flows) if indices is None else [int(index) for index in indices]
+    return np.stack([flows[index] for index in order])  # [H,W,2] -> [T,H,W,2]
+
+
+def decode_jpegs(
+    pictures: Sequence[bytes], indices: Sequence[int] | np.ndarray | None = None, short_side: int | None = None
+) -> np.ndarray:
+    """Decodes stored JPEGs, one a frame, as `decode_frames` does a video."""
+    order = range(len(pictures)) if indices is None else [int(index) for index in indices]
+    scaler = VideoReformatter()
+    frames: dict[int, np.ndarray] = {}
+    for index in sorted(set(order)):
+        try:
+            rgb = simplejpeg.decode_jpeg(pictures[index], colorspace="RGB")
+        except ValueError as error:
+            raise VideoError(f"frame {index} is no JPEG ({error})") from error
+        if short_side and short_side != min(rgb.shape[:2]):
+            rgb = scaling.picture(rgb, scaling.scaled_size(*rgb.shape[1::-1], short_side), scaler)
+        frames[index] = rgb
+    return np.stack([frames[index] for index in order])  # [H,W,3] -> [T,H,W,3]
+
+
+@contextlib.contextmanager
+def open_video(source: bytes | str | Path) -> Iterator[av.VideoStream]:
+    """Opens the main video stream for one decoding thread; closes the container on every way out.
+
+    Raises:
+      VideoError: there is no such file, or it is empty, not a video, or holds no video stream.
+    """
+    with _av_errors("not a video"):
+        if isinstance(source, bytes):
+            if not source:
+                raise VideoError("empty (zero bytes)")
+            container = av.open(io.BytesIO(source), metadata_errors="ignore")
+        else:
+            if os.path.isfile(source) and os.path.getsize(source) == 0:
+                raise VideoError("empty (zero bytes)")
+            container = av.open(f"file:{os.fspath(source)}", metadata_errors="ignore")
+    with container:
+        if not container.streams.video:
+            raise VideoError("no video stream")
+        stream = container.streams.best("video")  # not a cover picture
+        if stream is None or stream.codec_context is None:
+            raise VideoError("damaged, or coded in a way FFmpeg cannot decode")
+        stream.thread_type = "NONE"
+        stream.codec_context.thread_count = 1
+        yield stream
+
+
+def decoded(stream: av.VideoStream) -> Iterator[av.VideoFrame]:
+    """All frames in presentation order, as they are coded.
+
+    Raises:
+      VideoError: the stream breaks off or holds no frame.
+    """
+    count = 0
+    with contextlib.closing(stream.container.decode(stream)) as frames:
+        while True:
+            with _av_errors(f"damaged: breaks off after {count} frames"):
+                frame = next(frames, None)
+            if frame is None:
+                break
+            yield frame
+            count += 1
+    if count == 0:
+        raise VideoError("no frames")
+
+
+def orientation(frame: av.VideoFrame) -> tuple[int, bool]:
+    """How players show a frame: (quarter turns clockwise, whether it is mirrored left to right before that)."""
+    data = SideDataContainer(frame).get(Type.DISPLAYMATRIX)  # frame.side_data would keep every frame in a cycle
+    if data is None:
+        return 0, False
+    matrix = np.frombuffer(data, np.int32)  # rows (a, b, u), (c, d, v), (x, y, w): x' = a x + c y, y' = b x + d y
+    a, b, c, d = (float(matrix[i]) for i in (0, 1, 3, 4))
+    mirrored = a * d - b * c < 0
+    if mirrored:
+        a, b = -a, -b
+    return round(math.degrees(math.atan2(b, a)) / 90) % 4, mirrored
+
+
+def upright(frame: av.VideoFrame) -> av.VideoFrame:
+    """The frame as players show it: turned by a multiple of 90 degrees and mirrored if its file asks for it."""
+    turns, mirrored = orientation(frame)
+    if not turns and not mirrored:
+        return frame
+    planes = frame.reformat(format="yuv444p", threads=1)
+    pixels = planes.to_ndarray()  # [3, H, W]
+    turned = np.rot90(pixels[:, :, ::-1] if mirrored else pixels, -turns, axes=(1, 2))
+    result = av.VideoFrame.from_ndarray(np.ascontiguousarray(turned), format="yuv444p")
+    result.pts, result.time_base = frame.pts, frame.time_base
+    result.colorspace, result.color_range = planes.colorspace, planes.color_range
+    return result
+
+
+@contextlib.contextmanager
+def _av_errors(reason: str) -> Iterator[None]:
+    """Turns what libav and the file system raise into a VideoError."""
+    try:
+        yield
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        raise VideoError(error.strerror.lower()) from error
+    except (av.error.FFmpegError, OSError, EOFError) as error:
+        if getattr(error, "errno", None) in _NOT_THE_FILES:
+            raise
+        raise VideoError(f"{reason} ({(getattr(error, 'strerror', None) or type(error).__name__).lower()})") from error

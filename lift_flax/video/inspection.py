@@ -1,0 +1,243 @@
+"""What a video file really holds, found by decoding all of it, and what is wrong or odd about it.
+
+A file is *bad* when clips made of it would not be what was filmed: then `inspect_video` raises with the reason.  It is
+*odd* when a reader could trip over it, but what is stored of it is right: then `notes` says so.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange
+from jaxtyping import Int, UInt8
+
+from lift_flax.video import decode
+from lift_flax.video.decode import VideoError
+
+LUMA_BINS = 32  # of the histogram, each 8 levels wide
+_SLACK_FRAMES = 2  # frames fewer than promised that pass for a miscount
+# The same as a share, by container; those that are not named promise nothing that is reliable.
+_SLACK_SHARE = {"avi": 0.1, "asf": 0.1, "mov": 0.0, "matroska": 0.0}
+_HOLE_SECONDS, _HOLE_SHARE = 0.5, 0.2  # longer than both, in time and of the whole: frames were lost
+_SLOWEST, _FASTEST = 0.01, 1000.0  # frames per second that are believed
+_FULL_RANGE = np.clip(np.round((np.arange(256) - 16) * 255 / 219), 0, 255).astype(np.int64)  # of studio levels
+
+
+@dataclasses.dataclass(frozen=True)
+class Inspection:
+    """What decoding a whole video found.
+
+    Attributes:
+      num_frames: frames that decode.
+      fps: frames per second, on average.
+      width, height: pixels of the first frame, upright.
+      notes: what is odd, each a few words.
+      content: digest of the decoded luma: equal for copies, whatever their name, container or rotation.
+      luma: share of the pixels in each of `LUMA_BINS` equal ranges of luma, from black to white.
+      mean_luma: 0 (black) to 255 (white).
+    """
+
+    num_frames: int
+    fps: float
+    width: int
+    height: int
+    notes: tuple[str, ...]
+    content: str
+    luma: tuple[float, ...]
+    mean_luma: float
+
+
+def inspect_video(source: bytes | str | Path) -> Inspection:
+    """Decodes all of `source`, in memory that does not grow with its length.
+
+    Raises:
+      VideoError: zero bytes, not a video, no video stream, no frame or only one, frames that decode wrongly, or fewer
+        of them than the container promises.
+    """
+    content, levels = hashlib.blake2b(digest_size=16), np.zeros(256, np.int64)
+    sizes: dict[tuple[int, int], None] = {}
+    times: list[int | None] = []
+    corrupt, interlaced, shown = 0, False, (0, False)
+    with decode.open_video(source) as stream:
+        for frame in decode.decoded(stream):
+            corrupt += frame.is_corrupt
+            interlaced = interlaced or frame.interlaced_frame
+            shown = decode.orientation(frame)
+            sizes[frame.width, frame.height] = None
+            times.append(frame.pts)
+            luma, full_range = _luma(frame)
+            content.update(np.ascontiguousarray(luma))
+            levels += _histogram(luma, full_range)
+        count, pixels = len(times), frame.format
+        fps = min(max(float(stream.average_rate or stream.guessed_rate or 25), _SLOWEST), _FASTEST)
+        if corrupt:
+            raise VideoError(f"damaged: {corrupt} of {count} frames decode wrongly")
+        if count == 1:
+            raise VideoError("only one frame")
+        notes = _check_promises(stream, times, fps)
+        notes += _rate_notes(times, stream.time_base) + _stream_notes(stream)
+    notes += _picture_notes(list(sizes), shown, pixels) + ["interlaced: stored as it is"] * interlaced
+    width, height = next(iter(sizes))
+    if shown[0] % 2:
+        width, height = height, width
+    return Inspection(count, fps, width, height, tuple(notes), content.hexdigest(), *_summary(levels))
+
+
+@contextlib.contextmanager
+def coder_errors() -> Iterator[None]:
+    """Turns what decoders, scalers and encoders raise about pictures they cannot take into a VideoError.
+
+    What says something of the machine rather than of the video (an OSError) passes.
+    """
+    try:
+        yield
+    except (av.error.FFmpegError, ArithmeticError, MemoryError, ValueError) as error:
+        if isinstance(error, OSError):
+            raise
+        words = [type(error).__name__, *str(error).splitlines()[:1]]
+        raise VideoError(f"cannot be processed ({': '.join(words)})") from error
+
+
+def inspect_pictures(frames: Iterable[UInt8[np.ndarray, "H W 3"]], fps: float) -> Inspection:
+    """The same of a clip that is stored as pictures."""
+    content, levels, count = hashlib.blake2b(digest_size=16), np.zeros(256, np.int64), 0
+    weights = np.array([0.299, 0.587, 0.114], np.float32)
+    for frame in frames:
+        luma = np.round(frame @ weights).astype(np.uint8)  # [H, W, 3] -> [H, W]
+        content.update(luma)
+        levels += _histogram(luma, full_range=True)
+        count += 1
+    if count == 0:
+        raise VideoError("no frames")
+    height, width = luma.shape
+    return Inspection(count, fps, width, height, (), content.hexdigest(), *_summary(levels))
+
+
+def _summary(levels: Int[np.ndarray, "256"]) -> tuple[tuple[float, ...], float]:
+    """(histogram in bins, mean) of counts of levels."""
+    shares = levels / levels.sum()
+    bins = np.round(shares.reshape(LUMA_BINS, -1).sum(axis=1), 5)  # [256] -> [bins]
+    return tuple(bins.tolist()), float(np.dot(shares, np.arange(256)))
+
+
+def _luma(frame: av.VideoFrame) -> tuple[UInt8[np.ndarray, "H W"], bool]:
+    """(luma, whether its levels are 0 to 255 rather than 16 to 235)."""
+    first = frame.format.components[0]
+    if frame.format.is_planar and first.is_luma and first.bits == 8:
+        plane = frame.planes[0]
+        rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)  # [H, padded W]
+        return rows[: frame.height, : frame.width], frame.color_range == ColorRange.JPEG
+    grey = frame.reformat(format="gray", dst_color_range=ColorRange.JPEG, threads=1)
+    return grey.to_ndarray(), True
+
+
+def _histogram(luma: UInt8[np.ndarray, "H W"], full_range: bool) -> Int[np.ndarray, "256"]:
+    """Pixels at each level from 0 to 255; of a large picture, those on a grid."""
+    step = max(1, min(luma.shape) // 128)
+    levels = np.bincount(luma[::step, ::step].ravel(), minlength=256)
+    return levels if full_range else np.bincount(_FULL_RANGE, weights=levels, minlength=256).astype(np.int64)
+
+
+def _check_promises(stream: av.VideoStream, times: list[int | None], fps: float) -> list[str]:
+    """What the container says of its length and does not keep.  Raises VideoError where frames are missing.
+
+    A container may promise a number of frames and a duration.  Cut clips hide frames from players, so a file counts as
+    truncated only when it falls short of everything it promises.
+    """
+    container = stream.container
+    slack = next((share for name, share in _SLACK_SHARE.items() if name in container.format.name), None)
+    count, notes, short = len(times), [], []
+    seconds = _promised_seconds(stream)
+    if slack is None or not (stream.frames or seconds):
+        _check_holes(times, stream.time_base)
+        return ["length unknown: its container promises none, so a cut would not show"]
+    expected = stream.frames or 0.9 * (seconds or 0) * fps
+    if count < expected:  # with all frames there, a pause is a pause
+        _check_holes(times, stream.time_base)
+    if stream.frames:
+        short.append(stream.frames - count)
+        if count != stream.frames:
+            notes.append(f"miscounted: {count} frames where the file promises {stream.frames}")
+    if seconds:
+        there = _seconds(times, stream.time_base, fps)
+        short.append((seconds - there) * fps)
+        if abs(seconds - there) > max(0.5, 0.1 * there):
+            notes.append(f"wrong duration: {there:.1f} s where the file promises {seconds:.1f} s")
+    if short and min(short) > max(_SLACK_FRAMES, slack * count):
+        promised = f"{count} of {stream.frames} frames" if stream.frames else f"{there:.1f} of {seconds:.1f} s"
+        raise VideoError(f"truncated: {promised} are there")
+    return notes
+
+
+def _check_holes(times: list[int | None], time_base: Fraction) -> None:
+    """Raises VideoError where frames are missing in the midst of a video, as containers with a lost block have it."""
+    if None in times:
+        return
+    steps = np.diff(sorted(times)) * float(time_base)
+    whole, longest = steps.sum(), steps.max()
+    if longest > max(_HOLE_SECONDS, _HOLE_SHARE * whole, 5 * np.median(steps)):
+        raise VideoError(f"damaged: no frame for {longest:.1f} of {whole:.1f} s")
+
+
+def _promised_seconds(stream: av.VideoStream) -> float | None:
+    """Of the video stream; of the container where it holds nothing else."""
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    container = stream.container
+    if container.duration and len(container.streams) == 1:
+        return container.duration / av.time_base
+    return None
+
+
+def _seconds(times: list[int | None], time_base: Fraction, fps: float) -> float:
+    """From the first frame to the end of the last; by their number where they have no times."""
+    known = [time for time in times if time is not None]
+    if len(known) < len(times):
+        return len(times) / fps
+    return float((max(known) - min(known)) * time_base) + 1 / fps
+
+
+def _rate_notes(times: list[int | None], time_base: Fraction) -> list[str]:
+    if None in times:
+        return []
+    steps = np.diff(sorted(times))
+    if steps.max() <= 1.5 * np.median(steps) and steps.min() >= 0.5 * np.median(steps):
+        return []
+    low, high = (float(step * time_base) * 1000 for step in (int(steps.min()), int(steps.max())))
+    return [f"variable frame rate: {low:.0f} to {high:.0f} ms a frame"]
+
+
+def _stream_notes(stream: av.VideoStream) -> list[str]:
+    notes = []
+    if (streams := len(stream.container.streams.video)) > 1:
+        notes.append(f"several streams: {streams}, of which the main one is used")
+    if (aspect := stream.sample_aspect_ratio) not in (None, 0, 1):
+        notes.append(f"pixels not square: {aspect.numerator}:{aspect.denominator}, stored as they are")
+    if stream.metadata.get("alpha_mode") == "1":
+        notes.append("alpha channel")
+    return notes
+
+
+def _picture_notes(sizes: list[tuple[int, int]], shown: tuple[int, bool], pixels: av.VideoFormat) -> list[str]:
+    notes = []
+    turns, mirrored = shown
+    if len(sizes) > 1:
+        notes.append("resolution changes: " + ", ".join(f"{width}x{height}" for width, height in sizes))
+    if turns:
+        notes.append(f"rotated: {90 * turns} degrees clockwise")
+    if mirrored:
+        notes.append("mirrored")
+    if any(side % 2 for side in sizes[0]):
+        notes.append("odd size: {}x{}".format(*sizes[0]))
+    if (bits := max(component.bits for component in pixels.components)) > 8:
+        notes.append(f"more than 8 bits: {bits} a channel")
+    if sum(not component.is_alpha for component in pixels.components) == 1 and pixels.name != "pal8":
+        notes.append("grey")
+    if any(component.is_alpha for component in pixels.components):
+        notes.append("alpha channel")
+    return notes

@@ -1,0 +1,129 @@
+"""The ablation table: every row is a config that can be made, and the command trains, continues and tabulates."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from configs import arid, demo
+from lift_flax import config as config_lib
+from lift_flax.ablate import __main__ as ablate
+from lift_flax.ablate import rows as ablation_rows
+from lift_flax.ablate import table as ablation_table
+from lift_flax.errors import UserError
+from lift_flax.models.functional import flatten
+from lift_flax.runs.checkpoints import read_best
+from tests.support.run_tools import ROOT
+
+PAPER = {
+    "large": 95.21, "r3d": 92.11, "flow": 87.22, "no_distillation": 94.15, "frozen_vit": 94.92, "trained_vit": 93.97,
+    "small": 94.32, "medium": 94.93,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("leaf", [demo, arid])
+def test_every_row_is_a_config(leaf):
+    """And differs from the first in what its title says, and in nothing else."""
+    nested = leaf.get_config("unfreeze=all").to_dict()
+    rows = ablation_rows.rows(config_lib.from_dict(nested))
+    assert {row.name: row.paper for row in rows if row.paper} == PAPER
+    first = config_lib.flatten(_made(leaf, ablation_rows.reference("weights")))
+    assert (first["model.levels"], first["model.pvit.blocks"], first["model.pvit.unfreeze"]) == (8, 5, "first")
+    for row in rows:
+        found = config_lib.flatten(_made(leaf, {**ablation_rows.reference("weights"), **row.changes}))
+        assert {name for name in found if found[name] != first[name]} <= set(row.changes), row.name
+        assert row.name == "large" or found != first, row.name
+    assert _made(leaf, ablation_rows.pretraining(config_lib.from_dict(nested))).model.streams == "main"
+
+
+def _made(leaf, fields: dict) -> config_lib.Config:
+    values = leaf.get_config("unfreeze=all").unlock()
+    values.update_from_flattened_dict(fields)
+    return config_lib.from_dict(values.to_dict())
+
+
+def _ablate(workdir: Path, *arguments) -> subprocess.CompletedProcess:
+    command = [
+        sys.executable,
+        "-m",
+        "lift_flax.ablate",
+        "--config=tests/support/small_config.py",
+        f"--workdir={workdir}",
+    ]
+    return subprocess.run([*command, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_the_command(records, tmp_path):
+    """Pretrains a ViT, trains the first row and another from its teacher, and is done at once the second time."""
+    workdir = tmp_path / "table"
+    arguments = [
+        f"--config.data.dir={records}", f"--vit_records={records}", "--rows=main", "--seeds=1",
+        "--config.train.teacher_epochs=1", "--config.train.student_epochs=1",
+    ]  # fmt: skip
+    ended = _ablate(workdir, *arguments)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    table = json.loads((workdir / "ablation.json").read_text())
+    assert [row["name"] for row in table["rows"]] == ["large", "main"]
+    for row in table["rows"]:
+        place = workdir / "rows" / row["name"] / "seed0"
+        assert row["runs"][0]["student"] == json.loads((place / "results.json").read_text())["student"]["top1"]
+    taught, given = (flatten(read_best(workdir / "rows" / "large" / "seed0" / "teacher")[i]) for i in (0, 1))
+    student, statistics = (flatten(read_best(workdir / "rows" / "main" / "seed0" / "student")[i]) for i in (0, 1))
+    assert not (workdir / "rows" / "main" / "seed0" / "teacher").exists()
+    for name, array in taught.items():
+        np.testing.assert_array_equal(student[f"trunk/{name}"], array, err_msg=name)
+    for name, array in given.items():
+        np.testing.assert_array_equal(statistics[f"trunk/{name}"], array, err_msg=name)
+    pretrained = np.load(workdir / "vit" / "weights.npz")
+    for name in pretrained.files:  # of the first row all but the first block stayed as it was
+        if not name.startswith("params/blocks/0/"):
+            np.testing.assert_array_equal(student["main/pvit/" + name.removeprefix("params/")], pretrained[name])
+    stamps = {path: path.stat().st_mtime for path in workdir.rglob("results.json")}
+    again = _ablate(workdir, *arguments)
+    assert again.returncode == 0 and {path: path.stat().st_mtime for path in stamps} == stamps
+    assert "main stream only" in again.stdout and "not run" not in again.stdout
+    other = _ablate(workdir, *arguments, "--config.train.learning_rate=0.5")
+    assert other.returncode == 2 and "another kind (train.learning_rate differ)" in other.stderr
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["--config.seed=3"], "the rows set config.seed themselves"),
+    (["--config.model.levels=3"], "the rows set config.model.levels themselves"),
+    (["--noconfig.train.distill"], "write flags of the config as --config=FILE"),
+    (["--config.train.trunk=finetune"], "finetune"),
+    (["--rows=bigger"], "--rows=bigger is no row: the rows are large, r3d"),
+    (["--config.data.dir=nowhere"], "nowhere does not exist"),
+    (["--seeds=0"], "seeds"),
+    (["--config.model.levles=2"], "levles"),
+])  # fmt: skip
+@pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
+def test_mistakes(records, tmp_path, arguments, message):
+    given = [f"--config.data.dir={records}", *arguments]
+    command = ["ablate", "--config=tests/support/small_config.py", f"--workdir={tmp_path / 'table'}"]
+    with pytest.raises(UserError, match=message):
+        ablate.run([*command, *given])
+
+
+def test_rows_that_lack_something_say_so():
+    row = {"name": "flow", "title": "with Optical Flow", "paper": 87.22, "why_not": "the records hold none", "runs": []}
+    first = {
+        "name": "large",
+        "title": "LIFT-Net - 8",
+        "paper": 95.21,
+        "why_not": "",
+        "runs": [_run(0, 0.9), _run(1, 0.8)],
+    }
+    other = {"name": "small", "title": "LIFT-Net - 4", "paper": None, "why_not": "", "runs": [_run(0, 0.8)]}
+    text = ablation_table.markdown({"dataset": "x", "seeds": 2, "rows": [first, row, other]})
+    lines = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in text.splitlines()]
+    assert {len(line) for line in lines} == {6} and set("".join(lines[1])) == {"-", ":"}
+    assert lines[2] == ["LIFT-Net - 8", "95.21 %", "85.0 %", "80.0 % to 90.0 %", "", "70.0 %"]
+    assert lines[3][2] == "not run: the records hold none"
+    assert lines[4][1:5] == ["–", "80.0 %", "one seed", "-10.0"]
+
+
+def _run(seed: int, student: float) -> dict:
+    return {"seed": seed, "student": student, "teacher": 0.7, "num_examples": 10}

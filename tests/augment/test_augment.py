@@ -1,0 +1,237 @@
+"""The order of the stages, the views, and the augmentations other than the warp (tests/augment/test_warp.py)."""
+
+import dataclasses
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from lift_flax.augment import mix, preview, rain
+from lift_flax.augment import views as augment
+from lift_flax.config import AUGMENTATIONS, Config
+from lift_flax.errors import UserError
+from lift_flax.train import step
+from lift_flax.video import flow_codes
+from lift_flax.video.gamma import gamma_correct
+from tests.support.augment_tools import DEFAULT, NOTHING, noise, only
+from tests.support.small_config import small_config
+from tests.support.video_files import write_numbered
+from tests.test_config import ROOT
+
+STAGES = {"shuffle": augment._shuffle, "jitter": augment._jitter, "rain": augment._rain, "cutmix": augment._cutmix}
+STAGES |= dict.fromkeys(("flip", "affine", "optical", "elastic"), augment._warp)
+RANGES = {
+    "affine": ("scale", "rotate", "translate", "shear"),
+    "optical": ("optical_k",),
+    "elastic": ("elastic_std",),
+    "jitter": ("brightness", "contrast", "saturation", "hue"),
+    "rain": ("rain_length", "rain_darken"),
+}
+
+
+def _config(augmentation=DEFAULT, light: str = "gamma", size: int = 32) -> Config:
+    config = small_config(**{"model.luminous.input": light, "model.luminous.size": size})
+    return dataclasses.replace(config, augment=augmentation)
+
+
+def _batch(rows: int = 4, side: int = 32) -> dict[str, jax.Array]:
+    return {
+        "clip": noise(1, (rows, 6, side, side, 3)),
+        "flow": noise(2, (rows, 6, side, side, 2)),
+        "label": jnp.arange(rows) % 3,
+        "weight": jnp.ones(rows),
+    }
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_probability_zero_changes_nothing_and_one_changes_every_clip(name):
+    clip, key = noise(shape=(4, 6, 24, 24, 3)), jax.random.key(0)
+    np.testing.assert_array_equal(STAGES[name](clip, key, only()), clip)
+    changed = np.asarray(STAGES[name](clip, key, only(name)) != clip)
+    assert changed.any(axis=(1, 2, 3, 4)).all()
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_zero_ranges_change_nothing(name):
+    clip = noise(shape=(4, 6, 24, 24, 3))
+    ranges = only(name, **dict.fromkeys(RANGES[name], 0.0))
+    np.testing.assert_array_equal(STAGES[name](clip, jax.random.key(0), ranges), clip)
+
+
+@pytest.mark.parametrize("name", ["affine", "elastic", "jitter", "rain", "shuffle"])
+def test_a_rows_draw_depends_on_its_place_and_key_alone(name):
+    key, ranges = jax.random.key(3), only(name)
+    clip = jnp.repeat(noise(shape=(1, 6, 20, 24, 3)), 4, axis=0)
+    whole = np.asarray(STAGES[name](clip, key, ranges))
+    np.testing.assert_array_equal(whole[:2], STAGES[name](clip[:2], key, ranges))
+    np.testing.assert_array_equal(whole[2:], STAGES[name](clip.at[:2].set(0), key, ranges)[2:])
+    assert not np.array_equal(whole[0], whole[1])
+    assert not np.array_equal(whole[0], STAGES[name](clip, jax.random.key(4), ranges)[0])
+
+
+@pytest.mark.parametrize("name", ["affine", "optical", "elastic", "jitter", "cutmix"])
+def test_one_draw_holds_for_all_frames_of_a_clip(name):
+    still = jnp.repeat(noise(shape=(4, 1, 20, 24, 3)), 5, axis=1)
+    out = STAGES[name](still, jax.random.key(1), only(name))
+    np.testing.assert_array_equal(out, jnp.repeat(out[:, :1], 5, axis=1))
+    assert not np.array_equal(out, still)
+
+
+def test_grey_stays_grey_under_hue_and_saturation():
+    grey = jnp.full((4, 2, 8, 8, 3), 100, jnp.uint8)
+    ranges = dataclasses.replace(NOTHING, jitter=1.0, saturation=0.5, hue=0.5)
+    np.testing.assert_array_equal(augment._jitter(grey, jax.random.key(0), ranges), grey)
+
+
+def test_shuffle_reorders_frames_and_flow_alike():
+    numbers = jnp.arange(6, dtype=jnp.uint8)[None, :, None, None, None]
+    clip, codes = jnp.tile(numbers, (8, 1, 4, 4, 3)), jnp.tile(numbers, (8, 1, 4, 4, 2))
+    key, ranges = jax.random.key(0), only("shuffle")
+    out = np.asarray(augment._augment_frames(clip, key, ranges))[:, :, 0, 0, 0]
+    np.testing.assert_array_equal(np.sort(out, axis=1), np.tile(np.arange(6), (8, 1)))
+    assert len(np.unique(out, axis=0)) > 4
+    np.testing.assert_array_equal(out, augment._augment_flow(codes, key, ranges)[:, :, 0, 0, 0])
+
+
+def test_rain_falls_by_its_speed_along_its_slant():
+    draw = rain.draw_rain(jax.random.key(5), only("rain"), 224, 224)
+    x, y = (jnp.asarray(v, jnp.float32) for v in np.random.default_rng(0).uniform(0, 180, (2, 4000)))
+    here = rain.opacity(draw, x, y, jnp.float32(3))
+    there = rain.opacity(draw, x + draw.speed * draw.slant, y + draw.speed, jnp.float32(4))
+    np.testing.assert_allclose(there, here, atol=2e-3)
+    assert float(jnp.abs(draw.slant)) > 0.02 and 0.01 < float((here > 0).mean()) < 0.2
+    assert float(jnp.abs(rain.opacity(draw, x, y, jnp.float32(4)) - here).max()) > 0.2  # they are not where they were
+
+
+def test_the_next_frames_rain_is_this_ones_moved_down():
+    ranges = only("rain", rain_slant=0.0)  # then whole pixels, so the pictures must agree exactly
+    scene = jnp.full((1, 4, 224, 224, 3), 40, jnp.uint8)
+    out = np.asarray(augment._rain(scene, jax.random.key(0), ranges))[0]
+    speed = int(ranges.rain_speed)
+    np.testing.assert_array_equal(out[1:, speed:], out[:-1, :-speed])
+    values, counts = np.unique(out, return_counts=True)
+    assert values[counts.argmax()] == round(40 * 0.85) == values.min() and 90 < values.max() < 200
+    streaks = (out[0, :, :, 0] > values.min()).sum(axis=0)  # rows covered in each column
+    assert (
+        ranges.rain_length - 2 <= streaks.max() <= 2 * ranges.rain_length + 2
+    )  # one drop in a column, or parts of two
+
+
+def test_cutmix_pastes_the_row_before_and_weighs_labels_by_area():
+    rows, side = 16, 24
+    clip = jnp.broadcast_to(jnp.arange(rows, dtype=jnp.uint8)[:, None, None, None, None], (rows, 3, side, side, 3))
+    key, ranges = jax.random.key(2), only("cutmix")
+    out = np.asarray(augment._cutmix(clip, key, ranges))
+    targets = np.asarray(augment._mix_targets(jnp.eye(rows), key, ranges, (side, side)))
+    shares = []
+    for row in range(rows):
+        pasted = out[row] != row  # [T, H, W, C]
+        assert set(np.unique(out[row])) <= {row, (row - 1) % rows}
+        np.testing.assert_array_equal(pasted, np.broadcast_to(pasted[:1, :, :, :1], pasted.shape))
+        box = pasted[0, :, :, 0]
+        ys, xs = np.nonzero(box)
+        assert box.sum() == (np.ptp(ys) + 1) * (np.ptp(xs) + 1)  # a rectangle, filled
+        assert targets[row, row - 1] == pytest.approx(box.mean(), abs=1e-6)
+        assert targets[row, row] == pytest.approx(1 - box.mean(), abs=1e-6)
+        shares.append(box.mean())
+    np.testing.assert_allclose(targets.sum(axis=1), 1, atol=1e-6)
+    assert min(shares) < 0.15 and max(shares) > 0.5
+    codes = np.asarray(augment._augment_flow(clip[..., :2], key, ranges))
+    np.testing.assert_array_equal(codes, out[..., :2])  # the same boxes
+
+
+def test_cutmix_areas_are_uniform_before_clipping():
+    """Beta(1, 1): in a large frame, boxes that lie wholly inside have every area, and centres are everywhere."""
+    boxes = jax.vmap(lambda key: mix.draw_box(key, 1.0, 1000, 1000))(jax.random.split(jax.random.key(0), 4000))
+    top, bottom, left, right = np.asarray(boxes).T
+    centred = (top > 0) & (left > 0) & (bottom < 1000) & (right < 1000)
+    areas = ((bottom - top) * (right - left) / 1e6)[centred]
+    side = np.sqrt(areas)
+    weights = 1 / (1 - side) ** 2  # a box of that side lies inside with probability (1 - side)^2
+    small = areas < 0.25
+    mean = np.average(areas[small], weights=weights[small])
+    assert mean == pytest.approx(0.125, abs=0.01)
+    assert np.mean(centred) == pytest.approx(1 / 6, abs=0.02)  # integral of (1 - sqrt(a))^2
+
+
+def test_probabilities_are_kept():
+    keys = jax.random.split(jax.random.key(0), 3000)
+    boxes = jax.vmap(lambda key: mix.draw_box(key, DEFAULT.cutmix, 64, 64))(keys)
+    drawn = (boxes[:, 1] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 2])
+    assert float(drawn.mean()) == pytest.approx(DEFAULT.cutmix, abs=0.04)
+    orders = jax.vmap(lambda key: mix.frame_order(key, DEFAULT.shuffle, 30))(keys)
+    assert float((orders != jnp.arange(30)).any(axis=1).mean()) == pytest.approx(DEFAULT.shuffle, abs=0.02)
+
+
+def test_luminous_view_is_the_augmented_dark_view_lit():
+    views = augment.make_train_views(_batch(), jax.random.key(0), _config(only(*AUGMENTATIONS)), 3)
+    assert views["dark"].dtype == jnp.uint8 and not np.array_equal(views["dark"], _batch()["clip"])
+    np.testing.assert_array_equal(views["luminous"], gamma_correct(views["dark"], 1.8))
+    np.testing.assert_allclose(views["targets"].sum(axis=1), 1, atol=1e-6)
+
+
+def test_views_as_they_are_and_resized():
+    batch = _batch(2)
+    views = augment.make_eval_views(batch, _config(size=12), 3)
+    np.testing.assert_array_equal(views["dark"], batch["clip"])
+    assert views["luminous"].shape == (2, 6, 12, 12, 3) and views["luminous"].dtype == jnp.uint8
+    np.testing.assert_array_equal(views["targets"], [[1, 0, 0], [0, 1, 0]])
+
+
+def test_flow_view_is_flow_and_its_length():
+    batch = _batch(2)
+    views = augment.make_eval_views(batch, _config(light="flow"), 3)
+    np.testing.assert_array_equal(views["luminous"][..., :2], batch["flow"])
+    u, v = np.moveaxis(np.asarray(batch["flow"], float) - 128, -1, 0)
+    np.testing.assert_array_equal(views["luminous"][..., 2], np.round(np.minimum(np.hypot(u, v), 127)) + 128)
+    known = jnp.asarray(flow_codes.encode(np.array([[0.0, 0.0], [3.0, -4.0], [-20.0, 0.0], [20.0, 20.0]])))
+    lengths = augment._flow_view(known.reshape(1, 1, 2, 2, 2), _config(light="flow", size=2).model.luminous)[..., 2]
+    assert lengths.ravel().tolist() == [128, 128 + 31, 255, 255]  # of codes 19 and -25
+    half = augment.make_eval_views(
+        batch | {"flow": jnp.full_like(batch["flow"], 140)}, _config(light="flow", size=16), 3
+    )
+    assert half["luminous"].shape == (2, 6, 16, 16, 3)
+    assert (half["luminous"][..., :2] == 140).all()  # codes are in pixels of the stored clip, whatever the size
+
+
+def test_colours_and_rain_leave_flow_alone():
+    batch = _batch()
+    views = augment.make_train_views(batch, jax.random.key(0), _config(only("jitter", "rain"), light="flow"), 3)
+    np.testing.assert_array_equal(views["luminous"][..., :2], batch["flow"])
+    assert not np.array_equal(views["dark"], batch["clip"])
+
+
+def test_no_motion_is_zero_for_the_network():
+    config = _config(light="flow")
+    still = jnp.full((1, 2, 8, 8, 3), flow_codes.ZERO, jnp.uint8)
+    np.testing.assert_allclose(step._luminous({"luminous": still}, config), 0, atol=1e-6)
+    fast = step._luminous({"luminous": jnp.full_like(still, 255)}, config)
+    np.testing.assert_allclose(fast, 127 / 255 / 0.226, rtol=1e-5)
+    frames = step._luminous({"luminous": still}, _config())
+    assert float(jnp.abs(frames).min()) > 0.1  # frames have the trunk's own mean
+
+
+def test_preview_draws_every_augmentation(tmp_path):
+    videos = [write_numbered(tmp_path / f"{i}.mp4", 10 + i) for i in range(2)]
+    config = preview.preview_config()
+    shown = preview.read_videos(videos)
+    assert shown.shape == (2, 8, 224, 224, 3)
+    figure = preview.draw(shown[:, :, :64, :64], config)
+    figure.savefig(tmp_path / "out.png", dpi=40)
+    assert np.asarray(Image.open(tmp_path / "out.png")).std() > 10
+    written = {text.get_text() for text in figure.axes[0].texts}
+    assert {*AUGMENTATIONS, "as it is", "all"} <= written
+    assert any("k ± 0.15" in text for text in written)
+    with pytest.raises(UserError, match="two files or more"):
+        preview.read_videos(videos[:1])
+
+
+def test_preview_without_clips_is_one_line(tmp_path):
+    command = [sys.executable, "-m", "lift_flax.augment", "--preview=out.png"]
+    ran = subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    assert ran.returncode == 2, ran.stderr
+    assert len(ran.stderr.strip().splitlines()) == 1 and "--videos" in ran.stderr

@@ -1,0 +1,171 @@
+"""The order of examples, the shares of processes, and batches from real encoded videos."""
+
+import contextlib
+import dataclasses
+import itertools
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from lift_flax.data import records as records_lib
+from lift_flax.errors import UserError
+from lift_flax.video import flow_codes, sampling
+from lift_flax.video.decode import decode_flow
+from tests.support.small_config import small_config
+
+FIELDS = {"clip": ((4, 4, 32, 32, 3), np.uint8), "label": ((4,), np.int32), "weight": ((4,), np.float32)}
+
+
+def _batches(opened, config, count, **kwargs) -> list[dict]:
+    ids = opened.split(1, "train")
+    with contextlib.closing(
+        records_lib.train_batches(opened, config, ids, seed=5, **{"first_step": 0, **kwargs})
+    ) as it:
+        return list(itertools.islice(it, count))
+
+
+def _assert_same(one: list[dict], two: list[dict]) -> None:
+    for a, b in zip(one, two, strict=True):
+        assert a.keys() == b.keys()
+        for name in a:
+            np.testing.assert_array_equal(a[name], b[name])
+
+
+@pytest.fixture(scope="module")
+def opened(records):
+    return records_lib.open_records(str(records))
+
+
+def test_batches_are_uint8_clips_of_one_shape(records, opened):
+    for batch in _batches(opened, small_config(records=records), 3):
+        assert {name: (batch[name].shape, batch[name].dtype) for name in FIELDS} == FIELDS
+        assert [opened.rows[i][1] for i in batch["id"].tolist()] == batch["label"].tolist()
+
+
+def test_an_epoch_holds_every_clip_once_and_the_next_has_another_order(records, opened):
+    config = small_config(records=records, **{"train.batch_size": 6})
+    ids = [batch["id"].tolist() for batch in _batches(opened, config, 6)]
+    first, second = sum(ids[:3], []), sum(ids[3:], [])
+    assert sorted(first) == sorted(second) == sorted(opened.split(1, "train"))
+    assert first != second
+
+
+def test_order_and_pixels_depend_on_the_step_alone(records, opened):
+    config = small_config(records=records)
+    whole = _batches(opened, config, 7)
+    _assert_same(_batches(opened, config, 3, first_step=4), whole[4:])
+    uncached = small_config(records=records, **{"data.cache": "none"})
+    _assert_same(_batches(opened, uncached, 7), whole)
+    workers = small_config(records=records, **{"data.cache": "none", "data.workers": 2})
+    _assert_same(_batches(opened, workers, 3, first_step=4), whole[4:])
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_processes_take_contiguous_rows_of_the_same_global_batches(records, opened, processes):
+    config = small_config(records=records)
+    shares = [_batches(opened, config, 5, rows=rows) for rows in np.split(np.arange(4), processes)]
+    joined = [{k: np.concatenate([s[i][k] for s in shares]) for k in shares[0][i]} for i in range(5)]
+    _assert_same(joined, _batches(opened, config, 5))
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_eval_counts_every_clip_once(records, opened, processes):
+    config = small_config(records=records)
+    ids = opened.split(1, "test")  # 6 clips in batches of 4
+    seen, weights = [], []
+    for rows in np.split(np.arange(4), processes):
+        batches = records_lib.eval_batches(opened, config, ids, rows=rows)
+        with contextlib.closing(batches):
+            for batch in batches:
+                assert batch["clip"].shape[0] == 4 // processes
+                seen += [i for i, w in zip(batch["id"].tolist(), batch["weight"], strict=True) if w]
+                weights += batch["weight"].tolist()
+    assert sorted(seen) == sorted(ids)
+    assert len(weights) == 8 and sum(weights) == 6
+
+
+def test_a_clip_of_two_frames_repeats_them(records, opened):
+    (example,) = records_lib.read_eval_examples(opened, small_config(records=records), ["test/still/g3_7"])
+    clip = example["clip"]
+    np.testing.assert_array_equal(clip, clip[[0, 0, 2, 2]])
+
+
+def test_flow_comes_with_the_frames_it_belongs_to(records, opened):
+    """Same frames and same crop, and motion to the right where the bar is that moves so."""
+    config = small_config("tiny,luminous=flow", records=records)
+    ids = [i for i in opened.split(1, "train") if "/right/" in i]
+    batches = records_lib.train_batches(opened, config, ids, seed=0, first_step=0)
+    with contextlib.closing(batches):
+        batch = next(batches)
+    assert batch["flow"].shape == (*batch["clip"].shape[:4], 2) and batch["flow"].dtype == np.uint8
+    u = flow_codes.decode(batch["flow"])[..., 0]
+    bright = batch["clip"].mean(axis=-1) > 35
+    assert u[bright].mean() > 1 and u[bright].mean() > u[~bright].mean()
+    source = tfds.builder_from_directory(opened.records).as_data_source("all")
+    evaluated = records_lib.eval_batches(opened, config, ids)
+    with contextlib.closing(evaluated):
+        batch = next(evaluated)
+    for i, codes in zip(batch["id"].tolist(), batch["flow"], strict=True):
+        record = source[opened.rows[i][0]]
+        stored = decode_flow(record["flow"], sampling.eval_indices(record["num_frames"], 4), (43, 32))  # [4, 32, 43, 2]
+        left = sampling.crop_origin(*stored.shape[1:3], 32, 0.5, 0.5)[1]
+        np.testing.assert_array_equal(codes, stored[:, :, left : left + 32])
+    gamma = records_lib.eval_batches(opened, small_config(records=records), ids)
+    with contextlib.closing(gamma):
+        assert "flow" not in next(gamma)
+
+
+def test_records_without_flow_are_told(opened):
+    config = small_config("tiny,luminous=flow", records=opened.dir)
+    records_lib.check_fits(opened, config)
+    with pytest.raises(UserError, match="holds no optical flow: build it again with --flow --overwrite"):
+        records_lib.check_fits(dataclasses.replace(opened, prepared={**opened.prepared, "flow": "none"}), config)
+
+
+def test_records_of_another_data_set_are_told(opened):
+    infar = dataclasses.replace(opened, source="infar")
+    with pytest.raises(UserError, match="holds infar, the config is for hmdb51: take the config of infar"):
+        records_lib.check_fits(infar, small_config(records=opened.dir, dataset="hmdb51"))
+    records_lib.check_fits(infar, small_config(records=opened.dir, dataset="mine"))
+
+
+def test_validation_takes_whole_groups_of_training_clips(opened):
+    train, validation = opened.train_and_validation(1, 0.34, 0)
+    assert sorted(train + validation) == sorted(opened.split(1, "train"))
+    groups = lambda ids: {opened.rows[i][2] for i in ids}  # noqa: E731
+    assert validation and not groups(train) & groups(validation)
+    assert {opened.rows[i][1] for i in validation} == {opened.rows[i][1] for i in train} == {0, 1, 2}
+    with pytest.raises(UserError, match="holds out no whole group"):
+        opened.train_and_validation(1, 0.1, 0)
+    assert opened.train_and_validation(1, 0.0, 0) == (opened.split(1, "train"), [])
+
+
+@pytest.mark.parametrize(("folder", "message"), [
+    ("", "config.data.dir is empty"),
+    ("/does/not/exist", "does not exist"),
+    (".", "holds no finished records"),
+])  # fmt: skip
+def test_wrong_folders_are_named(folder, message):
+    with pytest.raises(UserError, match=message):
+        records_lib.open_records(folder)
+
+
+@pytest.mark.parametrize("name", ["folds.json", "prep_report.json", "*.array_record*"])
+def test_damaged_records_are_named(records, tmp_path, name):
+    copy = tmp_path / "records"
+    shutil.copytree(records, copy)
+    (file,) = copy.rglob(name)
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    config = small_config(records=copy)
+    with pytest.raises(UserError, match="build the records again with --overwrite"):
+        opened = records_lib.open_records(str(copy))
+        list(records_lib.eval_batches(opened, config, opened.split(1, "train")))
+
+
+def test_unknown_folds_and_empty_splits_are_named(opened):
+    with pytest.raises(UserError, match="has no fold 2: set config.data.fold to one of 1"):
+        opened.split(2, "train")
+    with pytest.raises(UserError, match="split 'other' of fold 1 is empty"):
+        opened.split(1, "other")

@@ -1,0 +1,31 @@
+"""Which files below a folder are videos, and which names a record can hold."""
+
+import os
+
+import pytest
+
+from data_prep.sources import folder, video_list
+from lift_flax.errors import UserError
+
+
+def test_names_that_no_record_can_hold_are_refused_first(tmp_path):
+    for name in ("a/1.mp4", "a/2.mp4", "b/1.mp4", "b/new\nline.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(UserError, match=r"new\\nline.mp4' has a line break or no UTF-8 in its name; rename it"):
+        folder.read(tmp_path)
+    (tmp_path / "b/new\nline.mp4").unlink()
+    (tmp_path / os.fsdecode(b"b/caf\xe9.mp4")).touch()
+    with pytest.raises(UserError, match="has a line break or no UTF-8"):
+        folder.read(tmp_path)
+
+
+def test_links_in_a_circle_and_pipes(tmp_path, capsys):
+    for name in ("a/1.mp4", "a/2.mp4", "b/1.mp4", "b/2.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "a" / "again").symlink_to(tmp_path)
+    os.mkfifo(tmp_path / "a" / "pipe.mp4")
+    (tmp_path / "a" / "film.gif").touch()
+    assert [path.name for path in video_list.find_videos(tmp_path)] == ["1.mp4", "2.mp4", "1.mp4", "2.mp4"]
+    assert "files that are no videos by their ending (1 .gif)" in capsys.readouterr().out

@@ -1,0 +1,52 @@
+"""Scores on predictions whose answers are known."""
+
+import numpy as np
+import pytest
+
+from lift_flax.evaluate import metrics
+
+LOGITS = np.log(np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.3, 0.7]], np.float32))
+LABELS = np.array([0, 1, 1, 1])
+
+
+def test_what_is_reported_of_a_network():
+    found = metrics.judge(LOGITS, LABELS, ["a", "b", "c", "d"], ("no", "yes", "never"))
+    assert found["top1"] == 0.75 and found["top5"] is None
+    assert found["per_class"] == {"no": 1.0, "yes": pytest.approx(2 / 3), "never": None}
+    assert found["mean_class"] == pytest.approx((1 + 2 / 3) / 2)
+    assert found["confusion"] == [[1, 0], [1, 2]]
+
+
+def test_calibration_error():
+    """Confidences 0.9, 0.6, 0.8, 0.7, each alone in its bin, right but for the second."""
+    assert metrics.calibration_error(LOGITS, LABELS) == pytest.approx((0.1 + 0.6 + 0.2 + 0.3) / 4, abs=1e-6)
+    certain = np.array([[50.0, 0.0], [0.0, 50.0]], np.float32)
+    assert metrics.calibration_error(certain, np.array([0, 1])) == pytest.approx(0, abs=1e-6)
+
+
+def test_interval_draws_groups_together():
+    hits = np.array([True, False] * 50)
+    low, high = metrics.interval(hits, [str(i) for i in range(100)])
+    assert low == pytest.approx(0.5 - 1.96 * 0.05, abs=0.02) and high == pytest.approx(0.5 + 1.96 * 0.05, abs=0.02)
+    # Six scenes, in each of which all clips are alike: only six things were seen, not a hundred and fifty.
+    wide = metrics.interval(np.repeat([True, False] * 3, 25), np.repeat(list("abcdef"), 25).tolist())
+    assert wide[0] <= 0.17 and wide[1] >= 0.83
+
+
+def test_interval_of_what_says_little():
+    """Wilson's for 50 of 50 is 92.9 to 100 %."""
+    groups = [str(i) for i in range(50)]
+    assert metrics.interval(np.ones(50, bool), groups) == pytest.approx([0.929, 1], abs=1e-3)
+    assert metrics.interval(np.zeros(50, bool), groups) == pytest.approx([0, 0.071], abs=1e-3)
+    assert metrics.interval(np.arange(50) < 40, ["one"] * 50) == [0, 1]
+
+
+def test_views_are_averaged():
+    views = np.array([[[2.0, 0.0], [0.0, 1.0]]], np.float32)  # [1, 2, 2]
+    np.testing.assert_allclose(metrics.average_views(views, "logits"), [[1.0, 0.5]])
+    shares = metrics.softmax(metrics.average_views(views, "softmax"))
+    np.testing.assert_allclose(shares, metrics.softmax(views).mean(axis=1), rtol=1e-6)
+
+
+def test_cross_entropy():
+    assert metrics.cross_entropy(LOGITS, LABELS) == pytest.approx(-np.log([0.9, 0.4, 0.8, 0.7]).mean(), rel=1e-6)

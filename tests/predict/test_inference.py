@@ -1,0 +1,107 @@
+"""Answers without BatchNorm are those of the network that was trained; compiled programs are kept."""
+
+import functools
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import lift_flax
+from lift_flax.augment.views import clip_views
+from lift_flax.errors import UserError
+from lift_flax.evaluate.scoring import NETWORKS
+from lift_flax.export import random_inputs
+from lift_flax.models.layers.norm import BatchNorm
+from lift_flax.predict import inference
+from lift_flax.predict.predictor import Predictor
+from lift_flax.video.clips import Clip
+from tests.support.trained_tools import random_trained, write_run
+
+KINDS = {
+    "both": ("tiny", {"model.levels": 2, "train.remat.levels": True}),
+    "finetuned": ("tiny", {"train.trunk": "finetune", "train.remat.trunk": True}),
+    "flow": ("tiny,luminous=flow", {"model.luminous.size": 24}),
+    "bfloat16": ("tiny", {"train.dtype": "bfloat16"}),
+}
+
+
+@functools.cache
+def _case(kind: str):
+    """(run, what was trained answers: all outputs by name; two clips)"""
+    trained = random_trained(KINDS[kind][0], **KINDS[kind][1])
+    inputs = jax.tree.map(jnp.asarray, random_inputs(trained.config))
+    views = clip_views(inputs, trained.config)
+    answers, _ = jax.jit(trained.outputs)(trained.params, trained.batch_stats, views)
+    return trained, answers, inputs
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_predictor_answers_as_what_was_trained(kind, network):
+    trained, answers, inputs = _case(kind)
+    predictor = Predictor(trained, network=network, batch_size=2)
+    rows = [{name: np.asarray(part[i]) for name, part in inputs.items()} for i in (0, 1)]
+    clips = [Clip(0.0, 1.0, np.arange(len(row["clip"])), row) for row in rows]
+    found, _ = predictor._compute(clips)
+    expected = jax.nn.softmax(answers[NETWORKS[network]])
+    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-2 if kind == "bfloat16" else 1e-5)
+    assert np.ptp(expected, axis=0).max() > 1e-3 and found.dtype == np.float32
+
+
+@pytest.mark.parametrize(("kind", "dtype"), [("both", "f32"), ("bfloat16", "bf16")])
+def test_trunks_compute_in_the_precision_of_the_run(kind, dtype):
+    trained, _, inputs = _case(kind)
+    folded = inference.fold(trained)
+    program = jax.jit(functools.partial(inference.probabilities, folded, "student"))
+    text = program.lower(folded.arrays, inputs).as_text()
+    convolutions = re.findall(r"stablehlo\.convolution.*->\s*tensor<[\dx]*x(\w+)>", text)
+    assert convolutions and set(convolutions) == {dtype}
+
+
+def test_folding_takes_all_batch_norms_out_and_leaves_the_run_alone():
+    trained, _, _ = _case("both")
+    before = jax.tree.map(np.array, (trained.params, trained.batch_stats))
+    folded = inference.fold(trained)
+    assert not [part for _, part in nnx.iter_modules(folded.student(folded.arrays)) if isinstance(part, BatchNorm)]
+    jax.tree.map(np.testing.assert_array_equal, (trained.params, trained.batch_stats), before)
+
+
+def test_loading_keeps_compiled_programs_where_nobody_chose_a_place(tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    write_run(_case("both")[0], run)
+    fields = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    chosen = {field: getattr(jax.config, field) for field in fields}
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", raising=False)
+    try:
+        jax.config.update("jax_compilation_cache_dir", "theirs")
+        lift_flax.load(run)
+        assert {field: getattr(jax.config, field) for field in fields} == {**chosen, fields[0]: "theirs"}
+        jax.config.update("jax_compilation_cache_dir", None)
+        lift_flax.load(run)
+        assert jax.config.jax_compilation_cache_dir == f"{tmp_path}/.cache/lift_flax/jax"
+        assert jax.config.jax_persistent_cache_min_compile_time_secs == 0
+    finally:
+        for field, value in chosen.items():
+            jax.config.update(field, value)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"network": "teecher"}, "network='teecher' is unknown: choose teacher or student"),
+        ({"batch_size": 0}, "batch_size=0: it is a whole number of clips, 1 or more"),
+    ],
+    ids=str,
+)
+def test_wrong_options_are_told_at_once(options, told):
+    with pytest.raises(UserError, match=re.escape(told)):
+        Predictor(_case("both")[0], **options)
+
+
+def test_each_takes_several_videos():
+    with pytest.raises(UserError, match=r"each\(\) takes several videos: give \['clip.mp4'\]"):
+        next(Predictor(_case("both")[0]).each("clip.mp4"))

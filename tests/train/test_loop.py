@@ -1,0 +1,128 @@
+"""The training loop: what goes to the devices and back, and when metrics are read."""
+
+import contextlib
+import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from lift_flax.config import Config
+from lift_flax.data.records import open_records
+from lift_flax.distributed import mesh as sharding
+from lift_flax.distributed import processes
+from lift_flax.runs.checkpoints import Checkpoints
+from lift_flax.runs.metrics_log import MetricsWriter, read_metrics
+from lift_flax.train import loop, phases
+from tests.support.run_tools import ROOT
+from tests.support.small_config import small_config
+
+
+def train_both(config: Config, workdir: Path) -> None:
+    """Both phases, without what a run does before and after them."""
+    opened, mesh = open_records(config.data.dir), sharding.make_mesh(config)
+    with contextlib.closing(MetricsWriter(workdir)) as writer, jax.set_mesh(mesh):
+        run = loop.Run(config, workdir, opened, mesh, writer, processes.StopSignal(), opened.split(1, "train"), [])
+        teacher = loop.train_phase(run, phases.teacher_phase(config, 3))
+        loop.train_phase(run, phases.student_phase(config, 3, teacher))
+
+
+def test_metrics_are_read_while_the_next_step_runs(records, tmp_path, monkeypatch):
+    """Those of step n after step n + 1 was given to the devices; only at the end of an epoch before that."""
+    happened = []
+    compute, write = loop._Loop._compute, MetricsWriter.write
+
+    def computing(self, state, batch, key, step):
+        happened.append(("compute", self.phase.name, step))
+        return compute(self, state, batch, key, step)
+
+    def writing(self, phase, split, step, *rest):
+        happened.append(("write", phase, step))
+        write(self, phase, split, step, *rest)
+
+    monkeypatch.setattr(loop._Loop, "_compute", computing)
+    monkeypatch.setattr(MetricsWriter, "write", writing)
+    train_both(small_config(records=records, **{"train.student_epochs": 1}), tmp_path)
+    teacher = [(what, step) for what, phase, step in happened if phase == "teacher"]
+    expected = [("compute", 1)]
+    for step in range(2, 6):
+        expected += [("compute", step), ("write", step - 1)]
+    expected += [("write", 5), ("compute", 6)]  # 18 clips in steps of 4: the first epoch ends with step 5
+    for step in range(7, 10):
+        expected += [("compute", step), ("write", step - 1)]
+    assert teacher == [*expected, ("write", 9)]
+    assert [line["step"] for line in read_metrics(tmp_path) if line["phase"] == "teacher"] == [*range(1, 10)]
+
+
+def test_lines_of_every_so_many_steps(records, tmp_path):
+    """The steps that are logged are those that would be if each were waited for: and the last of each epoch."""
+    train_both(small_config(records=records, **{"train.student_epochs": 1, "log.every_steps": 3}), tmp_path)
+    steps = {"teacher": [3, 5, 6, 9], "student": [3, 5]}
+    for phase, expected in steps.items():
+        lines = [line for line in read_metrics(tmp_path) if line["phase"] == phase]
+        assert [line["step"] for line in lines] == expected
+        assert [line["epoch"] for line in lines] == pytest.approx([4 * step / 18 for step in expected], abs=1e-4)
+
+
+@pytest.fixture
+def small_loop(records, tmp_path):
+    """(loop of a teacher whose step only reads its views, a batch on the device)."""
+    config, opened = small_config(records=records), open_records(str(records))
+    mesh, phase = sharding.make_mesh(config), phases.teacher_phase(config, 3)
+    run = loop.Run(config, tmp_path, opened, mesh, MetricsWriter(tmp_path), processes.StopSignal(), [], [])
+    step = jax.jit(lambda state, views: ({"sum": state["sum"] + views["weight"].sum()}, {"loss": views["dark"].sum()}))
+    batch = {
+        "clip": np.zeros((4, 4, 32, 32, 3), np.uint8),
+        "label": np.zeros(4, np.int32),
+        "weight": np.ones(4, np.float32),
+    }
+    return loop._Loop(run, phase, step, Checkpoints(tmp_path / phase.name), {1: 1}), sharding.put_batch(batch, mesh)
+
+
+def test_a_copy_that_nobody_asked_for_is_refused(small_loop):
+    """The whole loop runs under this guard in every test that trains.
+
+    On a CPU it sees what goes to a device and what goes from one to another.  Reading back costs nothing there and is
+    let through; on other devices it would be seen too.
+    """
+    small, on_device = small_loop
+    state, key = {"sum": jnp.zeros(())}, small._key()
+    state, values = small._compute(state, on_device, key, 1)
+    assert float(state["sum"]) == 4 and float(values["loss"]) == 0
+    with pytest.raises(jax.errors.JaxRuntimeError, match="Disallowed host-to-device transfer"):
+        small._compute({"sum": np.float32(0)}, on_device, key, 1)
+    eager = dataclasses.replace(small, step_fn=lambda state, views: (state, {"loss": views["weight"] * 2}))  # 2 goes up
+    with pytest.raises(jax.errors.JaxRuntimeError, match="Disallowed host-to-device transfer"):
+        eager._compute(state, on_device, key, 1)
+
+
+def test_augmentation_follows_the_step(small_loop):
+    """Keys are those of seed, phase, purpose and step, folded in one after another."""
+    small, _ = small_loop
+    expected = jax.random.key(0)
+    for number in (1, 0, 7):
+        expected = jax.random.fold_in(expected, number)
+    found = loop._fold_in(small._key(), np.uint32(7))
+    assert jnp.array_equal(jax.random.key_data(found), jax.random.key_data(expected))
+
+
+ON_DEVICES = """
+import sys; from pathlib import Path; import jax
+from tests.support.small_config import small_config; from tests.train.test_loop import train_both
+assert jax.device_count() == 4
+fields = {"mesh.fsdp": 2, "train.teacher_epochs": 1, "train.student_epochs": 1}
+train_both(small_config(records=sys.argv[1], **fields), Path(sys.argv[2]))
+"""
+
+
+def test_no_copies_between_several_devices(records, tmp_path):
+    """Both phases on four devices, two of which share each parameter: all that the steps need is where they need it."""
+    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+    command = [sys.executable, "-c", ON_DEVICES, str(records), str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, env=environment, check=True)
+    assert [line["step"] for line in read_metrics(tmp_path)] == [*range(1, 6)] * 2

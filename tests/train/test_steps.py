@@ -1,0 +1,176 @@
+"""What a training step promises about the teacher, the frozen parts and the optimizer."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from lift_flax.models import functional
+from lift_flax.models.lift_net import luminous_tokens
+from lift_flax.train import losses, optim, phases
+from lift_flax.train import step as steps
+from lift_flax.weights import converted, vit
+from tests.support.small_config import small_config
+from tests.support.weights_tools import timm_tensors
+
+CLASSES = 3
+FRAMES = 12  # the trunk halves time three times: fewer than nine would leave one luminous token, repeated
+
+
+def _views(seed: int = 0, rows: int = 4) -> dict:
+    rng = np.random.default_rng(seed)
+    labels = np.arange(rows) % CLASSES
+    return {
+        "dark": jnp.asarray(rng.integers(0, 40, (rows, FRAMES, 32, 32, 3)), jnp.uint8),
+        "luminous": jnp.asarray(rng.integers(0, 120, (rows, FRAMES, 32, 32, 3)), jnp.uint8),
+        "targets": jax.nn.one_hot(labels, CLASSES),
+        "weight": jnp.ones(rows),
+    }
+
+
+def _run(phase: phases.Phase, config, count: int):
+    """(first state, last state, metrics of every step)"""
+    optimizer = optim.make_optimizer(config, optim.make_schedule(config, 100))
+    step = jax.jit(phase.make_step(phase.network, config, optimizer))
+    first = now = phase.initial_state(optimizer)
+    metrics = []
+    for _ in range(count):
+        now, values = step(now, _views())
+        metrics.append({name: float(v) for name, v in values.items()})
+    return first, now, metrics
+
+
+def _student(arg: str = "tiny", **overrides):
+    """(config, student phase, its teacher's state): a teacher as it is drawn is as good as a trained one here."""
+    config = small_config(arg, **overrides)
+    if not config.train.distill:
+        return config, phases.student_phase(config, CLASSES, None), None
+    teacher = phases.teacher_phase(config, CLASSES).initial_state(optax.sgd(0.0))
+    return config, phases.student_phase(config, CLASSES, teacher), teacher
+
+
+def _changed(before, after) -> set[str]:
+    before, after = functional.flatten(before), functional.flatten(after)
+    assert before.keys() == after.keys()
+    return {path for path in before if not np.array_equal(before[path], after[path])}
+
+
+def _movable(paths) -> set[str]:
+    """Without key biases: softmax does not see them, so their gradient is zero in exact arithmetic."""
+    return {path for path in paths if not path.endswith("key/bias")}
+
+
+def test_teacher_learns():
+    config = small_config()
+    first, last, metrics = _run(phases.teacher_phase(config, CLASSES), config, 12)
+    assert metrics[-1]["loss"] < 0.5 * metrics[0]["loss"]
+    assert int(last["step"]) == 12
+    assert _changed(first["params"], last["params"]) == set(functional.flatten(first["params"]))
+    assert _changed(first["batch_stats"], last["batch_stats"]) == set(functional.flatten(first["batch_stats"]))
+
+
+def test_student_step_leaves_the_teacher_alone_and_learns():
+    config, phase, teacher = _student()
+    _, last, metrics = _run(phase, config, 12)
+    assert metrics[-1]["loss"] < metrics[0]["loss"]
+    assert not _changed(last["params"]["trunk"], teacher["params"])
+    assert not _changed(last["batch_stats"]["trunk"], teacher["batch_stats"])
+
+
+def test_one_forward_equals_two():
+    """The student's one pass through the R(2+1)D gives the teacher's own logits and the same luminous tokens."""
+    config, phase, teacher = _student()
+    views = _views()
+    start = phase.initial_state(optax.sgd(0.0))
+    out, _ = jax.jit(functools.partial(phase.outputs, train=True))(start["params"], start["batch_stats"], views)
+    teacher_outputs = functools.partial(phases.teacher_phase(config, CLASSES).outputs, train=False)
+    alone, _ = jax.jit(teacher_outputs)(teacher["params"], teacher["batch_stats"], views)
+    np.testing.assert_array_equal(out["teacher_logits"], alone["logits"])
+    np.testing.assert_allclose(out["luminous_tokens"], luminous_tokens(alone["features"], FRAMES), atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def pvit_weights(tmp_path_factory) -> str:
+    """A folder of converted ViT weights, as `model.pvit.init_from` takes it."""
+    folder = tmp_path_factory.mktemp("weights") / "pvit"
+    converted.save(vit.port(timm_tensors(2, dim=64, grid=2), 2), "", folder)
+    return str(folder)
+
+
+@pytest.mark.parametrize(("unfreeze", "trained_blocks"), [("first", {"0"}), ("all", {"0", "1"}), ("none", set())])
+def test_frozen_parameters_stay_and_have_no_moments(pvit_weights, unfreeze, trained_blocks):
+    sizes = {"model.pvit.dim": 64, "model.pvit.num_heads": 1, "model.pvit.mlp_dim": 256}
+    config, phase, _ = _student(f"tiny,unfreeze={unfreeze}", **sizes, **{"model.pvit.init_from": pvit_weights})
+    first, last, _ = _run(phase, config, 3)
+    changed = _changed(first["params"], last["params"])
+    blocks = {path.split("/")[3] for path in changed if path.startswith("main/pvit/blocks/")}
+    assert blocks == trained_blocks
+    assert not any(path.startswith("trunk/") for path in changed)
+    trained = {path for path in functional.flatten(first["params"]) if phase.trains(path)}
+    assert changed <= trained and _movable(changed) == _movable(trained)
+    adam = first["opt_state"][0]
+    assert set(functional.flatten(adam.mu)) == set(functional.flatten(adam.nu)) == trained
+
+
+VARIANTS = [
+    "tiny,distill=no",
+    "tiny,streams=main",
+    "tiny,streams=luminous",
+    "tiny,luminous=flow",
+    "tiny,streams=main,distill=no",
+    "tiny,foe=no",
+    "tiny,teacher=r3d_tiny",
+    "tiny,vit_blocks=1",
+]
+
+
+@pytest.mark.parametrize("arg", VARIANTS)
+def test_every_variant_trains(arg):
+    config, phase, _ = _student(arg)
+    first, last, metrics = _run(phase, config, 2)
+    assert all(np.isfinite(list(m.values())).all() for m in metrics)
+    trained = {path for path in functional.flatten(first["params"]) if phase.trains(path)}
+    changed = _changed(first["params"], last["params"])
+    assert changed <= trained and _movable(changed) == _movable(trained)
+    assert any(path.startswith("trunk/") for path in trained) == ("distill=no" in arg and "streams=main" not in arg)
+    assert ("distillation" in metrics[0]) == config.train.distill
+
+
+def test_finetune_trains_the_trunk_against_a_frozen_copy():
+    config, phase, teacher = _student(**{"train.trunk": "finetune"})
+    _, last, _ = _run(phase, config, 2)
+    assert not _changed(last["params"]["teacher"], teacher["params"])
+    assert not _changed(last["batch_stats"]["teacher"], teacher["batch_stats"])
+    changed = _changed(last["params"]["trunk"], teacher["params"])
+    assert changed == {path for path in functional.flatten(teacher["params"]) if not path.startswith("fc/")}
+
+
+def test_padding_rows_do_not_count():
+    logits, targets = jnp.array([[2.0, 0.0], [0.0, 9.0]]), jnp.array([[1.0, 0.0], [1.0, 0.0]])
+    alone = losses.cross_entropy(logits[:1], targets[:1], jnp.ones(1))
+    padded = losses.cross_entropy(logits, targets, jnp.array([1.0, 0.0]))
+    np.testing.assert_allclose(alone, padded, rtol=1e-6)
+
+
+def test_losses_are_equations_5_and_6():
+    h1, h2 = jnp.array([[1.0, -2.0, 0.5]]), jnp.array([[0.0, 1.0, 0.5]])
+    y, one = jnp.array([[0.25, 0.75, 0.0]]), jnp.ones(1)
+    softmax = np.exp(h2) / np.exp(h2).sum()
+    np.testing.assert_allclose(losses.cross_entropy(h2, y, one), -(y * np.log(softmax)).sum(), rtol=1e-6)
+    np.testing.assert_allclose(losses.distillation(h1, h2, one), 1 + 3 + 0, rtol=1e-6)
+    gradient = jax.grad(lambda h: losses.distillation(h, h2, one))(h1)
+    assert not gradient.any()
+
+
+def test_schedule_is_a_cosine_to_zero():
+    config = small_config(**{"train.learning_rate": 0.5})
+    schedule = optim.make_schedule(config, 100)
+    np.testing.assert_allclose([schedule(0), schedule(50), schedule(100)], [0.5, 0.25, 0.0], atol=1e-7)
+
+
+def test_normalise_is_zero_mean_unit_scale():
+    clip = jnp.full((1, 1, 2, 2, 3), 255, jnp.uint8)
+    np.testing.assert_allclose(steps.normalise(clip, (0.5, 0.5, 0.5), (0.5, 0.25, 0.5))[0, 0, 0, 0], [1, 2, 1])

@@ -1,0 +1,232 @@
+"""Weights of video ResNets: golden outputs of PyTorch, strictness, and the way back."""
+
+import hashlib
+import json
+import re
+
+import jax
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from lift_flax.errors import UserError
+from lift_flax.weights import convert, converted, read_tensors, to_torch, torch_video
+from tests.golden import FOLDER
+from tests.support.weights_tools import (
+    GOLDEN_FRAMES,
+    golden_clip,
+    relative_error,
+    sample,
+    stages,
+    trunk_from_tensors,
+    trunk_shapes,
+    trunk_tensors,
+    zeros,
+)
+
+CLASSES = {"r2plus1d_34": 359, "r2plus1d_18": 400, "r3d_18": 400, "mc3_18": 400, "hara_34": 400}
+
+
+@pytest.mark.parametrize(("name", "frames"), [(name, t) for name, lengths in GOLDEN_FRAMES.items() for t in lengths])
+def test_stages_and_logits_are_those_of_pytorch(name, frames):
+    port = torch_video.port(trunk_tensors(name, CLASSES[name]))
+    assert port.facts["name"] == name and not port.new
+    assert set(port.ignored.values()) == {"a counter that nothing needs"}
+    network, params, stats = trunk_from_tensors(port)
+    ours = jax.jit(lambda p, s, x: stages(network.module(p, s), x))(params, stats, golden_clip(frames))
+    with np.load(FOLDER / f"{name}_{frames}.npz") as golden:
+        assert set(golden.files) == set(ours)
+        for stage, value in ours.items():
+            value = np.asarray(value) if stage == "logits" else sample(np.asarray(value))
+            assert relative_error(value, golden[stage]) <= 1e-4, stage
+
+
+# SHA-256 of the sorted [name, shape] list, without counters, of the public files.
+PUBLIC = {
+    "r2plus1d_34": "c04ecd8f3ae6f795ba5596dd4a1a0ddeaee6caa994ad0c474a6a72ad20387fa9",
+    "r3d_34": "6ee245948948ace0d70cc8cd40f22cebeef7abf41e32befcb74b866f2dcfc591",
+    "r2plus1d_18": "1c41b84bcbb9630ea9938f1854f945e74a90baa89932a65d20ad7ae7bdbe1a0a",
+    "r3d_18": "62256ce03a92e3c13c1f57132b8c4df50e1759b941c2bc349acec6095992897f",
+    "mc3_18": "acb4666d81e656b9f503bdc5c3f8c8a82670e648ad67c0b9fa8a8b87f6a33c03",
+}
+
+
+@pytest.mark.parametrize(("name", "classes"), [("r2plus1d_34", 359), ("r3d_34", 400), *list(CLASSES.items())[1:4]])
+def test_names_and_shapes_are_those_of_the_public_files(name, classes):
+    shapes = sorted([n, list(s)] for n, s in trunk_shapes(name, classes).items() if "num_batches" not in n)
+    assert hashlib.sha256(json.dumps(shapes).encode()).hexdigest() == PUBLIC[name]
+
+
+def test_the_public_files_are_told_apart():
+    sizes = {}
+    for name in (*CLASSES, "r2plus1d_34_shared", "r3d_34"):
+        tensors = trunk_tensors(name, 5, draw=zeros)
+        assert torch_video.recognise(tensors) == name
+        sizes[name] = len(torch_video.tensors_of(torch_video.TRUNKS[name]))
+    assert sizes["r2plus1d_34"] == 347 and sizes["r3d_34"] == 182 and sizes["r3d_18"] == sizes["mc3_18"] == 102
+
+
+@pytest.mark.parametrize("prefix", ["module.", "backbone.", "module.model."])
+@pytest.mark.parametrize("wrapper", ["", "state_dict.", "model_state."])
+def test_prefixes_and_wrappers_are_taken_off(tmp_path, prefix, wrapper):
+    tensors = {n: a for n, a in trunk_tensors("r2plus1d_tiny", 3).items() if "num_batches" not in n}
+    moments = ("exp_avg", "exp_avg_sq", "step") if wrapper else ()  # more tensors than the weights have
+    names = [f"optimizer_state.state.{i}.{moment}" for i in range(len(tensors)) for moment in moments]
+    moment = {name: np.zeros(3, np.float32) for name in names}
+    save_file({f"{wrapper}{prefix}{n}": a for n, a in tensors.items()} | moment, tmp_path / "w.safetensors")
+    port = torch_video.port(read_tensors.read_tensors(tmp_path / "w.safetensors"))
+    assert {e.theirs for e in port.entries} == set(tensors)
+    assert port.ignored == dict.fromkeys(moment, "beside the weights in a training checkpoint")
+
+
+def test_names_of_a_sequential_and_a_missing_classifier():
+    usual = trunk_tensors("r2plus1d_tiny", 3)
+    renamed = {}
+    for name, array in usual.items():
+        stage, _, rest = name.partition(".")
+        if stage != "fc":
+            renamed[f"features.{'0' if stage == 'stem' else stage[-1]}.{rest}"] = array
+    renamed["fc_action.weight"] = np.zeros((4, 4), np.float32)
+    port = torch_video.port(renamed)
+    assert set(port.new) == {"params/fc/kernel", "params/fc/bias"}
+    assert port.ignored["fc_action.weight"] == "the head of another network"
+    np.testing.assert_array_equal(
+        port.arrays["params/stem_norm/scale"], torch_video.port(usual).arrays["params/stem_norm/scale"]
+    )
+
+
+def test_disagreeing_shapes_name_three_tensors():
+    tensors = trunk_tensors("r2plus1d_34", 11, draw=zeros)
+    for layer in (2, 3, 4):
+        name = f"layer{layer}.0.conv2.0.0.weight"
+        tensors[name] = tensors[name][:100]
+    with pytest.raises(UserError) as caught:
+        torch_video.port(tensors)
+    message = str(caught.value)
+    assert "layer2.0.conv2.0.0.weight is (100, 128, 1, 3, 3) instead of (288, 128, 1, 3, 3)" in message
+    assert "layer3.0.conv2.0.0.weight 100, layer4.0.conv2.0.0.weight 100; known are 288, 576, 1152" in message
+    assert "\n" not in message
+    with pytest.raises(UserError, match="layer2.0.conv1.0.weight is .* instead of .*: is it a file of another network"):
+        torch_video.port({**trunk_tensors("r3d_18", 3, draw=zeros), "layer2.0.conv1.0.weight": np.zeros((1, 2))})
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"layer1.0.conv1.1.weight": None}, "nearest to r2plus1d_tiny but lacks layer1.0.conv1.1.weight"),
+    ({"layer1.7.conv1.1.weight": np.zeros(3)}, "nearest to r2plus1d_tiny but also holds layer1.7.conv1.1.weight"),
+    ({"decoder.weight": np.zeros(3)}, "holds decoder.weight, which is no part of r2plus1d_tiny"),
+    ({"stem.0.weight": np.zeros((16, 2, 1, 7, 7))}, r"stem.0.weight is \(16, 2, 1, 7, 7\) instead of"),
+])  # fmt: skip
+def test_what_does_not_fit_is_named(change, message):
+    tensors = {**trunk_tensors("r2plus1d_tiny", 3), **change}
+    with pytest.raises(UserError, match=message):
+        torch_video.port({name: array for name, array in tensors.items() if array is not None})
+    with pytest.raises(UserError, match="no video ResNet: it holds a, b"):
+        torch_video.port({"a": np.zeros(1), "b": np.zeros(1)})
+
+
+def test_convert_export_is_bit_identical(tmp_path, capsys):
+    tensors = {n: a for n, a in trunk_tensors("hara_34", 7).items() if "num_batches" not in n}
+    save_file(tensors, tmp_path / "theirs.safetensors")
+    convert.main(["r2plus1d", str(tmp_path / "theirs.safetensors"), "--out", str(tmp_path / "ours")])
+    out = capsys.readouterr().out
+    assert "hara_34, 7 classes, BatchNorm eps 1e-05" in out and "layer3" in out
+    assert (tmp_path / "ours" / converted.TABLE).read_text().count("params/") == len(ported_params(tmp_path / "ours"))
+    to_torch.main([str(tmp_path / "ours"), "--to", "safetensors"])
+    back = load_file(tmp_path / "ours" / "hara_34.safetensors")
+    assert back.keys() == tensors.keys()
+    for name, array in tensors.items():
+        assert back[name].tobytes() == np.ascontiguousarray(array).tobytes(), name
+    with pytest.raises(UserError, match="cannot write /no/such"):
+        to_torch.main([str(tmp_path / "ours"), "--to", "safetensors", "--out", "/no/such/folder/x"])
+    with pytest.raises(UserError, match="exists: remove it"):
+        to_torch.main([str(tmp_path / "ours"), "--to", "safetensors"])
+
+
+def ported_params(folder) -> list[str]:
+    return [name for name in converted.load_arrays(folder) if name.startswith("params/")]
+
+
+def test_check_certifies_and_refuses(tmp_path, capsys):
+    tensors = {n: a for n, a in trunk_tensors("r2plus1d_tiny", 3).items() if "num_batches" not in n}
+    save_file(tensors, tmp_path / "w.safetensors")
+    command = ["r2plus1d", str(tmp_path / "w.safetensors"), "--out", str(tmp_path / "ours"), "--overwrite"]
+    network, params, stats = trunk_from_tensors(torch_video.port(tensors))
+    clip = golden_clip()
+    out = jax.jit(lambda x: network.module(params, stats)(x, train=False))(clip)
+    features = np.asarray(out["features"]).transpose(0, 4, 1, 2, 3)
+    np.savez(tmp_path / "good.npz", clip=clip, logits=np.asarray(out["logits"]), features=features)
+    convert.main([*command, "--check", str(tmp_path / "good.npz")])
+    printed = capsys.readouterr().out
+    assert (
+        re.search(r"logits: largest absolute error \S+, relative \S+e-0[78]: ok", printed) and "features: " in printed
+    )
+    np.savez(tmp_path / "bad.npz", clip=clip, features=features * 1.01)
+    with pytest.raises(UserError, match=r"do not compute what .*bad.npz says \(relative error 0.0099"):
+        convert.main([*command[:2], "--out", str(tmp_path / "refused"), "--check", str(tmp_path / "bad.npz")])
+    assert not (tmp_path / "refused").exists()
+    np.savez(tmp_path / "shape.npz", clip=clip, logits=np.zeros((1, 9)))
+    with pytest.raises(UserError, match=r"logits is \(1, 9\); these weights give logits \(1, 3\)"):
+        convert.main([*command, "--check", str(tmp_path / "shape.npz")])
+    with pytest.raises(UserError, match="already holds weights"):
+        convert.main(command[:-1])
+
+
+@pytest.mark.parametrize(("name", "content", "message"), [
+    ("none.pth", None, "does not exist"),
+    ("text.npz", b"hello", "is not an .npz of plain arrays"),
+    ("text.safetensors", b"hello", "is not a .safetensors file"),
+])  # fmt: skip
+def test_files_that_hold_no_weights(tmp_path, name, content, message):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        read_tensors.read_tensors(tmp_path / name)
+
+
+def test_bfloat16_becomes_float32(tmp_path):
+    import ml_dtypes
+
+    save_file({"a": np.array([1.5, -2], ml_dtypes.bfloat16)}, tmp_path / "w.safetensors")
+    array = read_tensors.read_tensors(tmp_path / "w.safetensors")["a"]
+    assert array.dtype == np.float32 and array.tolist() == [1.5, -2]
+
+
+def test_numbers_that_are_not_finite_are_refused(tmp_path):
+    tensors = {n: a for n, a in trunk_tensors("r2plus1d_tiny", 3).items() if "num_batches" not in n}
+    tensors["layer2.0.conv1.1.running_var"][3] = np.nan
+    save_file(tensors, tmp_path / "w.safetensors")
+    with pytest.raises(UserError, match="layer2.0.conv1.1.running_var holds numbers that are not finite"):
+        convert.main(["r2plus1d", str(tmp_path / "w.safetensors"), "--out", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("flags", "message"), [
+    (["r2plus1d", "{w}", "--out={out}", "--blocks=3"], "--blocks is for vit"),
+    (["r2plus1d", "{w}", "--out={out}", "--check=nowhere.npz"], "--check=nowhere.npz: no such file"),
+    (["r2plus1d", "{w}", "--out={folder}"], "is not empty and holds no converted weights"),
+    (["vit", "{w}", "--out={out}"], "looks like a video ResNet: convert it with `convert r2plus1d`"),
+    (["r2plus1d", "{folder}", "--out={out}"], "is a folder: give a file"),
+    (["r2plus1d", "{w}"], "arguments are required: --out"),
+])  # fmt: skip
+def test_mistakes_of_the_command_line(tmp_path, flags, message):
+    tensors = {n: a for n, a in trunk_tensors("r2plus1d_tiny", 3).items() if "num_batches" not in n}
+    save_file(tensors, tmp_path / "w.safetensors")
+    with pytest.raises(UserError, match=message):
+        convert.main([f.format(w=tmp_path / "w.safetensors", out=tmp_path / "out", folder=tmp_path) for f in flags])
+
+
+def test_a_name_given_twice_is_refused(tmp_path):
+    save_file({n: np.zeros(1) for n in ("module.a", "module.b", "module.c", "a")}, tmp_path / "w.safetensors")
+    with pytest.raises(UserError, match="names some tensors twice, with and without 'module.'"):
+        read_tensors.read_tensors(tmp_path / "w.safetensors")
+
+
+def test_object_arrays_are_not_unpickled(tmp_path):
+    class Hostile:
+        def __reduce__(self):
+            return (tmp_path.joinpath("ran").touch, ())
+
+    np.savez(tmp_path / "hostile.npz", weights=np.array([Hostile()], dtype=object))
+    with pytest.raises(UserError, match="is not an .npz of plain arrays"):
+        read_tensors.read_tensors(tmp_path / "hostile.npz")
+    assert not (tmp_path / "ran").exists()

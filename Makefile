@@ -1,10 +1,10 @@
-# make demo | make test | make parity | make plan | make onnx | make lint: each sets up what it needs (a .venv and the
-# packages), then does its job.
+# make demo | make test | make parity | make plan | make onnx | make docs | make lint: each sets up what it needs (a .venv
+# and the packages), then does its job.
 PYTHON ?= python3
 RUN = .venv/bin/python
 DEMO ?= runs/demo
 
-.PHONY: demo test parity plan onnx lint clean
+.PHONY: demo test parity plan onnx docs lint clean
 
 .venv/installed: setup.cfg pyproject.toml
 	test -x $(RUN) || $(PYTHON) -m venv .venv
@@ -47,9 +47,16 @@ plan: .venv-plan/installed
 onnx: .venv-onnx/installed
 	.venv-onnx/bin/python -m pytest tests/test_export_onnx.py
 
+.venv/docs: .venv/installed
+	$(RUN) -m pip install --quiet --editable ".[prep,test,docs]"
+	touch $@
+
+docs: .venv/docs
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
+
 lint: .venv/installed
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 
 clean:
-	rm -rf .venv .venv-plan .venv-onnx runs
+	rm -rf .venv .venv-plan .venv-onnx runs site

@@ -1,8 +1,8 @@
 """Pages of the site that are made from other files, so that nothing is written twice.  mkdocs.yml names this file.
 
-index.md, contributing.md and changelog.md are README.md, CONTRIBUTING.md and CHANGELOG.md of the project, with their links
-turned to the site's pages.  api/ROOM.md is made for every folder of lift_flax/, and lists its modules; what stands in them
-comes from their docstrings.
+index.md, contributing.md and changelog.md are README.md, CONTRIBUTING.md and CHANGELOG.md of the project, with their
+links turned to the site's pages.  api/ROOM.md is made for every folder of lift_flax/: it lists the modules, and
+mkdocstrings fills in their docstrings.
 """
 
 import ast

@@ -1,0 +1,130 @@
+"""What the code's import statements say about its rooms, and the picture of it:  docs/figures/rooms.png
+
+A room is a folder of lift_flax/, or one of its files that lie in no folder; data_prep and configs count as one each.
+Nothing is imported: the files are parsed.
+"""
+
+import ast
+import dataclasses
+import graphlib
+from pathlib import Path
+
+from board import FAINT, FROZEN, TEXT, TRAINED, Board
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("lift_flax", "data_prep", "configs")
+
+
+@dataclasses.dataclass
+class Room:
+    """Files and lines of a room, the rooms it imports, and whether JAX is imported in it."""
+
+    files: int = 0
+    lines: int = 0
+    uses: set[str] = dataclasses.field(default_factory=set)
+    jax: bool = False
+
+
+def room_of(module: str) -> str | None:
+    """The room of a dotted name, also of a name within a module; None where it is not of this project."""
+    package, *parts = module.split(".")
+    if package not in PACKAGES:
+        return None
+    if package != "lift_flax":
+        return package
+    if not parts or parts[0] == "__init__":
+        return "lift_flax"
+    inside = ROOT / package / parts[0]
+    return parts[0] if inside.is_dir() or inside.with_suffix(".py").is_file() else "lift_flax"
+
+
+def imports_of(path: Path) -> set[str]:
+    """Dotted names that a file imports, `from a import b` as a.b, also within functions."""
+    names, package = set(), path.relative_to(ROOT).with_suffix("").parts[:-1]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            start = ".".join([*base, *([node.module] if node.module else [])])
+            names |= {f"{start}.{alias.name}" for alias in node.names}
+    return names
+
+
+def read_rooms() -> dict[str, Room]:
+    """Every room by name."""
+    rooms: dict[str, Room] = {}
+    for path in sorted(file for package in PACKAGES for file in (ROOT / package).rglob("*.py")):
+        name = room_of(".".join(path.relative_to(ROOT).with_suffix("").parts))
+        room = rooms.setdefault(name, Room())
+        room.files += path.name != "__init__.py"
+        room.lines += len(path.read_text().splitlines())
+        for module in imports_of(path):
+            room.jax |= module.split(".")[0] in ("jax", "flax", "optax")
+            room.uses |= {room_of(module)} - {None, name}
+    rooms.pop("lift_flax")  # the package's own __init__.py: what it offers, not a room
+    for room in rooms.values():
+        room.uses.discard("lift_flax")
+    return rooms
+
+
+def floors(rooms: dict[str, Room]) -> list[list[str]]:
+    """Rooms by height: on floor 0 stand those that import no other, on floor n + 1 those that import one of floor n.
+
+    Raises:
+      graphlib.CycleError: rooms import each other in a circle.
+    """
+    height: dict[str, int] = {}
+    for name in graphlib.TopologicalSorter({name: room.uses for name, room in rooms.items()}).static_order():
+        height[name] = 1 + max((height[used] for used in rooms[name].uses), default=-1)
+    return [sorted(name for name in height if height[name] == floor) for floor in range(max(height.values()) + 1)]
+
+
+def direct_uses(rooms: dict[str, Room]) -> dict[str, set[str]]:
+    """Imports that are not implied by others: a room that is also reached through another one is left out."""
+
+    def below(name: str) -> set[str]:
+        return rooms[name].uses.union(*(below(used) for used in rooms[name].uses))
+
+    return {name: room.uses.difference(*(below(used) for used in room.uses)) for name, room in rooms.items()}
+
+
+def draw_rooms() -> Figure:
+    """The rooms in floors, arrows from each room to those it imports."""
+    rooms = read_rooms()
+    rows = floors(rooms)
+    width, box_width, box_height, step = 124, 17.5, 5.6, 10.2
+    board = Board(width, len(rows) * step + 12)
+    board.text(2, board.size[1] - 3.2, "Rooms of lift_flax, and what they import", 18, ha="left", weight="bold")
+    arrows = "an arrow leads from a room to one that it imports; those that follow from other arrows are left out"
+    board.text(2, board.size[1] - 6.6, arrows, 11, FAINT, ha="left")
+    for i, (word, colours) in enumerate((("computes with JAX", TRAINED), ("never imports JAX", FROZEN))):
+        board.box(86 + 19 * i, board.size[1] - 4.3, 89 + 19 * i, board.size[1] - 2.1, colours)
+        board.text(90 + 19 * i, board.size[1] - 3.2, word, 11.5, colours[0], ha="left")
+    places = {}
+    for floor, row in enumerate(rows):
+        gap = width / len(row)
+        for i, name in enumerate(row):
+            places[name] = (gap * (i + 0.5) + (2.5 if floor % 2 else -2.5) * (len(row) < 6), 4.5 + floor * step)
+    for name, (x, y) in places.items():
+        room = rooms[name]
+        colours = TRAINED if room.jax else FROZEN
+        facts = f"{room.files} file{'s' * (room.files != 1)}, {room.lines:,} lines"
+        left, right = x - box_width / 2, x + box_width / 2
+        board.box(left, y - box_height / 2, right, y + box_height / 2, colours, z=3)
+        board.text(x, y + 0.9, name, 13, TEXT, weight="bold", zorder=4)
+        board.text(x, y - 1.4, facts, 9.5, FAINT, zorder=4)
+    for name, used in direct_uses(rooms).items():
+        for other in used:
+            _arrow(board, places[name], places[other], box_height, TRAINED[0] if rooms[other].jax else FROZEN[0])
+    return board.figure
+
+
+def _arrow(board: Board, start, end, box_height: float, colour: str) -> None:
+    shift = (end[0] - start[0]) / 12
+    ends = (start[0] + shift, start[1] - box_height / 2), (end[0] - shift, end[1] + box_height / 2)
+    style = {"arrowstyle": "-|>", "mutation_scale": 11, "shrinkA": 0, "shrinkB": 0, "lw": 1.3, "alpha": 0.75}
+    bend = "arc3,rad=0" if start[1] - end[1] < 12 else f"arc3,rad={0.12 if end[0] < start[0] else -0.12}"
+    board.axes.add_patch(FancyArrowPatch(*ends, color=colour, connectionstyle=bend, zorder=2, **style))

@@ -1,0 +1,51 @@
+"""The documents are true of the code: messages that they explain, files that they name."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = [path for folder in ("configs", "data_prep", "lift_flax") for path in (ROOT / folder).rglob("*.py")]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+FOREIGN = (
+    "No matching distribution found",
+    "ensurepip is not available",
+    "devices: 1 x cpu",
+)  # pip's and Debian's words
+
+
+def _texts() -> list[str]:
+    """Every string of the code, f-strings with `...` where a value stands."""
+    texts = []
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts.append(node.value)
+            elif isinstance(node, ast.JoinedStr):
+                texts.append(
+                    "".join(getattr(part, "value", "") for part in node.values if isinstance(part, ast.Constant))
+                )
+    return texts
+
+
+def _messages() -> list[str]:
+    text = (ROOT / "docs" / "troubleshooting.md").read_text()
+    return [message for message in re.findall(r"^\| `([^`]*)`", text, re.MULTILINE) if not message.startswith(FOREIGN)]
+
+
+def test_messages_are_those_of_the_code():
+    texts, unknown = _texts(), []
+    assert len(_messages()) > 30
+    for message in _messages():
+        fragments = [part.strip() for part in message.split("...") if len(part.strip()) > 3]
+        if not any(all(part in text for part in fragments) for text in texts):
+            unknown.append(message)
+    assert not unknown
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_files_exist(page):
+    named = set(re.findall(r"`((?:configs|lift_flax|data_prep|tests|docs|benchmarks)/[\w/]+\.\w+)`", page.read_text()))
+    assert not [path for path in sorted(named) if not (ROOT / path).is_file() and not path.endswith("/NAME.py")]

@@ -31,7 +31,7 @@ import numpy as np
 
 from configs import common
 from lift_flax import config as config_lib
-from lift_flax.augment import views, warp
+from lift_flax.augment import streams, warp
 
 BATCH, FRAMES, SIZE = 2, 30, 224
 ROUNDS = 7
@@ -64,7 +64,7 @@ def _large_arrays(program: str) -> int:
 
 def parts_apart(clip, key, ranges):
     """The warp's affine, optical and elastic part as three samplings."""
-    keys = views.row_keys(key, 0, len(clip))
+    keys = streams.row_keys(key, 0, len(clip))
     for part in (("matrix", "shift"), ("optical",), ("elastic",)):
         clip = _one_part(clip, keys, ranges, part)
     return clip
@@ -91,18 +91,18 @@ def main() -> None:
     flow = clip[..., :2] + 100
 
     def warp_and_jitter(clip):
-        return views._jitter(views._warp(clip, key, ranges), key, ranges)
+        return streams._jitter(streams._warp(clip, key, ranges), key, ranges)
 
     def everything(clip):
-        clip = views._augment_frames(clip, key, ranges)
-        return clip, views._light(clip, luminous)
+        clip = streams._augment_frames(clip, key, ranges)
+        return clip, streams._light(clip, luminous)
 
     for name in ("_shuffle", "_warp", "_jitter", "_rain", "_cutmix"):
-        measure(name.strip("_"), _bound(getattr(views, name), key, ranges), clip)
-    measure("gamma", _bound(views._light, luminous), clip)
-    measure("flow: warp", _bound(views._sample_flow, key, ranges), flow)
-    measure("flow: vectors", _bound(views._turn_flow, key, ranges), views._sample_flow(flow, key, ranges))
-    measure("flow: luminous view", _bound(views._flow_view, luminous), flow)
+        measure(name.strip("_"), _bound(getattr(streams, name), key, ranges), clip)
+    measure("gamma", _bound(streams._light, luminous), clip)
+    measure("flow: warp", _bound(streams._sample_flow, key, ranges), flow)
+    measure("flow: vectors", _bound(streams._turn_flow, key, ranges), streams._sample_flow(flow, key, ranges))
+    measure("flow: luminous view", _bound(streams._flow_view, luminous), flow)
     measure("warp as three samplings", functools.partial(parts_apart, key=key, ranges=ranges), clip)
     measure("warp and jitter, a jit each", warp_and_jitter, clip)
     measure("warp and jitter, one jit", jax.jit(warp_and_jitter), clip)

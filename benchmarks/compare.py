@@ -24,7 +24,7 @@ from pathlib import Path
 
 from timed_steps import count
 
-from lift_flax.errors import ArgumentParser, UserError, run
+from lift_flax.errors import ArgumentParser, UserError, run_cli
 
 FOLDER = Path(__file__).parent
 
@@ -150,4 +150,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_cli(main)

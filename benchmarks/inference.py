@@ -29,13 +29,14 @@ from timed_steps import count
 import lift_flax
 from configs import common
 from lift_flax import config as config_lib
-from lift_flax.errors import ArgumentParser, UserError, run
-from lift_flax.models.functional import create, flatten, make_student, unflatten
+from lift_flax.errors import ArgumentParser, UserError, run_cli
+from lift_flax.models.build import make_student
+from lift_flax.models.functional import create, flatten, unflatten
+from lift_flax.models.inputs import normalise
 from lift_flax.predict.inference import unfolded
 from lift_flax.predict.predictor import Predictor
 from lift_flax.runs import config_file
 from lift_flax.runs.checkpoints import Checkpoints
-from lift_flax.train.step import normalise
 
 STRIDES = (1, 5, 10, 30)
 PREPARED = {"codec": "h264", "short_side": 256, "max_frames": 64, "flow": "dis"}
@@ -232,4 +233,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_cli(main)

@@ -46,7 +46,8 @@ from configs import common
 from data_prep.sources import video_list
 from lift_flax import config as config_lib
 from lift_flax.data import records as records_lib
-from lift_flax.errors import ArgumentParser, UserError, run
+from lift_flax.data.batches import train_batches
+from lift_flax.errors import ArgumentParser, UserError, run_cli
 from lift_flax.video import sampling, scaling
 from lift_flax.video.inspection import inspect_video
 
@@ -182,7 +183,7 @@ def time_loader(records: records_lib.Records, workers: int, args: argparse.Names
         }
     )
     config = config_lib.from_dict(values.to_dict())
-    batches = records_lib.train_batches(records, config, list(records.rows), seed=0, first_step=0)
+    batches = train_batches(records, config, list(records.rows), seed=0, first_step=0)
     with contextlib.closing(batches):
         for _ in range(WARM_UP):
             next(batches)
@@ -283,4 +284,4 @@ def main(argv: list[str] | None = None) -> tuple[list[Result], dict[int, tuple[f
 
 
 if __name__ == "__main__":
-    run(main)
+    run_cli(main)

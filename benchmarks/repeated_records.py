@@ -21,7 +21,7 @@ from data_prep.report import make_folds, make_report
 from data_prep.sources.video_list import Clip, VideoList
 from data_prep.staging import StagedClip
 from data_prep.transcode import Encoding
-from lift_flax.errors import ArgumentParser, UserError, run
+from lift_flax.errors import ArgumentParser, UserError, run_cli
 from lift_flax.files import write_text
 
 SOURCE = "night_figures"
@@ -102,4 +102,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_cli(main)

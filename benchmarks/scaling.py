@@ -21,7 +21,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from lift_flax.errors import ArgumentParser, run
+from lift_flax.errors import ArgumentParser, run_cli
 
 HERE = Path(__file__).parent
 BASE = {"size": 112, "frames": 30, "n": 8, "batch": 1}
@@ -152,4 +152,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_cli(main)

@@ -22,7 +22,7 @@ from configs import common
 from lift_flax import compiling
 from lift_flax import config as config_lib
 from lift_flax.distributed.mesh import batch_sharding, make_mesh, replicated, state_sharding
-from lift_flax.errors import ArgumentParser, run
+from lift_flax.errors import ArgumentParser, run_cli
 from lift_flax.models.functional import Tree
 from lift_flax.train import optim, phases
 
@@ -93,4 +93,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_cli(main)

@@ -19,7 +19,8 @@ from pathlib import Path
 from configs import common
 from lift_flax import config as config_lib
 from lift_flax.data import records as records_lib
-from lift_flax.errors import ArgumentParser, run
+from lift_flax.data.batches import train_batches
+from lift_flax.errors import ArgumentParser, run_cli
 
 NEXT = 20  # batches timed after the first
 SETTLE, WATCHED = 200, 200  # batches after these until the allocator has all that it keeps, and those watched then
@@ -59,7 +60,7 @@ def measure(config: config_lib.Config) -> dict:
     ids = opened.split(config.data.fold, "train")
     open_s = time.perf_counter() - start
     start = time.perf_counter()
-    with contextlib.closing(records_lib.train_batches(opened, config, ids, seed=0, first_step=0)) as batches:
+    with contextlib.closing(train_batches(opened, config, ids, seed=0, first_step=0)) as batches:
         next(batches)
         first_s = time.perf_counter() - start
         start = time.perf_counter()
@@ -92,4 +93,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_cli(main)

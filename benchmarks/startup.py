@@ -24,7 +24,7 @@ import threading
 import time
 from pathlib import Path
 
-from lift_flax.errors import ArgumentParser, UserError, run
+from lift_flax.errors import ArgumentParser, UserError, run_cli
 
 ROOT = Path(__file__).parents[1]
 MARKS = {"data": "processes: ", "init": "teacher: "}  # a part -> how the line begins that ends it
@@ -112,4 +112,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_cli(main)

@@ -44,7 +44,7 @@ from torch.utils.flop_counter import FlopCounterMode
 sys.path.append(str(Path(__file__).parents[1]))  # tests/ is no installed package
 
 from configs.common import KINETICS_MEAN, KINETICS_STD
-from lift_flax.errors import ArgumentParser, run
+from lift_flax.errors import ArgumentParser, run_cli
 from tests.reference.lift_net import ComplexLinear, LiftNet, student_loss
 from tests.reference.video_resnet import VideoResNet
 
@@ -239,4 +239,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_cli(main)

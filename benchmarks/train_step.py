@@ -24,7 +24,7 @@ from timed_steps import count
 from configs import common
 from lift_flax import compiling
 from lift_flax import config as config_lib
-from lift_flax.errors import ArgumentParser, UserError, run
+from lift_flax.errors import ArgumentParser, UserError, run_cli
 from lift_flax.models.functional import Network, Tree, count_parameters, trees_of
 from lift_flax.plan.flops import count_flops
 from lift_flax.train import optim, phases
@@ -130,4 +130,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_cli(main)

@@ -25,7 +25,7 @@ from data_prep.sources import arid, folder, hmdb51, infar, ucf101, video_list
 from data_prep.sources.video_list import VideoList
 from data_prep.staging import StagedClip
 from data_prep.transcode import Encoding
-from lift_flax.errors import UserError, run
+from lift_flax.errors import UserError, run_cli
 from lift_flax.files import only_writer, write_text
 from lift_flax.video import optical_flow
 
@@ -184,10 +184,10 @@ def _draw_night_figures(args: argparse.Namespace, old: dict[str, Any] | None) ->
     videos = args.out / "videos"
     drawn = old["settings"] if old is not None and old["source"] == args.source else {}
     with only_writer(args.out / ".staging", "--out"):
-        settings = {**wanted, "version": write}
+        settings = {**wanted, "version": write.VERSION}
         if drawn and any(drawn.get(k) != v for k, v in settings.items()):
             shutil.rmtree(videos, ignore_errors=True)
-        writeataset(videos, **wanted, workers=args.workers)
+        write.write_dataset(videos, **wanted, workers=args.workers)
     return videos
 
 
@@ -245,4 +245,4 @@ def _read_json(path: Path) -> Any:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_cli(main)

@@ -25,7 +25,8 @@ from data_prep.night_figures import write  # noqa: E402
 from data_prep.night_figures.scene import LIGHTS, ClipPlan  # noqa: E402
 from lift_flax import config as config_lib  # noqa: E402
 from lift_flax.augment import preview  # noqa: E402
-from lift_flax.models.functional import count_parameters, create, make_student  # noqa: E402
+from lift_flax.models.build import make_student  # noqa: E402
+from lift_flax.models.functional import count_parameters, create  # noqa: E402
 from lift_flax.models.lift_net import LiftNet  # noqa: E402
 from lift_flax.train.optim import split_params, trains_in_student_phase  # noqa: E402
 from lift_flax.video import sampling  # noqa: E402

@@ -2,6 +2,7 @@
 
 import ctypes
 import functools
+import os
 import sys
 from collections.abc import Callable
 
@@ -63,3 +64,16 @@ def _accepted(runs_once: bool) -> Options | None:
             raise
         return None
     return options
+
+
+_SHORTEST = 0.0  # s to compile, of what is kept: reading a small program takes a tenth of the time
+
+
+def use() -> None:
+    """Turns the cache on; to be called before anything is compiled."""
+    home = os.path.expanduser("~")
+    if jax.config.jax_compilation_cache_dir or home == "~":  # chosen, or without a home
+        return
+    jax.config.update("jax_compilation_cache_dir", f"{home}/.cache/lift_flax/jax")
+    if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", _SHORTEST)

@@ -16,7 +16,7 @@ class UserError(Exception):
 _OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO, errno.ESTALE}
 
 
-def told_of_disk(error: OSError) -> str | None:
+def file_system_message(error: OSError) -> str | None:
     """The one line of an `error` that the disk is to blame for; None for any other."""
     if error.errno not in _OF_THE_DISK:
         return None
@@ -31,7 +31,7 @@ class ArgumentParser(argparse.ArgumentParser):
         raise UserError(f"{message} (see {self.prog} --help)")
 
 
-def run(main: Callable[[], None]) -> None:
+def run_cli(main: Callable[[], None]) -> None:
     """Runs a command line `main` and ends the process: 0 done, 2 with one line on stderr on the user's mistake.
 
     That is a `UserError`, or an error of the file system.
@@ -44,7 +44,7 @@ def run(main: Callable[[], None]) -> None:
     except BrokenPipeError:  # the reader of our output has gone, as with `| head`
         os._exit(141)
     except OSError as error:
-        if not (told := told_of_disk(error)):
+        if not (told := file_system_message(error)):
             raise
         print(f"error: {told}", file=sys.stderr)
         sys.exit(2)

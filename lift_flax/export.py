@@ -20,9 +20,9 @@ from lift_flax import errors, export_onnx, export_stablehlo
 from lift_flax.config import Config
 from lift_flax.errors import UserError
 from lift_flax.files import write_text
+from lift_flax.models.inputs import luminous_statistics
 from lift_flax.predict.inference import input_shapes, unfolded
-from lift_flax.runs.trained import Trained, open_trained
-from lift_flax.train.step import luminous_statistics
+from lift_flax.runs.trained import TrainedRun, open_trained
 from lift_flax.video.flow_codes import FLOW_RANGE, STEPS, ZERO
 
 FORMATS = {".stablehlo": export_stablehlo, ".onnx": export_onnx}
@@ -73,7 +73,7 @@ def check_out(out: Path, *, overwrite: bool) -> None:
         export_onnx.check_installed()
 
 
-def export(trained: Trained, out: Path) -> dict:
+def export(trained: TrainedRun, out: Path) -> dict:
     """Writes `out`, and its facts beside it, once it answers as the network does on random clips.
 
     Returns:
@@ -119,7 +119,7 @@ def random_inputs(config: Config) -> dict[str, np.ndarray]:
     return inputs
 
 
-def describe(trained: Trained) -> dict:
+def describe(trained: TrainedRun) -> dict:
     """What a caller must know who has nothing but the file."""
     config = trained.config
     t, size = config.data.num_frames, config.data.size
@@ -155,4 +155,4 @@ def describe(trained: Trained) -> dict:
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    errors.run_cli(main)

@@ -9,7 +9,7 @@ import numpy as np
 
 from lift_flax.errors import UserError
 from lift_flax.predict.inference import input_shapes, make_inference
-from lift_flax.runs.trained import Trained
+from lift_flax.runs.trained import TrainedRun
 
 
 def check_installed() -> None:
@@ -23,7 +23,7 @@ def check_installed() -> None:
         ) from error
 
 
-def make(trained: Trained, facts: dict) -> bytes:
+def make(trained: TrainedRun, facts: dict) -> bytes:
     """The serialised model; any batch size.  Its metadata are `facts`, texts as they are and all else as JSON."""
     from jax2onnx import to_onnx
     from onnx import helper

@@ -6,12 +6,12 @@ import jax
 import numpy as np
 
 from lift_flax.predict.inference import input_shapes, make_inference
-from lift_flax.runs.trained import Trained
+from lift_flax.runs.trained import TrainedRun
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 
-def make(trained: Trained, facts: dict) -> bytes:
+def make(trained: TrainedRun, facts: dict) -> bytes:
     """The serialised program; any batch size."""
     del facts  # the format has no place for them
     (batch,) = jax.export.symbolic_shape("b")

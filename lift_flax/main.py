@@ -15,7 +15,7 @@ from absl import flags
 from rich.console import Console
 from rich.table import Table
 
-from lift_flax import command_line, compilation_cache, errors
+from lift_flax import command_line, compiling, errors
 from lift_flax import config as config_lib
 from lift_flax.distributed import processes
 from lift_flax.train import run
@@ -50,7 +50,7 @@ def main() -> None:
         return
     config, workdir = parse_command_line(values, sys.argv)
     logging.getLogger("absl").setLevel(logging.CRITICAL)  # what it would log is raised as well
-    compilation_cache.use()
+    compiling.use()
     processes.join(
         values.coordinator,
         values.num_processes,
@@ -113,4 +113,4 @@ def _percent(share: float | None) -> str:
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    errors.run_cli(main)

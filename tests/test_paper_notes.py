@@ -10,7 +10,8 @@ from flax import nnx
 
 from configs import arid, common
 from lift_flax import config as config_lib
-from lift_flax.models.functional import count_parameters, create, make_student, make_teacher
+from lift_flax.models.build import make_student, make_teacher
+from lift_flax.models.functional import count_parameters, create
 from lift_flax.train.optim import split_params, trains_in_student_phase
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -21,7 +21,7 @@ from data_prep.audit.items import Item, find_items, inspect, middle_frame
 from data_prep.build_flags import at_least
 from data_prep.progress import counting
 from data_prep.report import in_train_and_test, kind_of
-from lift_flax.errors import ArgumentParser, UserError, run
+from lift_flax.errors import ArgumentParser, UserError, run_cli
 from lift_flax.files import write_text
 from lift_flax.video.decode import VideoError
 from lift_flax.video.inspection import Inspection
@@ -151,4 +151,4 @@ def _print(report: dict[str, Any], out: Path, console: Console) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_cli(main)

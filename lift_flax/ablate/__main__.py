@@ -276,4 +276,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    errors.run(_main)
+    errors.run_cli(_main)

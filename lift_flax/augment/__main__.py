@@ -4,4 +4,4 @@ from lift_flax import errors
 from lift_flax.augment import preview
 
 if __name__ == "__main__":
-    errors.run(preview.main)
+    errors.run_cli(preview.main)

@@ -17,9 +17,10 @@ from matplotlib.figure import Figure
 
 from configs import common
 from lift_flax import config as config_lib
-from lift_flax.augment import views
+from lift_flax.augment import streams
 from lift_flax.config import AUGMENTATIONS, Augment, Config
-from lift_flax.data.records import open_records, read_eval_examples
+from lift_flax.data.batches import read_eval_examples
+from lift_flax.data.records import open_records
 from lift_flax.errors import ArgumentParser, UserError
 from lift_flax.video import sampling
 from lift_flax.video.decode import VideoError, count_frames, decode_frames
@@ -124,12 +125,12 @@ def draw(shown: UInt8[np.ndarray, "B T H W 3"], config: Config) -> Figure:
 def augmented(
     shown: UInt8[np.ndarray, "B T H W 3"], names: tuple[str, ...], config: Config, key: jax.Array
 ) -> UInt8[np.ndarray, "B T H W 3"]:
-    """The dark training views with the augmentations `names` forced on and no other."""
+    """The dark training frames with the augmentations `names` forced on and no other."""
     probabilities = {name: float(name in names) for name in AUGMENTATIONS}
     config = dataclasses.replace(config, augment=dataclasses.replace(config.augment, **probabilities))
     count = len(shown)
     batch = {"clip": jnp.asarray(shown), "label": jnp.arange(count), "weight": jnp.ones(count)}
-    return np.asarray(views.make_train_views(batch, key, config, count)["dark"])
+    return np.asarray(streams.make_train_streams(batch, key, config, count)["dark"])
 
 
 def _texts(r: Augment) -> dict[str, str]:

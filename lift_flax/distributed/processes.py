@@ -17,7 +17,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from lift_flax.errors import UserError, told_of_disk
+from lift_flax.errors import UserError, file_system_message
 
 _MESSAGE_BYTES = 4096  # of an error that processes tell each other
 _COME_SECONDS = 300  # that a process waits for the first one to answer
@@ -124,7 +124,7 @@ def together(work: Callable):
     except UserError as error:
         message = str(error)
     except Exception as error:
-        told = told_of_disk(error) if isinstance(error, OSError) else None
+        told = file_system_message(error) if isinstance(error, OSError) else None
         message, failed = told or f"{type(error).__name__}: {error}", None if told else error
     told = np.zeros(_MESSAGE_BYTES, np.uint8)
     text = np.frombuffer(message.encode()[:_MESSAGE_BYTES], np.uint8)
@@ -166,7 +166,7 @@ def leave_after(work: Callable[[], None]) -> NoReturn:
         reason = str(error).splitlines()[0]
         print(f"error: {reason}; if another process has died, start all again with the same command", file=sys.stderr)
     except OSError as error:
-        if told := told_of_disk(error):
+        if told := file_system_message(error):
             code = 2
             print(f"error: {told}", file=sys.stderr)
         else:

@@ -9,9 +9,10 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Int
 
-from lift_flax.augment.views import make_eval_views
+from lift_flax.augment.streams import make_eval_streams
 from lift_flax.config import Config
-from lift_flax.data.records import Light, Records, eval_batches
+from lift_flax.data.batches import Light, eval_batches
+from lift_flax.data.records import Records
 from lift_flax.distributed.mesh import gather_rows, local_rows, put_batch
 from lift_flax.distributed.processes import Stopped, StopSignal
 from lift_flax.evaluate import metrics
@@ -65,7 +66,7 @@ def make_predictor(
                 if stop and stop.at_this_step():
                     raise Stopped(f"stopped by SIGTERM while scoring {len(ids)} clips")
                 arrays = put_batch(batch, mesh)
-                kept = forward(params, stats, make_eval_views(arrays, config, len(records.classes)))
+                kept = forward(params, stats, make_eval_streams(arrays, config, len(records.classes)))
                 for name, logits in kept.items():
                     parts.setdefault(name, []).append(gather_rows(logits))
         predictions = {}

@@ -162,4 +162,4 @@ def peaks(maps: Float[np.ndarray, "T h w"]) -> list[list[float]]:
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    errors.run_cli(main)

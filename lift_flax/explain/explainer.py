@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from lift_flax.augment.views import clip_views
+from lift_flax.augment.streams import clip_streams
 from lift_flax.data.clip_reader import Parts
 from lift_flax.explain import attention_rollout
 from lift_flax.explain import class_activation as activation
-from lift_flax.runs.trained import Trained
-from lift_flax.train import step
+from lift_flax.models import inputs
+from lift_flax.runs.trained import TrainedRun
 from lift_flax.video.gamma import gamma_table
 
 
@@ -48,7 +48,7 @@ class Explanation:
 class Explainer:
     """Looks into one trained student; compiled at its first clip."""
 
-    def __init__(self, trained: Trained):
+    def __init__(self, trained: TrainedRun):
         self.trained = trained
         size = trained.config.model.luminous.size
         clip = (1, trained.config.data.num_frames, size, size, 3)
@@ -64,7 +64,7 @@ class Explainer:
         """
         trained = self.trained
         batch = {name: jnp.asarray(parts[name])[None] for name in ("clip", "flow") if name in parts}
-        views = clip_views(batch, trained.config)
+        views = clip_streams(batch, trained.config)
         asked = jnp.array([-1 if label is None else label])
         found = jax.tree.map(np.asarray, self._look(trained.params, trained.batch_stats, views, asked))
         return Explanation(
@@ -81,10 +81,10 @@ class Explainer:
         )
 
 
-def _look(trained: Trained, stage: str, params: dict, batch_stats: dict, views: dict, asked: jax.Array) -> dict:
+def _look(trained: TrainedRun, stage: str, params: dict, batch_stats: dict, views: dict, asked: jax.Array) -> dict:
     """All that is asked of the network about a batch of one clip; traced once."""
     model = trained.network.module(params, batch_stats)
-    dark, luminous = step.student_inputs(trained.config, views)
+    dark, luminous = inputs.student_inputs(trained.config, views)
     found = attention_rollout.walk(model, dark, luminous)
     label = jnp.where(asked < 0, found["logits"].argmax(axis=-1), asked)  # [B]
     levels = [jnp.stack([before[0], after[0]]) for before, after in found.pop("foe")]

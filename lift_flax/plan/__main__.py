@@ -174,4 +174,4 @@ def _telling(what: str):
 
 
 if __name__ == "__main__":
-    errors.run(lambda: run(sys.argv))
+    errors.run_cli(lambda: run(sys.argv))

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from lift_flax.augment.views import make_eval_views
+from lift_flax.augment.streams import make_eval_streams
 from lift_flax.config import Config
 from lift_flax.distributed.mesh import batch_sharding, replicated, state_sharding
 from lift_flax.models.functional import Tree, count_parameters
@@ -97,7 +97,7 @@ def _views(config: Config, num_classes: int) -> Tree:
         "label": jax.ShapeDtypeStruct((rows,), jnp.int32),
         "weight": jax.ShapeDtypeStruct((rows,), jnp.float32),
     }
-    return jax.eval_shape(lambda batch: make_eval_views(batch, config, num_classes), batch)
+    return jax.eval_shape(lambda batch: make_eval_streams(batch, config, num_classes), batch)
 
 
 def flops_per_example(step: Step) -> dict[str, dict[str, float]]:

@@ -115,4 +115,4 @@ def _clock(seconds: float) -> str:
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    errors.run_cli(main)

@@ -9,14 +9,14 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from lift_flax.augment.views import clip_views
+from lift_flax.augment.streams import clip_streams
 from lift_flax.config import Config
 from lift_flax.evaluate.scoring import NETWORKS
+from lift_flax.models import inputs
 from lift_flax.models.fold_batch_norm import fold_batch_norms
 from lift_flax.models.fourier import FourierEnhancement
 from lift_flax.models.lift_net import LiftNet
-from lift_flax.runs.trained import Trained
-from lift_flax.train import step
+from lift_flax.runs.trained import TrainedRun
 
 Inference = Callable[..., dict[str, Array]]
 
@@ -27,7 +27,7 @@ def input_shapes(config: Config) -> dict[str, tuple[int, ...]]:
     return {"clip": (*shape, 3)} | ({"flow": (*shape, 2)} if config.model.luminous.input == "flow" else {})
 
 
-def make_inference(trained: Trained, *, fft: bool = True) -> Inference:
+def make_inference(trained: TrainedRun, *, fft: bool = True) -> Inference:
     """A function from bytes to answers, with the run's arrays as constants in it, to be traced.
 
     BatchNorms are folded into kernels.  Gamma correction, resize and normalisation are part of it.  All it computes is
@@ -45,8 +45,8 @@ def make_inference(trained: Trained, *, fft: bool = True) -> Inference:
             part.by_products = not fft
 
     def infer(*inputs: Array) -> dict[str, Array]:
-        views = clip_views(dict(zip(input_shapes(config), inputs, strict=True)), config)
-        return _answers(student(*step.student_inputs(config, views), train=False))
+        views = clip_streams(dict(zip(input_shapes(config), inputs, strict=True)), config)
+        return _answers(student(*inputs.student_inputs(config, views), train=False))
 
     return infer
 
@@ -70,7 +70,7 @@ class Folded:
         return nnx.merge(self.graphdef, arrays)
 
 
-def fold(trained: Trained) -> Folded:
+def fold(trained: TrainedRun) -> Folded:
     """Folds a run's BatchNorms; the run keeps its own arrays."""
     graphdef, arrays = nnx.split(_folded_student(trained))
     return Folded(trained.config, graphdef, jax.device_put(nnx.to_pure_dict(arrays)))
@@ -78,24 +78,24 @@ def fold(trained: Trained) -> Folded:
 
 def probabilities(folded: Folded, network: str, arrays: Any, batch: dict[str, Array]) -> Float[Array, "B K"]:
     """What `network` (student or teacher) answers for a batch by `input_shapes`, to be jitted."""
-    views = clip_views(batch, folded.config)
-    out = folded.student(arrays)(*step.student_inputs(folded.config, views), train=False)
+    views = clip_streams(batch, folded.config)
+    out = folded.student(arrays)(*inputs.student_inputs(folded.config, views), train=False)
     return jax.nn.softmax(out[NETWORKS[network]])
 
 
-def unfolded(trained: Trained) -> Inference:
+def unfolded(trained: TrainedRun) -> Inference:
     """The function of `make_inference` with the network as it was trained, to compare with."""
     trained = _in_float32(trained)
 
     @jax.jit
     def infer(params, batch_stats, *inputs: Array) -> dict[str, Array]:
-        views = clip_views(dict(zip(input_shapes(trained.config), inputs, strict=True)), trained.config)
+        views = clip_streams(dict(zip(input_shapes(trained.config), inputs, strict=True)), trained.config)
         return _answers(trained.outputs(params, batch_stats, views)[0])
 
     return lambda *inputs: infer(trained.params, trained.batch_stats, *inputs)
 
 
-def _folded_student(trained: Trained) -> LiftNet:
+def _folded_student(trained: TrainedRun) -> LiftNet:
     """Unrolled: a scan compiles no faster where nothing is differentiated, and stacks a copy of all parameters."""
     student = trained.network.module(*jax.tree.map(jnp.asarray, (trained.params, trained.batch_stats)))
     fold_batch_norms(student)
@@ -110,7 +110,7 @@ def _answers(outputs: dict[str, Array]) -> dict[str, Array]:
     return {**logits, "probabilities": jax.nn.softmax(outputs["logits"], axis=-1)}
 
 
-def _in_float32(trained: Trained) -> Trained:
+def _in_float32(trained: TrainedRun) -> TrainedRun:
     """The same run with the activations of its trunks in float32."""
     config = trained.config
     return dataclasses.replace(

@@ -23,13 +23,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from lift_flax import compilation_cache, compiling
+from lift_flax import compiling
 from lift_flax.errors import UserError
 from lift_flax.evaluate.scoring import NETWORKS
 from lift_flax.predict import inference
 from lift_flax.predict.answers import Moment, Prediction
 from lift_flax.predict.stream import Programs, Stream, compile_programs
-from lift_flax.runs.trained import Trained, open_trained
+from lift_flax.runs.trained import TrainedRun, open_trained
 from lift_flax.video.clips import Clip, Preparation, Video, Windows, open_array, open_file, read_clips
 from lift_flax.video.decode import VideoError
 from lift_flax.video.inspection import coder_errors
@@ -74,7 +74,7 @@ class Predictor:
     """
 
     def __init__(
-        self, trained: Trained, *, network: str = "student", batch_size: int = 8, windows: Windows | None = None
+        self, trained: TrainedRun, *, network: str = "student", batch_size: int = 8, windows: Windows | None = None
     ):
         if network not in NETWORKS:
             raise UserError(f"network={network!r} is unknown: choose {' or '.join(NETWORKS)}")
@@ -247,6 +247,6 @@ def load(
 
     Programs that it compiles are kept in the user's cache folder, unless JAX was told of another place.
     """
-    compilation_cache.use()
+    compiling.use()
     trained = open_trained(Path(workdir))
     return Predictor(trained, network=network, batch_size=batch_size, windows=windows)

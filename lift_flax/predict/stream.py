@@ -27,12 +27,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from lift_flax.augment.views import clip_views
+from lift_flax.augment.streams import clip_streams
 from lift_flax.compiling import compile_once
 from lift_flax.errors import UserError
 from lift_flax.evaluate.scoring import NETWORKS
+from lift_flax.models.inputs import normalise, student_inputs
 from lift_flax.predict.inference import Folded, input_shapes
-from lift_flax.train.step import normalise, student_inputs
 from lift_flax.video.clips import Parts, Preparation, flow_scaler, frame_scaler, stored_size
 from lift_flax.video.decode import VideoError
 from lift_flax.video.inspection import coder_errors
@@ -82,7 +82,7 @@ def compile_programs(folded: Folded, network: str) -> Programs:
 
     def answer(arrays, tokens, batch):
         main = jnp.concatenate(tokens, axis=1) if tokens else None  # [1, T, E]
-        _, luminous = student_inputs(config, clip_views(batch, config))
+        _, luminous = student_inputs(config, clip_streams(batch, config))
         student = folded.student(arrays)
         if network == "teacher":
             out = student.luminous_stream(luminous, train=False)

@@ -20,7 +20,7 @@ from jaxtyping import Int
 from markupsafe import Markup
 
 from configs import common
-from lift_flax import compilation_cache, errors
+from lift_flax import compiling, errors
 from lift_flax import config as config_lib
 from lift_flax.config import Config
 from lift_flax.data.records import Records, open_records
@@ -32,7 +32,7 @@ from lift_flax.models import functional
 from lift_flax.report import clips, figures
 from lift_flax.runs import config_file, metrics_log
 from lift_flax.runs.checkpoints import best_step
-from lift_flax.runs.trained import Trained, open_trained
+from lift_flax.runs.trained import TrainedRun, open_trained
 from lift_flax.train import loop, optim
 
 _TABLE_CLASSES = 12  # up to this many, a confusion matrix is a table of numbers; above, a picture
@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--workdir", type=Path, required=True, help="of a finished run")
     args = parser.parse_args(argv)
     logging.getLogger("absl").setLevel(logging.ERROR)
-    compilation_cache.use()
+    compiling.use()
     write(args.workdir)
     print(args.workdir / "report.html")
 
@@ -136,7 +136,7 @@ def _completed(results: dict, predictions: dict[str, np.ndarray], records: Recor
     return results | {name: {**(judged[name] or {}), **results[name]} for name in judged if results[name]}
 
 
-def _opened(workdir: Path) -> tuple[Trained | None, str]:
+def _opened(workdir: Path) -> tuple[TrainedRun | None, str]:
     """The student, or None and why it cannot be asked any more."""
     try:
         return open_trained(workdir), ""
@@ -144,7 +144,7 @@ def _opened(workdir: Path) -> tuple[Trained | None, str]:
         return None, str(error)
 
 
-def _phase(name: str, config: Config, trained: Trained | None, train_clips: int) -> dict:
+def _phase(name: str, config: Config, trained: TrainedRun | None, train_clips: int) -> dict:
     """{"epochs", "steps", "rate" (epoch and learning rate), "parameters", "trained"}; None where it is not known."""
     params, trains = trained and trained.params, optim.trains_in_student_phase(config)
     if name == "teacher":  # lives on in the student
@@ -190,4 +190,4 @@ def _brightness(workdir: Path) -> dict | None:
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    errors.run_cli(main)

@@ -6,8 +6,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from lift_flax.config import Config
+from lift_flax.data.batches import read_eval_examples
 from lift_flax.data.clip_reader import Example
-from lift_flax.data.records import Records, read_eval_examples
+from lift_flax.data.records import Records
 from lift_flax.evaluate import metrics
 from lift_flax.evaluate.scoring import NETWORKS
 from lift_flax.explain.explainer import Explainer

@@ -8,14 +8,15 @@ from typing import Any
 
 from lift_flax.config import Config
 from lift_flax.errors import UserError
-from lift_flax.models.functional import Network, Tree, create, make_student
+from lift_flax.models.build import make_student
+from lift_flax.models.functional import Network, Tree, create
+from lift_flax.models.inputs import student_outputs
 from lift_flax.runs import config_file
 from lift_flax.runs.checkpoints import read_best
-from lift_flax.train.step import student_outputs
 
 
 @dataclasses.dataclass(frozen=True)
-class Trained:
+class TrainedRun:
     """The student of a run; its teacher speaks from within it wherever it was distilled from one.
 
     Attributes:
@@ -43,7 +44,7 @@ class Trained:
         return student_outputs(self.network, self.config, params, batch_stats, views, train=train)
 
 
-def open_trained(workdir: Path) -> Trained:
+def open_trained(workdir: Path) -> TrainedRun:
     """Opens a run's workdir; only reads.
 
     Raises:
@@ -59,4 +60,4 @@ def open_trained(workdir: Path) -> Trained:
         raise UserError(f"{workdir / 'run.json'} is missing or damaged: give the command of this run again") from error
     params, batch_stats, step = read_best(workdir / "student")
     network, _ = create(functools.partial(make_student, config, len(classes)), config.seed)
-    return Trained(workdir, config, classes, prepared, digest, network, params, batch_stats, step)
+    return TrainedRun(workdir, config, classes, prepared, digest, network, params, batch_stats, step)

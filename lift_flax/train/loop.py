@@ -12,10 +12,11 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Key
 
 from lift_flax import compiling
-from lift_flax.augment.views import make_train_views
+from lift_flax.augment.streams import make_train_streams
 from lift_flax.config import Config
+from lift_flax.data.batches import batch_ids, train_batches
 from lift_flax.data.clip_reader import Batch
-from lift_flax.data.records import Records, batch_ids, train_batches
+from lift_flax.data.records import Records
 from lift_flax.distributed.mesh import local_rows, put_batch, put_everywhere, replicated, state_sharding
 from lift_flax.distributed.processes import Stopped, StopSignal
 from lift_flax.errors import UserError
@@ -89,7 +90,7 @@ class _Loop:
     """The steps of one phase.
 
     Attributes:
-      step_fn: (state, views) -> (state, metrics), compiled; the old state is given up.
+      step_fn: (state, streams) -> (state, metrics), compiled; the old state is given up.
       ends: {step: the epoch that ends with it}.
     """
 
@@ -152,11 +153,11 @@ class _Loop:
         return jax.random.wrap_key_data(data)
 
     def _compute(self, state: Tree, batch: dict, key: Key[Array, ""], step: int) -> tuple[Tree, dict[str, Array]]:
-        """The views and the step of a batch: only the step's number goes to the devices, and nothing comes back."""
+        """The streams and the step of a batch: only the step's number goes to the devices, and nothing comes back."""
         number = put_everywhere(np.array(step, np.uint32), replicated(self.run.mesh))
         with jax.transfer_guard("disallow"):
-            views = make_train_views(batch, _fold_in(key, number), self.run.config, len(self.run.records.classes))
-            return self.step_fn(state, views)
+            streams = make_train_streams(batch, _fold_in(key, number), self.run.config, len(self.run.records.classes))
+            return self.step_fn(state, streams)
 
     def _read(self, step: int, values: dict[str, Array], meter: Meter, progress: Progress) -> dict[str, float]:
         """Waits for a step's metrics, checks them, and logs those that are to be logged."""

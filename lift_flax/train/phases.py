@@ -9,7 +9,9 @@ import jax
 from lift_flax import compiling
 from lift_flax.config import Config
 from lift_flax.distributed import mesh
-from lift_flax.models.functional import Network, Tree, create, flatten, make_student, make_teacher, new_state, unflatten
+from lift_flax.models import inputs
+from lift_flax.models.build import make_student, make_teacher
+from lift_flax.models.functional import Network, Tree, create, flatten, new_state, unflatten
 from lift_flax.train import optim, step
 from lift_flax.weights.init_from import init_from
 
@@ -93,7 +95,7 @@ def teacher_phase(config: Config, num_classes: int) -> Phase:
         given=given,
         trains=optim.trains_in_teacher_phase,
         make_step=step.make_teacher_step,
-        outputs=functools.partial(step.teacher_outputs, network, config),
+        outputs=functools.partial(inputs.teacher_outputs, network, config),
     )
 
 
@@ -118,7 +120,7 @@ def student_phase(config: Config, num_classes: int, teacher: Tree | None) -> Pha
         given=given,
         trains=optim.trains_in_student_phase(config),
         make_step=step.make_student_step,
-        outputs=functools.partial(step.student_outputs, network, config),
+        outputs=functools.partial(inputs.student_outputs, network, config),
     )
 
 

@@ -3,17 +3,11 @@
 Agrees with DarkLight's public code: a table of 256 levels, truncated, applied to the 8-bit frame before any resize.
 """
 
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, UInt8
+from jaxtyping import UInt8
 
 
 def gamma_table(gamma: float) -> UInt8[np.ndarray, "256"]:
     """LUT[i] = trunc(255 * (i/255)^(1/gamma)); above 1 lifts the shadows, 1 is the identity."""
     levels = np.arange(256) / 255
     return np.trunc(np.round(255 * levels ** (1 / gamma), 9)).astype(np.uint8)
-
-
-def gamma_correct(clip: UInt8[Array, "*dims"], gamma: float) -> UInt8[Array, "*dims"]:
-    """Looks every level of `clip` up in the table."""
-    return jnp.asarray(gamma_table(gamma))[clip]

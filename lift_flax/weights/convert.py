@@ -107,4 +107,4 @@ def _sha256(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    errors.run_cli(main)

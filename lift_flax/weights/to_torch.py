@@ -72,9 +72,9 @@ def read_workdir(workdir: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
     from lift_flax.files import only_writer
     from lift_flax.models.functional import flatten
+    from lift_flax.models.inputs import luminous_statistics
     from lift_flax.runs import config_file
     from lift_flax.runs.checkpoints import read_best
-    from lift_flax.train.step import luminous_statistics
 
     config = config_file.load(workdir / "config.json")
     phase = "teacher" if config.train.distill else "student"
@@ -97,4 +97,4 @@ def read_workdir(workdir: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    errors.run_cli(main)

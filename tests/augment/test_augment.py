@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 from lift_flax.augment import mix, preview, rain
-from lift_flax.augment import views as augment
+from lift_flax.augment import streams as augment
+from lift_flax.augment.streams import gamma_correct
 from lift_flax.config import AUGMENTATIONS, Config
 from lift_flax.errors import UserError
-from lift_flax.train import step
+from lift_flax.models import inputs
 from lift_flax.video import flow_codes
-from lift_flax.video.gamma import gamma_correct
 from tests.support.augment_tools import DEFAULT, NOTHING, noise, only
 from tests.support.small_config import small_config
 from tests.support.video_files import write_numbered
@@ -168,7 +168,7 @@ def test_probabilities_are_kept():
 
 
 def test_luminous_view_is_the_augmented_dark_view_lit():
-    views = augment.make_train_views(_batch(), jax.random.key(0), _config(only(*AUGMENTATIONS)), 3)
+    views = augment.make_train_streams(_batch(), jax.random.key(0), _config(only(*AUGMENTATIONS)), 3)
     assert views["dark"].dtype == jnp.uint8 and not np.array_equal(views["dark"], _batch()["clip"])
     np.testing.assert_array_equal(views["luminous"], gamma_correct(views["dark"], 1.8))
     np.testing.assert_allclose(views["targets"].sum(axis=1), 1, atol=1e-6)
@@ -176,7 +176,7 @@ def test_luminous_view_is_the_augmented_dark_view_lit():
 
 def test_views_as_they_are_and_resized():
     batch = _batch(2)
-    views = augment.make_eval_views(batch, _config(size=12), 3)
+    views = augment.make_eval_streams(batch, _config(size=12), 3)
     np.testing.assert_array_equal(views["dark"], batch["clip"])
     assert views["luminous"].shape == (2, 6, 12, 12, 3) and views["luminous"].dtype == jnp.uint8
     np.testing.assert_array_equal(views["targets"], [[1, 0, 0], [0, 1, 0]])
@@ -184,14 +184,14 @@ def test_views_as_they_are_and_resized():
 
 def test_flow_view_is_flow_and_its_length():
     batch = _batch(2)
-    views = augment.make_eval_views(batch, _config(light="flow"), 3)
+    views = augment.make_eval_streams(batch, _config(light="flow"), 3)
     np.testing.assert_array_equal(views["luminous"][..., :2], batch["flow"])
     u, v = np.moveaxis(np.asarray(batch["flow"], float) - 128, -1, 0)
     np.testing.assert_array_equal(views["luminous"][..., 2], np.round(np.minimum(np.hypot(u, v), 127)) + 128)
     known = jnp.asarray(flow_codes.encode(np.array([[0.0, 0.0], [3.0, -4.0], [-20.0, 0.0], [20.0, 20.0]])))
     lengths = augment._flow_view(known.reshape(1, 1, 2, 2, 2), _config(light="flow", size=2).model.luminous)[..., 2]
     assert lengths.ravel().tolist() == [128, 128 + 31, 255, 255]  # of codes 19 and -25
-    half = augment.make_eval_views(
+    half = augment.make_eval_streams(
         batch | {"flow": jnp.full_like(batch["flow"], 140)}, _config(light="flow", size=16), 3
     )
     assert half["luminous"].shape == (2, 6, 16, 16, 3)
@@ -200,7 +200,7 @@ def test_flow_view_is_flow_and_its_length():
 
 def test_colours_and_rain_leave_flow_alone():
     batch = _batch()
-    views = augment.make_train_views(batch, jax.random.key(0), _config(only("jitter", "rain"), light="flow"), 3)
+    views = augment.make_train_streams(batch, jax.random.key(0), _config(only("jitter", "rain"), light="flow"), 3)
     np.testing.assert_array_equal(views["luminous"][..., :2], batch["flow"])
     assert not np.array_equal(views["dark"], batch["clip"])
 
@@ -208,10 +208,10 @@ def test_colours_and_rain_leave_flow_alone():
 def test_no_motion_is_zero_for_the_network():
     config = _config(light="flow")
     still = jnp.full((1, 2, 8, 8, 3), flow_codes.ZERO, jnp.uint8)
-    np.testing.assert_allclose(step._luminous({"luminous": still}, config), 0, atol=1e-6)
-    fast = step._luminous({"luminous": jnp.full_like(still, 255)}, config)
+    np.testing.assert_allclose(inputs._luminous({"luminous": still}, config), 0, atol=1e-6)
+    fast = inputs._luminous({"luminous": jnp.full_like(still, 255)}, config)
     np.testing.assert_allclose(fast, 127 / 255 / 0.226, rtol=1e-5)
-    frames = step._luminous({"luminous": still}, _config())
+    frames = inputs._luminous({"luminous": still}, _config())
     assert float(jnp.abs(frames).min()) > 0.1  # frames have the trunk's own mean
 
 

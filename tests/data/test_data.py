@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from lift_flax.augment.streams import gamma_correct
 from lift_flax.video import sampling
-from lift_flax.video.gamma import gamma_correct, gamma_table
+from lift_flax.video.gamma import gamma_table
 
 
 def _clip(seed: int = 0, shape=(2, 3, 20, 24, 3)) -> jax.Array:

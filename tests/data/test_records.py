@@ -10,6 +10,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from lift_flax.data import records as records_lib
+from lift_flax.data.batches import eval_batches, read_eval_examples, train_batches
 from lift_flax.errors import UserError
 from lift_flax.video import flow_codes, sampling
 from lift_flax.video.decode import decode_flow
@@ -20,9 +21,7 @@ FIELDS = {"clip": ((4, 4, 32, 32, 3), np.uint8), "label": ((4,), np.int32), "wei
 
 def _batches(opened, config, count, **kwargs) -> list[dict]:
     ids = opened.split(1, "train")
-    with contextlib.closing(
-        records_lib.train_batches(opened, config, ids, seed=5, **{"first_step": 0, **kwargs})
-    ) as it:
+    with contextlib.closing(train_batches(opened, config, ids, seed=5, **{"first_step": 0, **kwargs})) as it:
         return list(itertools.islice(it, count))
 
 
@@ -76,7 +75,7 @@ def test_eval_counts_every_clip_once(records, opened, processes):
     ids = opened.split(1, "test")  # 6 clips in batches of 4
     seen, weights = [], []
     for rows in np.split(np.arange(4), processes):
-        batches = records_lib.eval_batches(opened, config, ids, rows=rows)
+        batches = eval_batches(opened, config, ids, rows=rows)
         with contextlib.closing(batches):
             for batch in batches:
                 assert batch["clip"].shape[0] == 4 // processes
@@ -87,7 +86,7 @@ def test_eval_counts_every_clip_once(records, opened, processes):
 
 
 def test_a_clip_of_two_frames_repeats_them(records, opened):
-    (example,) = records_lib.read_eval_examples(opened, small_config(records=records), ["test/still/g3_7"])
+    (example,) = read_eval_examples(opened, small_config(records=records), ["test/still/g3_7"])
     clip = example["clip"]
     np.testing.assert_array_equal(clip, clip[[0, 0, 2, 2]])
 
@@ -96,7 +95,7 @@ def test_flow_comes_with_the_frames_it_belongs_to(records, opened):
     """Same frames and same crop, and motion to the right where the bar is that moves so."""
     config = small_config("tiny,luminous=flow", records=records)
     ids = [i for i in opened.split(1, "train") if "/right/" in i]
-    batches = records_lib.train_batches(opened, config, ids, seed=0, first_step=0)
+    batches = train_batches(opened, config, ids, seed=0, first_step=0)
     with contextlib.closing(batches):
         batch = next(batches)
     assert batch["flow"].shape == (*batch["clip"].shape[:4], 2) and batch["flow"].dtype == np.uint8
@@ -104,7 +103,7 @@ def test_flow_comes_with_the_frames_it_belongs_to(records, opened):
     bright = batch["clip"].mean(axis=-1) > 35
     assert u[bright].mean() > 1 and u[bright].mean() > u[~bright].mean()
     source = tfds.builder_from_directory(opened.records).as_data_source("all")
-    evaluated = records_lib.eval_batches(opened, config, ids)
+    evaluated = eval_batches(opened, config, ids)
     with contextlib.closing(evaluated):
         batch = next(evaluated)
     for i, codes in zip(batch["id"].tolist(), batch["flow"], strict=True):
@@ -112,7 +111,7 @@ def test_flow_comes_with_the_frames_it_belongs_to(records, opened):
         stored = decode_flow(record["flow"], sampling.eval_indices(record["num_frames"], 4), (43, 32))  # [4, 32, 43, 2]
         left = sampling.crop_origin(*stored.shape[1:3], 32, 0.5, 0.5)[1]
         np.testing.assert_array_equal(codes, stored[:, :, left : left + 32])
-    gamma = records_lib.eval_batches(opened, small_config(records=records), ids)
+    gamma = eval_batches(opened, small_config(records=records), ids)
     with contextlib.closing(gamma):
         assert "flow" not in next(gamma)
 
@@ -161,7 +160,7 @@ def test_damaged_records_are_named(records, tmp_path, name):
     config = small_config(records=copy)
     with pytest.raises(UserError, match="build the records again with --overwrite"):
         opened = records_lib.open_records(str(copy))
-        list(records_lib.eval_batches(opened, config, opened.split(1, "train")))
+        list(eval_batches(opened, config, opened.split(1, "train")))
 
 
 def test_unknown_folds_and_empty_splits_are_named(opened):

@@ -12,6 +12,7 @@ import pytest
 from data_prep import build, flow_video
 from data_prep.transcode import Encoding, transcode
 from lift_flax.data import records
+from lift_flax.data.batches import train_batches
 from lift_flax.errors import UserError
 from lift_flax.video import decode, flow_codes, optical_flow, sampling
 from tests.support import damaged_videos
@@ -83,7 +84,7 @@ def test_flow_of_odd_originals_has_the_size_of_their_frames(tmp_path: Path) -> N
     build.main([*flags, "--codec", "original", "--flow"])
     opened = records.open_records(str(tmp_path / "out"))
     config = small_config("tiny,luminous=flow", records=opened.dir)
-    batches = records.train_batches(opened, config, list(opened.rows), seed=0, first_step=0)
+    batches = train_batches(opened, config, list(opened.rows), seed=0, first_step=0)
     with contextlib.closing(batches):
         for _ in range(8):
             batch = next(batches)

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import dataclasses, json, sys
 import jax, numpy as np
-from lift_flax.augment import views as augment
+from lift_flax.augment import streams as augment
 from lift_flax.config import AUGMENTATIONS
 from lift_flax.distributed import mesh as sharding
 from lift_flax.models.functional import count_parameters, flatten
@@ -55,7 +55,7 @@ with jax.set_mesh(mesh):
     step = phase.make_step(phase.network, config, optimizer)
     step = jax.jit(step, donate_argnums=0, out_shardings=(layout, sharding.replicated(mesh)))
     batch, key = sharding.put_batch(batch, mesh), jax.random.key(0)
-    views = augment.make_train_views(batch, key, config, 3)
+    views = augment.make_train_streams(batch, key, config, 3)
     compiled = step.lower(state, views).compile()
     facts = {
         "devices": jax.device_count(),

@@ -12,8 +12,10 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from lift_flax.data import records as records_lib
+from lift_flax.data.batches import eval_batches
 from lift_flax.errors import UserError
 from lift_flax.evaluate import __main__ as evaluate
+from lift_flax.evaluate import evaluation
 from lift_flax.runs.trained import open_trained
 from lift_flax.video.decode import decode_frames
 from lift_flax.video.sampling import eval_indices, view_grid
@@ -53,7 +55,7 @@ def test_views_are_other_frames_and_other_crops(run, records):
     opened = records_lib.open_records(str(records))
     config = dataclasses.replace(open_trained(run).config, train=small_config().train)
     ids, views = opened.split(1, "test")[:1], view_grid(2, 3)
-    batches = records_lib.eval_batches(opened, config, ids, views=views)
+    batches = eval_batches(opened, config, ids, views=views)
     with contextlib.closing(batches):
         found = list(batches)
     clips = np.concatenate([batch["clip"] for batch in found])  # [8, T, H, W, C]: six views and padding
@@ -73,13 +75,13 @@ def test_views_are_other_frames_and_other_crops(run, records):
 def test_classes_are_matched_by_name(run, records):
     trained, opened = open_trained(run), records_lib.open_records(str(records))
     ids = opened.split(1, "test")
-    same, labels, left_out = evaluate.matching_clips(opened, ids, trained)
+    same, labels, left_out = evaluation.matching_clips(opened, ids, trained)
     assert same == ids and left_out == 0 and labels.tolist() == [opened.rows[i][1] for i in ids]
     other = dataclasses.replace(opened, classes=("still", "jump", "down"))  # for down, right, still
-    known, labels, left_out = evaluate.matching_clips(other, ids, trained)
+    known, labels, left_out = evaluation.matching_clips(other, ids, trained)
     assert left_out == 2 and [opened.rows[i][1] for i in known] == [0, 0, 2, 2] and labels.tolist() == [2, 2, 0, 0]
     with pytest.raises(UserError, match="have no class in common"):
-        evaluate.matching_clips(dataclasses.replace(opened, classes=("a", "b", "c")), ids, trained)
+        evaluation.matching_clips(dataclasses.replace(opened, classes=("a", "b", "c")), ids, trained)
 
 
 def test_mean_over_runs(run, capsys):
@@ -87,7 +89,7 @@ def test_mean_over_runs(run, capsys):
     top1 = report["runs"][0]["student"]["top1"]
     assert report["mean"]["student"]["top1"] == [pytest.approx(top1), 0]
     one, two = ({"teacher": None, "student": {"top1": t, "mean_class": t}} for t in (0.5, 0.7))
-    mean = evaluate.mean_over_runs([one, two])
+    mean = evaluation.mean_over_runs([one, two])
     assert mean["teacher"] is None and mean["student"]["top1"] == pytest.approx([0.6, 0.1 * np.sqrt(2)])
 
 

@@ -15,15 +15,16 @@ from PIL import Image
 
 from configs import common
 from lift_flax import config as config_lib
-from lift_flax.augment.views import make_eval_views
+from lift_flax.augment.streams import make_eval_streams
 from lift_flax.config import Config
 from lift_flax.errors import UserError
 from lift_flax.explain import __main__ as explain
 from lift_flax.explain import attention_rollout, class_activation, pictures
 from lift_flax.explain.explainer import Explainer, Explanation
-from lift_flax.models.functional import create, flatten, make_student, unflatten
+from lift_flax.models.build import make_student
+from lift_flax.models.functional import create, flatten, unflatten
 from lift_flax.models.vit import PViT
-from lift_flax.runs.trained import Trained
+from lift_flax.runs.trained import TrainedRun
 from lift_flax.train import optim, phases
 from lift_flax.video import encode
 from tests.support.small_config import small_config
@@ -59,19 +60,19 @@ def corner_batch(seed: int, rows: int) -> tuple[dict, np.ndarray]:
     return {"clip": frames, "label": kinds.astype(np.int32), "weight": np.ones(rows, np.float32)}, corners
 
 
-def opened(config: Config, params: dict, batch_stats: dict, classes: tuple[str, ...]) -> Trained:
+def opened(config: Config, params: dict, batch_stats: dict, classes: tuple[str, ...]) -> TrainedRun:
     network, _ = create(lambda rngs: make_student(config, len(classes), rngs), 0)
-    return Trained(Path("nowhere"), config, classes, {}, "", network, params, batch_stats, 0)
+    return TrainedRun(Path("nowhere"), config, classes, {}, "", network, params, batch_stats, 0)
 
 
-def drawn(config: Config, classes: tuple[str, ...] = KINDS) -> Trained:
+def drawn(config: Config, classes: tuple[str, ...] = KINDS) -> TrainedRun:
     """A student as it starts."""
     _, draw = create(lambda rngs: make_student(config, len(classes), rngs), config.seed)
     return opened(config, *jax.jit(draw)(), classes)
 
 
 @pytest.fixture(scope="module")
-def corners() -> Trained:
+def corners() -> TrainedRun:
     """A student that has learnt to tell the four motions apart, wherever they are."""
     sizes = {"data.num_frames": FRAMES, "model.pvit.patch": 8, "train.batch_size": ROWS}
     config = small_config("tiny,distill=no", **sizes)
@@ -80,7 +81,7 @@ def corners() -> Trained:
     step, state = jax.jit(phase.make_step(phase.network, config, optimizer)), phase.initial_state(optimizer)
     for seed in range(STEPS):
         state, _ = step(
-            state, make_eval_views(jax.tree.map(jnp.asarray, corner_batch(seed, ROWS)[0]), config, len(KINDS))
+            state, make_eval_streams(jax.tree.map(jnp.asarray, corner_batch(seed, ROWS)[0]), config, len(KINDS))
         )
     return opened(config, state["params"], state["batch_stats"], KINDS)
 
@@ -155,7 +156,7 @@ def test_the_walk_ends_at_the_students_own_logits(argument):
         parts["flow"] = rng.integers(100, 156, (count, SIZE, SIZE, 2), np.uint8)
     found = Explainer(trained)(parts)
     batch = {name: jnp.asarray(part)[None] for name, part in parts.items()}
-    views = make_eval_views(batch | {"label": jnp.zeros(1, int), "weight": jnp.ones(1)}, config, len(KINDS))
+    views = make_eval_streams(batch | {"label": jnp.zeros(1, int), "weight": jnp.ones(1)}, config, len(KINDS))
     own, _ = jax.jit(trained.outputs)(trained.params, trained.batch_stats, views)
     np.testing.assert_allclose(found.probabilities, jax.nn.softmax(own["logits"])[0], rtol=1e-4, atol=1e-6)
     levels, streams = config.model.levels, config.model.streams

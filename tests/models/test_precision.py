@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from lift_flax.models import functional
+from lift_flax.models import build, functional
 from lift_flax.models.layers import conv2d, dense, norm
 from lift_flax.models.layers.attention import scores
 from tests.support.run_tools import AS_TRAINED
@@ -59,7 +59,7 @@ def student(foe: str = "yes"):
     """(network, params, batch_stats) of a student that trains its R(2+1)D as well."""
     fields = {"data.num_frames": FRAMES, "model.levels": 2}
     config = small_config(f"tiny,distill=no,unfreeze=all,foe={foe}", **fields)
-    network, draw = functional.create(lambda rngs: functional.make_student(config, 3, rngs), 0)
+    network, draw = functional.create(lambda rngs: build.make_student(config, 3, rngs), 0)
     return network, *jax.jit(draw)()
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from lift_flax.models import functional
+from lift_flax.models import build, functional
 from lift_flax.models.fusion import Level
 from lift_flax.models.layers.repeat import repeat
 from lift_flax.models.video_resnet import NormSpec, TrunkSpec, VideoResNet
@@ -153,7 +153,7 @@ def test_a_frozen_trunk_has_no_kernel_gradients(remat):
 def test_every_part_is_named_in_the_program():
     config = small_config("tiny", **{"train.trunk": "finetune", "model.levels": 2})
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, num_frames=8))
-    network, params, stats = _made(lambda rngs: functional.make_student(config, 3, rngs))
+    network, params, stats = _made(lambda rngs: build.make_student(config, 3, rngs))
     clip = jnp.ones((2, 8, 32, 32, 3))
     text = jax.jit(lambda p: network.apply(p, stats, clip, clip, train=True)[0]).lower(params).as_text(debug_info=True)
     stages = [f"{trunk}/{part}/" for trunk in ("trunk", "teacher") for part in ("stem", "layer1", "layer4")]

@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 
 import lift_flax
-from lift_flax.augment.views import clip_views
+from lift_flax.augment.streams import clip_streams
 from lift_flax.errors import UserError
 from lift_flax.evaluate.scoring import NETWORKS
 from lift_flax.export import random_inputs
@@ -33,7 +33,7 @@ def _case(kind: str):
     """(run, what was trained answers: all outputs by name; two clips)"""
     trained = random_trained(KINDS[kind][0], **KINDS[kind][1])
     inputs = jax.tree.map(jnp.asarray, random_inputs(trained.config))
-    views = clip_views(inputs, trained.config)
+    views = clip_streams(inputs, trained.config)
     answers, _ = jax.jit(trained.outputs)(trained.params, trained.batch_stats, views)
     return trained, answers, inputs
 

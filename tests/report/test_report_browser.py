@@ -12,7 +12,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from lift_flax.evaluate import illumination
-from lift_flax.models import functional
+from lift_flax.models import build, functional
 from lift_flax.report import __main__ as report
 from tests.support.small_config import small_config
 
@@ -96,7 +96,7 @@ def _open(browser: Browser, path: Path, size: str, scheme: str) -> tuple[Page, l
 def _parameters() -> tuple[str, str, str]:
     """The row of the page that tells how large student and teacher are."""
     counts = []
-    for make in (functional.make_student, functional.make_teacher):
+    for make in (build.make_student, build.make_teacher):
         _, draw = functional.create(functools.partial(make, small_config(), 3), 0)
         counts.append(f"{functional.count_parameters(jax.eval_shape(draw)[0]):,}")
     return ("parameters", *counts)

@@ -10,8 +10,10 @@ from flax import nnx
 from configs import common
 from lift_flax import config as config_lib
 from lift_flax.config import Config
-from lift_flax.models.functional import Network, Tree, flatten, make_student, trees_of
-from lift_flax.train import losses, optim, step
+from lift_flax.models import inputs
+from lift_flax.models.build import make_student
+from lift_flax.models.functional import Network, Tree, flatten, trees_of
+from lift_flax.train import losses, optim
 from lift_flax.weights import torch_video, vit
 from tests.support.weights_tools import Shapes, random_tensors, timm_shapes, trees, trunk_shapes
 
@@ -101,7 +103,7 @@ def loss_and_gradients(config: Config, network: Network, arrays: dict[str, np.nd
 
     def loss(trainable, frozen, stats, views):
         merged = optim.merge_params(trainable, frozen)
-        out, _ = step.student_outputs(network, config, merged, stats, views, train=True)
+        out, _ = inputs.student_outputs(network, config, merged, stats, views, train=True)
         entropy = losses.cross_entropy(out["logits"], views["targets"], views["weight"])
         out["loss"] = entropy + losses.distillation(out["teacher_logits"], out["logits"], views["weight"])
         return out["loss"], out

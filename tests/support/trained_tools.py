@@ -12,24 +12,25 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from lift_flax.models.functional import Network, Tree, create, flatten, make_student, unflatten
+from lift_flax.models.build import make_student
+from lift_flax.models.functional import Network, Tree, create, flatten, unflatten
 from lift_flax.runs import config_file
 from lift_flax.runs.checkpoints import Checkpoints
-from lift_flax.runs.trained import Trained
+from lift_flax.runs.trained import TrainedRun
 from tests.support.small_config import small_config
 
 CLASSES = ("down", "right", "still")
 PREPARED = {"codec": "h264", "short_side": 256, "max_frames": 64, "flow": "dis"}
 
 
-def random_trained(arg: str = "tiny", **overrides) -> Trained:
+def random_trained(arg: str = "tiny", **overrides) -> TrainedRun:
     """A student of `small_config(arg, **overrides)` with random arrays."""
     config = small_config(arg, **overrides)
     made = random_network(functools.partial(make_student, config, len(CLASSES)))
-    return Trained(Path("nowhere"), config, CLASSES, PREPARED, "of these clips", *made, step=7)
+    return TrainedRun(Path("nowhere"), config, CLASSES, PREPARED, "of these clips", *made, step=7)
 
 
-def write_run(trained: Trained, workdir: Path) -> None:
+def write_run(trained: TrainedRun, workdir: Path) -> None:
     """What `open_trained` reads of a run, as the run itself writes it."""
     workdir.mkdir()
     config_file.save(trained.config, workdir / "config.json")

@@ -15,6 +15,7 @@ import pytest
 
 from lift_flax import errors, main
 from lift_flax.data import records as records_lib
+from lift_flax.data.batches import train_batches
 from lift_flax.distributed import processes as cluster
 from lift_flax.errors import UserError
 from lift_flax.runs.metrics_log import read_metrics
@@ -33,7 +34,7 @@ def test_a_loss_that_is_no_number_stops_the_run(records, tmp_path):
     assert "no checkpoint was saved: lower config.train.learning_rate" in str(told.value)
     opened = records_lib.open_records(str(records))
     ids, _ = opened.train_and_validation(1, 0.0, 0)
-    batches = records_lib.train_batches(opened, broken, ids, seed=1, first_step=1)
+    batches = train_batches(opened, broken, ids, seed=1, first_step=1)
     with contextlib.closing(batches):
         assert f"clips {', '.join(next(batches)['id'].tolist())};" in str(told.value)
     assert not [path for path in (workdir / "teacher").iterdir() if path.name.isdigit()]
@@ -84,7 +85,7 @@ def main():
         checkpoints.save(2, {"array": large}, examples=8, validation=None)
         checkpoints.wait()
 
-errors.run(main)
+errors.run_cli(main)
 """
 
 
@@ -97,7 +98,7 @@ def test_a_disk_that_fills_up_during_a_save_is_told(small_disk):
     assert [path.name for path in (small_disk / "teacher").iterdir() if path.name.isdigit()] == ["1"]
 
 
-@pytest.mark.parametrize("end", [errors.run, cluster.leave_after], ids=["one process", "many"])
+@pytest.mark.parametrize("end", [errors.run_cli, cluster.leave_after], ids=["one process", "many"])
 def test_a_disk_that_fills_up_elsewhere_is_one_line_too(small_disk, end):
     """Curves, results, report: not every write is a checkpoint."""
     code = (

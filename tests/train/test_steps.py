@@ -8,10 +8,9 @@ import numpy as np
 import optax
 import pytest
 
-from lift_flax.models import functional
+from lift_flax.models import functional, inputs
 from lift_flax.models.lift_net import luminous_tokens
 from lift_flax.train import losses, optim, phases
-from lift_flax.train import step as steps
 from lift_flax.weights import converted, vit
 from tests.support.small_config import small_config
 from tests.support.weights_tools import timm_tensors
@@ -173,4 +172,4 @@ def test_schedule_is_a_cosine_to_zero():
 
 def test_normalise_is_zero_mean_unit_scale():
     clip = jnp.full((1, 1, 2, 2, 3), 255, jnp.uint8)
-    np.testing.assert_allclose(steps.normalise(clip, (0.5, 0.5, 0.5), (0.5, 0.25, 0.5))[0, 0, 0, 0], [1, 2, 1])
+    np.testing.assert_allclose(inputs.normalise(clip, (0.5, 0.5, 0.5), (0.5, 0.25, 0.5))[0, 0, 0, 0], [1, 2, 1])

@@ -44,7 +44,8 @@ def test_the_same_frames_as_of_a_record(tmp_path, codec, count):
 
 def test_the_same_flow_as_of_a_record(records):
     """Up to what coding the record loses."""
-    from lift_flax.data.records import open_records, read_eval_examples
+    from lift_flax.data.batches import read_eval_examples
+    from lift_flax.data.records import open_records
     from tests.support.small_config import small_config
 
     opened, config = open_records(str(records)), small_config("tiny,luminous=flow", records=records)

@@ -1,4 +1,4 @@
-"""From a batch of uint8 clips to the views that the model sees, on the device.
+"""From a batch of uint8 clips to the streams that the model sees, on the device.
 
 Train: frame shuffle, one geometric warp, colour jitter, rain, CutMix; then the luminous view is made from the augmented
 dark one (or from the flow, warped alike), so both pathways see the same scene.  Every draw is made once per clip and
@@ -16,9 +16,9 @@ from jaxtyping import Array, Float, Int, Key, UInt8
 from lift_flax.augment import colour, mix, rain, warp
 from lift_flax.config import Augment, Config, Luminous
 from lift_flax.video import flow_codes as flow
-from lift_flax.video.gamma import gamma_correct
+from lift_flax.video.gamma import gamma_table
 
-Views = dict[str, Array]
+Streams = dict[str, Array]
 Clips = UInt8[Array, "B T H W 3"]
 Flows = UInt8[Array, "B T H W 2"]
 Luminances = UInt8[Array, "B T h w 3"]
@@ -26,8 +26,8 @@ Luminances = UInt8[Array, "B T h w 3"]
 _WARP, _JITTER, _RAIN, _CUTMIX, _SHUFFLE = range(5)  # purposes of random keys
 
 
-def make_train_views(batch: dict[str, Array], key: Key[Array, ""], config: Config, num_classes: int) -> Views:
-    """Augmented views of a batch.
+def make_train_streams(batch: dict[str, Array], key: Key[Array, ""], config: Config, num_classes: int) -> Streams:
+    """Augmented streams of a batch.
 
     Args:
       batch: "clip" uint8 [B,T,H,W,3], "label" [B], "weight" [B]; with `model.luminous.input=flow` also "flow" uint8
@@ -40,17 +40,17 @@ def make_train_views(batch: dict[str, Array], key: Key[Array, ""], config: Confi
     augmented = {**batch, "clip": _augment_frames(batch["clip"], key, ranges)}
     if config.model.luminous.input == "flow":
         augmented["flow"] = _augment_flow(batch["flow"], key, ranges)
-    views = make_eval_views(augmented, config, num_classes)
-    return {**views, "targets": _mix_targets(views["targets"], key, ranges, batch["clip"].shape[2:4])}
+    streams = make_eval_streams(augmented, config, num_classes)
+    return {**streams, "targets": _mix_targets(streams["targets"], key, ranges, batch["clip"].shape[2:4])}
 
 
-def make_eval_views(batch: dict[str, Array], config: Config, num_classes: int) -> Views:
-    """Views of a batch as it is; the same arguments and results as `make_train_views`."""
+def make_eval_streams(batch: dict[str, Array], config: Config, num_classes: int) -> Streams:
+    """Streams of a batch as it is; the same arguments and results as `make_train_streams`."""
     targets = jax.nn.one_hot(batch["label"], num_classes)
-    return {**clip_views(batch, config), "targets": targets, "weight": batch["weight"]}
+    return {**clip_streams(batch, config), "targets": targets, "weight": batch["weight"]}
 
 
-def clip_views(batch: dict[str, Array], config: Config) -> Views:
+def clip_streams(batch: dict[str, Array], config: Config) -> Streams:
     """What the networks see of a batch as it is: "dark" and "luminous", from "clip" (and "flow") alone."""
     luminous = config.model.luminous
     light = _flow_view(batch["flow"], luminous) if luminous.input == "flow" else _light(batch["clip"], luminous)
@@ -165,3 +165,8 @@ def _resize(clip: Clips, size: int) -> Luminances:
     shape = (*clip.shape[:2], size, size, 3)
     resized = jax.image.resize(clip.astype(jnp.float32), shape, "linear", antialias=True)
     return jnp.round(resized).astype(jnp.uint8)
+
+
+def gamma_correct(clip: UInt8[Array, "*dims"], gamma: float) -> UInt8[Array, "*dims"]:
+    """Looks every level of `clip` up in the table."""
+    return jnp.asarray(gamma_table(gamma))[clip]

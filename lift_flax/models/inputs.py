@@ -1,0 +1,44 @@
+"""What goes into the networks: from uint8 streams to normalised floats, and the forward pass of each phase."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, UInt8
+
+from lift_flax.config import Config
+from lift_flax.models.functional import Network, Tree
+
+Streams = dict[str, Array]  # dark [B,T,H,W,3] and luminous [B,T,h,w,3] uint8, targets [B,K], weight [B]
+
+
+def normalise(
+    clip: UInt8[Array, "*dims 3"], mean: tuple[float, ...], std: tuple[float, ...]
+) -> Float[Array, "*dims 3"]:
+    """Levels 0 to 255 to the zero-mean floats a trunk was trained on: (clip / 255 - mean) / std."""
+    return (clip.astype(jnp.float32) / 255 - jnp.array(mean)) / jnp.array(std)
+
+
+def teacher_outputs(network: Network, config: Config, params: Tree, stats: Tree, streams: Streams, *, train: bool):
+    """(outputs, new statistics) of the teacher on a batch's luminous streams."""
+    return network.apply(params, stats, _luminous(streams, config), train=train)
+
+
+def student_outputs(network: Network, config: Config, params: Tree, stats: Tree, streams: Streams, *, train: bool):
+    """(outputs, new statistics) of the student on a batch's dark and luminous streams."""
+    return network.apply(params, stats, *student_inputs(config, streams), train=train)
+
+
+def student_inputs(config: Config, streams: Streams) -> tuple[Float[Array, "B T H W 3"], Float[Array, "B T h w 3"]]:
+    """(dark, luminous) clips as the student takes them: normalised, in the dtype of its trunks."""
+    dark = normalise(streams["dark"], config.model.pvit.mean, config.model.pvit.std).astype(config.train.dtype)
+    return dark, _luminous(streams, config)
+
+
+def luminous_statistics(config: Config) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """(mean, deviation) of the R(2+1)D's input by channel: of its frames, or of coded flow."""
+    teacher, luminous = config.model.teacher, config.model.luminous
+    if luminous.input == "flow":
+        return (luminous.flow_mean,) * 3, (luminous.flow_std,) * 3
+    return teacher.mean, teacher.std
+
+
+def _luminous(streams: Streams, config: Config) -> Float[Array, "B T h w 3"]:
+    return normalise(streams["luminous"], *luminous_statistics(config)).astype(config.train.dtype)

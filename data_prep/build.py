@@ -141,7 +141,7 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
     if args.source == "night_figures":
         from data_prep.night_figures import write
 
-        settings["version"] = write
+        settings["version"] = write.VERSION
     return settings | {"gop": Encoding.gop}
 
 

@@ -20,7 +20,7 @@ def to_site(text: str) -> str:
     text = re.sub(r"(\]\(|src=\")docs/", r"\1", text)
     for name, page in PAGES.items():
         text = re.sub(rf"\]\((\.\./)?{name}", rf"]({page}", text)
-    return re.sub(r"\]\(#(readme|lift_flax)\)", "](index.md)", text)
+    return re.sub(r"\[([^\]]+)\]\((?:CITATION\.cff|LICENSE)\)", r"`\1`", text)  # files that the site does not have
 
 
 def rooms() -> dict[str, list[str]]:

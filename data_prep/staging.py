@@ -17,6 +17,7 @@ from typing import Any
 from data_prep import pool
 from data_prep.sources.video_list import Clip
 from data_prep.transcode import Encoding, transcode
+from lift_flax.files import replacing
 from lift_flax.video.decode import VideoError
 from lift_flax.video.inspection import Inspection, coder_errors
 
@@ -150,9 +151,7 @@ def _stage_one(source: Path, target: Path, encoding: Encoding) -> StagedClip:
 
 def _write(target: Path, header: dict[str, Any], parts: Iterable[bytes | list[bytes]]) -> None:
     """Writes a staged file, whole or not at all."""
-    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
-    with partial.open("wb") as file:
+    with replacing(target) as path, path.open("wb") as file:
         file.write(json.dumps(header).encode() + b"\n")
         for part in parts:
             file.writelines(part if isinstance(part, list) else [part])
-    os.replace(partial, target)

@@ -11,9 +11,24 @@ from lift_flax.errors import UserError
 
 def write_text(path: Path, text: str) -> None:
     """Replaces `path` by `text`; whoever reads meanwhile sees the old file or the new one, never a part."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields a path beside `path` to write a file to, which takes the place of `path` when the block ends.
+
+    Where the block raises, `path` stays as it was and the part is removed.  The part is hidden, has the suffix of
+    `path` (libraries choose a format by it) and belongs to this process alone.
+    """
+    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        yield part
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
 
 
 @contextlib.contextmanager

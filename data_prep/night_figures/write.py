@@ -24,6 +24,7 @@ from data_prep.night_figures.scene import LIGHTS, ClipPlan, make_scene, render_s
 from data_prep.progress import counting
 from data_prep.worker import follow_parent
 from lift_flax.errors import UserError
+from lift_flax.files import replacing
 from lift_flax.video.camera import Camera, expose, to_srgb
 
 CLASSES = tuple(sorted(ACTIONS))
@@ -121,8 +122,7 @@ def clip_frames(plan: ClipPlan, num_frames: tuple[int, int]) -> int:
 def encode_clip(frames: np.ndarray, path: Path, fps: int) -> None:
     """Writes frames, uint8 [T,H,W,3], as H.264 at CRF 12, which keeps the dark; the file appears when it is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial")
-    with av.open(str(partial), "w", format="mp4") as container:
+    with replacing(path) as part, av.open(str(part), "w", format="mp4") as container:
         # x264's macroblock tree is not reproducible: with it the same frames gave other bytes in one run out of ten.
         options = {"crf": "12", "preset": "veryfast", "x264-params": "mbtree=0"}
         stream = container.add_stream("libx264", rate=fps, options=options)
@@ -131,7 +131,6 @@ def encode_clip(frames: np.ndarray, path: Path, fps: int) -> None:
         for picture in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))
-    os.replace(partial, path)
 
 
 def write_dataset(
@@ -180,7 +179,7 @@ def write_dataset(
     plans = plan_clips(seed, train_per_class, test_per_class)
     _settle(out_dir, settings)
     _write_lists(out_dir, plans)
-    for stale in out_dir.glob("clips/*/.*.partial"):  # of a run that was killed
+    for stale in out_dir.glob("clips/*/.*.part*"):  # of a run that was killed
         stale.unlink()
     missing = [plan for plan in plans if not (out_dir / "clips" / f"{plan.name}.mp4").exists()]
     context = multiprocessing.get_context("spawn")

@@ -137,7 +137,7 @@ def test_a_stopped_run_continues_and_workers_do_not_matter(dataset):
     before = {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in files}
     for file in files[::5]:
         file.unlink()
-    (files[0].parent / ".killed.1.partial").touch()
+    (files[0].parent / ".killed.1.part.mp4").touch()
     write_dataset(dataset, **SMALL, workers=1)
     assert sorted(dataset.glob("clips/*/*")) == sorted(dataset.glob("clips/*/*.mp4")) == files
     for number, file in enumerate(files):

@@ -26,4 +26,4 @@ def read_records(out: Path, name: str = "folder") -> dict[str, dict]:
 def whole_clips(folder: Path) -> dict[str, int]:
     """Staged clips and when they were written."""
     paths = folder.iterdir() if folder.is_dir() else []
-    return {path.name: path.stat().st_mtime_ns for path in paths if not path.name.endswith(".partial")}
+    return {path.name: path.stat().st_mtime_ns for path in paths if not path.name.startswith(".")}

@@ -1,0 +1,55 @@
+"""Files are written whole or not at all."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lift_flax.files import replacing, write_text
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_replacing_swaps_a_whole_file_in(tmp_path):
+    path = tmp_path / "facts.json"
+    path.write_text("old")
+    with replacing(path) as part:
+        part.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert names(tmp_path) == ["facts.json"]
+
+
+def test_a_failed_write_keeps_the_old_file_and_leaves_no_part(tmp_path):
+    path = tmp_path / "facts.json"
+    path.write_text("old")
+    for error in (ValueError, KeyboardInterrupt):
+        with pytest.raises(error), replacing(path) as part:
+            part.write_text("half")
+            raise error
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["facts.json"]
+
+
+def test_a_block_that_writes_nothing_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError), replacing(tmp_path / "facts.json"):
+        pass
+
+
+def test_libraries_that_go_by_the_suffix_write_under_the_given_name(tmp_path):
+    with replacing(tmp_path / "arrays.npz") as part:
+        np.savez(part, x=np.arange(3))
+    with replacing(tmp_path / "picture.png") as part:
+        Image.new("RGB", (4, 2)).save(part)
+    assert names(tmp_path) == ["arrays.npz", "picture.png"]
+    with Image.open(tmp_path / "picture.png") as picture, np.load(tmp_path / "arrays.npz") as arrays:
+        assert picture.format == "PNG"
+        np.testing.assert_array_equal(arrays["x"], [0, 1, 2])
+
+
+def test_write_text_replaces_the_text(tmp_path):
+    write_text(tmp_path / "notes.txt", "first")
+    write_text(tmp_path / "notes.txt", "second: é ü")
+    assert (tmp_path / "notes.txt").read_text(encoding="utf-8") == "second: é ü"
+    assert names(tmp_path) == ["notes.txt"]

@@ -17,17 +17,18 @@ from typing import Any
 
 from rich.console import Console
 
-from data_prep import disk, staging
-from data_prep.build_flags import parse_args
-from data_prep.progress import counting
-from data_prep.report import make_folds, make_report, print_report
-from data_prep.sources import arid, folder, hmdb51, infar, ucf101, video_list
-from data_prep.sources.video_list import VideoList
-from data_prep.staging import StagedClip
-from data_prep.transcode import Encoding
 from lift_flax.errors import UserError, run_cli
 from lift_flax.files import only_writer, write_text
 from lift_flax.video import optical_flow
+
+from . import disk, staging
+from .build_flags import parse_args
+from .progress import counting
+from .report import make_folds, make_report, print_report
+from .sources import arid, folder, hmdb51, infar, ucf101, video_list
+from .sources.video_list import VideoList
+from .staging import StagedClip
+from .transcode import Encoding
 
 _CONFIG = {  # (config to train with, what it takes as luminous input)
     "arid": ("configs/arid.py:tiny", "gamma"),
@@ -139,7 +140,7 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
         default = folder.TEST_SHARE if args.source == "folder" else infar.TEST_SHARE
         settings |= {"test_share": args.test_share or default, "seed": args.seed or 0}
     if args.source == "night_figures":
-        from data_prep.night_figures import write
+        from .night_figures import write
 
         settings["version"] = write.VERSION
     return settings | {"gop": Encoding.gop}
@@ -178,7 +179,7 @@ def _read_source(args: argparse.Namespace, old: dict[str, Any] | None) -> VideoL
 
 def _draw_night_figures(args: argparse.Namespace, old: dict[str, Any] | None) -> Path:
     """Draws the videos that OUT/videos lacks and returns that folder; those of an older build make room first."""
-    from data_prep.night_figures import write
+    from .night_figures import write
 
     wanted = {key: getattr(args, key) for key in ("light", "seed", "train_per_class", "test_per_class", "height")}
     videos = args.out / "videos"
@@ -216,7 +217,7 @@ def _install_records(
     args: argparse.Namespace, videos: VideoList, staged: dict[str, StagedClip], work: Path, old: dict[str, Any] | None
 ) -> Path:
     """Writes the records in the staging folder, then moves them to OUT/<source>/<version> in place of older ones."""
-    from data_prep import write_records  # here, not above: transcoding processes import this file and need no TFDS
+    from . import write_records  # here, not above: transcoding processes import this file and need no TFDS
 
     shutil.rmtree(work / "records", ignore_errors=True)
     fresh = write_records.write_records(args.source, videos, staged, work / "records")

@@ -5,12 +5,13 @@ import math
 import shutil
 from pathlib import Path
 
-from data_prep import staging
-from data_prep.sources.video_list import Clip
-from data_prep.transcode import Encoding
 from lift_flax.errors import UserError
 from lift_flax.video import decode
 from lift_flax.video.decode import VideoError
+
+from . import staging
+from .sources.video_list import Clip
+from .transcode import Encoding
 
 # Bytes of a stored pixel, from frames of short side 256 of nine real clips; x264 doubles every six steps of its factor.
 _PIXELS = 256 * 348

@@ -8,7 +8,7 @@ import numpy as np
 from av.video.reformatter import ColorRange
 from jaxtyping import UInt8
 
-from data_prep import h264
+from . import h264
 
 CRF = 12  # loses 0.02 px on average, where a code is 0.16 px wide
 

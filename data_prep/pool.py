@@ -8,9 +8,10 @@ from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
-from data_prep.worker import follow_parent
 from lift_flax.errors import UserError
 from lift_flax.video.decode import VideoError
+
+from .worker import follow_parent
 
 
 def run_each(

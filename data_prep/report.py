@@ -8,8 +8,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from data_prep.sources.video_list import VideoList
-from data_prep.staging import StagedClip
+from .sources.video_list import VideoList
+from .staging import StagedClip
 
 
 def make_report(videos: VideoList, staged: dict[str, StagedClip], rejected: dict[str, str]) -> dict[str, Any]:

@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from data_prep import pool
-from data_prep.sources.video_list import Clip
-from data_prep.transcode import Encoding, transcode
 from lift_flax.files import replacing
 from lift_flax.video.decode import VideoError
 from lift_flax.video.inspection import Inspection, coder_errors
+
+from . import pool
+from .sources.video_list import Clip
+from .transcode import Encoding, transcode
 
 _LARGEST = 2**31 - 2**20  # bytes: a record is one protocol buffer
 

@@ -14,9 +14,10 @@ from typing import Literal
 import simplejpeg
 from av.video.reformatter import VideoReformatter
 
-from data_prep import flow_video, h264
 from lift_flax.video import decode, optical_flow, sampling, scaling
 from lift_flax.video.inspection import Inspection, inspect_video
+
+from . import flow_video, h264
 
 JPEG_QUALITY = 90
 

@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 
-from data_prep.sources.video_list import VideoList
-from data_prep.staging import StagedClip
+from .sources.video_list import VideoList
+from .staging import StagedClip
 
 VERSION = "1.0.0"
 _BYTES = tfds.features.Tensor(shape=(), dtype=np.object_)

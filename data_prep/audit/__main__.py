@@ -15,16 +15,17 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from data_prep import pool
-from data_prep.audit import pictures
-from data_prep.audit.items import Item, find_items, inspect, middle_frame
-from data_prep.build_flags import at_least
-from data_prep.progress import counting
-from data_prep.report import in_train_and_test, kind_of
 from lift_flax.errors import ArgumentParser, UserError, run_cli
 from lift_flax.files import write_text
 from lift_flax.video.decode import VideoError
 from lift_flax.video.inspection import Inspection
+
+from .. import pool
+from ..build_flags import at_least
+from ..progress import counting
+from ..report import in_train_and_test, kind_of
+from . import pictures
+from .items import Item, find_items, inspect, middle_frame
 
 _SHOWN_FILES = 20
 

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from data_prep.sources import video_list
 from lift_flax.errors import UserError
 from lift_flax.video.decode import VideoError, count_frames, decode_frames, decode_jpegs
 from lift_flax.video.inspection import Inspection, coder_errors, inspect_pictures, inspect_video
+
+from ..sources import video_list
 
 _EARLY = 250  # frames that are decoded for a picture at most
 

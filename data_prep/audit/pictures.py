@@ -8,9 +8,10 @@ from jaxtyping import UInt8
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageOps
 
-from data_prep.audit.items import Item
 from lift_flax.video.decode import VideoError
 from lift_flax.video.inspection import LUMA_BINS, Inspection
+
+from .items import Item
 
 _THUMB = (112, 84)  # px
 _CLIPS = 8  # of each class on the sheet

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_prep.night_figures.pose import SIDES, Body, Curves
+from .pose import SIDES, Body, Curves
 
 
 @dataclass(frozen=True)

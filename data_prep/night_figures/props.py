@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_prep.night_figures.actions import Style
-from data_prep.night_figures.pose import Body, Curves
-from data_prep.night_figures.render import Box, random_albedo
+from .actions import Style
+from .pose import Body, Curves
+from .render import Box, random_albedo
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_prep.night_figures.render import Box, Canvas, Light, View, draw_box, random_albedo
+from .render import Box, Canvas, Light, View, draw_box, random_albedo
 
 
 @dataclass(frozen=True)

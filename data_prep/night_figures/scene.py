@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_prep.night_figures.actions import ACTIONS, Clock, Style
-from data_prep.night_figures.outfit import Outfit, dress
-from data_prep.night_figures.pose import Body, Curves, pose, rotation
-from data_prep.night_figures.props import Props, make_props
-from data_prep.night_figures.render import (
+from .actions import ACTIONS, Clock, Style
+from .outfit import Outfit, dress
+from .pose import Body, Curves, pose, rotation
+from .props import Props, make_props
+from .render import (
     Box,
     Light,
     View,
@@ -25,7 +25,7 @@ from data_prep.night_figures.render import (
     random_albedo,
     shifted,
 )
-from data_prep.night_figures.room import Room, cast_shadow, draw_room, floor_part, make_room
+from .room import Room, cast_shadow, draw_room, floor_part, make_room
 
 LIGHTS = ("dark", "day", "infrared")
 

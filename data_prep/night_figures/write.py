@@ -19,13 +19,14 @@ import av
 import numpy as np
 from rich.console import Console
 
-from data_prep.night_figures.actions import ACTIONS
-from data_prep.night_figures.scene import LIGHTS, ClipPlan, make_scene, render_scene
-from data_prep.progress import counting
-from data_prep.worker import follow_parent
 from lift_flax.errors import UserError
 from lift_flax.files import replacing
 from lift_flax.video.camera import Camera, expose, to_srgb
+
+from ..progress import counting
+from ..worker import follow_parent
+from .actions import ACTIONS
+from .scene import LIGHTS, ClipPlan, make_scene, render_scene
 
 CLASSES = tuple(sorted(ACTIONS))
 CLIPS_PER_GROUP = 2

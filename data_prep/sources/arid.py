@@ -7,10 +7,11 @@ path is matched without it.  Version 1.5 names its lists `split{0,1}_{train,test
 import re
 from pathlib import Path, PurePosixPath
 
-from data_prep.sources import arid_rows, arid_ug2, darklight, video_list
-from data_prep.sources.arid_rows import ClassTable, Row
-from data_prep.sources.video_list import VideoList
 from lift_flax.errors import UserError
+
+from . import arid_rows, arid_ug2, darklight, video_list
+from .arid_rows import ClassTable, Row
+from .video_list import VideoList
 
 COUNTS = arid_rows.COUNTS
 COUNTS_15 = {"0": (3350, 2011), "1": (3792, 1768)}  # of train and test, version 1.5

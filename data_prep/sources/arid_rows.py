@@ -8,9 +8,10 @@ import dataclasses
 import re
 from pathlib import Path, PurePosixPath
 
-from data_prep.sources import video_list
-from data_prep.sources.video_list import UNLABELLED, Clip, VideoList
 from lift_flax.errors import UserError
+
+from . import video_list
+from .video_list import UNLABELLED, Clip, VideoList
 
 CLASSES = ("Drink", "Jump", "Pick", "Pour", "Push", "Run", "Sit", "Stand", "Turn", "Walk", "Wave")
 COUNTS = {"1": (2288, 823), "2": (2252, 859), "3": (2259, 852)}  # of train and test, version 1.0

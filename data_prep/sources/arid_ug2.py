@@ -8,10 +8,11 @@ import csv
 import re
 from pathlib import Path, PurePosixPath
 
-from data_prep.sources import arid_rows
-from data_prep.sources.arid_rows import ClassTable, Row
-from data_prep.sources.video_list import UNLABELLED, VideoList
 from lift_flax.errors import UserError
+
+from . import arid_rows
+from .arid_rows import ClassTable, Row
+from .video_list import UNLABELLED, VideoList
 
 FILE = re.compile(r".*_(train|test|validation)(_gt)?_pub\.csv")
 COUNTS = arid_rows.UG2_COUNTS

@@ -7,10 +7,11 @@ classes, and its test videos have anonymous names; `train_rgb_split{1,2,3}.txt` 
 import re
 from pathlib import Path, PurePosixPath
 
-from data_prep.sources import arid_rows, video_list
-from data_prep.sources.arid_rows import ClassTable, Row
-from data_prep.sources.video_list import VideoList
 from lift_flax.errors import UserError
+
+from . import arid_rows, video_list
+from .arid_rows import ClassTable, Row
+from .video_list import VideoList
 
 FILE = re.compile(r"(train|test|val)(_rgb)?_split(\d)\.txt")
 COUNTS = arid_rows.UG2_COUNTS

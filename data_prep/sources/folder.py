@@ -10,9 +10,10 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from data_prep.sources import video_list
-from data_prep.sources.video_list import Clip, VideoList
 from lift_flax.errors import UserError
+
+from . import video_list
+from .video_list import Clip, VideoList
 
 TEST_SHARE = 0.2  # of each class, where nothing says otherwise
 

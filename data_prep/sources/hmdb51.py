@@ -7,9 +7,10 @@ semicolons and blanks included, so a line is split at its last blank.
 import re
 from pathlib import Path
 
-from data_prep.sources import video_list
-from data_prep.sources.video_list import Clip, VideoList
 from lift_flax.errors import UserError
+
+from . import video_list
+from .video_list import Clip, VideoList
 
 CLASSES = 51
 COUNTS = {fold: (3570, 1530) for fold in ("1", "2", "3")}  # of train and test

@@ -7,8 +7,8 @@ draw is part of the build's settings.
 import collections
 from pathlib import Path
 
-from data_prep.sources import folder
-from data_prep.sources.video_list import VideoList
+from . import folder
+from .video_list import VideoList
 
 CLASSES, CLIPS_PER_CLASS = 12, 50
 TEST_SHARE = 0.4

@@ -7,9 +7,10 @@ agree on the case of `HandstandPushups`, so names are matched without it.
 import re
 from pathlib import Path, PurePosixPath
 
-from data_prep.sources import video_list
-from data_prep.sources.video_list import Clip, VideoList
 from lift_flax.errors import UserError
+
+from . import video_list
+from .video_list import Clip, VideoList
 
 CLASSES = 101
 COUNTS = {"1": (9537, 3783), "2": (9586, 3734), "3": (9624, 3696)}  # of train and test

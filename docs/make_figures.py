@@ -4,6 +4,8 @@ docs/figures/network.svg and .png: the network of the `paper` preset.  Every sha
 or frozen, is asked of the code by shape evaluation, so the picture changes when the code does.
 docs/figures/night_figures.png: the embedded data set, four actions in four lights.
 docs/figures/augment.png: what each augmentation does to clips of it.
+docs/figures/rooms.png: the rooms of the code and what they import (docs/rooms.py).
+The picture of an answer needs a trained run: docs/answer.py.
 """
 
 import dataclasses
@@ -13,9 +15,11 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from board import FAINT, FROZEN, PLAIN, TEXT, TRAINED, Board
 from flax import nnx
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from rooms import draw_rooms
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -134,28 +138,28 @@ def _draw_inputs(board: Board, facts: Facts) -> None:
 def _draw_trunks(board: Board, facts: Facts) -> None:
     counts, shapes, pvit = facts.counts, facts.shapes, facts.config.model.pvit
     board.arrow((14.6, 50), (18, 50), colour=MAIN)
-    board.box(18, 40, 33, 60, FROZEN)
-    board.text(25.5, 57.8, "PViT", 14, weight="bold", zorder=4)
-    width = 13 / pvit.blocks
+    board.box(18, 40, 32.4, 60, FROZEN)
+    board.text(25.2, 57.8, "PViT", 14, weight="bold", zorder=4)
+    width = 12.8 / pvit.blocks
     for i in range(pvit.blocks):
-        left = 19 + i * width
+        left = 18.8 + i * width
         board.box(left + 0.2, 47.5, left + width - 0.2, 55.5, TRAINED if facts.trained[f"block {i}"] else FROZEN, z=3)
         board.text(left + width / 2, 51.5, str(i + 1), 12, weight="bold", zorder=5)
-    board.text(25.5, 45.5, "ViT-B/16 blocks", 10.5, zorder=4)
-    board.text(25.5, 43.6, "CLS of each frame", 10.5, zorder=4)
-    board.text(25.5, 41.6, f"{counts['pvit']:,}", 11, FROZEN[0], weight="bold", zorder=4)
-    board.arrow((33, 50), (39, 50), colour=MAIN, label=_times(shapes["cls"]), at=(36, 52))
-    board.part(39, 43, 50, 57, TRAINED, "Project", ("Linear", "LayerNorm"), counts["project"])
-    board.arrow((50, 50), (59, 50), colour=MAIN, label=_times(shapes["main_tokens"]), at=(53.2, 52))
+    board.text(25.2, 45.5, "ViT-B/16 blocks", 10.5, zorder=4)
+    board.text(25.2, 43.6, "CLS of each frame", 10.5, zorder=4)
+    board.text(25.2, 41.6, f"{counts['pvit']:,}", 11, FROZEN[0], weight="bold", zorder=4)
+    board.arrow((32.4, 50), (39.6, 50), colour=MAIN, label=_times(shapes["cls"]), at=(35.9, 52))
+    board.part(39.6, 43, 49.9, 57, TRAINED, "Project", ("Linear", "LayerNorm"), counts["project"])
+    board.arrow((49.9, 50), (59, 50), colour=MAIN, label=_times(shapes["main_tokens"]), at=(53.4, 52))
 
     board.arrow((14.6, 20), (18, 20), colour=LUMINOUS)
     colours = TRAINED if facts.trained["trunk"] else FROZEN
     lines = ("trained as the", "teacher, shared")
-    board.part(18, 11.5, 33, 28.5, colours, "R(2+1)D-34", lines, counts["trunk"])
+    board.part(18, 11.5, 32.4, 28.5, colours, "R(2+1)D-34", lines, counts["trunk"])
     features = _times(shapes["features"][:2]) + "×\n" + _times(shapes["features"][2:])
-    board.arrow((33, 20), (39, 20), colour=LUMINOUS, label=features, at=(36, 23.4))
-    board.part(39, 14, 50, 26, PLAIN, "Pool", ("adaptive", "average"))
-    board.arrow((50, 20), (59, 20), colour=LUMINOUS, label=_times(shapes["luminous_tokens"]), at=(53.2, 22))
+    board.arrow((32.4, 20), (39.6, 20), colour=LUMINOUS, label=features, at=(35.9, 23.4))
+    board.part(39.6, 14, 49.9, 26, PLAIN, "Pool", ("adaptive", "average"))
+    board.arrow((49.9, 20), (59, 20), colour=LUMINOUS, label=_times(shapes["luminous_tokens"]), at=(53.4, 22))
 
 
 def _draw_level(board: Board, facts: Facts) -> None:
@@ -245,6 +249,7 @@ def main() -> None:
     network.savefig(FOLDER / "network.png", dpi=150)
     draw_night_figures().savefig(FOLDER / "night_figures.png", dpi=85)
     draw_augmentations().savefig(FOLDER / "augment.png", dpi=75)
+    draw_rooms().savefig(FOLDER / "rooms.png", dpi=100)
     for path in sorted(FOLDER.iterdir()):
         print(f"{path.relative_to(ROOT)}: {path.stat().st_size // 1000} KB")
 

@@ -53,16 +53,16 @@ def measure(fsdp: int) -> dict:
         layout = state_sharding(mesh, phase.state_shapes(optimizer))
         state = phase.initial_state(optimizer, layout)
         state_bytes = bytes_of_one_device(state, layout)
-        views = jax.device_put(train_step.random_views(config, BATCH), batch_sharding(mesh))
+        streams = jax.device_put(train_step.random_streams(config, BATCH), batch_sharding(mesh))
         step = phase.make_step(phase.network, config, optimizer)
         places = (layout, replicated(mesh))
         start = time.perf_counter()
-        compiled = compiling.compile_once(step, state, views, donate_argnums=0, out_shardings=places)
+        compiled = compiling.compile_once(step, state, streams, donate_argnums=0, out_shardings=places)
         compile_s = time.perf_counter() - start
         losses, seconds = [], []
         for _ in range(STEPS + 1):
             start = time.perf_counter()
-            state, metrics = jax.block_until_ready(compiled(state, views))
+            state, metrics = jax.block_until_ready(compiled(state, streams))
             seconds.append(time.perf_counter() - start)
             losses.append(float(metrics["loss"]))
     memory = compiled.memory_analysis()  # of one device

@@ -55,7 +55,7 @@ FORMATS = {"contiguous": torch.contiguous_format, "channels_last_3d": torch.chan
 USUAL_FORMATS = {"direct": "contiguous", "savings": "channels_last_3d", "teacher": "channels_last_3d"}
 HALF = (0.5, 0.5, 0.5)
 
-Views = dict[str, torch.Tensor]  # dark (B,T,H,W,3) and luminous (B,T,h,w,3) uint8, targets (B,K)
+Streams = dict[str, torch.Tensor]  # dark (B,T,H,W,3) and luminous (B,T,h,w,3) uint8, targets (B,K)
 
 
 def normalise(clip: torch.Tensor, mean: tuple[float, ...], std: tuple[float, ...], dtype: torch.dtype) -> torch.Tensor:
@@ -64,9 +64,9 @@ def normalise(clip: torch.Tensor, mean: tuple[float, ...], std: tuple[float, ...
     return (clip.to(dtype) / 255 - mean) / std
 
 
-def luminous_clip(net: VideoResNet, views: Views, memory_format: torch.memory_format) -> torch.Tensor:
+def luminous_clip(net: VideoResNet, streams: Streams, memory_format: torch.memory_format) -> torch.Tensor:
     """What the R(2+1)D takes, (B,3,T,h,w)."""
-    clip = normalise(views["luminous"], KINETICS_MEAN, KINETICS_STD, net.fc.weight.dtype)
+    clip = normalise(streams["luminous"], KINETICS_MEAN, KINETICS_STD, net.fc.weight.dtype)
     return clip.permute(0, 4, 1, 2, 3).contiguous(memory_format=memory_format)
 
 
@@ -78,9 +78,9 @@ def run_trunk(net: VideoResNet, clip: torch.Tensor) -> tuple[torch.Tensor, torch
     return x, net.fc(x.mean(dim=(2, 3, 4)))
 
 
-def embed(vit: nn.Module, views: Views) -> torch.Tensor:
+def embed(vit: nn.Module, streams: Streams) -> torch.Tensor:
     """Class token and patches of every dark frame, (B*T,S,D)."""
-    frames = normalise(views["dark"], HALF, HALF, vit.cls_token.dtype).flatten(0, 1).permute(0, 3, 1, 2)
+    frames = normalise(streams["dark"], HALF, HALF, vit.cls_token.dtype).flatten(0, 1).permute(0, 3, 1, 2)
     x = vit.patch_embed(frames)
     return torch.cat([vit.cls_token.expand(len(x), -1, -1), x], dim=1) + vit.pos_embed
 
@@ -106,39 +106,39 @@ def classify(net: LiftNet, class_tokens: torch.Tensor, features: torch.Tensor, f
     return net.head(x)
 
 
-def direct(net: LiftNet, views: Views, memory_format: torch.memory_format) -> tuple[torch.Tensor, torch.Tensor]:
+def direct(net: LiftNet, streams: Streams, memory_format: torch.memory_format) -> tuple[torch.Tensor, torch.Tensor]:
     """(h1, h2) with every part run where it is asked for."""
-    clip = luminous_clip(net.trunk, views, memory_format)
+    clip = luminous_clip(net.trunk, streams, memory_format)
     with torch.no_grad():
         _, h1 = run_trunk(net.teacher, clip)
     features, _ = run_trunk(net.trunk, clip)
-    x = embed(net.main.pvit, views)
+    x = embed(net.main.pvit, streams)
     for block in net.main.pvit.blocks:
         x = block(x)
-    return h1, classify(net, x[:, 0], features, views["dark"].shape[1])
+    return h1, classify(net, x[:, 0], features, streams["dark"].shape[1])
 
 
-def savings(net: LiftNet, views: Views, memory_format: torch.memory_format) -> tuple[torch.Tensor, torch.Tensor]:
+def savings(net: LiftNet, streams: Streams, memory_format: torch.memory_format) -> tuple[torch.Tensor, torch.Tensor]:
     """(h1, h2) of the same values with less work."""
     with torch.no_grad():
-        features, h1 = run_trunk(net.trunk, luminous_clip(net.trunk, views, memory_format))
-        x = embed(net.main.pvit, views)
+        features, h1 = run_trunk(net.trunk, luminous_clip(net.trunk, streams, memory_format))
+        x = embed(net.main.pvit, streams)
     *blocks, last = net.main.pvit.blocks
     for block in blocks:
         x = block(x)
-    return h1, classify(net, class_token_of(last, x), features, views["dark"].shape[1])
+    return h1, classify(net, class_token_of(last, x), features, streams["dark"].shape[1])
 
 
-def student_step_loss(net: LiftNet, views: Views, forward: Callable, memory_format: torch.memory_format):
+def student_step_loss(net: LiftNet, streams: Streams, forward: Callable, memory_format: torch.memory_format):
     """(loss, h1, h2) of the second phase."""
-    h1, h2 = forward(net, views, memory_format)
-    return student_loss(h1, h2, views["targets"]), h1, h2
+    h1, h2 = forward(net, streams, memory_format)
+    return student_loss(h1, h2, streams["targets"]), h1, h2
 
 
-def teacher_step_loss(net: VideoResNet, views: Views, memory_format: torch.memory_format):
+def teacher_step_loss(net: VideoResNet, streams: Streams, memory_format: torch.memory_format):
     """(loss, h1) of the first phase."""
-    _, h1 = run_trunk(net, luminous_clip(net, views, memory_format))
-    return F.cross_entropy(h1, views["targets"]), h1
+    _, h1 = run_trunk(net, luminous_clip(net, streams, memory_format))
+    return F.cross_entropy(h1, streams["targets"]), h1
 
 
 def freeze(net: LiftNet) -> None:
@@ -172,7 +172,7 @@ def make_net(args: argparse.Namespace) -> nn.Module:
     return net
 
 
-def make_views(args: argparse.Namespace) -> Views:
+def make_streams(args: argparse.Namespace) -> Streams:
     """Clips of noise."""
     clip = lambda size, top: torch.randint(0, top, (args.batch, args.frames, size, size, 3), dtype=torch.uint8)  # noqa: E731
     targets = F.one_hot(torch.arange(args.batch) % CLASSES, CLASSES).float()
@@ -180,12 +180,12 @@ def make_views(args: argparse.Namespace) -> Views:
 
 
 def make_loss(args: argparse.Namespace) -> tuple[nn.Module, Callable[[], torch.Tensor]]:
-    """(network, a function that gives the loss of one step on the views)"""
-    net, views, memory_format = make_net(args), make_views(args), FORMATS[args.memory_format]
+    """(network, a function that gives the loss of one step on the streams)"""
+    net, streams, memory_format = make_net(args), make_streams(args), FORMATS[args.memory_format]
     if args.variant == "teacher":
-        return net, lambda: teacher_step_loss(net, views, memory_format)[0]
+        return net, lambda: teacher_step_loss(net, streams, memory_format)[0]
     forward = {"direct": direct, "savings": savings}[args.variant]
-    return net, lambda: student_step_loss(net, views, forward, memory_format)[0]
+    return net, lambda: student_step_loss(net, streams, forward, memory_format)[0]
 
 
 def count_gflop(args: argparse.Namespace) -> float:

@@ -45,8 +45,8 @@ def student_errors(variant: str) -> dict[str, float]:
         net.teacher = None
     baseline.freeze(net)
     forward = {"direct": baseline.direct, "savings": baseline.savings}[variant]
-    views = {name: torch.from_numpy(view) for name, view in lift_net_case.make_views().items()}
-    loss, h1, h2 = baseline.student_step_loss(net.double(), views, forward, torch.channels_last_3d)
+    streams = {name: torch.from_numpy(view) for name, view in lift_net_case.make_streams().items()}
+    loss, h1, h2 = baseline.student_step_loss(net.double(), streams, forward, torch.channels_last_3d)
     loss.backward()
     grads = {name: p.grad.numpy() for name, p in net.named_parameters() if p.requires_grad}
     theirs = lift_net_case.our_arrays({n: a for n, a in tensors.items() if n.startswith("main.pvit.")} | grads, shapes)
@@ -78,13 +78,13 @@ def teacher_errors() -> dict[str, float]:
     net = VideoResNet(TRUNK, lift_net_case.CLASSES)
     tensors = random_tensors({name: tuple(tensor.shape) for name, tensor in net.state_dict().items()})
     fill(net, tensors)
-    views = {name: view[:2] for name, view in lift_net_case.make_views().items()}
-    given = {name: torch.from_numpy(view) for name, view in views.items()}
+    streams = {name: view[:2] for name, view in lift_net_case.make_streams().items()}
+    given = {name: torch.from_numpy(view) for name, view in streams.items()}
     loss, h1 = baseline.teacher_step_loss(net.double(), given, torch.channels_last_3d)
     loss.backward()
     with jax.enable_x64(True):
         network, params, stats = trunk_from_tensors(torch_video.port({n: a.astype(float) for n, a in tensors.items()}))
-        targets, weight = jnp.asarray(views["targets"]), jnp.asarray(views["weight"])
+        targets, weight = jnp.asarray(streams["targets"]), jnp.asarray(streams["weight"])
         clip = baseline.luminous_clip(net, given, torch.channels_last_3d).permute(0, 2, 3, 4, 1).numpy()
 
         def loss_of(params, clip):

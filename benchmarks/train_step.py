@@ -44,8 +44,8 @@ class HeadInEval(Network):
         return out, trees_of(model)[1]
 
 
-def random_views(config: config_lib.Config, batch: int) -> dict[str, jax.Array]:
-    """Views of `batch` clips of noise."""
+def random_streams(config: config_lib.Config, batch: int) -> dict[str, jax.Array]:
+    """Streams of `batch` clips of noise."""
     rng = np.random.default_rng(0)
 
     def clip(size: int, top: int) -> jax.Array:
@@ -97,13 +97,13 @@ def make_timer(args: argparse.Namespace) -> timed_steps.Timer:
     if not (args.json or args.worker):
         print_parameters(phase, state["params"])
     step = phase.make_step(phase.network, config, optimizer)
-    views = random_views(config, args.batch)
-    gflop = sum(count_flops(step, state, views).values()) / 1e9
+    streams = random_streams(config, args.batch)
+    gflop = sum(count_flops(step, state, streams).values()) / 1e9
     compiled = compiling.compiled_at_first_call(step, donate_argnums=0)
 
     def one_step() -> float:
         nonlocal state
-        state, metrics = jax.block_until_ready(compiled(state, views))
+        state, metrics = jax.block_until_ready(compiled(state, streams))
         return float(metrics["loss"])
 
     settings = {"framework": f"jax {jax.__version__}", "config": args.config, "phase": args.phase, "batch": args.batch}

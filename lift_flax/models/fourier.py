@@ -9,13 +9,13 @@ from flax import nnx
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Complex, Float
 
-from lift_flax.models.layers.dense import gelu, wide
+from lift_flax.models.layers.dense import accumulation_dtype, gelu
 from lift_flax.models.layers.norm import LayerNorm
 
 
 def spectrum(x: Float[Array, "B S E"]) -> Complex[Array, "B S E"]:
     """Orthonormal 2D FFT over sequence and channels, in float32 at least (no FFT exists in bfloat16)."""
-    return _on_each_shard(functools.partial(jnp.fft.fft2, axes=(1, 2), norm="ortho"), x.astype(wide(x)))
+    return _on_each_shard(functools.partial(jnp.fft.fft2, axes=(1, 2), norm="ortho"), x.astype(accumulation_dtype(x)))
 
 
 def from_spectrum(y: Complex[Array, "B S E"]) -> Float[Array, "B S E"]:
@@ -25,19 +25,19 @@ def from_spectrum(y: Complex[Array, "B S E"]) -> Float[Array, "B S E"]:
 
 def spectrum_by_products(x: Float[Array, "B S E"]) -> tuple[Float[Array, "B S E"], Float[Array, "B S E"]]:
     """Real and imaginary part of `spectrum`, as products with the matrices of the DFT: no FFT, no complex numbers."""
-    x = x.astype(wide(x))
+    x = x.astype(accumulation_dtype(x))
     cos_s, sin_s, cos_e, sin_e = *dft_matrix(x.shape[1]), *dft_matrix(x.shape[2])
-    re, im = _product("BSE,EF->BSF", x, cos_e), -_product("BSE,EF->BSF", x, sin_e)  # over channels
-    over_s = functools.partial(_product, "RS,BSE->BRE")
+    re, im = _einsum("BSE,EF->BSF", x, cos_e), -_einsum("BSE,EF->BSF", x, sin_e)  # over channels
+    over_s = functools.partial(_einsum, "RS,BSE->BRE")
     return over_s(cos_s, re) + over_s(sin_s, im), over_s(cos_s, im) - over_s(sin_s, re)
 
 
 def from_spectrum_by_products(re: Float[Array, "B S E"], im: Float[Array, "B S E"]) -> Float[Array, "B S E"]:
     """`from_spectrum` as products: the matrices are symmetric, and the inverse's are their conjugates."""
     cos_s, sin_s, cos_e, sin_e = *dft_matrix(re.shape[1]), *dft_matrix(re.shape[2])
-    over_e = functools.partial(_product, "BSE,EF->BSF")
+    over_e = functools.partial(_einsum, "BSE,EF->BSF")
     re, im = over_e(re, cos_e) - over_e(im, sin_e), over_e(re, sin_e) + over_e(im, cos_e)
-    return _product("RS,BSE->BRE", cos_s, re) - _product("RS,BSE->BRE", sin_s, im)
+    return _einsum("RS,BSE->BRE", cos_s, re) - _einsum("RS,BSE->BRE", sin_s, im)
 
 
 def dft_matrix(n: int) -> tuple[Float[np.ndarray, "n n"], Float[np.ndarray, "n n"]]:
@@ -46,7 +46,7 @@ def dft_matrix(n: int) -> tuple[Float[np.ndarray, "n n"], Float[np.ndarray, "n n
     return (np.cos(angle) / np.sqrt(n)).astype(np.float32), (np.sin(angle) / np.sqrt(n)).astype(np.float32)
 
 
-_product = functools.partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)  # a FFT rounds as float32 does
+_einsum = functools.partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)  # a FFT rounds as float32 does
 
 
 def _on_each_shard(transform, x):

@@ -14,9 +14,9 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from lift_flax.models.fusion import LN_EPS, Level
-from lift_flax.models.layers.dense import Linear, gelu, wide
+from lift_flax.models.layers.dense import Linear, accumulation_dtype, gelu
 from lift_flax.models.layers.norm import BatchNorm, LayerNorm
-from lift_flax.models.layers.repeat import repeat
+from lift_flax.models.layers.scan_blocks import scan_blocks
 from lift_flax.models.video_resnet import VideoResNet
 from lift_flax.models.vit import PViT
 
@@ -35,7 +35,7 @@ def pooling_matrix(outputs: int, inputs: int) -> Float[np.ndarray, "outputs inpu
 
 def luminous_tokens(features: Float[Array, "B t h w E"], count: int) -> Float[Array, "B S E"]:
     """The trunk's map as `count` float32 tokens along time: adaptive average pooling to (count, 1, 1)."""
-    x = features.mean(axis=(2, 3), dtype=wide(features))  # [B, t, E]
+    x = features.mean(axis=(2, 3), dtype=accumulation_dtype(features))  # [B, t, E]
     return jnp.einsum("St,BtE->BSE", pooling_matrix(count, x.shape[1]), x)  # [B, S, E]
 
 
@@ -59,7 +59,7 @@ class MainStream(nnx.Module):
     def tokens(self, x: Float[Array, "B T D"]) -> Float[Array, "B T E"]:
         """Class tokens of the PViT, mapped to E channels."""
         with jax.named_scope("project"):
-            return self.norm(self.project(x.astype(wide(x))))  # [B, T, E]
+            return self.norm(self.project(x.astype(accumulation_dtype(x))))  # [B, T, E]
 
 
 class Head(nnx.Module):
@@ -153,7 +153,7 @@ class LiftNet(nnx.Module):
         """The levels one after the other: the main stream after the last."""
         with jax.named_scope("levels"):
             how = {"remat": self.remat, "unroll": self.unroll}
-            return repeat(lambda level, both: level(*both), self.levels, (main, luminous), **how)[0]
+            return scan_blocks(lambda level, both: level(*both), self.levels, (main, luminous), **how)[0]
 
 
 def first_streams(main: Array | None, luminous: Array | None) -> tuple[Array, Array]:

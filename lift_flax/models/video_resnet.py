@@ -14,9 +14,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from lift_flax.models.layers.dense import Linear, wide
+from lift_flax.models.layers.dense import Linear, accumulation_dtype
 from lift_flax.models.layers.norm import BatchNorm
-from lift_flax.models.layers.repeat import repeat
+from lift_flax.models.layers.scan_blocks import scan_blocks
 from lift_flax.models.layers.video_conv import SpatialConv, TemporalConv, VideoConv
 
 
@@ -218,7 +218,7 @@ class VideoResNet(nnx.Module):
         for name in STAGES:
             x = self.stage(name, x, train=train)  # stages 2 to 4 halve time and space
         with jax.named_scope("fc"):
-            return {"logits": self.fc(x.mean(axis=(1, 2, 3), dtype=wide(x))), "features": x}
+            return {"logits": self.fc(x.mean(axis=(1, 2, 3), dtype=accumulation_dtype(x))), "features": x}
 
     def enter(self, clip: Float[Array, "B T H W 3"], *, train: bool) -> Float[Array, "B t h w O"]:
         """The stem: what the first stage takes."""
@@ -239,5 +239,5 @@ class VideoResNet(nnx.Module):
     ) -> Float[Array, "B t h w O"]:
         alike = 0 if stage[0].shortcut is None else 1  # only a stage's first block may change the shape
         for run in (stage[:alike], stage[alike:]):
-            x = repeat(lambda block, x: block(x, train=train), run, x, remat=self.remat, unroll=self.unroll)
+            x = scan_blocks(lambda block, x: block(x, train=train), run, x, remat=self.remat, unroll=self.unroll)
         return x

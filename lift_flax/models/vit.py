@@ -12,9 +12,9 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from lift_flax.models.layers.attention import MultiHeadAttention
-from lift_flax.models.layers.dense import Linear, add_bias, gelu, product, wide
+from lift_flax.models.layers.dense import Linear, accumulation_dtype, add_bias, gelu, matmul
 from lift_flax.models.layers.norm import LayerNorm
-from lift_flax.models.layers.repeat import repeat
+from lift_flax.models.layers.scan_blocks import scan_blocks
 
 GELU = {
     "exact": gelu,
@@ -37,7 +37,7 @@ class PatchEmbedding(nnx.Module):
         x = images.reshape(b, h // p, p, w // p, p, c).transpose(0, 1, 3, 2, 4, 5)  # [B, H/P, W/P, P, P, 3]
         x = x.reshape(b, (h // p) * (w // p), p * p * c)  # [B, S, P*P*3]
         kernel = self.kernel[...].reshape(p * p * c, -1)  # [P*P*3, E]
-        return add_bias(product(x, kernel), self.bias[...])  # [B, S, E]
+        return add_bias(matmul(x, kernel), self.bias[...])  # [B, S, E]
 
 
 class Mlp(nnx.Module):
@@ -66,7 +66,7 @@ class ViTBlock(nnx.Module):
         """All tokens, or with `only_cls` the first token alone (s = 1): the same numbers, without the others' work."""
         y = self.norm1(x)
         if only_cls:
-            x = x[:, :1] + self.attention.of_few(y[:, :1], y)  # [B, 1, E]
+            x = x[:, :1] + self.attention.attend_one_query(y[:, :1], y)  # [B, 1, E]
         else:
             x = x + self.attention(y, y)
         return x + self.mlp(self.norm2(x))
@@ -113,7 +113,7 @@ class PViT(nnx.Module):
 
     def embed(self, images: Float[Array, "B H W 3"]) -> Float[Array, "B s E"]:
         """The class token and the patches, row by row from the upper left, as the first block takes them: s = 1+S."""
-        x = self.patches(images).astype(wide(images))  # [B, S, E]
+        x = self.patches(images).astype(accumulation_dtype(images))  # [B, S, E]
         cls = jnp.broadcast_to(self.cls[...], (x.shape[0], 1, x.shape[2]))
         x = jnp.concatenate([cls, x], axis=1) + self.positions[...]  # [B, 1+S, E]
         return x.astype(images.dtype)
@@ -122,5 +122,5 @@ class PViT(nnx.Module):
         x = self.embed(images)  # [B, 1+S, E]
         *others, last = self.blocks
         for block in others:  # no scan: it would keep more for the gradient, and compiles no faster
-            x = repeat(lambda block, x: block(x), [block], x, remat=self.remat)
-        return repeat(lambda block, x: block(x, only_cls=True), [last], x, remat=self.remat)[:, 0]  # [B, E]
+            x = scan_blocks(lambda block, x: block(x), [block], x, remat=self.remat)
+        return scan_blocks(lambda block, x: block(x, only_cls=True), [last], x, remat=self.remat)[:, 0]  # [B, E]

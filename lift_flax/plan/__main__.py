@@ -1,11 +1,11 @@
-"""Will it fit?  Compiles the real training steps for a machine that need not be there, before it is rented.
+"""Will it fit?  Compiles the real training steps for a machine before you rent it.
 
     python -m lift_flax.plan --config=configs/arid.py --topology=v5e:4x4
     python -m lift_flax.plan --config=configs/arid.py --topology=h100x8 --remat=both --search
     python -m lift_flax.plan --config=configs/arid.py:tiny                 # for the devices of this machine
 
-Neither weights nor records are read, and no TPU or GPU is touched: their compilers suffice, from `.[tpu]` and
-`.[cuda12]`.  A full-size step takes minutes to compile, the search for the largest batch a few compilations more.
+It reads neither weights nor records and uses no TPU or GPU: their compilers, from `.[tpu]` and `.[cuda12]`, are
+enough.  A full-size step takes minutes to compile; the search for the largest batch takes a few compilations more.
 """
 
 import contextlib
@@ -28,11 +28,11 @@ from lift_flax.plan.batch_search import largest_batch
 from lift_flax.train import phases
 
 NUM_CLASSES = {"arid": 11, "hmdb51": 51, "ucf101": 101, "infar": 12, "night_figures": 11}
-_TICK = 30  # seconds between signs of life
+_TICK_SECONDS = 30  # between lines of progress
 
 
 def read_config(values: dict) -> Config:
-    """`config_lib.from_dict`, but nothing is read from `init_from`: frozen blocks need no weights to be planned."""
+    """`config_lib.from_dict` without reading `init_from`: planning frozen blocks needs no weights."""
     for part in ("pvit", "teacher"):
         if isinstance(values.get("model"), dict) and isinstance(values["model"].get(part), dict):
             values["model"][part]["init_from"] = "any weights"
@@ -41,12 +41,15 @@ def read_config(values: dict) -> Config:
     return dataclasses.replace(config, model=dataclasses.replace(config.model, **parts))
 
 
-def run(arguments: list[str]) -> None:
-    """The command line; `arguments` begin with the program's name.  Prints a table, or with --json one object.
+def main(argv: list[str] | None = None) -> None:
+    """The command line: prints a table, or with --json one object.
 
+    Args:
+      argv: flags without the program's name; None takes those of the process.
     Raises:
       UserError: bad flags or config, an unknown topology, or one whose compiler is not installed.
     """
+    arguments = [sys.argv[0], *(sys.argv[1:] if argv is None else argv)]
     if {"--help", "-h"} & set(arguments):
         print(__doc__ + _flags(arguments).get_help(include_special_flags=False))
         return
@@ -55,7 +58,7 @@ def run(arguments: list[str]) -> None:
     logging.getLogger("absl").setLevel(logging.ERROR)
     num_classes = values.num_classes or NUM_CLASSES.get(config.dataset)
     if not num_classes or num_classes < 1:
-        raise UserError(f"no number of classes is known for config.dataset='{config.dataset}': give --num_classes=K")
+        raise UserError(f"config.dataset='{config.dataset}' has no known number of classes: give --num_classes=K")
     topology = topologies.find(values.topology)
     mesh = make_mesh(config, topology.devices)
     phases.check_start(config, num_classes)
@@ -75,7 +78,7 @@ def run(arguments: list[str]) -> None:
     }
     for name in _phases(values.phase, config):
         for variant in _remat_variants(config, values.remat):
-            report["programs"].append(_plan(variant, num_classes, name, mesh, topology, values.search))
+            report["programs"].append(_plan_program(variant, num_classes, name, mesh, topology, values.search))
     if values.json:
         print(json.dumps(report, indent=2))
     else:
@@ -99,17 +102,17 @@ def _flags(arguments: list[str]) -> flags.FlagValues:
     return values
 
 
-def _phases(asked: str, config: Config) -> list[str]:
-    if asked == "teacher" and not config.train.distill:
+def _phases(choice: str, config: Config) -> list[str]:
+    if choice == "teacher" and not config.train.distill:
         raise UserError("--phase=teacher: with config.train.distill=False there is no teacher phase")
     both = ["teacher", "student"] if config.train.distill else ["student"]
-    return both if asked == "both" else [asked]
+    return both if choice == "both" else [choice]
 
 
-def _remat_variants(config: Config, asked: str) -> list[Config]:
-    if asked == "config":
+def _remat_variants(config: Config, choice: str) -> list[Config]:
+    if choice == "config":
         return [config]
-    variants = {"off": [False], "on": [True], "both": [False, True]}[asked]
+    variants = {"off": [False], "on": [True], "both": [False, True]}[choice]
     return [_replace_train(config, remat=config_lib.Remat(on, on, on)) for on in variants]
 
 
@@ -117,17 +120,19 @@ def _replace_train(config: Config, **fields) -> Config:
     return dataclasses.replace(config, train=dataclasses.replace(config.train, **fields))
 
 
-def _plan(config: Config, num_classes: int, name: str, mesh, topology: topologies.Topology, search: bool) -> dict:
-    """Everything there is to say about one program."""
-    tried: dict[int, tuple[compile_step.Step, compile_step.Outcome]] = {}
+def _plan_program(
+    config: Config, num_classes: int, name: str, mesh, topology: topologies.Topology, search: bool
+) -> dict:
+    """One entry of "programs" in the report: what a program needs, whether it fits, what it sends and computes."""
+    tried: dict[int, tuple[compile_step.StepShapes, compile_step.CompiledStep]] = {}
 
     def probe(batch: int) -> tuple[int | None, bool]:
-        with _telling(f"{name}, batch {batch} on {topology.name}, remat {tables.remat(config.train.remat)}"):
-            step = compile_step.make_step(_replace_train(config, batch_size=batch), num_classes, name)
-            outcome = compile_step.compile_step(step, mesh, topology)
-        tried[batch] = step, outcome
-        _say(f"  {tables.verdict(outcome.needed, outcome.fits, topology.memory)} ({outcome.seconds:.0f} s)")
-        return outcome.needed, outcome.fits
+        with _progress_of(f"{name}, batch {batch} on {topology.name}, remat {tables.remat(config.train.remat)}"):
+            step = compile_step.step_shapes(_replace_train(config, batch_size=batch), num_classes, name)
+            compiled = compile_step.compile_step(step, mesh, topology)
+        tried[batch] = step, compiled
+        _say(f"  {tables.verdict(compiled.needed, compiled.fits, topology.memory)} ({compiled.seconds:.0f} s)")
+        return compiled.needed, compiled.fits
 
     first, largest = config.train.batch_size, None
     if search:
@@ -135,13 +140,13 @@ def _plan(config: Config, num_classes: int, name: str, mesh, topology: topologie
         largest, _ = largest_batch(probe, first, unit, int(compile_step.FITS_BELOW * topology.memory))
     else:
         probe(first)
-    step, outcome = tried[first]
+    step, compiled = tried[first]
     program = {
         "phase": name,
         "remat": dataclasses.asdict(config.train.remat),
         "trained_parameters": step.trained,
-        **dataclasses.asdict(outcome),
-        "advice": [] if outcome.fits else tables.advice(config, name, len(topology.devices)),
+        **dataclasses.asdict(compiled),
+        "advice": [] if compiled.fits else tables.advice(config, name, len(topology.devices)),
         "flops_per_example": compile_step.flops_per_example(step),
     }
     if search:
@@ -155,12 +160,12 @@ def _say(text: str) -> None:
 
 
 @contextlib.contextmanager
-def _telling(what: str):
-    """Says what is being compiled, and every half minute that it still is."""
+def _progress_of(what: str):
+    """Prints what is being compiled, then every half minute the seconds so far."""
     started, done = time.monotonic(), threading.Event()
 
     def tick():
-        while not done.wait(_TICK):
+        while not done.wait(_TICK_SECONDS):
             _say(f"  ... {time.monotonic() - started:.0f} s")
 
     _say(f"compiling {what} ...")
@@ -174,4 +179,4 @@ def _telling(what: str):
 
 
 if __name__ == "__main__":
-    errors.run_cli(lambda: run(sys.argv))
+    errors.run_cli(main)

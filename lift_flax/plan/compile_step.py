@@ -15,8 +15,9 @@ from lift_flax.distributed.mesh import batch_sharding, replicated, state_shardin
 from lift_flax.models.functional import Tree, count_parameters
 from lift_flax.plan.collectives import collective_bytes
 from lift_flax.plan.flops import count_flops
-from lift_flax.plan.topologies import GIB, Topology
+from lift_flax.plan.topologies import Topology
 from lift_flax.train import optim, phases
+from lift_flax.train.profiling import GIB
 
 PARTS = ("pvit", "project", "trunk", "teacher", "levels", "head")  # named scopes of the student
 FITS_BELOW = 0.9  # of the memory: batches that wait and the augmentation need room as well
@@ -24,13 +25,13 @@ _STEPS = 100  # of the schedule; any number gives the same program
 
 
 @dataclasses.dataclass(frozen=True)
-class Step:
+class StepShapes:
     """The training step of a phase, and the shapes that it takes.
 
     Attributes:
-      function: (state, views) -> (new state, metrics).
-      forward: (state, views) -> outputs of the network in training.
-      state, views: trees of shapes.
+      function: (state, streams) -> (new state, metrics).
+      forward: (state, streams) -> outputs of the network in training.
+      state, streams: trees of shapes.
       phase: "teacher" or "student".
       batch_size: examples over all devices.
       trained: numbers in the trained parameters.
@@ -39,15 +40,15 @@ class Step:
     function: Callable
     forward: Callable
     state: Tree
-    views: Tree
+    streams: Tree
     phase: str
     batch_size: int
     trained: int
 
 
 @dataclasses.dataclass(frozen=True)
-class Outcome:
-    """What came of compiling.
+class CompiledStep:
+    """A training step after compilation: what it needs and exchanges.
 
     Attributes:
       needed: bytes on one device; None where the compiler refused and gave no number.
@@ -64,7 +65,7 @@ class Outcome:
     seconds: float
 
 
-def make_step(config: Config, num_classes: int, name: str) -> Step:
+def step_shapes(config: Config, num_classes: int, name: str) -> StepShapes:
     """The step of the phase called `name`, as training makes it."""
     optimizer = optim.make_optimizer(config, optim.make_schedule(config, _STEPS))
     # A student from random weights is the same program as one from its teacher's.
@@ -75,21 +76,21 @@ def make_step(config: Config, num_classes: int, name: str) -> Step:
     )
     state = phase.state_shapes(optimizer)
 
-    def forward(state, views):
-        return phase.outputs(state["params"], state["batch_stats"], views, train=True)
+    def forward(state, streams):
+        return phase.outputs(state["params"], state["batch_stats"], streams, train=True)
 
-    return Step(
+    return StepShapes(
         function=phase.make_step(phase.network, config, optimizer),
         forward=forward,
         state=state,
-        views=_views(config, num_classes),
+        streams=_streams(config, num_classes),
         phase=name,
         batch_size=config.train.batch_size,
         trained=count_parameters(optim.split_params(state["params"], phase.trains)[0]),
     )
 
 
-def _views(config: Config, num_classes: int) -> Tree:
+def _streams(config: Config, num_classes: int) -> Tree:
     rows, clip = config.train.batch_size, (config.data.num_frames, config.data.size, config.data.size)
     batch = {
         "clip": jax.ShapeDtypeStruct((rows, *clip, 3), jnp.uint8),
@@ -100,11 +101,11 @@ def _views(config: Config, num_classes: int) -> Tree:
     return jax.eval_shape(lambda batch: make_eval_streams(batch, config, num_classes), batch)
 
 
-def flops_per_example(step: Step) -> dict[str, dict[str, float]]:
+def flops_per_example(step: StepShapes) -> dict[str, dict[str, float]]:
     """{"forward": {part: operations}, "step": {part: operations}} of one example, a multiply-add being two."""
 
     def one(function):
-        counts = count_flops(function, step.state, step.views, parts=PARTS)
+        counts = count_flops(function, step.state, step.streams, parts=PARTS)
         if step.phase == "teacher":
             counts = {"teacher": sum(counts.values())}
         return {part: count / step.batch_size for part, count in counts.items()}
@@ -112,24 +113,26 @@ def flops_per_example(step: Step) -> dict[str, dict[str, float]]:
     return {"forward": one(step.forward), "step": one(step.function)}
 
 
-def compile_step(step: Step, mesh: Mesh, topology: Topology) -> Outcome:
+def compile_step(step: StepShapes, mesh: Mesh, topology: Topology) -> CompiledStep:
     """Compiles `step` with the layout and the options of training."""
     started = time.monotonic()
     layout = state_sharding(mesh, step.state)
-    rows = jax.tree.map(lambda _: batch_sharding(mesh), step.views)
+    rows = jax.tree.map(lambda _: batch_sharding(mesh), step.streams)
     function = jax.jit(step.function, donate_argnums=0, out_shardings=(layout, replicated(mesh)))
     with jax.set_mesh(mesh):
-        lowered = function.lower(_placed(step.state, layout), _placed(step.views, rows))
+        lowered = function.lower(_placed(step.state, layout), _placed(step.streams, rows))
         try:
             compiled = lowered.compile(compiler_options=topology.compiler_options)
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" not in str(error):
                 raise
-            return Outcome(refused_bytes(str(error)), False, {}, {}, time.monotonic() - started)
+            return CompiledStep(refused_bytes(str(error)), False, {}, {}, time.monotonic() - started)
     memory = _memory(compiled, topology)
     seconds = time.monotonic() - started
     collectives = collective_bytes(compiled.as_text())
-    return Outcome(memory["needed"], memory["needed"] <= FITS_BELOW * topology.memory, memory, collectives, seconds)
+    return CompiledStep(
+        memory["needed"], memory["needed"] <= FITS_BELOW * topology.memory, memory, collectives, seconds
+    )
 
 
 def _placed(shapes: Tree, layout: Tree) -> Tree:

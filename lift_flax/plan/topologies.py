@@ -14,8 +14,7 @@ from jax.experimental import topologies
 
 from lift_flax import compiling
 from lift_flax.errors import UserError
-
-GIB = 2**30
+from lift_flax.train.profiling import GIB
 
 # Memory that programs may use on one device, as TPU compilers state it when they refuse a larger one.
 _TPU_MEMORY = {"v4": 30.75, "v5e": 15.75, "v5p": 95.74, "v6e": 31.25}

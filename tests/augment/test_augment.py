@@ -1,4 +1,4 @@
-"""The order of the stages, the views, and the augmentations other than the warp (tests/augment/test_warp.py)."""
+"""The order of the stages, the streams, and the augmentations other than the warp (tests/augment/test_warp.py)."""
 
 import dataclasses
 import subprocess
@@ -168,26 +168,26 @@ def test_probabilities_are_kept():
 
 
 def test_luminous_view_is_the_augmented_dark_view_lit():
-    views = augment.make_train_streams(_batch(), jax.random.key(0), _config(only(*AUGMENTATIONS)), 3)
-    assert views["dark"].dtype == jnp.uint8 and not np.array_equal(views["dark"], _batch()["clip"])
-    np.testing.assert_array_equal(views["luminous"], gamma_correct(views["dark"], 1.8))
-    np.testing.assert_allclose(views["targets"].sum(axis=1), 1, atol=1e-6)
+    streams = augment.make_train_streams(_batch(), jax.random.key(0), _config(only(*AUGMENTATIONS)), 3)
+    assert streams["dark"].dtype == jnp.uint8 and not np.array_equal(streams["dark"], _batch()["clip"])
+    np.testing.assert_array_equal(streams["luminous"], gamma_correct(streams["dark"], 1.8))
+    np.testing.assert_allclose(streams["targets"].sum(axis=1), 1, atol=1e-6)
 
 
 def test_views_as_they_are_and_resized():
     batch = _batch(2)
-    views = augment.make_eval_streams(batch, _config(size=12), 3)
-    np.testing.assert_array_equal(views["dark"], batch["clip"])
-    assert views["luminous"].shape == (2, 6, 12, 12, 3) and views["luminous"].dtype == jnp.uint8
-    np.testing.assert_array_equal(views["targets"], [[1, 0, 0], [0, 1, 0]])
+    streams = augment.make_eval_streams(batch, _config(size=12), 3)
+    np.testing.assert_array_equal(streams["dark"], batch["clip"])
+    assert streams["luminous"].shape == (2, 6, 12, 12, 3) and streams["luminous"].dtype == jnp.uint8
+    np.testing.assert_array_equal(streams["targets"], [[1, 0, 0], [0, 1, 0]])
 
 
 def test_flow_view_is_flow_and_its_length():
     batch = _batch(2)
-    views = augment.make_eval_streams(batch, _config(light="flow"), 3)
-    np.testing.assert_array_equal(views["luminous"][..., :2], batch["flow"])
+    streams = augment.make_eval_streams(batch, _config(light="flow"), 3)
+    np.testing.assert_array_equal(streams["luminous"][..., :2], batch["flow"])
     u, v = np.moveaxis(np.asarray(batch["flow"], float) - 128, -1, 0)
-    np.testing.assert_array_equal(views["luminous"][..., 2], np.round(np.minimum(np.hypot(u, v), 127)) + 128)
+    np.testing.assert_array_equal(streams["luminous"][..., 2], np.round(np.minimum(np.hypot(u, v), 127)) + 128)
     known = jnp.asarray(flow_codes.encode(np.array([[0.0, 0.0], [3.0, -4.0], [-20.0, 0.0], [20.0, 20.0]])))
     lengths = augment._flow_view(known.reshape(1, 1, 2, 2, 2), _config(light="flow", size=2).model.luminous)[..., 2]
     assert lengths.ravel().tolist() == [128, 128 + 31, 255, 255]  # of codes 19 and -25
@@ -200,9 +200,9 @@ def test_flow_view_is_flow_and_its_length():
 
 def test_colours_and_rain_leave_flow_alone():
     batch = _batch()
-    views = augment.make_train_streams(batch, jax.random.key(0), _config(only("jitter", "rain"), light="flow"), 3)
-    np.testing.assert_array_equal(views["luminous"][..., :2], batch["flow"])
-    assert not np.array_equal(views["dark"], batch["clip"])
+    streams = augment.make_train_streams(batch, jax.random.key(0), _config(only("jitter", "rain"), light="flow"), 3)
+    np.testing.assert_array_equal(streams["luminous"][..., :2], batch["flow"])
+    assert not np.array_equal(streams["dark"], batch["clip"])
 
 
 def test_no_motion_is_zero_for_the_network():

@@ -38,13 +38,13 @@ def lift_net_reference(config: Config) -> tuple[dict, dict, dict]:
     for name in shapes_of(net.trunk):  # the student's R(2+1)D is the teacher's
         tensors[f"teacher.{name}"] = tensors[f"trunk.{name}"]
     fill(net, tensors)
-    views = lift_net_case.make_views()
+    streams = lift_net_case.make_streams()
     clips = {}
     for name, part in (("dark", model.pvit), ("luminous", model.teacher)):
-        clip = (views[name].astype(np.float32) / 255 - np.float32(part.mean)) / np.float32(part.std)
+        clip = (streams[name].astype(np.float32) / 255 - np.float32(part.mean)) / np.float32(part.std)
         clips[name] = torch.from_numpy(clip.astype(np.float64))
     out = net.double().train()(clips["dark"], clips["luminous"])
-    out["loss"] = student_loss(out["teacher_logits"], out["logits"], torch.from_numpy(views["targets"]).double())
+    out["loss"] = student_loss(out["teacher_logits"], out["logits"], torch.from_numpy(streams["targets"]).double())
     out["loss"].backward()
     trained = [n for n, _ in net.named_parameters() if not n.startswith(("teacher.", "trunk.", "main.pvit."))]
     grads = {name: p.grad.numpy() for name, p in net.named_parameters() if name in trained or "main.pvit." in name}

@@ -98,7 +98,7 @@ def test_a_product_has_the_exact_gradient_of_its_kernel():
     x, x64 = _rounded(0, 8, 512, 16)
     grad, grad64 = _rounded(1, 8, 512, 24)
     kernel = jax.random.normal(jax.random.key(2), (16, 24))
-    y, pullback = jax.vjp(dense.product, x, kernel)
+    y, pullback = jax.vjp(dense.matmul, x, kernel)
     dx, dkernel = pullback(grad)
     assert (y.dtype, dx.dtype, dkernel.dtype) == (jnp.bfloat16, jnp.bfloat16, jnp.float32)
     expected = np.einsum("bri,bro->io", x64, grad64)

@@ -44,7 +44,7 @@ def test_operations_are_counted_alike(check, variant, phase):
     config = train_step.read_config(argparse.Namespace(**sizes, config="paper", dtype="float32"))
     made, optimizer = train_step.make_phase(config, phase, sizes["batch"]), optax.sgd(0.0)
     step = made.make_step(made.network, config, optimizer)
-    counts = count_flops(step, made.state_shapes(optimizer), train_step.random_views(config, sizes["batch"]))
+    counts = count_flops(step, made.state_shapes(optimizer), train_step.random_streams(config, sizes["batch"]))
     ours = sum(counts.values()) / 1e9
     if phase == "student":
         frames, tokens, dim = sizes["frames"], 197, 768

@@ -11,10 +11,9 @@ import pytest
 
 from lift_flax.errors import UserError
 from lift_flax.plan import __main__ as plan
-from lift_flax.plan import compile_step as aot
-from lift_flax.plan import tables, topologies
+from lift_flax.plan import compile_step, tables, topologies
 from lift_flax.plan.batch_search import largest_batch
-from lift_flax.plan.compile_step import Outcome, refused_bytes
+from lift_flax.plan.compile_step import CompiledStep, refused_bytes
 from tests.support.run_tools import AS_TRAINED
 from tests.support.small_config import OVERRIDES, small_config
 
@@ -85,19 +84,21 @@ def test_search_and_remat_are_asked_for_each_program(monkeypatch, capsys):
     """With a compiler of our own: a GiB for every example, half of it where activations are computed again."""
     compiled = []
 
-    def compile_step(step, *_):
+    fits_below = compile_step.FITS_BELOW
+
+    def compiled_step(step, *_):
         on = compiled_remat()
         needed = step.batch_size * 2**30 // (2 if on else 1)
         compiled.append((step.phase, on, step.batch_size))
-        return Outcome(needed, needed <= aot.FITS_BELOW * 24 * 2**30, {}, {}, 1.0)
+        return CompiledStep(needed, needed <= fits_below * 24 * 2**30, {}, {}, 1.0)
 
     def compiled_remat():
         return "remat on" in capsys.readouterr().err
 
-    monkeypatch.setattr(aot, "compile_step", compile_step)
+    monkeypatch.setattr(compile_step, "compile_step", compiled_step)
     monkeypatch.setattr(topologies, "_host_memory", lambda: 24 * 2**30)
     arguments = ["--config=configs/arid.py:tiny", "--remat=both", "--search", "--phase=teacher", "--json"]
-    plan.run(["plan", *arguments, *SMALL, "--config.train.batch_size=16"])
+    plan.main([*arguments, *SMALL, "--config.train.batch_size=16"])
     off, on = json.loads(capsys.readouterr().out)["programs"]
     assert (off["largest_batch"], on["largest_batch"]) == (21, 43)
     assert {(phase, on) for phase, on, _ in compiled} == {("teacher", False), ("teacher", True)}
@@ -137,7 +138,7 @@ def test_gpus():
 @IGNORE_LOADER
 def test_mistakes(arguments, message):
     with pytest.raises(UserError) as caught:
-        plan.run(["plan", "--config=configs/arid.py:tiny", *arguments])
+        plan.main(["--config=configs/arid.py:tiny", *arguments])
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 

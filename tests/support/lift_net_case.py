@@ -32,20 +32,20 @@ def make_config(levels: int, trunk: str) -> Config:
     return dataclasses.replace(config, model=dataclasses.replace(config.model, pvit=pvit))
 
 
-def make_views() -> dict[str, np.ndarray]:
-    """uint8 views of clips and frames that differ much, and soft labels.
+def make_streams() -> dict[str, np.ndarray]:
+    """uint8 streams of clips and frames that differ much, and soft labels.
 
     Coarse patterns whose brightness depends on clip and frame.  Of plain noise the tokens would hardly differ:
     attention would be uniform, its gradients all but zero, and the head's BatchNorm would blow up the rounding.
     """
     rng = np.random.default_rng(5)
-    views = {}
+    streams = {}
     for name in ("dark", "luminous"):
         level = rng.permuted(np.linspace(0, 1, BATCH * 3)).reshape(BATCH, 3).repeat(-(-FRAMES // 3), axis=1)[:, :FRAMES]
         coarse = level[..., None, None, None] * rng.integers(0, 255, (BATCH, FRAMES, 8, 8, 3))  # [B, T, 8, 8, 3]
-        views[name] = coarse.repeat(SIZE // 8, axis=2).repeat(SIZE // 8, axis=3).astype(np.uint8)  # [B, T, H, W, 3]
+        streams[name] = coarse.repeat(SIZE // 8, axis=2).repeat(SIZE // 8, axis=3).astype(np.uint8)  # [B, T, H, W, 3]
     targets = rng.dirichlet(np.ones(CLASSES), BATCH).astype(np.float32)
-    return {**views, "targets": targets, "weight": np.ones(BATCH, np.float32)}
+    return {**streams, "targets": targets, "weight": np.ones(BATCH, np.float32)}
 
 
 def torch_name(path: str) -> str:
@@ -97,17 +97,17 @@ def trained(shapes: Shapes) -> set[str]:
 
 
 def loss_and_gradients(config: Config, network: Network, arrays: dict[str, np.ndarray]) -> tuple[dict, Tree]:
-    """(outputs with "loss", {path of a trainable parameter: gradient}) of the student's loss on the views."""
+    """(outputs with "loss", {path of a trainable parameter: gradient}) of the student's loss on the streams."""
     params, stats = trees(arrays)
     trainable, frozen = optim.split_params(params, optim.trains_in_student_phase(config))
 
-    def loss(trainable, frozen, stats, views):
+    def loss(trainable, frozen, stats, streams):
         merged = optim.merge_params(trainable, frozen)
-        out, _ = inputs.student_outputs(network, config, merged, stats, views, train=True)
-        entropy = losses.cross_entropy(out["logits"], views["targets"], views["weight"])
-        out["loss"] = entropy + losses.distillation(out["teacher_logits"], out["logits"], views["weight"])
+        out, _ = inputs.student_outputs(network, config, merged, stats, streams, train=True)
+        entropy = losses.cross_entropy(out["logits"], streams["targets"], streams["weight"])
+        out["loss"] = entropy + losses.distillation(out["teacher_logits"], out["logits"], streams["weight"])
         return out["loss"], out
 
-    views = jax.tree.map(jnp.asarray, make_views())
-    (_, out), grads = jax.jit(jax.value_and_grad(loss, has_aux=True))(trainable, frozen, stats, views)
+    streams = jax.tree.map(jnp.asarray, make_streams())
+    (_, out), grads = jax.jit(jax.value_and_grad(loss, has_aux=True))(trainable, frozen, stats, streams)
     return out, flatten(grads)

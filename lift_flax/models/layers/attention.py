@@ -12,12 +12,12 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from lift_flax.models.layers.dense import Linear, wide
+from lift_flax.models.layers.dense import Linear, accumulation_dtype
 
 
 def scores(q: Float[Array, "B N S D"], k: Float[Array, "B N R D"]) -> Float[Array, "B N S R"]:
     """Dot products of queries and keys, float32."""
-    return jnp.einsum("BNSD,BNRD->BNSR", q, k, preferred_element_type=wide(q))
+    return jnp.einsum("BNSD,BNRD->BNSR", q, k, preferred_element_type=accumulation_dtype(q))
 
 
 @jax.custom_vjp
@@ -27,7 +27,9 @@ def attend(
     """softmax(q k^T) v in the dtype of v; softmax and sums are float32."""
     s = scores(q, k)  # [B, N, S, R]
     e = jnp.exp(s - s.max(axis=-1, keepdims=True))
-    mixed = jnp.einsum("BNSR,BNRD->BNSD", e.astype(v.dtype), v, preferred_element_type=wide(v))  # [B, N, S, D]
+    mixed = jnp.einsum(
+        "BNSR,BNRD->BNSD", e.astype(v.dtype), v, preferred_element_type=accumulation_dtype(v)
+    )  # [B, N, S, D]
     return (mixed / e.sum(axis=-1, keepdims=True)).astype(v.dtype)
 
 
@@ -70,17 +72,17 @@ class MultiHeadAttention(nnx.Module):
         mixed = attend(*self._queries_and_keys(x, y), self._split(self.value(y)))  # [B, N, S, D]
         return self.out(mixed.swapaxes(1, 2).reshape(x.shape))  # [B, S, E]
 
-    def of_few(self, x: Float[Array, "B S E"], y: Float[Array, "B R E"]) -> Float[Array, "B S E"]:
+    def attend_one_query(self, x: Float[Array, "B S E"], y: Float[Array, "B R E"]) -> Float[Array, "B S E"]:
         """The same where S is far smaller than R: no key and no value of y is ever made.
 
         q (y W)^T is (q W^T) y^T, and p (y W) is (p y) W.  What a key's bias adds to the scores is the same for all of
         y, which softmax does not see.  Beside y itself all is float32: it is as small as x.
         """
-        q = self._split((self.query(x) * self.scale).astype(wide(x)))  # [B, N, S, D]
+        q = self._split((self.query(x) * self.scale).astype(accumulation_dtype(x)))  # [B, N, S, D]
         to_keys, to_values = (self._by_head(linear.kernel[...]) for linear in (self.key, self.value))  # [E, N, D]
         q = jnp.einsum("BNSD,END->BSNE", q, to_keys).astype(y.dtype)  # [B, S, N, E]
-        p = jax.nn.softmax(jnp.einsum("BSNE,BRE->BSNR", q, y, preferred_element_type=wide(y)), axis=-1)
-        mixed = jnp.einsum("BSNR,BRE->BSNE", p.astype(y.dtype), y, preferred_element_type=wide(y))
+        p = jax.nn.softmax(jnp.einsum("BSNE,BRE->BSNR", q, y, preferred_element_type=accumulation_dtype(y)), axis=-1)
+        mixed = jnp.einsum("BSNR,BRE->BSNE", p.astype(y.dtype), y, preferred_element_type=accumulation_dtype(y))
         mixed = jnp.einsum("BSNE,END->BSND", mixed, to_values).reshape(x.shape)  # [B, S, E]
         if self.value.bias is not None:
             mixed += self.value.bias[...]

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float
 
-from lift_flax.models.layers.dense import wide
+from lift_flax.models.layers.dense import accumulation_dtype
 
 # Of the shifted inputs that are laid out at a time, so that they are still in the cache when they are used.  The kh - 1
 # rows beside them and the gradient come on top; a single row may be larger.
@@ -117,7 +117,7 @@ def _input_gradient_by_columns(padding, kernel, grad):
     kh, kw, inputs, outputs = kernel.shape
     columns = kernel[::-1, ::-1].transpose(0, 3, 1, 2)  # [kh, O, kw, I]
     columns = jax.lax.optimization_barrier(columns).reshape(kh, 1, outputs, kw * inputs)
-    y = convolve(grad, columns, (1, 1), padding, wide(grad))  # [N, H, W+kw-1, kw*I]
+    y = convolve(grad, columns, (1, 1), padding, accumulation_dtype(grad))  # [N, H, W+kw-1, kw*I]
     width = y.shape[2] - kw + 1
     y = sum(y[:, :, b : b + width, b * inputs : (b + 1) * inputs] for b in range(kw))  # [N, H, W, I]
     return y.astype(grad.dtype)
@@ -153,7 +153,7 @@ def _kernel_gradient_plain(kernel_shape, strides, padding, x, grad):
         pads,
         rhs_dilation=strides,
         dimension_numbers=("CHWN", "IHWO", "HWNC"),  # images are what is summed over
-        preferred_element_type=wide(x),
+        preferred_element_type=accumulation_dtype(x),
     )
 
 
@@ -196,7 +196,7 @@ def _kernel_gradient_by_products(kernel_shape, strides, padding, x, grad):
         taps = [seen[:, a : a + sh * (rows - 1) + 1 : sh].reshape(-1, kw * inputs) for a in range(kh)]  # [pixels, kw*I]
         return [t + jax.lax.dot(g.T, y, preferred_element_type=t.dtype) for t, y in zip(totals, taps, strict=True)]
 
-    totals = [jnp.zeros((outputs, kw * inputs), wide(x))] * kh
+    totals = [jnp.zeros((outputs, kw * inputs), accumulation_dtype(x))] * kh
     totals, _ = jax.lax.scan(lambda t, block: (add(t, block), None), totals, jnp.arange(images // at_once * h // rows))
     return jnp.stack([t.T for t in totals]).reshape(kernel_shape)  # [kh, kw, I, O]
 

@@ -14,20 +14,20 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 
-def wide(array: Array) -> jnp.dtype:
+def accumulation_dtype(array: Array) -> jnp.dtype:
     """What sums over `array` are made in: float32 (or float64, where it is)."""
     return jnp.promote_types(array.dtype, jnp.float32)
 
 
 @jax.custom_vjp
-def product(x: Float[Array, "*rows I"], kernel: Float[Array, "I O"]) -> Float[Array, "*rows O"]:
+def matmul(x: Float[Array, "*rows I"], kernel: Float[Array, "I O"]) -> Float[Array, "*rows O"]:
     """x @ kernel in x's dtype, with a float32 gradient of the kernel (none at all where the kernel is frozen)."""
     return x @ kernel.astype(x.dtype)
 
 
 def _forward(x, kernel):
     saved = x.value if kernel.perturbed else None, kernel.value if x.perturbed else None
-    return product(x.value, kernel.value), saved
+    return matmul(x.value, kernel.value), saved
 
 
 def _backward(saved, grad):
@@ -37,11 +37,13 @@ def _backward(saved, grad):
         dx = jax.lax.dot_general(grad, kernel.astype(grad.dtype), (((grad.ndim - 1,), (1,)), ((), ())))  # [*rows, I]
     if x is not None:
         x, grad = x.reshape(-1, x.shape[-1]), grad.reshape(-1, grad.shape[-1])  # [rows, I], [rows, O]
-        dkernel = jax.lax.dot_general(x, grad, (((0,), (0,)), ((), ())), preferred_element_type=wide(x))  # [I, O]
+        dkernel = jax.lax.dot_general(
+            x, grad, (((0,), (0,)), ((), ())), preferred_element_type=accumulation_dtype(x)
+        )  # [I, O]
     return dx, dkernel
 
 
-product.defvjp(_forward, _backward, symbolic_zeros=True)
+matmul.defvjp(_forward, _backward, symbolic_zeros=True)
 
 
 def sum_of_rows(x: Float[Array, "*rows C"]) -> Float[Array, "C"]:
@@ -66,7 +68,7 @@ def _sum_on_cpu(x: Float[Array, "*rows C"]) -> Float[Array, "C"]:
 @jax.custom_vjp
 def add_bias(x: Float[Array, "*rows O"], bias: Float[Array, "O"]) -> Float[Array, "*rows O"]:
     """x + bias, added in float32, in x's dtype."""
-    return (x.astype(wide(x)) + bias).astype(x.dtype)
+    return (x.astype(accumulation_dtype(x)) + bias).astype(x.dtype)
 
 
 def _add_bias_forward(x, bias):
@@ -74,7 +76,7 @@ def _add_bias_forward(x, bias):
 
 
 def _add_bias_backward(_, grad):
-    return grad, sum_of_rows(grad.astype(wide(grad)))
+    return grad, sum_of_rows(grad.astype(accumulation_dtype(grad)))
 
 
 add_bias.defvjp(_add_bias_forward, _add_bias_backward)
@@ -83,7 +85,7 @@ add_bias.defvjp(_add_bias_forward, _add_bias_backward)
 @jax.custom_vjp
 def gelu(x: Float[Array, "*dims"]) -> Float[Array, "*dims"]:
     """x times the normal distribution function of x, by erf, in float32; of it only x is kept for the gradient."""
-    y = x.astype(wide(x))
+    y = x.astype(accumulation_dtype(x))
     return (0.5 * y * (1 + jax.lax.erf(y * math.sqrt(0.5)))).astype(x.dtype)
 
 
@@ -93,7 +95,7 @@ def _gelu_forward(x):
 
 def _gelu_backward(x, grad):
     x, grad = jax.lax.optimization_barrier((x, grad))  # or the compiler would keep erf(x) as well
-    y = x.astype(wide(x))
+    y = x.astype(accumulation_dtype(x))
     density = math.sqrt(0.5 / math.pi) * jnp.exp(-0.5 * y * y)
     return ((0.5 * (1 + jax.lax.erf(y * math.sqrt(0.5))) + y * density).astype(x.dtype) * grad,)
 
@@ -120,5 +122,5 @@ class Linear(nnx.Module):
             self.bias = nnx.Param(jnp.zeros((outputs,), jnp.float32))
 
     def __call__(self, x: Float[Array, "*rows I"]) -> Float[Array, "*rows O"]:
-        x = product(x, self.kernel[...])  # [*rows, O]
+        x = matmul(x, self.kernel[...])  # [*rows, O]
         return x if self.bias is None else add_bias(x, self.bias[...])

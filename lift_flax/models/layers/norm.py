@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from lift_flax.models.layers.dense import sum_of_rows, wide
+from lift_flax.models.layers.dense import accumulation_dtype, sum_of_rows
 
 
 def _scale_and_bias(features: int, rngs: nnx.Rngs) -> tuple[nnx.Param, nnx.Param]:
@@ -31,7 +31,7 @@ def _means(x: Float[Array, "*rows C"], over_channels: bool) -> Float[Array, "...
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
 def _normalise(x, scale, bias, over_channels, eps) -> tuple[Array, Array, Array]:
     """(x normalised over the last axis or all others, its mean, its variance); the moments are not differentiated."""
-    y = x.astype(wide(x))
+    y = x.astype(accumulation_dtype(x))
     mean = _means(y, over_channels)
     var = jnp.maximum(0.0, _means(y * y, over_channels) - mean * mean)  # so that both take one pass over x
     return ((y - mean) * (jax.lax.rsqrt(var + eps) * scale) + bias).astype(x.dtype), mean, var
@@ -46,8 +46,8 @@ def _normalise_backward(over_channels, eps, saved, grads):
     del eps
     x, scale, mean, factor = saved
     x, grad = jax.lax.optimization_barrier((x, grads[0]))  # or the compiler would keep x - mean from before
-    grad = grad.astype(wide(x))
-    y = (x.astype(wide(x)) - mean) * factor
+    grad = grad.astype(accumulation_dtype(x))
+    y = (x.astype(accumulation_dtype(x)) - mean) * factor
     dscale, dbias = sum_of_rows(grad * y), sum_of_rows(grad)  # [C]
     if over_channels:
         along_y, along_1 = _means(grad * scale * y, True), _means(grad * scale, True)
@@ -90,6 +90,6 @@ class BatchNorm(nnx.Module):
             self.mean[...] = self.momentum * self.mean[...] + (1 - self.momentum) * mean
             self.var[...] = self.momentum * self.var[...] + (1 - self.momentum) * var
             return y
-        y = x.astype(wide(x)) - self.mean[...]
+        y = x.astype(accumulation_dtype(x)) - self.mean[...]
         y = y * (jax.lax.rsqrt(self.var[...] + self.eps) * self.scale[...]) + self.bias[...]
         return y.astype(x.dtype)

@@ -10,7 +10,7 @@ from flax import nnx
 
 from lift_flax.models import build, functional
 from lift_flax.models.fusion import Level
-from lift_flax.models.layers.repeat import repeat
+from lift_flax.models.layers.scan_blocks import scan_blocks
 from lift_flax.models.video_resnet import NormSpec, TrunkSpec, VideoResNet
 from lift_flax.models.vit import PViT
 from lift_flax.train import optim
@@ -26,7 +26,7 @@ class Levels(nnx.Module):
 
     def __call__(self, x, *, train):
         del train
-        x, y = repeat(lambda level, pair: level(*pair), self.levels, (x, 2 * x), **self.how)
+        x, y = scan_blocks(lambda level, pair: level(*pair), self.levels, (x, 2 * x), **self.how)
         return {"out": x + y}
 
 

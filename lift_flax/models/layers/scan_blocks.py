@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 
-def repeat(
+def scan_blocks(
     call: Callable[[nnx.Module, Any], Any],
     blocks: Sequence[nnx.Module],
     carry: Any,

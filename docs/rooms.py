@@ -5,8 +5,9 @@ Nothing is imported: the files are parsed.
 """
 
 import ast
+import configparser
 import dataclasses
-import graphlib
+import re
 from pathlib import Path
 
 from board import FAINT, FROZEN, TEXT, TRAINED, Board
@@ -71,24 +72,49 @@ def read_rooms() -> dict[str, Room]:
 
 
 def floors(rooms: dict[str, Room]) -> list[list[str]]:
-    """Rooms by height: on floor 0 stand those that import no other, on floor n + 1 those that import one of floor n.
+    """Rooms from the lowest floor to the highest: the layers of the contract that `make lint` holds the imports to.
+
+    What lies outside of lift_flax stands one floor above the highest room that it imports.
 
     Raises:
-      graphlib.CycleError: rooms import each other in a circle.
+      ValueError: a room of lift_flax is on no floor of the contract.
     """
-    height: dict[str, int] = {}
-    for name in graphlib.TopologicalSorter({name: room.uses for name, room in rooms.items()}).static_order():
-        height[name] = 1 + max((height[used] for used in rooms[name].uses), default=-1)
-    return [sorted(name for name in height if height[name] == floor) for floor in range(max(height.values()) + 1)]
+    contracts = configparser.ConfigParser()
+    contracts.read(ROOT / ".importlinter")
+    layers = contracts["importlinter:contract:order"]["layers"].split("\n")
+    named = [[name for name in re.findall(r"\w+", layer) if name in rooms] for layer in layers]
+    found = [row for row in reversed(named) if row]
+    floor_of = {name: floor for floor, row in enumerate(found) for name in row}
+    if unplaced := set(rooms) - set(floor_of) - set(PACKAGES):
+        raise ValueError(f".importlinter has no floor for {', '.join(sorted(unplaced))}")
+    for name in [name for name in PACKAGES if name in rooms]:
+        found[1 + max((floor_of[used] for used in rooms[name].uses if used in floor_of), default=-1)].append(name)
+    return _with_few_crossings(found, rooms)
+
+
+def _with_few_crossings(rows: list[list[str]], rooms: dict[str, Room]) -> list[list[str]]:
+    """The same floors, each in the order of the mean place of what its rooms import, and of what imports them."""
+    users = {name: {other for other, room in rooms.items() if name in room.uses} for name in rooms}
+    place = {name: (i + 0.5) / len(row) for row in rows for i, name in enumerate(row)}
+    for sweep in range(8):
+        neighbours = users if sweep % 2 else {name: room.uses for name, room in rooms.items()}
+        for row in reversed(rows) if sweep % 2 else rows:
+            near = {name: [place[other] for other in neighbours[name]] or [place[name]] for name in row}
+            row.sort(key=lambda name: (sum(near[name]) / len(near[name]), name))
+            place.update({name: (i + 0.5) / len(row) for i, name in enumerate(row)})
+    return rows
 
 
 def direct_uses(rooms: dict[str, Room]) -> dict[str, set[str]]:
-    """Imports that are not implied by others: a room that is also reached through another one is left out."""
+    """Imports of rooms that are folders, but for those implied by others: what is also reached through another room."""
+
+    def folders(name: str) -> set[str]:
+        return {used for used in rooms[name].uses if rooms[used].files > 1}
 
     def below(name: str) -> set[str]:
-        return rooms[name].uses.union(*(below(used) for used in rooms[name].uses))
+        return folders(name).union(*(below(used) for used in folders(name)))
 
-    return {name: room.uses.difference(*(below(used) for used in room.uses)) for name, room in rooms.items()}
+    return {name: folders(name).difference(*(below(used) for used in folders(name))) for name in rooms}
 
 
 def draw_rooms() -> Figure:
@@ -96,13 +122,13 @@ def draw_rooms() -> Figure:
     rooms = read_rooms()
     rows = floors(rooms)
     width, box_width, box_height, step = 124, 17.5, 5.6, 10.2
-    board = Board(width, len(rows) * step + 12)
+    board = Board(width, len(rows) * step + 9)
     board.text(2, board.size[1] - 3.2, "Rooms of lift_flax, and what they import", 18, ha="left", weight="bold")
-    arrows = "an arrow leads from a room to one that it imports; those that follow from other arrows are left out"
+    arrows = "Arrows lead to what a room imports. Left out: those that follow from other arrows, or lead to a file."
     board.text(2, board.size[1] - 6.6, arrows, 11, FAINT, ha="left")
     for i, (word, colours) in enumerate((("computes with JAX", TRAINED), ("never imports JAX", FROZEN))):
-        board.box(86 + 19 * i, board.size[1] - 4.3, 89 + 19 * i, board.size[1] - 2.1, colours)
-        board.text(90 + 19 * i, board.size[1] - 3.2, word, 11.5, colours[0], ha="left")
+        board.box(79 + 23 * i, board.size[1] - 4.3, 82 + 23 * i, board.size[1] - 2.1, colours)
+        board.text(83 + 23 * i, board.size[1] - 3.2, word, 11.5, colours[0], ha="left")
     places = {}
     for floor, row in enumerate(rows):
         gap = width / len(row)
@@ -123,8 +149,10 @@ def draw_rooms() -> Figure:
 
 
 def _arrow(board: Board, start, end, box_height: float, colour: str) -> None:
-    shift = (end[0] - start[0]) / 12
-    ends = (start[0] + shift, start[1] - box_height / 2), (end[0] - shift, end[1] + box_height / 2)
-    style = {"arrowstyle": "-|>", "mutation_scale": 11, "shrinkA": 0, "shrinkB": 0, "lw": 1.3, "alpha": 0.75}
-    bend = "arc3,rad=0" if start[1] - end[1] < 12 else f"arc3,rad={0.12 if end[0] < start[0] else -0.12}"
-    board.axes.add_patch(FancyArrowPatch(*ends, color=colour, connectionstyle=bend, zorder=2, **style))
+    shift, level = (end[0] - start[0]) / 12, start[1] == end[1]
+    top = -box_height / 2 if level else box_height / 2  # along a floor: from below to below
+    ends = (start[0] + shift, start[1] - box_height / 2), (end[0] - shift, end[1] + top)
+    bend = 0 if 0 < start[1] - end[1] < 12 else 0.12
+    style = {"arrowstyle": "-|>", "mutation_scale": 11, "shrinkA": 0, "shrinkB": 0, "lw": 1.3, "alpha": 0.8}
+    curve = f"arc3,rad={bend if (end[0] < start[0]) != level else -bend}"
+    board.axes.add_patch(FancyArrowPatch(*ends, color=colour, connectionstyle=curve, zorder=2, **style))

@@ -70,7 +70,7 @@ def _run(config: config_lib.Config, workdir: Path) -> None:
     stop = processes.StopSignal()
     stop.listen()
     try:
-        results = run.run(config, workdir, stop)
+        results = run.train_and_test(config, workdir, stop)
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
@@ -83,6 +83,15 @@ def _run(config: config_lib.Config, workdir: Path) -> None:
         return
     if processes.is_first():
         _print_table(results, workdir)
+    processes.on_first(lambda: _write_report(workdir))
+
+
+def _write_report(workdir: Path) -> None:
+    """Writes the page last: whatever goes wrong with it, the results are saved and shown."""
+    from lift_flax.report import __main__ as report  # here: it loads what draws, which a run needs at its end alone
+
+    report.write(workdir)
+    print(f"report: {workdir / 'report.html'}", flush=True)
 
 
 def _check_devices() -> None:
@@ -105,7 +114,7 @@ def _print_table(results: dict, workdir: Path) -> None:
     table.add_row("top-1", *[_percent(n and n["top1"]) for n in networks])
     table.add_row("top-5", *[_percent(n and n["top5"]) for n in networks])
     Console().print(table)
-    print(f"results: {workdir / 'results.json'}   report: {workdir / 'report.html'}")
+    print(f"results: {workdir / 'results.json'}", flush=True)
 
 
 def _percent(share: float | None) -> str:

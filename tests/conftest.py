@@ -70,7 +70,7 @@ def run(records, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from lift_flax.train import run as train
 
     workdir = tmp_path_factory.mktemp("trained") / "workdir"
-    train.run(small_config(records=records), workdir)
+    train.train_and_test(small_config(records=records), workdir)
     return workdir
 
 

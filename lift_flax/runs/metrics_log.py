@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 from pathlib import Path
 
 from lift_flax.files import write_text
@@ -34,9 +35,7 @@ class MetricsWriter:
         self._lines = path.open("a")
         folder = self._workdir / "tensorboard" / phase
         folder.mkdir(parents=True, exist_ok=True)
-        from lift_flax.runs.events import EventsFile  # here: tensorboardX loads PyTorch wherever that is installed
-
-        self._events = EventsFile(folder)
+        self._events = _EventsFile(folder)
         self._events.session_start(first_step + 1)
 
     def write(
@@ -64,6 +63,30 @@ class MetricsWriter:
             if file is not None:
                 file.close()
         self._lines = self._events = None
+
+
+class _EventsFile:
+    """A new TensorBoard event file in `folder`, written at once: a SummaryWriter's thread dies on a full disk."""
+
+    def __init__(self, folder: Path):
+        from tensorboardX.event_file_writer import EventsWriter  # here: it loads PyTorch wherever that is installed
+        from tensorboardX.proto import event_pb2
+        from tensorboardX.summary import scalar
+
+        self._events, self._summary = event_pb2, scalar
+        self._writer = EventsWriter(str(folder / "events"))
+        self.flush, self.close = self._writer.flush, self._writer.close
+
+    def session_start(self, step: int) -> None:
+        """TensorBoard forgets what earlier files of the folder hold from `step` on."""
+        self._write(step, session_log=self._events.SessionLog(status=self._events.SessionLog.START))
+
+    def scalar(self, step: int, tag: str, value: float) -> None:
+        """A point of the curve `tag`."""
+        self._write(step, summary=self._summary(tag, value))
+
+    def _write(self, step: int, **what) -> None:
+        self._writer.write_event(self._events.Event(wall_time=time.time(), step=step, **what))
 
 
 def read_metrics(workdir: Path) -> list[dict]:

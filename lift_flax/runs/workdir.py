@@ -18,7 +18,6 @@ from lift_flax.data.records import Records
 from lift_flax.errors import UserError
 from lift_flax.files import write_text
 from lift_flax.runs import config_file
-from lift_flax.weights.init_from import weight_sources
 
 _SHARED_SECONDS = 60  # that a network file system may take to show what another machine has written
 
@@ -41,7 +40,9 @@ def refuse_foreign(workdir: Path) -> None:
         raise UserError(f"{workdir} is not empty and not a workdir of a run: choose another --workdir")
 
 
-def claim(workdir: Path, number: int, config: Config, records: Records, *splits: list[str]) -> None:
+def claim(
+    workdir: Path, number: int, config: Config, records: Records, *splits: list[str], weights: dict[str, str]
+) -> None:
     """Makes `workdir` this run's, or checks that it already is: same config, classes and clips in every split.
 
     A run that never came to a checkpoint has nothing to continue; its workdir may be taken by any other.
@@ -49,10 +50,10 @@ def claim(workdir: Path, number: int, config: Config, records: Records, *splits:
     Args:
       number: of this start of the run, by which the other processes know that they see this folder.
       splits: ids of the training, validation and test clips.
+      weights: {part: SHA-256 of the weights that it starts from}.
     """
     path, facts_path = workdir / "config.json", workdir / "run.json"
     clips = digest(records, *splits)
-    weights = weight_sources(config)
     earlier = config_file.load(path) if path.exists() else None
     if earlier and (any(workdir.glob("*/*/_CHECKPOINT_METADATA")) or (workdir / "results.json").exists()):
         config_file.check_same_run(earlier, config, workdir)
@@ -92,7 +93,9 @@ def claim(workdir: Path, number: int, config: Config, records: Records, *splits:
     write_text(facts_path, json.dumps(facts, indent=2) + "\n")
 
 
-def check_shared(workdir: Path, number: int, config: Config, records: Records, *splits: list[str]) -> None:
+def check_shared(
+    workdir: Path, number: int, config: Config, records: Records, *splits: list[str], weights: dict[str, str]
+) -> None:
     """After the first process's `claim` with `number`, on any other: that it sees that folder and makes the same run.
 
     Raises:
@@ -112,7 +115,7 @@ def check_shared(workdir: Path, number: int, config: Config, records: Records, *
     config_file.check_same_run(first, config, workdir)
     if (first.mesh, first.train.remat) != (config.mesh, config.train.remat):
         raise UserError("config.mesh and config.train.remat must be the same on every process")
-    if (facts["data_digest"], facts["weights"]) != (digest(records, *splits), weight_sources(config)):
+    if (facts["data_digest"], facts["weights"]) != (digest(records, *splits), weights):
         raise UserError(
             f"{records.dir} or the weights of init_from are not those of the first process: give every process the same"
         )

@@ -35,7 +35,7 @@ _fold_in = jax.jit(jax.random.fold_in)
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
+class RunContext:
     """What both phases share.
 
     Attributes:
@@ -56,7 +56,7 @@ class Run:
         return self.config.seed * 2 + phase.number
 
 
-def train_phase(run: Run, phase: Phase) -> Tree:
+def train_phase(run: RunContext, phase: Phase) -> Tree:
     """Runs a phase to its end and returns its best state (best on validation, else the last).
 
     Raises:
@@ -94,7 +94,7 @@ class _Loop:
       ends: {step: the epoch that ends with it}.
     """
 
-    run: Run
+    run: RunContext
     phase: Phase
     step_fn: Callable
     checkpoints: Checkpoints
@@ -212,7 +212,7 @@ def epoch_ends(examples: int, batch_size: int, epochs: int) -> dict[int, int]:
 def _start(phase: Phase, first_step: int) -> str:
     if first_step:
         return f"resuming after step {first_step}"
-    return "partly from given weights" if phase.given["params"] else "from random weights"
+    return "partly from given weights" if phase.pretrained["params"] else "from random weights"
 
 
 def _announce(phase: Phase, state: Tree, first_step: int, total_steps: int) -> None:

@@ -26,7 +26,7 @@ class Phase:
       epochs: passes over the training clips.
       network: the module without its arrays.
       draw: gives random (params, batch_stats) when traced.
-      given: {"params": {path: array}, "batch_stats": the same}, what does not start from random draws.
+      pretrained: {"params": {path: array}, "batch_stats": the same}, what does not start from random draws.
       trains: which parameters are trained, by path.
       make_step: (network, config, optimizer) -> training step.
       outputs: (params, stats, views, train) -> (outputs, new stats).
@@ -37,18 +37,18 @@ class Phase:
     epochs: int
     network: Network
     draw: Callable[[], tuple[Tree, Tree]]
-    given: dict[str, dict]
+    pretrained: dict[str, dict]
     trains: optim.Predicate
     make_step: Callable
     outputs: Callable
 
     def state_shapes(self, optimizer) -> Tree:
         """The state as shapes."""
-        return jax.eval_shape(functools.partial(self._start, optimizer), self.given)
+        return jax.eval_shape(functools.partial(self._start, optimizer), self.pretrained)
 
     def initial_state(self, optimizer, layout: Tree | None = None) -> Tree:
         """The state at step 0, laid out by `layout` from the start; moments exist for trainable parameters only."""
-        given = self.given
+        given = self.pretrained
         if layout is not None:
             places = {kind: flatten(layout[kind]) for kind in given}
             given = {
@@ -92,7 +92,7 @@ def teacher_phase(config: Config, num_classes: int) -> Phase:
         epochs=config.train.teacher_epochs,
         network=network,
         draw=draw,
-        given=given,
+        pretrained=given,
         trains=optim.trains_in_teacher_phase,
         make_step=step.make_teacher_step,
         outputs=functools.partial(inputs.teacher_outputs, network, config),
@@ -117,7 +117,7 @@ def student_phase(config: Config, num_classes: int, teacher: Tree | None) -> Pha
         epochs=config.train.student_epochs,
         network=network,
         draw=draw,
-        given=given,
+        pretrained=given,
         trains=optim.trains_in_student_phase(config),
         make_step=step.make_student_step,
         outputs=functools.partial(inputs.student_outputs, network, config),

@@ -21,9 +21,9 @@ from lift_flax.files import only_writer, write_text
 from lift_flax.runs import workdir as workdir_lib
 from lift_flax.runs.metrics_log import MetricsWriter
 from lift_flax.train import teacher_from
-from lift_flax.train.loop import Run, train_phase
+from lift_flax.train.loop import RunContext, train_phase
 from lift_flax.train.phases import check_start, student_phase, teacher_phase
-from lift_flax.weights.init_from import with_facts
+from lift_flax.weights.init_from import weight_sources, with_facts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,11 +35,16 @@ class _Start:
     train_ids: list[str]
     val_ids: list[str]
     test_ids: list[str]
+    weights: dict[str, str]
     mesh: Mesh
 
+    def identity(self) -> tuple:
+        """What makes two starts one run, as `runs.workdir` compares it."""
+        return self.config, self.records, self.train_ids, self.val_ids, self.test_ids
 
-def run(config: Config, workdir: Path, stop: StopSignal | None = None) -> dict:
-    """Trains, evaluates and reports into `workdir`; continues where an earlier run of the same config ended.
+
+def train_and_test(config: Config, workdir: Path, stop: StopSignal | None = None) -> dict:
+    """Trains and tests into `workdir`; continues where an earlier run of the same config ended.
 
     Every process of the run calls this; the first one writes.
 
@@ -54,29 +59,21 @@ def run(config: Config, workdir: Path, stop: StopSignal | None = None) -> dict:
     start = processes.together(lambda: _prepare(config, workdir))
     with contextlib.ExitStack() as held:
         processes.on_first(lambda: held.enter_context(only_writer(workdir, "--workdir")))
-        splits = (start.train_ids, start.val_ids, start.test_ids)
-        claim = processes.from_first(secrets.randbelow(2**31))
-        processes.on_first(lambda: workdir_lib.claim(workdir, claim, start.config, start.records, *splits))
-        processes.together(lambda: _check_with_first(start, workdir, claim, *splits))
+        number = processes.from_first(secrets.randbelow(2**31))
+        processes.on_first(lambda: workdir_lib.claim(workdir, number, *start.identity(), weights=start.weights))
+        processes.together(lambda: _check_with_first(start, workdir, number))
         _announce(start.mesh)
         results = workdir_lib.finished(workdir)
         if processes.from_first(results is not None):
-            print(f"{workdir} holds a finished run: only its report is written again", flush=True)
+            print(f"{workdir} holds a finished run: nothing is trained again", flush=True)
         else:
-            results = _train_and_test(start, workdir, stop or StopSignal())
-        processes.on_first(lambda: _write_report(workdir))
+            results = _both_phases(start, workdir, stop or StopSignal())
     return results
 
 
-def _write_report(workdir: Path) -> None:
-    from lift_flax.report import __main__ as report  # here: it loads what draws, which a run needs at its end alone
-
-    report.write(workdir)
-
-
-def _check_with_first(start: _Start, workdir: Path, claim: int, *splits: list[str]) -> None:
+def _check_with_first(start: _Start, workdir: Path, number: int) -> None:
     if not processes.is_first():
-        workdir_lib.check_shared(workdir, claim, start.config, start.records, *splits)
+        workdir_lib.check_shared(workdir, number, *start.identity(), weights=start.weights)
 
 
 def _announce(mesh: Mesh) -> None:
@@ -98,15 +95,15 @@ def _prepare(config: Config, workdir: Path) -> _Start:
         teacher_from.check(config, workdir_lib.digest(records, train_ids))
     mesh = make_mesh(config)
     workdir_lib.refuse_foreign(workdir)
-    return _Start(config, records, train_ids, val_ids, test_ids, mesh)
+    return _Start(config, records, train_ids, val_ids, test_ids, weight_sources(config), mesh)
 
 
-def _train_and_test(start: _Start, workdir: Path, stop: StopSignal) -> dict:
+def _both_phases(start: _Start, workdir: Path, stop: StopSignal) -> dict:
     """Both phases, then the one look at the test split: results.json and test_predictions.npz."""
     started, config, records = time.monotonic(), start.config, start.records
     writer = MetricsWriter(workdir, writes=processes.is_first())
     with contextlib.closing(writer), jax.set_mesh(start.mesh):
-        this = Run(config, workdir, records, start.mesh, writer, stop, start.train_ids, start.val_ids)
+        this = RunContext(config, workdir, records, start.mesh, writer, stop, start.train_ids, start.val_ids)
         num_classes = len(records.classes)
         teacher = None
         if config.train.teacher_from:

@@ -30,7 +30,7 @@ def test_a_loss_that_is_no_number_stops_the_run(records, tmp_path):
     broken = small_config(records=records, **{"train.learning_rate": 1e30})
     wanted = r"loss is (nan|inf) and its gradient's norm \S+ at step 2, on the clips"
     with pytest.raises(UserError, match=wanted) as told:
-        run.run(broken, workdir)
+        run.train_and_test(broken, workdir)
     assert "no checkpoint was saved: lower config.train.learning_rate" in str(told.value)
     opened = records_lib.open_records(str(records))
     ids, _ = opened.train_and_validation(1, 0.0, 0)
@@ -114,7 +114,7 @@ def test_a_disk_that_fills_up_elsewhere_is_one_line_too(small_disk, end):
 
 def test_too_little_memory_is_one_line(monkeypatch, tmp_path):
     """An array larger than any machine's memory, in place of a run."""
-    monkeypatch.setattr(run, "run", lambda *_: jnp.zeros(2**50, jnp.uint8).block_until_ready())
+    monkeypatch.setattr(run, "train_and_test", lambda *_: jnp.zeros(2**50, jnp.uint8).block_until_ready())
     before = signal.getsignal(signal.SIGTERM)
     try:
         with pytest.raises(

@@ -27,7 +27,9 @@ def train_both(config: Config, workdir: Path) -> None:
     """Both phases, without what a run does before and after them."""
     opened, mesh = open_records(config.data.dir), sharding.make_mesh(config)
     with contextlib.closing(MetricsWriter(workdir)) as writer, jax.set_mesh(mesh):
-        run = loop.Run(config, workdir, opened, mesh, writer, processes.StopSignal(), opened.split(1, "train"), [])
+        run = loop.RunContext(
+            config, workdir, opened, mesh, writer, processes.StopSignal(), opened.split(1, "train"), []
+        )
         teacher = loop.train_phase(run, phases.teacher_phase(config, 3))
         loop.train_phase(run, phases.student_phase(config, 3, teacher))
 
@@ -74,7 +76,7 @@ def small_loop(records, tmp_path):
     """(loop of a teacher whose step only reads its views, a batch on the device)."""
     config, opened = small_config(records=records), open_records(str(records))
     mesh, phase = sharding.make_mesh(config), phases.teacher_phase(config, 3)
-    run = loop.Run(config, tmp_path, opened, mesh, MetricsWriter(tmp_path), processes.StopSignal(), [], [])
+    run = loop.RunContext(config, tmp_path, opened, mesh, MetricsWriter(tmp_path), processes.StopSignal(), [], [])
     step = jax.jit(lambda state, views: ({"sum": state["sum"] + views["weight"].sum()}, {"loss": views["dark"].sum()}))
     batch = {
         "clip": np.zeros((4, 4, 32, 32, 3), np.uint8),

@@ -1,6 +1,7 @@
 """Whole runs on small real videos: results, exact resume, killed runs, and what is refused."""
 
 import dataclasses
+import errno
 import json
 import os
 import shutil
@@ -8,18 +9,21 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from lift_flax import files
+from lift_flax import files, main
 from lift_flax.config import Config
 from lift_flax.errors import UserError
 from lift_flax.evaluate.metrics import score
 from lift_flax.models import functional
+from lift_flax.report import __main__ as report
 from lift_flax.runs.metrics_log import read_metrics
-from lift_flax.train import loop, run
+from lift_flax.train import loop
+from lift_flax.train.run import train_and_test
 from tests.support.run_tools import ROOT, assert_same_state, exit_codes, newest_state, running, said, wait_for_step
 from tests.support.small_config import small_config
 
@@ -29,62 +33,91 @@ def config(records) -> Config:
     return small_config(records=records)
 
 
-@pytest.fixture(scope="module")
-def whole(config, tmp_path_factory) -> Path:
-    """The workdir of an uninterrupted run."""
-    workdir = tmp_path_factory.mktemp("whole") / "workdir"
-    run.run(config, workdir)
-    return workdir
+@pytest.fixture
+def as_before() -> Iterator[None]:
+    """What the command does on SIGTERM ends with the test."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
-def test_flow_as_luminous_input(records, tmp_path):
-    """Both phases on the augmented flow, to the end; the same command then finds it finished."""
+@pytest.mark.slow
+def test_flow_as_luminous_input(records, tmp_path, as_before):
+    """Both phases on the augmented flow, to the end; the command then finds it finished and writes its page."""
     config = small_config(
         "tiny,luminous=flow", records=records,
         **{"augment.cutmix": 0.5, "augment.shuffle": 0.5, "augment.jitter": 0.0},
     )  # fmt: skip
-    results = run.run(config, tmp_path / "run")
+    results = train_and_test(config, tmp_path / "run")
     assert results["num_examples"] == 6 and {"teacher", "student"} <= results.keys()
     losses = [line["loss"] for line in read_metrics(tmp_path / "run") if line["split"] == "train"]
     assert len(losses) > 10 and np.isfinite(losses).all()
+    assert train_and_test(config, tmp_path / "run") == results
+    main._run(config, tmp_path / "run")
     assert "optical flow, its direction as colour" in (tmp_path / "run" / "report.html").read_text()
-    assert run.run(config, tmp_path / "run") == results
 
 
 def _curves(workdir: Path) -> list[dict]:
     return sorted(read_metrics(workdir), key=lambda line: (line["phase"], line["split"], line["step"]))
 
 
-def test_results_and_files_of_a_run(whole, config):
-    results = json.loads((whole / "results.json").read_text())
+def test_results_and_files_of_a_run(run, config):
+    results = json.loads((run / "results.json").read_text())
     assert results["dataset"] == "small" and results["split"] == "test" and results["views"] == "1x1"
     assert results["num_examples"] == 6 and results["classes"] == ["down", "right", "still"]
     for network in ("teacher", "student"):
         assert 0 <= results[network]["top1"] <= 1 and results[network]["top5"] is None
         assert set(results[network]["per_class"]) == {"down", "right", "still"}
         assert np.array(results[network]["confusion"]).sum() == 6
-    with np.load(whole / "test_predictions.npz") as predictions:
+    with np.load(run / "test_predictions.npz") as predictions:
         assert (
             score(predictions["logits"], predictions["labels"], ("a", "b", "c"))["top1"] == results["student"]["top1"]
         )
-    assert (whole / "report.html").stat().st_size > 10_000
-    assert any((whole / "tensorboard").iterdir())
-    lines = _curves(whole)
+    assert any((run / "tensorboard").iterdir())
+    lines = _curves(run)
     assert {line["phase"] for line in lines} == {"teacher", "student"}
     assert [line["step"] for line in lines if line["phase"] == "teacher"] == list(range(1, 10))  # 2 * 18 / 4 steps
 
 
-def test_a_finished_run_says_the_same_again(whole, config):
-    before = json.loads((whole / "results.json").read_text())
-    again = run.run(config, whole)
+def test_the_command_shows_a_finished_run_and_writes_its_page(run, config, tmp_path, capsys, monkeypatch, as_before):
+    """The page comes last: an error while it is written, or SIGTERM, costs no results."""
+    workdir = tmp_path / "workdir"
+    shutil.copytree(run, workdir)
+    before = (workdir / "results.json").read_bytes()
+    main._run(config, workdir)
+    assert (workdir / "report.html").stat().st_size > 10_000
+    shown = capsys.readouterr().out
+    assert "holds a finished run" in shown and "top-1" in shown and f"report: {workdir / 'report.html'}" in shown
+
+    def full(workdir):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def stopped(workdir):
+        os.kill(os.getpid(), signal.SIGTERM)
+        (workdir / "report.html").write_text("whole all the same")
+
+    monkeypatch.setattr(report, "write", full)
+    with pytest.raises(OSError, match="No space left"):
+        main._run(config, workdir)
+    shown = capsys.readouterr().out
+    assert "top-1" in shown and "report:" not in shown
+    monkeypatch.setattr(report, "write", stopped)
+    main._run(config, workdir)
+    assert (workdir / "report.html").read_text() == "whole all the same"
+    assert (workdir / "results.json").read_bytes() == before
+
+
+def test_a_finished_run_says_the_same_again(run, config):
+    before = json.loads((run / "results.json").read_text())
+    again = train_and_test(config, run)
     assert again == before
 
 
 @pytest.mark.parametrize(("phase", "workers"), [("teacher", 0), ("student", 2)])
-def test_resume_is_exact(whole, config, tmp_path, phase, workers):
+def test_resume_is_exact(run, config, tmp_path, phase, workers):
     """A run cut after its first epoch and continued equals the uninterrupted one bit by bit."""
     workdir = tmp_path / "workdir"
-    shutil.copytree(whole, workdir)
+    shutil.copytree(run, workdir)
     for later in ("student",) if phase == "teacher" else ():
         shutil.rmtree(workdir / later)
     newest = max(int(p.name) for p in (workdir / phase).iterdir() if p.name.isdigit())
@@ -92,20 +125,20 @@ def test_resume_is_exact(whole, config, tmp_path, phase, workers):
     (workdir / "results.json").unlink()
     (workdir / "metrics.jsonl").write_text('{"phase": "teacher", "spl')  # a line that was cut off
     data = dataclasses.replace(config.data, workers=workers, cache="memory" if workers == 0 else "none")
-    run.run(dataclasses.replace(config, data=data), workdir)
-    assert_same_state(newest_state(workdir, phase, config), newest_state(whole, phase, config))
-    expected = [line for line in _curves(whole) if line["phase"] == phase and line["step"] > 5]
+    train_and_test(dataclasses.replace(config, data=data), workdir)
+    assert_same_state(newest_state(workdir, phase, config), newest_state(run, phase, config))
+    expected = [line for line in _curves(run) if line["phase"] == phase and line["step"] > 5]
     assert [line for line in _curves(workdir) if line["phase"] == phase] == expected
 
 
-def test_killed_runs_files_do_no_harm(whole, config, tmp_path):
+def test_killed_runs_files_do_no_harm(run, config, tmp_path):
     """kill -9 of the real command while it trains; the same command then ends with the uninterrupted run's weights."""
     workdir = tmp_path / "workdir"
     code = (
-        "import sys, json; from pathlib import Path; from lift_flax import config; from lift_flax.train import run;"
-        "run.run(config.from_dict(json.loads(Path(sys.argv[1]).read_text())), Path(sys.argv[2]))"
+        "import sys, json; from pathlib import Path; from lift_flax import config; from lift_flax.train.run import train_and_test;"
+        "train_and_test(config.from_dict(json.loads(Path(sys.argv[1]).read_text())), Path(sys.argv[2]))"
     )
-    command = [sys.executable, "-c", code, str(whole / "config.json"), str(workdir)]
+    command = [sys.executable, "-c", code, str(run / "config.json"), str(workdir)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 120
         while not (workdir / "teacher" / "5").is_dir() and time.monotonic() < deadline and process.poll() is None:
@@ -113,22 +146,22 @@ def test_killed_runs_files_do_no_harm(whole, config, tmp_path):
         os.kill(process.pid, signal.SIGKILL)
     assert (workdir / "teacher" / "5").is_dir()
     (workdir / "teacher" / "9.orbax-checkpoint-tmp" / "state").mkdir(parents=True)  # a save that was cut off
-    run.run(config, workdir)
+    train_and_test(config, workdir)
     for phase in ("teacher", "student"):
-        assert_same_state(newest_state(workdir, phase, config), newest_state(whole, phase, config))
+        assert_same_state(newest_state(workdir, phase, config), newest_state(run, phase, config))
 
 
-def test_a_damaged_checkpoint_is_reported_and_the_one_before_used(whole, config, tmp_path, caplog):
+def test_a_damaged_checkpoint_is_reported_and_the_one_before_used(run, config, tmp_path, caplog):
     workdir = tmp_path / "workdir"
-    shutil.copytree(whole, workdir)
+    shutil.copytree(run, workdir)
     (workdir / "results.json").unlink()
     for file in (workdir / "student" / "9" / "state").rglob("*"):
         if file.is_file():
             file.write_bytes(b"")
-    run.run(config, workdir)
+    train_and_test(config, workdir)
     assert "student/9 does not restore" in caplog.text
     assert (workdir / "student" / "9.damaged").is_dir()  # nothing is thrown away
-    assert_same_state(newest_state(workdir, "student", config), newest_state(whole, "student", config))
+    assert_same_state(newest_state(workdir, "student", config), newest_state(run, "student", config))
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 8, 32])
@@ -139,33 +172,37 @@ def test_every_epoch_ends_at_a_step(batch_size):
         assert list(ends) == sorted(ends) and list(ends.values()) == sorted(ends.values())
 
 
-def test_workdirs_of_other_runs_are_refused(whole, config, tmp_path):
-    other = dataclasses.replace(config, seed=1)
-    facts = json.loads((whole / "run.json").read_text())
-    (whole / "run.json").write_text(json.dumps({**facts, "data_digest": "of other clips"}))
+def test_workdirs_of_other_runs_are_refused(run, config, tmp_path):
+    workdir, other = tmp_path / "run", dataclasses.replace(config, seed=1)
+    shutil.copytree(run, workdir)
+    facts = json.loads((workdir / "run.json").read_text())
+    (workdir / "run.json").write_text(json.dumps({**facts, "data_digest": "of other clips"}))
     with pytest.raises(UserError, match="was trained on other clips"):
-        run.run(config, whole)
-    (whole / "run.json").unlink()
+        train_and_test(config, workdir)
+    (workdir / "run.json").unlink()
     with pytest.raises(UserError, match="run.json is missing or damaged"):
-        run.run(config, whole)
-    (whole / "run.json").write_text(json.dumps(facts))
-    before = (whole / "config.json").read_bytes()
+        train_and_test(config, workdir)
+    (workdir / "run.json").write_text(json.dumps(facts))
+    before = (workdir / "config.json").read_bytes()
     with pytest.raises(UserError, match=r"holds a run of another config: seed \(0 there, 1 now\)"):
-        run.run(other, whole)
-    assert (whole / "config.json").read_bytes() == before
-    (tmp_path / "notes.txt").write_text("mine")
+        train_and_test(other, workdir)
+    assert (workdir / "config.json").read_bytes() == before
+    (foreign := tmp_path / "foreign").mkdir()
+    (foreign / "notes.txt").write_text("mine")
     with pytest.raises(UserError, match="is not empty and not a workdir"):
-        run.run(config, tmp_path)
-    assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
+        train_and_test(config, foreign)
+    assert [p.name for p in foreign.iterdir()] == ["notes.txt"]
 
 
-def test_a_start_that_failed_does_not_keep_its_workdir(whole, config, tmp_path, capsys):
+def test_a_start_that_failed_does_not_keep_its_workdir(run, config, tmp_path, capsys):
     workdir = tmp_path / "workdir"
     workdir.mkdir()
     for name in ("config.json", "run.json", "metrics.jsonl"):
-        shutil.copy(whole / name, workdir)
+        shutil.copy(run / name, workdir)
     other = dataclasses.replace(config, seed=1)
-    results = run.run(dataclasses.replace(other, train=dataclasses.replace(config.train, teacher_epochs=1)), workdir)
+    results = train_and_test(
+        dataclasses.replace(other, train=dataclasses.replace(config.train, teacher_epochs=1)), workdir
+    )
     assert results["num_examples"] == 6 and "starting it anew" in capsys.readouterr().out
     assert max(line["step"] for line in _curves(workdir) if line["phase"] == "teacher") == 5
 
@@ -174,34 +211,34 @@ def test_folders_with_another_config_json_are_left_alone(config, tmp_path):
     (tmp_path / "config.json").write_text('{"architectures": ["Other"]}')
     (tmp_path / "metrics.jsonl").write_text("mine")
     with pytest.raises(UserError, match="config: unknown field architectures"):
-        run.run(config, tmp_path)
+        train_and_test(config, tmp_path)
     assert (tmp_path / "metrics.jsonl").read_text() == "mine" and not (tmp_path / "lock").exists()
 
 
-def test_a_finished_run_without_checkpoints_stays_what_it_is(whole, config, tmp_path, capsys):
+def test_a_finished_run_without_checkpoints_stays_what_it_is(run, config, tmp_path, capsys):
     workdir = tmp_path / "workdir"
-    shutil.copytree(whole, workdir)
+    shutil.copytree(run, workdir)
     for phase in ("teacher", "student"):
         shutil.rmtree(workdir / phase)
     before = (workdir / "metrics.jsonl").read_text()
     with pytest.raises(UserError, match="holds a run of another config"):
-        run.run(dataclasses.replace(config, seed=1), workdir)
-    run.run(config, workdir)
+        train_and_test(dataclasses.replace(config, seed=1), workdir)
+    train_and_test(config, workdir)
     assert "holds a finished run" in capsys.readouterr().out
     assert (workdir / "metrics.jsonl").read_text() == before
 
 
 def test_two_runs_do_not_share_a_workdir(config, tmp_path):
     with files.only_writer(tmp_path / "workdir", "--workdir"), pytest.raises(UserError, match="another process is"):
-        run.run(config, tmp_path / "workdir")
+        train_and_test(config, tmp_path / "workdir")
 
 
-def test_a_damaged_end_is_evaluated_again(whole, config, tmp_path):
+def test_a_damaged_end_is_evaluated_again(run, config, tmp_path):
     workdir = tmp_path / "workdir"
-    shutil.copytree(whole, workdir)
+    shutil.copytree(run, workdir)
     before = json.loads((workdir / "results.json").read_text())
     (workdir / "results.json").write_text('{"dataset": "sm')
-    after = run.run(config, workdir)
+    after = train_and_test(config, workdir)
     assert after["student"] == before["student"] and after["teacher"] == before["teacher"]
 
 
@@ -209,7 +246,7 @@ def test_validation_picks_the_best_step(records, tmp_path, capsys):
     config = small_config(
         records=records, **{"data.val_share": 0.34, "train.distill": False, "train.student_epochs": 3}
     )
-    results = run.run(config, tmp_path / "workdir")
+    results = train_and_test(config, tmp_path / "workdir")
     assert results["teacher"] is None and not (tmp_path / "workdir" / "teacher").exists()
     validation = [line for line in read_metrics(tmp_path / "workdir") if line["split"] == "validation"]
     assert len(validation) == 3
@@ -217,22 +254,22 @@ def test_validation_picks_the_best_step(records, tmp_path, capsys):
     assert max(line["top1"] for line in validation) == {line["step"]: line["top1"] for line in validation}[chosen]
 
 
-def test_sigterm_at_any_moment_loses_nothing(whole, config, records, tmp_path):
+def test_sigterm_at_any_moment_loses_nothing(run, config, records, tmp_path):
     workdir = tmp_path / "workdir"
     with running(1, workdir, records) as processes:
         wait_for_step(workdir, "teacher", 1, processes)
         processes[0].send_signal(signal.SIGTERM)
         assert exit_codes(processes) == [0]
     assert "stopped by SIGTERM after step" in said(workdir)
-    run.run(config, workdir)
+    train_and_test(config, workdir)
     for phase in ("teacher", "student"):
-        assert_same_state(newest_state(workdir, phase, config), newest_state(whole, phase, config))
-    assert read_metrics(workdir) == read_metrics(whole)
+        assert_same_state(newest_state(workdir, phase, config), newest_state(run, phase, config))
+    assert read_metrics(workdir) == read_metrics(run)
 
 
 def test_a_trace_of_some_steps(config, tmp_path):
     profiled = dataclasses.replace(config, train=dataclasses.replace(config.train, profile_steps="3:4"))
-    run.run(profiled, tmp_path / "workdir")
+    train_and_test(profiled, tmp_path / "workdir")
     for phase in ("teacher", "student"):
         assert list((tmp_path / "workdir" / "profile" / phase).rglob("*.xplane.pb"))
     lines = [json.loads(line) for line in (tmp_path / "workdir" / "metrics.jsonl").read_text().splitlines()]

@@ -93,16 +93,16 @@ def test_a_run_from_weights_trains_resumes_and_goes_back(records, weights, tmp_p
     fields = {"model.teacher.init_from": weights["teacher"], "model.pvit.init_from": weights["vit"], **PVIT}
     config = small_config(records=records, **{**fields, "train.teacher_epochs": 1, "train.student_epochs": 1})
     workdir = tmp_path / "workdir"
-    run.run(config, workdir)
+    run.train_and_test(config, workdir)
     kept = json.loads((workdir / "config.json").read_text())
     assert kept["model"]["teacher"]["bn_eps"] == 2e-3
     (workdir / "results.json").unlink()
-    run.run(dataclasses.replace(config), workdir)
+    run.train_and_test(dataclasses.replace(config), workdir)
     assert "resuming after step 5" in capsys.readouterr().out
     facts_file = Path(weights["vit"]) / converted.FACTS
     facts_file.write_text((kept_facts := facts_file.read_text()).replace('"sha256": "', '"sha256": "0'))
     with pytest.raises(UserError, match="started from other weights than init_from holds now"):
-        run.run(config, workdir)
+        run.train_and_test(config, workdir)
     facts_file.write_text(kept_facts)
     facts, arrays = to_torch.read_workdir(workdir)
     assert facts["classes"] == "down, right, still" and facts["bn_eps"] == 2e-3

@@ -1,14 +1,16 @@
-"""Tests mirror the packages; golden files lie beside the script that made them."""
+"""Tests mirror the rooms of the packages; golden files lie beside the script that made them.
 
-import atexit
+The environment of every test and of every process that a test starts is set here, because JAX reads it where it is
+imported, which the imports of conftest.py do.
+"""
+
 import os
-import shutil
-import tempfile
+from pathlib import Path
 
-# One compilation cache for all workers and their subprocesses: most runs here compile the same programs.  Here, because
-# JAX reads this where it is imported, which the imports of conftest.py do.
-if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-    _CACHE = tempfile.mkdtemp(prefix="lift_flax_tests_")
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
-    atexit.register(shutil.rmtree, _CACHE, ignore_errors=True)
+# One compilation cache for all workers, their child processes and later runs: most tests compile the same programs.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "jax"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+# The programs are many and small: they take longer to compile than to run.  Tests that read compiled programs take the
+# compiler as it is, by AS_TRAINED.
+os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"

@@ -1,18 +1,34 @@
 """Fixtures that several test files share."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from data_prep import build
 from tests.support.small_config import small_config
 from tests.support.video_files import write_video
 
-# The programs are many and small: they take longer to compile than to run.  Tests that read compiled programs take the
-# compiler as it is, by AS_TRAINED.
-os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+
+@pytest.fixture(scope="session")
+def build_once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Callable[..., Path]:
+    """`build_once(name, make)`: the folder that `make(folder)` fills, made by the first worker that asks for it."""
+    root = tmp_path_factory.getbasetemp()
+    root = root if worker_id == "master" else root.parent  # which all workers of this session share
+
+    def build(name: str, make: Callable[[Path], object]) -> Path:
+        folder = root / "shared" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / "lock"):
+            if not (folder / "made").exists():
+                make(folder)
+                (folder / "made").touch()
+        return folder
+
+    return build
 
 
 @pytest.fixture(scope="session")
@@ -40,9 +56,12 @@ def moving_bar(label: int, seed: int, num_frames: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def records(build_once: Callable[..., Path]) -> Path:
     """Records of 24 small real videos in three classes, 18 to train on and 6 to test; one has two frames."""
-    root = tmp_path_factory.mktemp("small")
+    return build_once("small", _make_records) / "records"
+
+
+def _make_records(root: Path) -> None:
     for label, name in enumerate(("right", "down", "still")):
         for index in range(8):
             split = "train" if index < 6 else "test"
@@ -61,17 +80,18 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "--flow",
     ]
     build.main([*arguments, "--workers", "1"])
-    return root / "records"
 
 
 @pytest.fixture(scope="session")
-def run(records, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(records: Path, build_once: Callable[..., Path]) -> Path:
     """The workdir of a finished run of support/small_config.py on `records`; whoever changes it changes a copy."""
-    from lift_flax.train import run as train
 
-    workdir = tmp_path_factory.mktemp("trained") / "workdir"
-    train.train_and_test(small_config(records=records), workdir)
-    return workdir
+    def train(folder: Path) -> None:
+        from lift_flax.train.run import train_and_test
+
+        train_and_test(small_config(records=records), folder / "workdir")
+
+    return build_once("trained", train) / "workdir"
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,10 @@
-# make demo | make test | make parity | make plan | make onnx | make docs | make lint: each sets up what it needs (a .venv
-# and the packages), then does its job.
+# make install | demo | test | check | lint | slow | docs | parity | plan | onnx: each sets up what it needs (a .venv and
+# the packages), then does its job.  docs/testing.md says what stands where; `make check` is all but parity, plan and onnx.
 PYTHON ?= python3
 RUN = .venv/bin/python
 DEMO ?= runs/demo
 
-.PHONY: demo test parity plan onnx docs lint clean
+.PHONY: install demo test check lint slow docs parity plan onnx clean
 
 .venv/installed: setup.cfg pyproject.toml
 	test -x $(RUN) || $(PYTHON) -m venv .venv
@@ -20,8 +20,16 @@ demo: .venv/installed
 	$(RUN) -m pip install --quiet --editable ".[prep,test,torch]"
 	touch $@
 
+# one test of each promise, in minutes; annotations are checked at run time in `slow` and, for these rooms, here too
 test: .venv/installed
-	$(RUN) -m pytest --ignore tests/parity --numprocesses 2 --dist loadfile
+	$(RUN) -m pytest --ignore tests/parity -m "not slow" --numprocesses 2 --dist worksteal \
+	    --jaxtyping-packages=lift_flax.models,lift_flax.augment,beartype.beartype
+
+# the rest of them
+slow: .venv/installed
+	$(RUN) -m pytest --ignore tests/parity -m slow --numprocesses 2 --dist worksteal
+
+check: lint test slow docs
 
 parity: .venv/torch
 	$(RUN) -m pytest tests/parity -s
@@ -57,6 +65,8 @@ docs: .venv/docs
 lint: .venv/installed
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	.venv/bin/lint-imports --no-cache
+	.venv/bin/basedpyright
 
 clean:
 	rm -rf .venv .venv-plan .venv-onnx runs site

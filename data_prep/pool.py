@@ -8,10 +8,9 @@ from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
+from lift_flax.data.worker_process import end_with_parent
 from lift_flax.errors import UserError
 from lift_flax.video.decode import VideoError
-
-from .worker import follow_parent
 
 
 def run_each(
@@ -28,7 +27,7 @@ def run_each(
     if not tasks:
         return
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPool(min(workers, len(tasks)), context=context, initializer=follow_parent)
+    pool = ProcessPool(min(workers, len(tasks)), context=context, initializer=start_worker)
     try:
         futures = {
             pool.schedule(function, args=list(arguments), timeout=time_limit): key for key, arguments in tasks.items()
@@ -39,6 +38,12 @@ def run_each(
     finally:
         pool.stop()
         pool.join()
+
+
+def start_worker() -> None:
+    """Prepares a worker process: it leaves Ctrl-C to its parent and ends with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
 
 
 def _result(future: concurrent.futures.Future, key: str, time_limit: float) -> Any | VideoError:

@@ -17,7 +17,7 @@ from av.video.reformatter import VideoReformatter
 from lift_flax.video import decode, optical_flow, sampling, scaling
 from lift_flax.video.inspection import Inspection, inspect_video
 
-from . import flow_video, h264
+from . import h264
 
 JPEG_QUALITY = 90
 
@@ -49,7 +49,7 @@ class Transcoded:
     """A clip ready to be stored.
 
     Attributes:
-      parts: "video" (an encoded video) or "frames" (JPEGs), and "flow" (see data_prep/flow_video.py).
+      parts: "video" (an encoded video) or "frames" (JPEGs), and "flow" (see data_prep/h264.py).
       num_frames: frames in each part.
       fps: frames per second of what is stored, so that num_frames / fps is the duration of the source in seconds.
       source: what the source was found to be.
@@ -89,11 +89,11 @@ def transcode(path: bytes | str | Path, encoding: Encoding) -> Transcoded:
     else:
         scaler = VideoReformatter()
         pictures = (scaling.stored_frame(frame, size, scaler) for _, frame in decode.iter_frames(path, indices))
-        parts["video"] = h264.encode(pictures, size, fps, crf=encoding.crf, gop=encoding.gop, pix_fmt="yuv420p")
+        parts["video"] = h264.video(pictures, fps, crf=encoding.crf, gop=encoding.gop)
     if encoding.flow != "none":
         frames = functools.partial(decode.iter_frames, path)
         codes = optical_flow.codes(frames, indices, info.num_frames, size, encoding.flow)
-        parts["flow"] = flow_video.pack(codes, size, fps, gop=encoding.gop)
+        parts["flow"] = h264.flow(codes, fps, gop=encoding.gop)
     return Transcoded(parts, len(indices), float(fps), info)
 
 

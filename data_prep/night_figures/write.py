@@ -13,18 +13,19 @@ import os
 import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 from rich.console import Console
 
 from lift_flax.errors import UserError
 from lift_flax.files import replacing
+from lift_flax.video import encode
 from lift_flax.video.camera import Camera, expose, to_srgb
 
+from ..pool import start_worker
 from ..progress import counting
-from ..worker import follow_parent
 from .actions import ACTIONS
 from .scene import LIGHTS, ClipPlan, make_scene, render_scene
 
@@ -123,15 +124,9 @@ def clip_frames(plan: ClipPlan, num_frames: tuple[int, int]) -> int:
 def encode_clip(frames: np.ndarray, path: Path, fps: int) -> None:
     """Writes frames, uint8 [T,H,W,3], as H.264 at CRF 12, which keeps the dark; the file appears when it is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as part, av.open(str(part), "w", format="mp4") as container:
-        # x264's macroblock tree is not reproducible: with it the same frames gave other bytes in one run out of ten.
-        options = {"crf": "12", "preset": "veryfast", "x264-params": "mbtree=0"}
-        stream = container.add_stream("libx264", rate=fps, options=options)
-        stream.height, stream.width = frames.shape[1:3]
-        stream.pix_fmt, stream.codec_context.thread_count = "yuv420p", 1
-        for picture in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(stream.encode(None))
+    video = encode.h264(encode.rgb_frames(frames), fps=Fraction(fps), crf=12, preset="veryfast")
+    with replacing(path) as part:
+        part.write_bytes(video)
 
 
 def write_dataset(
@@ -186,7 +181,7 @@ def write_dataset(
     context = multiprocessing.get_context("spawn")
     workers = max(1, min(workers or len(os.sched_getaffinity(0)), len(missing)))
     progress = counting(f"drawing night_figures ({light})", len(missing), Console(file=sys.stdout))
-    with progress as advance, ProcessPoolExecutor(workers, context, follow_parent) as pool:
+    with progress as advance, ProcessPoolExecutor(workers, context, start_worker) as pool:
         futures = [pool.submit(_make_clip, plan, out_dir, settings) for plan in missing]
         try:
             for future in as_completed(futures):

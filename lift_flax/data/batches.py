@@ -7,10 +7,7 @@ loader workers.
 
 import contextlib
 import dataclasses
-import multiprocessing
-import os
 import signal
-import threading
 from collections.abc import Callable, Iterator
 
 import grain
@@ -21,6 +18,7 @@ from jaxtyping import Int
 from lift_flax.config import Config
 from lift_flax.data.clip_reader import Batch, ClipReader, Example
 from lift_flax.data.records import Records
+from lift_flax.data.worker_process import end_with_parent
 from lift_flax.video.sampling import CENTRE, View
 
 Rows = Int[np.ndarray, "rows"]
@@ -142,7 +140,7 @@ def _iterate(data: grain.MapDataset, config: Config) -> Iterator[Batch]:
         return iter(data.to_iter_dataset(threads))
     one = grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)
     workers = grain.MultiprocessingOptions(num_workers=config.data.workers, per_worker_buffer_size=2)
-    return _started(iter(data.to_iter_dataset(one).mp_prefetch(workers, worker_init_fn=_live_as_the_run_does)))
+    return _started(iter(data.to_iter_dataset(one).mp_prefetch(workers, worker_init_fn=_start_worker)))
 
 
 def _started(batches) -> Iterator[Batch]:
@@ -158,14 +156,9 @@ def _started(batches) -> Iterator[Batch]:
             yield from batches
 
 
-def _live_as_the_run_does(worker: int, workers: int) -> None:
+def _start_worker(worker: int, workers: int) -> None:
     """Whoever stops a run may signal all of its processes: batches must come until it has saved, and no longer."""
     del worker, workers
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-    threading.Thread(target=_end_with_the_run, daemon=True).start()
-
-
-def _end_with_the_run() -> None:
-    multiprocessing.parent_process().join()
-    os._exit(1)
+    end_with_parent()

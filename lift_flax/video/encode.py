@@ -1,7 +1,8 @@
-"""A row of pictures as a film that plays anywhere: H.264 in an MP4, or an animated GIF."""
+"""Frames to a video that plays anywhere: H.264 in an MP4, or an animated GIF."""
 
 import io
 import tempfile
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,30 +14,77 @@ from PIL import Image
 Frames = UInt8[np.ndarray, "T H W 3"]
 
 
-def mp4(frames: Frames, fps: float) -> bytes:
-    """H.264 in yuv420p, which browsers and phones play, its index first so that it starts before it is loaded whole.
+def h264(
+    frames: Iterable[av.VideoFrame],
+    *,
+    fps: Fraction,
+    crf: int,
+    gop: int | None = None,
+    pix_fmt: str = "yuv420p",
+    mbtree: bool = False,
+    index_first: bool = False,
+    **options: str,
+) -> bytes:
+    """Encodes frames as an MP4 with one H.264 stream of constant frame rate.
 
-    An odd height or width, which yuv420p cannot have, is filled up with the last row or column.
+    x264 works in one thread: whoever encodes many clips runs a process for each core.
+
+    Args:
+      frames: pictures of one size.  Readers turn YUV to RGB by the matrix and range of the first one, so these go into
+        the stream.
+      fps: frames per second.
+      crf: x264's constant rate factor, 0 to 51; lower is better.
+      gop: frames from one keyframe to the next; None leaves the choice to x264.
+      pix_fmt: pixel format of the stream; frames of another one are converted.
+      mbtree: makes smaller files by x264's macroblock tree; without it the same frames always give the same bytes.
+      index_first: puts the index in front, so that a browser plays the film before it is loaded whole.
+      options: more options of libx264, such as preset and tune.
+
+    Returns:
+      The bytes of the MP4.
+    """
+    options = {"crf": str(crf), "x264-params": f"mbtree={int(mbtree)}", **options}
+    with tempfile.TemporaryDirectory() as folder:
+        # The writer opens its file again to move the index, so a buffer does not do.
+        target = str(Path(folder) / "video.mp4") if index_first else io.BytesIO()
+        flags = {"movflags": "faststart"} if index_first else {}
+        with av.open(target, "w", format="mp4", options=flags) as container:
+            stream = container.add_stream("libx264", rate=fps, options=options)
+            stream.pix_fmt = pix_fmt
+            stream.codec_context.thread_count = 1
+            if gop is not None:
+                stream.codec_context.gop_size = gop
+            for position, frame in enumerate(frames):
+                if position == 0:
+                    stream.width, stream.height = frame.width, frame.height
+                    stream.codec_context.colorspace = frame.colorspace
+                    stream.codec_context.color_range = frame.color_range
+                frame.pict_type = av.video.frame.PictureType.NONE  # otherwise the source's keyframes are copied
+                frame.pts, frame.time_base = position, 1 / fps
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+        return Path(target).read_bytes() if isinstance(target, str) else target.getvalue()
+
+
+def rgb_frames(pictures: Frames) -> Iterable[av.VideoFrame]:
+    """The frames of a clip, for `h264`."""
+    return (av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24") for picture in pictures)
+
+
+def mp4(frames: Frames, fps: float) -> bytes:
+    """An MP4 that browsers and phones play.
+
+    An odd height or width, which yuv420p does not allow, is filled up with the last row or column.
     """
     frames = np.pad(frames, ((0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)), mode="edge")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "film.mp4"  # to move the index the writer opens its file again, so a buffer will not do
-        with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
-            rate = Fraction(fps).limit_denominator(1000)
-            stream = container.add_stream("libx264", rate=rate, options={"crf": "18", "tune": "stillimage"})
-            stream.height, stream.width = frames.shape[1:3]
-            stream.pix_fmt = "yuv420p"
-            stream.codec_context.thread_count = 1
-            for frame in frames:
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), "rgb24")))
-            container.mux(stream.encode(None))
-        return path.read_bytes()
+    rate = Fraction(fps).limit_denominator(1000)
+    return h264(rgb_frames(frames), fps=rate, crf=18, mbtree=True, index_first=True, tune="stillimage")
 
 
 def gif(frames: Frames, fps: float) -> bytes:
-    """Endless, each frame with its own 256 colours; GIFs count in hundredths of a second, so `fps` is kept roughly.
+    """An endless GIF; each frame has its own 256 colours.
 
-    Frames that are all the same as the one before are drawn together with it.
+    GIFs count in hundredths of a second, so `fps` is kept roughly.  Equal neighbouring frames become one.
     """
     first, *rest = (Image.fromarray(frame).quantize(256, dither=Image.Dither.NONE) for frame in frames)
     buffer = io.BytesIO()

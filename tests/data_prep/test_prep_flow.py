@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_prep import build, flow_video
+from data_prep import build, h264
 from data_prep.transcode import Encoding, transcode
 from lift_flax.data import records
 from lift_flax.data.batches import train_batches
@@ -64,7 +64,7 @@ def test_packing_loses_less_than_a_code(tmp_path: Path) -> None:
     found = np.stack(
         list(optical_flow.codes(functools.partial(decode.iter_frames, path), range(12), 12, (128, 128), "dis"))
     )
-    packed = flow_video.pack(iter(found), (128, 128), Fraction(30), gop=8)
+    packed = h264.flow(iter(found), Fraction(30), gop=8)
     read = decode.decode_flow(packed)
     assert read.dtype == np.uint8 and read.shape == found.shape
     assert np.abs(read.astype(int) - found).mean() * _STEP < 0.03  # px

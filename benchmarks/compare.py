@@ -24,7 +24,8 @@ from pathlib import Path
 
 from timed_steps import count
 
-from lift_flax.errors import ArgumentParser, UserError, run_cli
+from lift_flax import command_line
+from lift_flax.errors import UserError, run_cli
 
 FOLDER = Path(__file__).parent
 
@@ -127,7 +128,7 @@ def print_table(result: dict, rounds: int) -> None:
 
 def main() -> None:
     """Compares at every size."""
-    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.parser(__doc__, "python -m benchmarks.compare")
     parser.add_argument("--size", type=count, action="append", help="px, side of the R(2+1)D's frames (again for more)")
     parser.add_argument("--rounds", type=count, default=5)
     parser.add_argument("--against", choices=("direct", "savings", "teacher"), default="direct")

@@ -11,7 +11,6 @@ import argparse
 import contextlib
 import functools
 import json
-import logging
 import os
 import statistics
 import subprocess
@@ -28,8 +27,9 @@ from timed_steps import count
 
 import lift_flax
 from configs import common
+from lift_flax import command_line
 from lift_flax import config as config_lib
-from lift_flax.errors import ArgumentParser, UserError, run_cli
+from lift_flax.errors import UserError, run_cli
 from lift_flax.models.build import make_student
 from lift_flax.models.functional import create, flatten, unflatten
 from lift_flax.models.inputs import normalise
@@ -212,7 +212,7 @@ def show(found: dict, args: argparse.Namespace) -> None:
 
 def main() -> None:
     """The command line."""
-    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.parser(__doc__, "python -m benchmarks.inference")
     parser.add_argument("--config", default="paper", help="PRESET[,key=value...] of configs/common.py")
     parser.add_argument("--size", type=count, help="px, of the R(2+1)D's frames; the preset's if not given")
     parser.add_argument("--frames", type=count, help="of a clip; the preset's if not given")
@@ -222,7 +222,6 @@ def main() -> None:
     parser.add_argument("--steps", type=count, default=5, help="times that each is measured")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     args = parser.parse_args()
-    logging.getLogger("absl").setLevel(logging.ERROR)
     config = read_config(args)
     with tempfile.TemporaryDirectory() as folder:
         found = measure(args, config, Path(folder) / "run")

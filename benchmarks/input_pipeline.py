@@ -44,10 +44,11 @@ from video_readers import REFERENCE, Read, Video, ours, plain_pyav, usable_reade
 
 from configs import common
 from data_prep.sources import video_list
+from lift_flax import command_line
 from lift_flax import config as config_lib
 from lift_flax.data import records as records_lib
 from lift_flax.data.batches import train_batches
-from lift_flax.errors import ArgumentParser, UserError, run_cli
+from lift_flax.errors import UserError, run_cli
 from lift_flax.video import sampling, scaling
 from lift_flax.video.inspection import inspect_video
 
@@ -247,7 +248,7 @@ def machine() -> str:
 
 def main(argv: list[str] | None = None) -> tuple[list[Result], dict[int, tuple[float, float]]]:
     """Prints all; returns the lines of the table, and CPU and wall seconds per clip of the loader by its workers."""
-    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.parser(__doc__, "python -m benchmarks.input_pipeline")
     parser.add_argument("--videos", type=Path, required=True, help="folder of videos, searched to its depths")
     parser.add_argument("--limit", type=int, default=40, help="videos at most, chosen evenly")
     parser.add_argument("--frames", type=int, default=30)

@@ -6,7 +6,6 @@ Records, index and report come from the code of data_prep.build and are what it 
 there under many names.  Prints the bytes of each as JSON; says on stderr what it does and how much room that takes.
 """
 
-import argparse
 import json
 import shutil
 import sys
@@ -21,7 +20,8 @@ from data_prep.report import make_folds, make_report
 from data_prep.sources.video_list import Clip, VideoList
 from data_prep.staging import StagedClip
 from data_prep.transcode import Encoding
-from lift_flax.errors import ArgumentParser, UserError, run_cli
+from lift_flax import command_line
+from lift_flax.errors import UserError, run_cli
 from lift_flax.files import write_text
 
 SOURCE = "night_figures"
@@ -79,7 +79,7 @@ def check_room(staged: dict[str, StagedClip], clips: list[int], out: Path, conso
 
 def main() -> None:
     """Writes the records and prints the bytes of each."""
-    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.parser(__doc__, "python -m benchmarks.repeated_records")
     parser.add_argument("--out", type=Path, required=True, help="folder that gets a folder for each number of clips")
     parser.add_argument("--clips", type=int, nargs="+", required=True)
     args = parser.parse_args()

@@ -11,7 +11,6 @@ with the R(2+1)D at 112x112, 30 frames, eight levels and one clip, but for what 
 on records of few and of many clips (benchmarks/repeated_records.py).
 """
 
-import argparse
 import dataclasses
 import json
 import os
@@ -21,7 +20,8 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from lift_flax.errors import ArgumentParser, run_cli
+from lift_flax import command_line
+from lift_flax.errors import run_cli
 
 HERE = Path(__file__).parent
 BASE = {"size": 112, "frames": 30, "n": 8, "batch": 1}
@@ -138,7 +138,7 @@ def tables() -> dict[str, Table]:
 def main() -> None:
     """Prints the lines."""
     known = tables()
-    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.parser(__doc__, "python -m benchmarks.scaling")
     parser.add_argument("--what", choices=(*known, "all"), default="all")
     parser.add_argument("--json", action="store_true", help="one line of JSON for each measurement")
     args = parser.parse_args()

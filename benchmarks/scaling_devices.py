@@ -8,7 +8,6 @@ training.  Devices faked on a CPU share its cores, so their time tells nothing o
 work and memory is of one device and does.
 """
 
-import argparse
 import json
 import math
 import resource
@@ -19,10 +18,10 @@ import jax
 import train_step
 
 from configs import common
-from lift_flax import compiling
+from lift_flax import command_line, compiling
 from lift_flax import config as config_lib
 from lift_flax.distributed.mesh import batch_sharding, make_mesh, replicated, state_sharding
-from lift_flax.errors import ArgumentParser, run_cli
+from lift_flax.errors import run_cli
 from lift_flax.models.functional import Tree
 from lift_flax.train import optim, phases
 
@@ -87,7 +86,7 @@ def measure(fsdp: int) -> dict:
 
 def main() -> None:
     """Prints what was measured."""
-    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.parser(__doc__, "python -m benchmarks.scaling_devices")
     parser.add_argument("--fsdp", type=int, default=1, help="devices that share the parameters of one replica")
     print(json.dumps(measure(parser.parse_args().fsdp)))
 

@@ -6,7 +6,6 @@ Prints one line of JSON; benchmarks/scaling.py makes the table, for records of f
 views in batches of eight, by threads of this process, without the cache that this preset keeps all clips in.
 """
 
-import argparse
 import contextlib
 import json
 import os
@@ -17,10 +16,11 @@ import tracemalloc
 from pathlib import Path
 
 from configs import common
+from lift_flax import command_line
 from lift_flax import config as config_lib
 from lift_flax.data import records as records_lib
 from lift_flax.data.batches import train_batches
-from lift_flax.errors import ArgumentParser, run_cli
+from lift_flax.errors import run_cli
 
 NEXT = 20  # batches timed after the first
 SETTLE, WATCHED = 200, 200  # batches after these until the allocator has all that it keeps, and those watched then
@@ -87,7 +87,7 @@ def measure(config: config_lib.Config) -> dict:
 
 def main() -> None:
     """Prints what was measured."""
-    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.parser(__doc__, "python -m benchmarks.scaling_records")
     parser.add_argument("--records", type=Path, required=True, help="a folder of records")
     print(json.dumps(measure(read_config(parser.parse_args().records))))
 

@@ -13,7 +13,6 @@ left behind.  What the program says on its way gives the parts:
   first step  to its line in metrics.jsonl: loader, augmentation, step, each compiled
 """
 
-import argparse
 import json
 import os
 import statistics
@@ -24,7 +23,8 @@ import threading
 import time
 from pathlib import Path
 
-from lift_flax.errors import ArgumentParser, UserError, run_cli
+from lift_flax import command_line
+from lift_flax.errors import UserError, run_cli
 
 ROOT = Path(__file__).parents[1]
 MARKS = {"data": "processes: ", "init": "teacher: "}  # a part -> how the line begins that ends it
@@ -88,7 +88,7 @@ def parts(imported: float, times: dict[str, float]) -> dict[str, float]:
 
 def main() -> None:
     """Prints the median of the rounds."""
-    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.parser(__doc__, "python -m benchmarks.startup")
     parser.add_argument("--records", type=Path, required=True, help="of night_figures")
     parser.add_argument("--rounds", type=int, default=1, help="each of an empty and a full cache")
     parser.add_argument("--json", action="store_true", help="one JSON object")

@@ -44,7 +44,8 @@ from torch.utils.flop_counter import FlopCounterMode
 sys.path.append(str(Path(__file__).parents[1]))  # tests/ is no installed package
 
 from configs.common import KINETICS_MEAN, KINETICS_STD
-from lift_flax.errors import ArgumentParser, run_cli
+from lift_flax import command_line
+from lift_flax.errors import run_cli
 from tests.reference.lift_net import ComplexLinear, LiftNet, student_loss
 from tests.reference.video_resnet import VideoResNet
 
@@ -220,7 +221,7 @@ def make_timer(args: argparse.Namespace) -> timed_steps.Timer:
 
 def main() -> None:
     """Runs the steps and prints what they took, or checks them."""
-    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.parser(__doc__, "python -m benchmarks.torch_baseline")
     parser.add_argument("--variant", choices=USUAL_FORMATS, default="direct")
     parser.add_argument("--size", type=count, default=224, help="px, side of the R(2+1)D's frames: 112 or 224")
     parser.add_argument("--frames", type=count, default=30, help="of a clip")

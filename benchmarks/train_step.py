@@ -22,9 +22,9 @@ import timed_steps
 from timed_steps import count
 
 from configs import common
-from lift_flax import compiling
+from lift_flax import command_line, compiling
 from lift_flax import config as config_lib
-from lift_flax.errors import ArgumentParser, UserError, run_cli
+from lift_flax.errors import UserError, run_cli
 from lift_flax.models.functional import Network, Tree, count_parameters, trees_of
 from lift_flax.plan.flops import count_flops
 from lift_flax.train import optim, phases
@@ -116,7 +116,7 @@ def make_timer(args: argparse.Namespace) -> timed_steps.Timer:
 
 def main() -> None:
     """Runs the steps and prints what they took."""
-    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.parser(__doc__, "python -m benchmarks.train_step")
     parser.add_argument("--config", default="paper", help="PRESET[,key=value...] of configs/common.py")
     parser.add_argument("--phase", choices=("teacher", "student"), default="student")
     parser.add_argument("--size", type=count, help="px, side of the R(2+1)D's frames (default: the config's)")

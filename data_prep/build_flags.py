@@ -7,14 +7,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-from lift_flax.errors import ArgumentParser, UserError
+from lift_flax import command_line
+from lift_flax.errors import UserError
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parses the flags.  Raises UserError for a bad one."""
-    parser = ArgumentParser(
-        prog="python -m data_prep.build", description="Turns videos into records.", allow_abbrev=False
-    )
+    parser = command_line.parser("Turns videos into records.", "lift-flax build")
     _add_sources(parser.add_subparsers(dest="source", required=True), _common_flags())
     args = parser.parse_args(argv)
     if args.flow is None:

@@ -1,49 +1,74 @@
-"""Flags that hold a config, and what to say of bad ones in one line."""
+"""The head that all command lines share: one way to write flags, one way to report bad ones."""
 
-from absl import flags
-from ml_collections import config_flags
+import argparse
+import importlib
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from lift_flax.errors import UserError
 
 
-def define_config(values: flags.FlagValues, arguments: list[str]) -> None:
-    """Defines --config among `values`, with a flag for every field of it that `arguments` set."""
-    config_flags.DEFINE_config_file(
-        "config",
-        None,
-        "experiment: configs/NAME.py[:PRESET][,key=value...]; --config.FIELD=VALUE sets any of its fields",
-        flag_values=values,
-        sys_argv=arguments,
-        lock_config=True,
-    )
+class ArgumentParser(argparse.ArgumentParser):
+    """Flags are written in full, with hyphens or underscores; a bad one raises UserError.  So do sub-parsers."""
+
+    def __init__(self, *args, allow_abbrev: bool = False, **options):
+        super().__init__(*args, allow_abbrev=allow_abbrev, **options)
+
+    def add_argument(self, *names: str, **options) -> argparse.Action:
+        """As argparse's; flags are shown with hyphens."""
+        return super().add_argument(*(with_hyphens(name) for name in names), **options)
+
+    def parse_known_args(self, args=None, namespace=None):
+        """As argparse's, which all its ways to parse come to."""
+        words = sys.argv[1:] if args is None else args
+        return super().parse_known_args(spell(words, with_hyphens), namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """Raises UserError, where argparse would print its usage and exit."""
+        raise UserError(f"{message} (see {self.prog} --help)")
 
 
-def parse(values: flags.FlagValues, arguments: list[str]) -> dict:
-    """Parses `arguments` (the program's name first) into `values` and returns what --config holds, as nested dicts.
+def parser(doc: str, prog: str) -> ArgumentParser:
+    """The parser of a command line that is described by `doc`, a text whose lines are kept, and started as `prog`.
 
-    Raises:
-      UserError: for anything in the flags, or in the config file, that is wrong.
+    Also quietens absl's logging: libraries that use it raise what they log as an error.
     """
-    try:
-        rest = values(arguments)
-        nested = values.config and values.config.to_dict()
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-        raise UserError(one_line(error)) from error
-    if len(rest) > 1:
-        raise UserError(f"'{rest[1]}' is not a flag: write --config=FILE (--help explains all flags)")
-    if nested is None:
-        raise UserError("--config=configs/NAME.py is needed (--help explains all flags)")
-    return nested
+    quieten_absl(logging.ERROR)
+    return ArgumentParser(prog=prog, description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
-def one_line(error: Exception) -> str:
-    """What a flags library says about a bad flag, without the traceback that it may carry in its message."""
-    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
-    if isinstance(error, (AttributeError, KeyError)):
-        words = text.replace("\\n", " ").replace("\\", "").replace("'", " ").replace('"', " ").split()
-        return f"config has no such field: {' '.join(words)} (configs/common.py lists all)"
-    if isinstance(error, OSError):
-        return f"cannot read the config file: {text.strip().splitlines()[-1].strip()} (run from the project's folder)"
-    if "Traceback" in text:
-        return text.strip().splitlines()[-1].removeprefix("ValueError: ")
-    return " ".join(text.split())
+def quieten_absl(level: int) -> None:
+    """Hides what absl logs below `level`."""
+    importlib.import_module("absl.logging")  # first, because this makes the logger, of a class of its own
+    logging.getLogger("absl").setLevel(level)
+
+
+def spell(arguments: Sequence[str], spelling: Callable[[str], str]) -> list[str]:
+    """`arguments` with the names of their flags changed by `spelling`; values, and all after `--`, stay as they are."""
+    end = list(arguments).index("--") if "--" in arguments else len(arguments)
+    flags = [spelling(word) for word in arguments[:end]]
+    return [*flags, *arguments[end:]]
+
+
+def with_hyphens(word: str) -> str:
+    """A flag `--data_dir=A_B` as `--data-dir=A_B`; other words as they are."""
+    return _respell(word, "_", "-")
+
+
+def with_underscores(word: str) -> str:
+    """A flag `--data-dir=A-B` as `--data_dir=A-B`; other words as they are."""
+    return _respell(word, "-", "_")
+
+
+def _respell(word: str, old: str, new: str) -> str:
+    if not word.startswith("--"):
+        return word
+    name, equals, value = word[2:].partition("=")
+    return f"--{name.replace(old, new)}{equals}{value}"
+
+
+def percent(share: float | None) -> str:
+    """A share of 1 for people to read; "-" for None."""
+    return "-" if share is None else f"{100 * share:.1f} %"

@@ -1,4 +1,4 @@
-"""How large programs (steps, predictors, streams) are compiled on a CPU: for less memory, which is given back."""
+"""Compiles large programs (steps, predictors, streams): with less memory on a CPU, and kept on disk for later runs."""
 
 import ctypes
 import functools
@@ -10,11 +10,10 @@ import jax
 
 Options = dict[str, int | str]
 
-# Of the library that XLA calls on a CPU only the convolutions.  What it makes of sums and products with all that stands
-# around them was no quicker where it was measured (docs/performance.md), and copies biases to the size of what they are
-# added to.
+# Let YNNPACK handle convolutions only.  Its fusions of sums and products were no faster where they were measured
+# (docs/performance.md), and they copy biases to the size of what they are added to.
 _FOR_MANY_RUNS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION"}
-# For programs that run once: with all optimisation the loops of many random draws take three times as long to compile.
+# For programs that run once: with all optimisations, loops of many random draws take three times as long to compile.
 _FOR_ONE_RUN = {"xla_backend_optimization_level": 2}
 
 
@@ -55,7 +54,7 @@ def give_memory_back() -> None:
 
 @functools.cache
 def _accepted(runs_once: bool) -> Options | None:
-    """The options, or none where this version of JAX does not know them: they change nothing but speed and memory."""
+    """The options, or None where this version of JAX does not know them: they change speed and memory only."""
     options = _FOR_ONE_RUN if runs_once else _FOR_MANY_RUNS
     try:
         jax.jit(lambda: 0).lower().compile(compiler_options=options)
@@ -66,11 +65,15 @@ def _accepted(runs_once: bool) -> Options | None:
     return options
 
 
-_SHORTEST = 0.0  # s to compile, of what is kept: reading a small program takes a tenth of the time
+_SHORTEST = 0.0  # s of compilation from which a program is kept: reading a small one takes a tenth of the time
 
 
-def use() -> None:
-    """Turns the cache on; to be called before anything is compiled."""
+def keep_compiled_programs() -> None:
+    """Keeps compiled programs in the user's cache folder, for this process and later ones.
+
+    It changes JAX's settings for the whole process, before anything is compiled: for command lines only, never for a
+    library call.  A folder that JAX_COMPILATION_CACHE_DIR names is left as it is.
+    """
     home = os.path.expanduser("~")
     if jax.config.jax_compilation_cache_dir or home == "~":  # chosen, or without a home
         return

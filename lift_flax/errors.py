@@ -1,52 +1,44 @@
-"""The line between the user's mistake (exit code 2, one line) and ours (exit code 1, a traceback)."""
+"""The line between the user's mistakes (exit code 2, one line) and ours (exit code 1, a traceback)."""
 
-import argparse
 import errno
 import os
 import sys
 from collections.abc import Callable
-from typing import NoReturn
 
 
 class UserError(Exception):
-    """Something the user can mend.  The message is one line: what is wrong, where, and what to do."""
+    """An error the user can fix.  The message is one line: what is wrong, where, and what to do."""
 
 
-# What a file system says of itself, not of a mistake in this program.
-_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO, errno.ESTALE}
+# Errors of the file system: a full, read-only or failing disk, not a mistake in this program.
+_FILE_SYSTEM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO, errno.ESTALE}
 
 
 def file_system_message(error: OSError) -> str | None:
-    """The one line of an `error` that the disk is to blame for; None for any other."""
-    if error.errno not in _OF_THE_DISK:
+    """One-line message if `error` came from the file system, else None."""
+    if error.errno not in _FILE_SYSTEM:
         return None
     where = f" ({error.filename})" if error.filename else ""
-    return f"{error.strerror.lower()}{where}: see to the disk, then run the same command again"
-
-
-class ArgumentParser(argparse.ArgumentParser):
-    """A bad flag is one line, as every other mistake.  Sub-commands inherit that."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message} (see {self.prog} --help)")
+    return f"{error.strerror.lower()}{where}: fix the disk, then run the same command again"
 
 
 def run_cli(main: Callable[[], None]) -> None:
-    """Runs a command line `main` and ends the process: 0 done, 2 with one line on stderr on the user's mistake.
+    """Runs a command line `main` and ends the process with its exit code.
 
-    That is a `UserError`, or an error of the file system.
+    0: done.  2, with one line on stderr: a `UserError` or an error of the file system.  1, with a traceback: any other.
     """
     try:
         main()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except BrokenPipeError:  # the reader of our output has gone, as with `| head`
+    except BrokenPipeError:  # the reader of our output has ended, as with `| head`
         os._exit(141)
     except OSError as error:
-        if not (told := file_system_message(error)):
+        message = file_system_message(error)
+        if message is None:
             raise
-        print(f"error: {told}", file=sys.stderr)
+        print(f"error: {message}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

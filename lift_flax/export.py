@@ -8,15 +8,13 @@ BatchNorm are within it.  It is compared with the network before it gets its nam
 or FILE.onnx.json tells the classes and how to make a clip; docs/export.md how to call the file.
 """
 
-import argparse
 import json
-import logging
 from pathlib import Path
 
 import jax
 import numpy as np
 
-from lift_flax import errors, export_onnx, export_stablehlo
+from lift_flax import command_line, errors, export_onnx, export_stablehlo
 from lift_flax.config import Config
 from lift_flax.errors import UserError
 from lift_flax.files import write_text
@@ -32,17 +30,11 @@ CLIPS = 2  # to compare on
 
 def main(argv: list[str] | None = None) -> None:
     """The command line."""
-    parser = errors.ArgumentParser(
-        prog="python -m lift_flax.export",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = command_line.parser(__doc__, "lift-flax export")
     parser.add_argument("--workdir", type=Path, required=True, help="of a run")
     parser.add_argument("--out", type=Path, required=True, help="file to write: FILE.stablehlo or FILE.onnx")
     parser.add_argument("--overwrite", action="store_true", help="replace the file where it exists")
     args = parser.parse_args(argv)
-    logging.getLogger("absl").setLevel(logging.ERROR)
     check_out(args.out, overwrite=args.overwrite)
     facts = export(open_trained(args.workdir), args.out)
     print(

@@ -15,7 +15,7 @@ from absl import flags
 from rich.console import Console
 from rich.table import Table
 
-from lift_flax import command_line, compiling, errors
+from lift_flax import compiling, config_flags, errors
 from lift_flax import config as config_lib
 from lift_flax.distributed import processes
 from lift_flax.train import run
@@ -23,7 +23,7 @@ from lift_flax.train import run
 
 def parse_command_line(values: flags.FlagValues, arguments: list[str]) -> tuple[config_lib.Config, Path]:
     """(config, workdir).  Raises UserError for anything in them that is wrong."""
-    nested = command_line.parse(values, arguments)
+    nested = config_flags.parse(values, arguments)
     if not values.workdir:
         raise errors.UserError("--workdir=DIR is needed (--help explains all flags)")
     return config_lib.from_dict(nested), Path(values.workdir)
@@ -31,7 +31,7 @@ def parse_command_line(values: flags.FlagValues, arguments: list[str]) -> tuple[
 
 def _flags(arguments: list[str]) -> flags.FlagValues:
     values = flags.FlagValues()
-    command_line.define_config(values, arguments)
+    config_flags.define_config(values, arguments)
     flags.DEFINE_string(
         "workdir", None, "folder of this run: checkpoints, metrics, results, report", flag_values=values
     )
@@ -50,7 +50,7 @@ def main() -> None:
         return
     config, workdir = parse_command_line(values, sys.argv)
     logging.getLogger("absl").setLevel(logging.CRITICAL)  # what it would log is raised as well
-    compiling.use()
+    compiling.keep_compiled_programs()
     processes.join(
         values.coordinator,
         values.num_processes,

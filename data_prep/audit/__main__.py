@@ -15,7 +15,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from lift_flax.errors import ArgumentParser, UserError, run_cli
+from lift_flax import command_line
+from lift_flax.errors import UserError, run_cli
 from lift_flax.files import write_text
 from lift_flax.video.decode import VideoError
 from lift_flax.video.inspection import Inspection
@@ -36,7 +37,7 @@ def main(argv: list[str] | None = None) -> None:
     Raises:
       UserError: the folder holds nothing to look at, or the output folder is taken.
     """
-    parser = ArgumentParser(prog="python -m data_prep.audit", description="Decodes and checks every video of a folder.")
+    parser = command_line.parser("Decodes and checks every video of a folder.", "lift-flax audit")
     parser.add_argument("folder", type=Path, metavar="DIR", help="videos, or records")
     parser.add_argument("--out", type=Path, help="folder for what is found (default runs/audit-PARENT-NAME)")
     parser.add_argument("--workers", type=at_least(1), default=len(os.sched_getaffinity(0)), help="processes")

@@ -25,8 +25,8 @@ from pathlib import Path
 from absl import flags
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from lift_flax import command_line, errors
 from lift_flax import config as config_lib
+from lift_flax import config_flags, errors
 from lift_flax.ablate.rows import Fields, Row, pretraining, reference, rows
 from lift_flax.ablate.table import markdown, show
 from lift_flax.config import Config
@@ -51,7 +51,7 @@ def run(arguments: list[str]) -> None:
     if {"--help", "-h"} & set(arguments):
         print(__doc__ + values.get_help(include_special_flags=False))
         return
-    nested = command_line.parse(values, arguments)
+    nested = config_flags.parse(values, arguments)
     given = _for_rows(arguments[1:])
     nested["model"]["pvit"]["unfreeze"] = "all"  # that it is frozen is up to the rows
     table = rows(config_lib.from_dict(nested))
@@ -72,7 +72,7 @@ def run(arguments: list[str]) -> None:
 
 def _flags(arguments: list[str]) -> flags.FlagValues:
     values = flags.FlagValues()
-    command_line.define_config(values, arguments)
+    config_flags.define_config(values, arguments)
     flags.DEFINE_string("workdir", "runs/ablation", "folder of all runs and of the table", flag_values=values)
     flags.DEFINE_integer("seeds", 2, "runs of each row, for their spread", lower_bound=1, flag_values=values)
     flags.DEFINE_string("vit_records", "", "records that a ViT is pretrained on first", flag_values=values)

@@ -16,12 +16,13 @@ from jaxtyping import UInt8
 from matplotlib.figure import Figure
 
 from configs import common
+from lift_flax import command_line
 from lift_flax import config as config_lib
 from lift_flax.augment import streams
 from lift_flax.config import AUGMENTATIONS, Augment, Config
 from lift_flax.data.batches import read_eval_examples
 from lift_flax.data.records import open_records
-from lift_flax.errors import ArgumentParser, UserError
+from lift_flax.errors import UserError
 from lift_flax.video import sampling
 from lift_flax.video.decode import VideoError, count_frames, decode_frames
 from lift_flax.video.gamma import gamma_table
@@ -37,7 +38,7 @@ GROUND, TEXT, FAINT = "#151a25", "#edeff5", "#9aa5ba"
 
 def main() -> None:
     """The command line."""
-    parser = ArgumentParser(prog="python -m lift_flax.augment", description="Draws what each augmentation does.")
+    parser = command_line.parser("Draws what each augmentation does.", "python -m lift_flax.augment")
     parser.add_argument("--preview", type=Path, required=True, metavar="FILE.png", help="picture to write")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--videos", type=Path, nargs="+", metavar="FILE", help="two or more videos")

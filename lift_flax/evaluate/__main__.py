@@ -12,10 +12,9 @@ Intervals hold 95 % of 2000 bootstrap draws of whole scenes or actors.  docs/use
 
 import argparse
 import json
-import logging
 from pathlib import Path
 
-from lift_flax import compiling, errors
+from lift_flax import command_line, compiling, errors
 from lift_flax.errors import UserError
 from lift_flax.evaluate import tables
 from lift_flax.evaluate.evaluation import Evaluation, mean_over_runs
@@ -26,12 +25,11 @@ from lift_flax.runs.trained import open_trained
 def main(argv: list[str] | None = None) -> None:
     """The command line."""
     args = _parser().parse_args(argv)
-    logging.getLogger("absl").setLevel(logging.ERROR)
     if args.twin and not args.illumination:
         raise UserError("--twin is a mark on the curve: give --illumination with it")
     if args.out and (args.out.is_dir() or not args.out.absolute().parent.is_dir()):
         raise UserError(f"--out={args.out}: name a file in a folder that exists")
-    compiling.use()
+    compiling.keep_compiled_programs()
     evaluations = [Evaluation(open_trained(workdir), args) for workdir in args.workdir]  # mistakes come first
     results = [evaluation.run() for evaluation in evaluations]
     report = {"runs": results, "mean": mean_over_runs(results) if len(results) > 1 else None}
@@ -47,12 +45,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = errors.ArgumentParser(
-        prog="python -m lift_flax.evaluate",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = command_line.parser(__doc__, "lift-flax evaluate")
     parser.add_argument(
         "--workdir", type=Path, required=True, action="append", help="folder of a trained run; may be repeated"
     )

@@ -10,7 +10,6 @@ what each picture means, and what it does not.
 
 import argparse
 import json
-import logging
 import math
 import os
 import sys
@@ -21,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from lift_flax import errors
+from lift_flax import command_line, errors
 from lift_flax.errors import UserError
 from lift_flax.explain import pictures
 from lift_flax.explain.explainer import Explainer, Explanation
@@ -39,7 +38,6 @@ _PACE = 2.0, 12.0  # slowest and fastest film, frames a second
 def main(argv: list[str] | None = None) -> None:
     """The command line."""
     args = _parser().parse_args(argv)
-    logging.getLogger("absl").setLevel(logging.ERROR)
     videos = named_videos(args.videos)
     folders = [args.out / name for name in folder_names(videos)]
     _check_folders(folders, args.overwrite)
@@ -61,12 +59,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = errors.ArgumentParser(
-        prog="python -m lift_flax.explain",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = command_line.parser(__doc__, "lift-flax explain")
     parser.add_argument("videos", nargs="+", metavar="VIDEO", help="file, folder, pattern, or - for paths on stdin")
     parser.add_argument("--workdir", type=Path, required=True, help="of a run")
     parser.add_argument("--out", type=Path, required=True, help="folder; each video gets a folder of its own in it")

@@ -18,8 +18,8 @@ import time
 
 from absl import flags
 
-from lift_flax import command_line, errors
 from lift_flax import config as config_lib
+from lift_flax import config_flags, errors
 from lift_flax.config import Config
 from lift_flax.distributed.mesh import make_mesh
 from lift_flax.errors import UserError
@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> None:
         print(__doc__ + _flags(arguments).get_help(include_special_flags=False))
         return
     values = _flags(arguments)
-    config = read_config(command_line.parse(values, arguments))
+    config = read_config(config_flags.parse(values, arguments))
     logging.getLogger("absl").setLevel(logging.ERROR)
     num_classes = values.num_classes or NUM_CLASSES.get(config.dataset)
     if not num_classes or num_classes < 1:
@@ -87,7 +87,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def _flags(arguments: list[str]) -> flags.FlagValues:
     values = flags.FlagValues()
-    command_line.define_config(values, arguments)
+    config_flags.define_config(values, arguments)
 
     def own(define, name, default, *rest):
         define(name, default, *rest, flag_values=values)

@@ -11,13 +11,12 @@ A video that cannot be read has an error in its place; the others are answered a
 
 import argparse
 import json
-import logging
 import sys
 from pathlib import Path
 
 import numpy as np
 
-from lift_flax import errors
+from lift_flax import command_line, errors
 from lift_flax.errors import UserError
 from lift_flax.predict import predictor
 from lift_flax.predict.answers import Moment, Prediction
@@ -28,7 +27,6 @@ from lift_flax.video.paths import named_videos
 def main(argv: list[str] | None = None) -> None:
     """The command line."""
     args = _parser().parse_args(argv)
-    logging.getLogger("absl").setLevel(logging.ERROR)
     sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
     if args.top < 1 or args.batch_size < 1:
         raise UserError("--top and --batch_size must be 1 or more")
@@ -46,12 +44,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = errors.ArgumentParser(
-        prog="python -m lift_flax.predict",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = command_line.parser(__doc__, "lift-flax predict")
     parser.add_argument("--workdir", type=Path, required=True, help="of a trained run")
     parser.add_argument("videos", nargs="+", metavar="VIDEO", help="file, folder, pattern, or - for paths on stdin")
     parser.add_argument(

@@ -247,6 +247,6 @@ def load(
 
     Programs that it compiles are kept in the user's cache folder, unless JAX was told of another place.
     """
-    compiling.use()
+    compiling.keep_compiled_programs()
     trained = open_trained(Path(workdir))
     return Predictor(trained, network=network, batch_size=batch_size, windows=windows)

@@ -6,9 +6,7 @@ The page needs no network and no other file, so it can be mailed, archived or op
 from the workdir, except the clips, which are decoded from the records.
 """
 
-import argparse
 import json
-import logging
 from collections import Counter
 from importlib import resources
 from pathlib import Path
@@ -20,7 +18,7 @@ from jaxtyping import Int
 from markupsafe import Markup
 
 from configs import common
-from lift_flax import compiling, errors
+from lift_flax import command_line, compiling, errors
 from lift_flax import config as config_lib
 from lift_flax.config import Config
 from lift_flax.data.records import Records, open_records
@@ -42,16 +40,10 @@ _RATES = 100  # points of the curve of the learning rate
 
 def main(argv: list[str] | None = None) -> None:
     """The command line."""
-    parser = errors.ArgumentParser(
-        prog="python -m lift_flax.report",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = command_line.parser(__doc__, "lift-flax report")
     parser.add_argument("--workdir", type=Path, required=True, help="of a finished run")
     args = parser.parse_args(argv)
-    logging.getLogger("absl").setLevel(logging.ERROR)
-    compiling.use()
+    compiling.keep_compiled_programs()
     write(args.workdir)
     print(args.workdir / "report.html")
 

@@ -11,12 +11,11 @@ files of the paper.  --check=FILE.npz compares with outputs that the source fram
 
 import argparse
 import hashlib
-import logging
 from pathlib import Path
 
 import numpy as np
 
-from lift_flax import errors
+from lift_flax import command_line, errors
 from lift_flax.errors import UserError
 from lift_flax.weights import account, converted, from_run, read_tensors, torch_video, vit
 
@@ -25,12 +24,7 @@ BLOCKS = 5  # of a ViT, unless told otherwise: what the paper takes
 
 def main(argv: list[str] | None = None) -> None:
     """The command line."""
-    parser = errors.ArgumentParser(
-        prog="python -m lift_flax.weights.convert",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = command_line.parser(__doc__, "lift-flax weights convert")
     parser.add_argument("kind", choices=("r2plus1d", "vit"))
     parser.add_argument("file", type=Path, metavar="FILE")
     parser.add_argument("--out", type=Path, required=True, help="folder for the weights")
@@ -41,7 +35,6 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--check", type=Path, metavar="FILE.npz", help="compare with outputs of the source framework")
     parser.add_argument("--overwrite", action="store_true", help="replace weights that are in --out")
     args = parser.parse_args(argv)
-    logging.getLogger("absl").setLevel(logging.ERROR)
     _check_flags(args)
     converted.check_folder(args.out, args.overwrite)
     ported = _port(args)

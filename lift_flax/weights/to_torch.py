@@ -6,14 +6,12 @@ DIR is a run's workdir (then the best teacher, or the trained R(2+1)D of a run w
 `lift_flax.weights.convert`.  In PyTorch: `model.load_state_dict(safetensors.torch.load_file(FILE))`.
 """
 
-import argparse
-import logging
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lift_flax import errors
+from lift_flax import command_line, errors
 from lift_flax.errors import UserError
 from lift_flax.models.video_resnet import TRUNKS
 from lift_flax.weights import converted, torch_video
@@ -21,17 +19,11 @@ from lift_flax.weights import converted, torch_video
 
 def main(argv: list[str] | None = None) -> None:
     """The command line."""
-    parser = errors.ArgumentParser(
-        prog="python -m lift_flax.weights.to_torch",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = command_line.parser(__doc__, "lift-flax weights to-torch")
     parser.add_argument("dir", type=Path, metavar="DIR")
     parser.add_argument("--to", choices=("safetensors",), required=True)
     parser.add_argument("--out", type=Path, help="file to write (default DIR/NAME.safetensors)")
     args = parser.parse_args(argv)
-    logging.getLogger("absl").setLevel(logging.ERROR)
     facts, arrays = read_workdir(args.dir) if (args.dir / "config.json").is_file() else _read_converted(args.dir)
     out = args.out or args.dir / f"{facts['name']}.safetensors"
     if out.exists():

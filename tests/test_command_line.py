@@ -1,0 +1,49 @@
+"""All command lines take flags in the same spellings and report bad ones in one line."""
+
+import pytest
+
+from lift_flax import command_line
+from lift_flax.errors import UserError
+
+
+def _parser() -> command_line.ArgumentParser:
+    parser = command_line.parser("What it does.\n\n    an example", "lift-flax verb")
+    parser.add_argument("--data_dir")
+    parser.add_argument("names", nargs="*")
+    return parser
+
+
+@pytest.mark.parametrize("words", [["--data-dir=a_b-c"], ["--data_dir=a_b-c"], ["--data_dir", "a_b-c"]])
+def test_flags_take_hyphens_and_underscores(words):
+    assert _parser().parse_args(words).data_dir == "a_b-c"
+
+
+def test_words_after_two_hyphens_stay_as_they_are(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["verb", "--data_dir=x", "--", "--a_b"])
+    args = _parser().parse_args()
+    assert (args.data_dir, args.names) == ("x", ["--a_b"])
+
+
+def test_help_keeps_lines_and_shows_one_spelling():
+    text = _parser().format_help()
+    assert "\n    an example\n" in text and "--data-dir DATA_DIR" in text and "--data_dir" not in text
+
+
+@pytest.mark.parametrize("words", [["--data=x"], ["--data-dirs=x"]])
+def test_bad_flags_are_one_line(words):
+    with pytest.raises(UserError, match=r"^unrecognized arguments: \S+ \(see lift-flax verb --help\)$"):
+        _parser().parse_args(words)
+
+
+def test_sub_parsers_do_the_same():
+    parser = command_line.parser("", "lift-flax build")
+    folder = parser.add_subparsers(dest="source", required=True).add_parser("folder")
+    folder.add_argument("--max_frames", type=int)
+    assert parser.parse_args(["folder", "--max-frames=3"]).max_frames == 3
+    assert parser.parse_args(["folder", "--max_frames=3"]).max_frames == 3
+    with pytest.raises(UserError, match="lift-flax build folder --help"):
+        parser.parse_args(["folder", "--max_frames=many"])
+
+
+def test_shares_are_read_as_percent():
+    assert [command_line.percent(share) for share in (0.1234, 1.0, None)] == ["12.3 %", "100.0 %", "-"]

@@ -83,7 +83,9 @@ def teacher_errors() -> dict[str, float]:
     loss, h1 = baseline.teacher_step_loss(net.double(), given, torch.channels_last_3d)
     loss.backward()
     with jax.enable_x64(True):
-        network, params, stats = trunk_from_tensors(torch_video.port({n: a.astype(float) for n, a in tensors.items()}))
+        network, params, stats = trunk_from_tensors(
+            torch_video.convert({n: a.astype(float) for n, a in tensors.items()})
+        )
         targets, weight = jnp.asarray(streams["targets"]), jnp.asarray(streams["weight"])
         clip = baseline.luminous_clip(net, given, torch.channels_last_3d).permute(0, 2, 3, 4, 1).numpy()
 
@@ -93,7 +95,7 @@ def teacher_errors() -> dict[str, float]:
 
         (our_loss, logits), ours = jax.jit(jax.value_and_grad(loss_of, has_aux=True))(params, clip)
         ours = jax.tree.map(np.asarray, flatten(ours))
-    theirs = torch_video.port(tensors | {name: p.grad.numpy() for name, p in net.named_parameters()}).arrays
+    theirs = torch_video.convert(tensors | {name: p.grad.numpy() for name, p in net.named_parameters()}).arrays
     return {
         "loss": relative_error(our_loss, loss.detach()),
         "logits": relative_error(logits, h1.detach()),

@@ -1,4 +1,4 @@
-"""Certifying weights: the same clip through the source framework and through ours."""
+"""Certifies weights: the same clip through the source framework and through our network."""
 
 from pathlib import Path
 
@@ -11,19 +11,19 @@ from lift_flax.errors import UserError
 from lift_flax.models.functional import Network, unflatten
 from lift_flax.models.video_resnet import TRUNKS, NormSpec, VideoResNet
 from lift_flax.models.vit import PViT
-from lift_flax.weights.converted import Ported
+from lift_flax.weights.converted import ConvertedWeights
 
-LIMIT = 1e-3  # of the largest error, relative to the largest value
+LIMIT = 1e-3  # largest absolute error over the largest absolute value
 
 
-def check(weights: Ported, file: Path) -> float:
-    """Runs the `clip` in `file` through `weights`; prints the errors of each output found beside it.
+def check(weights: ConvertedWeights, file: Path) -> float:
+    """Runs the `clip` in `file` through `weights`; prints the error of each output that the file also holds.
 
     Args:
       weights: before or after they are saved.
-      file: .npz of `clip`, normalised float32 [B,T,H,W,3] (or [B,H,W,3] for a ViT), and what the source framework
-        makes of it: `logits` [B,K], or `features`: the last stage's map (B,C,t,h,w) or its mean (B,C); for a ViT the
-        class token after the last block that was converted, [B,E].
+      file: .npz of `clip`, normalised float32 [B,T,H,W,3] (for a ViT [B,H,W,3]), and of the source framework's outputs
+        for it.  Of a video ResNet: `logits` [B,K] or `features`, the last stage's map (B,C,t,h,w) or its mean (B,C).
+        Of a ViT: `features`, the class token [B,E] after the last block that was converted.
 
     Returns:
       The largest relative error: the largest absolute error over the largest absolute value.

@@ -1,8 +1,8 @@
-"""Converts pretrained weights of PyTorch and of Google, with an account of every tensor.
+"""Converts pretrained weights from PyTorch and from Google, with an account of every tensor.
 
     python -m lift_flax.weights.convert r2plus1d FILE --out=DIR     # .pth or .safetensors: R(2+1)D, R3D, MC3, Hara's
     python -m lift_flax.weights.convert vit FILE --out=DIR          # .npz of Google; .pth or .safetensors of timm
-    python -m lift_flax.weights.convert vit WORKDIR --out=DIR       # the main stream of a run of one's own
+    python -m lift_flax.weights.convert vit WORKDIR --out=DIR       # the main stream of your own run
 
 DIR is then what `--config.model.teacher.init_from` or `--config.model.pvit.init_from` takes.  docs/weights.md names the
 files of the paper.  --check=FILE.npz compares with outputs that the source framework computed: arrays `clip`
@@ -19,7 +19,7 @@ from lift_flax import command_line, errors
 from lift_flax.errors import UserError
 from lift_flax.weights import account, converted, from_run, read_tensors, torch_video, vit
 
-BLOCKS = 5  # of a ViT, unless told otherwise: what the paper takes
+BLOCKS = 5  # of a ViT, by default: as the paper takes
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -29,39 +29,43 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("file", type=Path, metavar="FILE")
     parser.add_argument("--out", type=Path, required=True, help="folder for the weights")
     parser.add_argument("--blocks", type=int, help="ViT blocks to keep, from the first (default 5)")
-    parser.add_argument("--gelu", choices=("exact", "tanh"), help="of a ViT, where the file's layout tells it wrong")
-    parser.add_argument("--mean", type=float, nargs=3, metavar=("R", "G", "B"), help="of the input in [0, 1], likewise")
-    parser.add_argument("--std", type=float, nargs=3, metavar=("R", "G", "B"), help="of the input, likewise")
+    parser.add_argument("--gelu", choices=("exact", "tanh"), help="of a ViT, if not the usual one of the file's layout")
+    parser.add_argument(
+        "--mean", type=float, nargs=3, metavar=("R", "G", "B"), help="of the input in [0, 1], if not the usual one"
+    )
+    parser.add_argument(
+        "--std", type=float, nargs=3, metavar=("R", "G", "B"), help="of the input in [0, 1], if not the usual one"
+    )
     parser.add_argument("--check", type=Path, metavar="FILE.npz", help="compare with outputs of the source framework")
     parser.add_argument("--overwrite", action="store_true", help="replace weights that are in --out")
     args = parser.parse_args(argv)
     _check_flags(args)
     converted.check_folder(args.out, args.overwrite)
-    ported = _port(args)
-    _check_finite(ported)
+    weights = _converted(args)
+    _check_finite(weights)
     chosen = {name: getattr(args, name) for name in ("gelu", "mean", "std") if getattr(args, name)}
-    ported.facts.update(chosen)
+    weights.facts.update(chosen)
     summary = account.summary(
-        ported, len({entry.theirs.split("[")[0] for entry in ported.entries} | set(ported.ignored))
+        weights, len({entry.theirs.split("[")[0] for entry in weights.entries} | set(weights.ignored))
     )
-    print(f"{summary}{name_of(ported)}")
+    print(f"{summary}{name_of(weights)}")
     if args.check:
         from lift_flax.weights.check import check
 
-        ported.facts["checked"] = {"file": args.check.name, "relative_error": check(ported, args.check)}
-    converted.save(ported, summary + account.details(ported), args.out)
+        weights.facts["checked"] = {"file": args.check.name, "relative_error": check(weights, args.check)}
+    converted.save(weights, summary + account.details(weights), args.out)
     print(f"weights: {args.out / converted.ARRAYS}   every tensor: {args.out / converted.TABLE}")
 
 
-def _port(args: argparse.Namespace) -> converted.Ported:
+def _converted(args: argparse.Namespace) -> converted.ConvertedWeights:
     if (args.file / "config.json").is_file():
         if args.kind != "vit" or args.blocks:
             raise UserError(f"{args.file} is a workdir: only its ViT is converted, whole (`vit`, without --blocks)")
-        return from_run.port(args.file)
+        return from_run.convert(args.file)
     tensors = read_tensors.read_tensors(args.file)
-    ported = torch_video.port(tensors) if args.kind == "r2plus1d" else vit.port(tensors, args.blocks or BLOCKS)
-    ported.facts["source"] = {"file": args.file.name, "sha256": _sha256(args.file)}
-    return ported
+    weights = torch_video.convert(tensors) if args.kind == "r2plus1d" else vit.convert(tensors, args.blocks or BLOCKS)
+    weights.facts["source"] = {"file": args.file.name, "sha256": _sha256(args.file)}
+    return weights
 
 
 def _check_flags(args: argparse.Namespace) -> None:
@@ -74,19 +78,17 @@ def _check_flags(args: argparse.Namespace) -> None:
         raise UserError(f"--check={args.check}: no such file")
 
 
-def _check_finite(ported: converted.Ported) -> None:
-    for entry in ported.entries:
-        if not np.isfinite(ported.arrays[entry.ours]).all():
-            raise UserError(
-                f"{entry.theirs} holds numbers that are not finite: the file is damaged or its training failed"
-            )
+def _check_finite(weights: converted.ConvertedWeights) -> None:
+    for entry in weights.entries:
+        if not np.isfinite(weights.arrays[entry.ours]).all():
+            raise UserError(f"{entry.theirs} holds NaN or infinite values: the file is damaged or its training failed")
 
 
-def name_of(ported: converted.Ported) -> str:
-    """What was recognised, in a phrase."""
-    facts = ported.facts
+def name_of(weights: converted.ConvertedWeights) -> str:
+    """A phrase that names the recognised network, its settings and its input statistics."""
+    facts = weights.facts
     mean, std = ([round(v, 4) for v in facts[name]] for name in ("mean", "std"))
-    if ported.kind == "vit":
+    if weights.kind == "vit":
         attention = "with" if facts["qkv_bias"] else "without"
         name = f"{vit.ours_of(facts)}, first {facts['blocks']} blocks, GELU {facts['gelu']}, {attention} qkv biases"
     else:

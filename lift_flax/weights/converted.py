@@ -1,4 +1,4 @@
-"""What every port of weights yields, and the folder that keeps it: weights.npz, weights.json, table.txt."""
+"""Converted weights, and the folder that keeps them: weights.npz, weights.json, table.txt."""
 
 import dataclasses
 import json
@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from lift_flax.errors import UserError
-from lift_flax.files import write_text
+from lift_flax.files import replacing, write_text
 
 ARRAYS, FACTS, TABLE = "weights.npz", "weights.json", "table.txt"
 
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """One parameter of ours and the tensor it comes from."""
+    """One of our parameters and the tensor it comes from."""
 
     ours: str
     theirs: str
@@ -23,7 +23,7 @@ class Entry:
 
 
 @dataclasses.dataclass(frozen=True)
-class Ported:
+class ConvertedWeights:
     """Weights under our names, with an account of every tensor.
 
     Attributes:
@@ -31,8 +31,8 @@ class Ported:
       arrays: "params/..." and "batch_stats/..." -> values; views of the source where possible.
       entries: which tensor filled which parameter.
       ignored: tensor -> why it is not used.
-      new: parameter -> why no tensor fills it; it starts fresh.
-      facts: what travels with the weights; see `weights.json` in docs/weights.md.
+      new: parameter -> why no tensor fills it; it starts from random values.
+      facts: settings that the weights need; see `weights.json` in docs/weights.md.
     """
 
     kind: str
@@ -44,7 +44,7 @@ class Ported:
 
 
 def check_folder(folder: Path, overwrite: bool) -> None:
-    """Raises UserError where `folder` cannot take weights: it holds some already, or something else."""
+    """Raises UserError where `folder` already holds weights or other files."""
     if (folder / FACTS).exists():
         if not overwrite:
             raise UserError(f"{folder} already holds weights: choose another --out, or replace them with --overwrite")
@@ -52,16 +52,15 @@ def check_folder(folder: Path, overwrite: bool) -> None:
         raise UserError(f"{folder} is not empty and holds no converted weights: choose another --out")
 
 
-def save(ported: Ported, table: str, folder: Path) -> None:
-    """Writes the folder, its facts last.  Raises UserError where that fails."""
+def save(weights: ConvertedWeights, table: str, folder: Path) -> None:
+    """Writes the folder, its facts last.  Raises UserError where it cannot be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        part = folder / f".{ARRAYS}.part.npz"
-        np.savez(part, **ported.arrays)  # one array after the other: views of a mapped file are not loaded at once
-        (folder / FACTS).unlink(missing_ok=True)
-        part.replace(folder / ARRAYS)
+        with replacing(folder / ARRAYS) as part:
+            np.savez(part, **weights.arrays)  # one array after the other: views of a mapped file are not loaded at once
+            (folder / FACTS).unlink(missing_ok=True)
         write_text(folder / TABLE, table)
-        write_text(folder / FACTS, json.dumps({"kind": ported.kind, **ported.facts}, indent=2) + "\n")
+        write_text(folder / FACTS, json.dumps({"kind": weights.kind, **weights.facts}, indent=2) + "\n")
     except OSError as error:
         raise UserError(f"cannot write to {folder}: {error.strerror.lower()}; choose another --out") from error
 

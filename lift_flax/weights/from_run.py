@@ -1,4 +1,4 @@
-"""The PViT of a trained run as weights for other runs: pretraining on data of one's own."""
+"""Converts the PViT of a trained run to weights for other runs: pretraining on your own data."""
 
 import hashlib
 from pathlib import Path
@@ -11,13 +11,13 @@ from lift_flax.errors import UserError
 from lift_flax.models.functional import flatten
 from lift_flax.runs import config_file
 from lift_flax.runs.checkpoints import read_best
-from lift_flax.weights.converted import Entry, Ported
+from lift_flax.weights.converted import ConvertedWeights, Entry
 
 _MAIN = "main/pvit/"
 
 
-def port(workdir: Path) -> Ported:
-    """Takes embeddings and all blocks of the student's main stream.
+def convert(workdir: Path) -> ConvertedWeights:
+    """Takes the embeddings and all blocks of the student's main stream.
 
     Raises:
       UserError: the run has no trained student, or one without a main stream.
@@ -32,7 +32,7 @@ def port(workdir: Path) -> Ported:
     digest = hashlib.sha256()
     for name in sorted(found):
         digest.update(name.encode() + found[name].tobytes())
-    return Ported(
+    return ConvertedWeights(
         kind="vit",
         arrays={f"params/{name}": array for name, array in found.items()},
         entries=[Entry(f"params/{name}", _MAIN + name, _stage(name)) for name in found],

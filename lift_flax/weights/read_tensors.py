@@ -1,6 +1,6 @@
-"""Reading weight files of other frameworks: tensors only, never code.
+"""Reads weight files of other frameworks: tensors only, never code.
 
-Needs PyTorch for .pth files alone (`pip install -e '.[torch]'`).
+Only .pth files need PyTorch (`pip install -e '.[torch]'`).
 """
 
 import pickle
@@ -58,7 +58,7 @@ def _read_safetensors(path: Path) -> Tensors:
     try:
         with safe_open(path, framework="np") as file:
             return {name: _as_float32(file.get_tensor(name)) for name in file.keys()}
-    except Exception as error:  # as above
+    except Exception as error:  # whatever a damaged file makes the reader raise
         raise UserError(f"{path} is not a .safetensors file, or damaged: download it again") from error
 
 
@@ -70,10 +70,10 @@ def _read_torch(path: Path) -> Tensors:
             f"reading {path.name} needs PyTorch: pip install -e '.[torch]' in the project's folder"
         ) from error
     try:
-        with warnings.catch_warnings(action="ignore"):  # of unusual pickles, which it then refuses or reads
+        with warnings.catch_warnings(action="ignore"):  # about unusual pickles: PyTorch then reads or refuses them
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
         return {name: _from_torch(tensor) for name, tensor in _tensors_of(content, "", torch.Tensor)}
-    except Exception as error:  # as above
+    except Exception as error:  # whatever a damaged or hostile file makes the reader raise
         with path.open("rb") as file:
             pickled = file.read(1) in (b"P", b"\x80")  # a zip of pickles, or a pickle
         if pickled and isinstance(error, pickle.UnpicklingError):
@@ -100,12 +100,12 @@ def _from_torch(tensor) -> np.ndarray:
 
 
 def _as_float32(array: np.ndarray) -> np.ndarray:
-    """Also bfloat16, which numpy alone does not know; integers and booleans stay."""
+    """Floats as float32, bfloat16 (unknown to numpy alone) too; integers and booleans stay."""
     return array if array.dtype == np.float32 or array.dtype.kind in "iub" else array.astype(np.float32)
 
 
 def _without_prefixes(tensors: Tensors) -> Tensors:
-    """Names as in a bare state_dict.  What stands beside a wrapper, an optimizer's state say, keeps its own names."""
+    """Names as in a bare state_dict.  Tensors beside a wrapper, of an optimizer for example, keep their names."""
     wrapper = next((w + "." for w in WRAPPERS if any(name.startswith(w + ".") for name in tensors)), "")
     weights = {name.removeprefix(wrapper): a for name, a in tensors.items() if name.startswith(wrapper)}
     beside = {name: a for name, a in tensors.items() if not name.startswith(wrapper)}

@@ -1,4 +1,4 @@
-"""Gives a trained R(2+1)D back to PyTorch, under its PyTorch names.
+"""Exports a trained R(2+1)D to PyTorch, under its PyTorch names.
 
     python -m lift_flax.weights.to_torch DIR --to=safetensors [--out=FILE]
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from lift_flax import command_line, errors
 from lift_flax.errors import UserError
+from lift_flax.files import only_writer, replacing
 from lift_flax.models.video_resnet import TRUNKS
 from lift_flax.weights import converted, torch_video
 
@@ -28,23 +29,22 @@ def main(argv: list[str] | None = None) -> None:
     out = args.out or args.dir / f"{facts['name']}.safetensors"
     if out.exists():
         raise UserError(f"{out} exists: remove it or choose another --out")
-    export(facts, arrays, out)
+    write_safetensors(facts, arrays, out)
     print(f"{facts['name']}, {len(arrays)} tensors, BatchNorm eps {facts['bn_eps']}: {out}")
     if "params/fc/bias" not in arrays:
         print("without a classifier, which was not trained: load_state_dict(..., strict=False)")
 
 
-def export(facts: dict[str, Any], arrays: dict[str, np.ndarray], out: Path) -> None:
+def write_safetensors(facts: dict[str, Any], arrays: dict[str, np.ndarray], out: Path) -> None:
     """Writes `arrays` of the trunk `facts["name"]` as tensors of PyTorch; the facts become the file's metadata."""
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     table = torch_video.tensors_of(TRUNKS[facts["name"]])
     tensors = {table[ours].name: torch_video.to_torch(ours, a, table[ours].frames) for ours, a in arrays.items()}
-    part = out.with_name(f".{out.name}.part")
     try:
-        save_file(tensors, part, metadata={key: str(value) for key, value in facts.items()})
-        part.replace(out)
+        with replacing(out) as part:
+            save_file(tensors, part, metadata={key: str(value) for key, value in facts.items()})
     except (OSError, SafetensorError) as error:
         raise UserError(f"cannot write {out}: {error}; choose another --out") from error
 
@@ -54,7 +54,7 @@ def _read_converted(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]
         raise UserError(f"{folder} is neither a run's workdir nor a folder of converted weights")
     facts = converted.load_facts(folder)
     if facts["kind"] != "r2plus1d":
-        raise UserError(f"{folder} holds a ViT: only video ResNets go back to PyTorch")
+        raise UserError(f"{folder} holds a ViT: only video ResNets are exported to PyTorch")
     return facts, converted.load_arrays(folder)
 
 
@@ -62,7 +62,6 @@ def read_workdir(workdir: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """(facts, arrays) of the trained R(2+1)D of a run.  Raises UserError where there is none."""
     import json
 
-    from lift_flax.files import only_writer
     from lift_flax.models.functional import flatten
     from lift_flax.models.inputs import luminous_statistics
     from lift_flax.runs import config_file

@@ -1,9 +1,10 @@
-"""Video ResNets of PyTorch: which tensor is which parameter of `models/r2plus1d.py`, in both directions.
+"""Converts video ResNets of PyTorch, in both directions: which tensor is which parameter of `models/video_resnet.py`.
 
 Names and shapes are those of ig65m-pytorch, torchvision.models.video and kenshohara/3D-ResNets-PyTorch.
 """
 
 import dataclasses
+import functools
 import re
 from collections.abc import Iterator
 
@@ -13,7 +14,7 @@ from flax import nnx
 from lift_flax.errors import UserError
 from lift_flax.models.functional import flatten, trees_of
 from lift_flax.models.video_resnet import TRUNKS, NormSpec, TrunkSpec, VideoResNet
-from lift_flax.weights.converted import Entry, Ported
+from lift_flax.weights.converted import ConvertedWeights, Entry
 from lift_flax.weights.read_tensors import BESIDE
 
 KINETICS = {"mean": [0.43216, 0.394666, 0.37645], "std": [0.22803, 0.22145, 0.216989]}
@@ -100,6 +101,7 @@ def torch_shape(name: str, shape: tuple[int, ...], frames: int) -> tuple[int, ..
     return to_torch(name, np.empty(shape, np.bool_), frames).shape
 
 
+@functools.cache
 def abstract_trunk(spec: TrunkSpec, num_classes: int) -> dict[str, tuple[int, ...]]:
     """{"params/...": shape} of every array of a network."""
     model = nnx.eval_shape(lambda: VideoResNet(spec, num_classes, norm=NormSpec(), rngs=nnx.Rngs(0)))
@@ -108,11 +110,11 @@ def abstract_trunk(spec: TrunkSpec, num_classes: int) -> dict[str, tuple[int, ..
     return shapes | {f"batch_stats/{k}": v.shape for k, v in flatten(stats).items()}
 
 
-def port(tensors: dict[str, np.ndarray]) -> Ported:
-    """Recognises the network and brings every tensor under our names.
+def convert(tensors: dict[str, np.ndarray]) -> ConvertedWeights:
+    """Recognises the network and renames every tensor to our names.
 
     Raises:
-      UserError: no network of ours, or tensors that fit none; names the tensors.
+      UserError: the tensors fit no known network; names them.
     """
     tensors = {_usual_name(name): tensor for name, tensor in tensors.items()}
     name = recognise(tensors)
@@ -123,7 +125,7 @@ def port(tensors: dict[str, np.ndarray]) -> Ported:
         raise UserError(_disagreement(name, wrong, tensors))
     table = {ours: t for ours, t in tensors_of(spec).items() if t.stage != "fc" or has_classifier}
     used = {tensor.name for tensor in table.values()}
-    return Ported(
+    return ConvertedWeights(
         kind="r2plus1d",
         arrays={ours: to_ours(ours, tensors[tensor.name]) for ours, tensor in table.items()},
         entries=[Entry(ours, tensor.name, tensor.stage) for ours, tensor in table.items()],
@@ -139,7 +141,7 @@ def port(tensors: dict[str, np.ndarray]) -> Ported:
 
 
 def _disagreement(name: str, wrong: list[str], tensors: dict[str, np.ndarray]) -> str:
-    """The sentence about tensors whose shapes do not fit; of an R(2+1)D the three that sources differ in."""
+    """The message about tensors with other shapes; for an R(2+1)D with the three widths in which sources differ."""
     more = f", and {len(wrong) - 3} more" if len(wrong) > 3 else ""
     text = f"shapes disagree with {name}: {'; '.join(wrong[:3])}{more}"
     if TRUNKS[name].convs != "2+1":
@@ -160,7 +162,7 @@ def recognise(tensors: dict[str, np.ndarray]) -> str:
     Where names fit several (other middle widths, mc3 and r3d) the one with the fewest misfitting shapes.
 
     Raises:
-      UserError: no network fits; names the first tensor of the nearest one that is missing or too many.
+      UserError: no network fits; names the first tensor that the nearest one lacks or has too many.
     """
     names = {n for n in tensors if re.match(r"stem\.|conv1\.|bn1\.|layer\d\.", n) and "num_batches" not in n}
     wanted = {n: {t.name for t in tensors_of(s).values() if t.stage != "fc"} for n, s in TRUNKS.items()}
@@ -178,7 +180,7 @@ def recognise(tensors: dict[str, np.ndarray]) -> str:
 
 
 def misfits(tensors: dict[str, np.ndarray], spec: TrunkSpec, classes: int | None) -> list[str]:
-    """A phrase for every tensor whose shape does not fit; without `classes` the classifier is left out."""
+    """A phrase for every tensor with another shape; without `classes` the classifier is left out."""
     wrong, table = [], tensors_of(spec)
     for ours, shape in abstract_trunk(spec, classes or 1).items():
         name, stage, frames = dataclasses.astuple(table[ours])

@@ -1,4 +1,4 @@
-"""Vision Transformers of Google (.npz) and timm: which tensor is which parameter of `models/vit.py`.
+"""Converts Vision Transformers of Google (.npz) and timm: which tensor is which parameter of `models/vit.py`.
 
 Names and shapes are those of google-research/vision_transformer, big_vision, and timm's `vision_transformer.py`.  Only
 the first blocks are kept: LIFT-Net reads the class token after them (paper section III-C).
@@ -14,10 +14,10 @@ from flax import nnx
 from lift_flax.errors import UserError
 from lift_flax.models.functional import flatten, trees_of
 from lift_flax.models.vit import PViT
-from lift_flax.weights.converted import Entry, Ported
+from lift_flax.weights.converted import ConvertedWeights, Entry
 from lift_flax.weights.read_tensors import BESIDE
 
-TIMM_HEAD_DIM = 64  # of Ti, S, B and L; a fused qkv does not tell
+TIMM_HEAD_DIM = 64  # of Ti, S, B and L; the shape of a fused qkv does not show it
 _HALF = {"mean": [0.5] * 3, "std": [0.5] * 3}
 _MIIL = {"mean": [0.0] * 3, "std": [1.0] * 3}
 _PREFIXES = ("opt/target/", "params/img/", "params/", "img/")
@@ -27,11 +27,11 @@ _NORMS = {"0": "norm1", "1": "norm2", "2": "norm2"}  # LayerNorm_1 is big_vision
 Sources = dict[str, tuple[str, np.ndarray]]
 
 
-def port(tensors: dict[str, np.ndarray], blocks: int) -> Ported:
-    """Brings the embeddings and the first `blocks` blocks under our names.
+def convert(tensors: dict[str, np.ndarray], blocks: int) -> ConvertedWeights:
+    """Renames the embeddings and the first `blocks` blocks to our names.
 
     Raises:
-      UserError: no ViT that is known, fewer blocks, or a tensor that is missing or does not fit.
+      UserError: no ViT that is known, fewer blocks, or a tensor that is missing or has another shape.
     """
     try:
         read = _timm if "patch_embed.proj.weight" in tensors else _google
@@ -55,7 +55,7 @@ def port(tensors: dict[str, np.ndarray], blocks: int) -> Ported:
     if wrong:
         raise UserError(f"shapes disagree for {ours_of(facts)}: {'; '.join(wrong[:3])}: is the file whole?")
     used = {theirs.split("[")[0] for theirs, _ in sources.values()}
-    return Ported(
+    return ConvertedWeights(
         kind="vit",
         arrays={ours: array for ours, (_, array) in sources.items()},
         entries=[Entry(ours, theirs, _stage(ours)) for ours, (theirs, _) in sources.items()],
@@ -81,20 +81,22 @@ def ours_of(facts: dict[str, Any]) -> str:
 
 
 def resize_positions(positions: np.ndarray, grid: int) -> np.ndarray:
-    """Position embeddings [1, 1+g*g, E] for another grid: [1, 1+grid*grid, E], the class token's kept.
+    """Resizes position embeddings [1, 1+g*g, E] to another grid: [1, 1+grid*grid, E]; the class token's is kept.
 
-    Linear between the old positions, corners on corners, as google-research/vision_transformer does.
+    Linear between the old positions, corners on corners, as google-research/vision_transformer does.  A grid of one
+    patch takes the middle.
     """
+    from scipy import ndimage
+
     old = math.isqrt(positions.shape[1] - 1)
     if old == grid:
         return positions
     cls, table = positions[:, :1], positions[0, 1:].reshape(old, old, -1)  # [g, g, E]
-    at = np.linspace(0, old - 1, grid) if grid > 1 else np.array([(old - 1) / 2])
-    low = np.clip(np.floor(at).astype(int), 0, max(old - 2, 0))
-    high, share = np.minimum(low + 1, old - 1), (at - low)[:, None, None]
-    table = table[low] * (1 - share) + table[high] * share  # [grid, g, E]
-    share = share[:, 0]
-    table = table[:, low] * (1 - share) + table[:, high] * share  # [grid, grid, E]
+    if grid > 1:
+        table = ndimage.zoom(table, (grid / old, grid / old, 1), order=1)  # [grid, grid, E]
+    else:
+        middle = slice((old - 1) // 2, old // 2 + 1)  # one position or two
+        table = table[middle, middle].mean((0, 1))
     return np.concatenate([cls, table.reshape(1, grid * grid, -1)], axis=1).astype(np.float32)
 
 
@@ -173,7 +175,7 @@ def _usual_names(tensors: dict[str, np.ndarray]) -> Sources:
 
 
 def _with_class_position(name: str, positions: np.ndarray) -> tuple[str, np.ndarray]:
-    """big_vision keeps the class token's position within the token: its table has none, so it is zero here."""
+    """Adds a zero position for the class token where the table has none: big_vision adds it to the token itself."""
     if math.isqrt(positions.shape[1]) ** 2 == positions.shape[1]:
         positions = np.concatenate([np.zeros_like(positions[:, :1]), positions], axis=1)
     return name, positions
@@ -193,7 +195,7 @@ def _stage(ours: str) -> str:
 
 
 def _rest(tensors: dict[str, np.ndarray], blocks: int) -> dict[str, str]:
-    """The later layers of scanned blocks, which are parts of tensors."""
+    """The later blocks of tensors that stack all blocks (scanned layers), as ignored parts of these tensors."""
     scanned = [name for name in tensors if "encoderblock/" in name and len(tensors[name]) > blocks]
     return {f"{name}[{blocks}:{len(tensors[name])}]": f"blocks after the first {blocks}" for name in scanned}
 

@@ -32,12 +32,12 @@ def _reference(name: str, classes: int):
 @pytest.mark.parametrize(("name", "classes", "frames", "size"), CASES)
 def test_every_stage_and_the_logits(name, classes, frames, size):
     reference, tensors = _reference(name, classes)
-    ported = torch_video.port(tensors)
-    assert ported.facts["name"] == name
+    weights = torch_video.convert(tensors)
+    assert weights.facts["name"] == name
     clip = np.random.default_rng(1).normal(size=(1, frames, size, size, 3)).astype(np.float32)
     with torch.inference_mode():
         theirs = reference(torch.from_numpy(clip).permute(0, 4, 1, 2, 3))
-    network, params, stats = trunk_from_tensors(ported)
+    network, params, stats = trunk_from_tensors(weights)
     ours = jax.jit(lambda p, s, x: stages(network.module(p, s), x))(params, stats, clip)
     assert set(ours) == set(theirs)
     for stage, value in ours.items():
@@ -59,7 +59,9 @@ def test_gradients(name):
     reference(torch.from_numpy(clip).permute(0, 4, 1, 2, 3))["layer4"].square().mean().backward()
     theirs = dict(reference.named_parameters())
     with jax.enable_x64(True):
-        network, params, stats = trunk_from_tensors(torch_video.port({n: a.astype(float) for n, a in tensors.items()}))
+        network, params, stats = trunk_from_tensors(
+            torch_video.convert({n: a.astype(float) for n, a in tensors.items()})
+        )
         x = jnp.asarray(clip)
         loss = lambda p: (network.module(p, stats)(x, train=False)["features"] ** 2).mean()  # noqa: E731
         grads = jax.tree.map(np.asarray, jax.jit(jax.grad(loss))(params))

@@ -20,10 +20,10 @@ def _reference(gelu: str, qkv_bias: bool, blocks: int = 12):
     return reference, tensors
 
 
-def _ported(tensors, gelu, blocks):
-    ported = vit.port(tensors, blocks)
-    ported.facts["gelu"] = gelu  # timm's files mean the exact one
-    return ported
+def _converted(tensors, gelu, blocks):
+    weights = vit.convert(tensors, blocks)
+    weights.facts["gelu"] = gelu  # timm's files mean the exact one
+    return weights
 
 
 @pytest.mark.parametrize("gelu", ["exact", "tanh"])
@@ -33,15 +33,15 @@ def test_class_token_after_every_block(gelu, qkv_bias):
     images = np.random.default_rng(1).normal(size=(2, 224, 224, 3)).astype(np.float32)
     with torch.inference_mode():
         theirs = reference(torch.from_numpy(images).permute(0, 3, 1, 2)).numpy()
-    ported = _ported(tensors, gelu, 12)
-    assert ported.facts["qkv_bias"] == qkv_bias and not ported.ignored
-    network, params = pvit_from_tensors(ported)
+    weights = _converted(tensors, gelu, 12)
+    assert weights.facts["qkv_bias"] == qkv_bias and not weights.ignored
+    network, params = pvit_from_tensors(weights)
     ours = jax.jit(lambda p, x: class_tokens(network.module(p, {}), x))(params, images)
     for block, (mine, expected) in enumerate(zip(np.asarray(ours), theirs, strict=True)):
         error = relative_error(mine, expected)
         print(f"gelu {gelu}, qkv bias {qkv_bias}, block {block + 1}: {error:.2g}")
         assert error <= 1e-4
-    network, params = pvit_from_tensors(_ported(tensors, gelu, 5))  # what LIFT-Net takes: CLS alone of block five
+    network, params = pvit_from_tensors(_converted(tensors, gelu, 5))  # what LIFT-Net takes: CLS alone of block five
     assert relative_error(jax.jit(lambda p, x: network.module(p, {})(x))(params, images), theirs[4]) <= 1e-4
 
 
@@ -49,9 +49,9 @@ def test_gradient_of_the_first_block_through_the_others():
     reference, tensors = _reference("exact", True, blocks=5)
     images = np.random.default_rng(3).normal(size=(2, 224, 224, 3)).astype(np.float32)
     reference(torch.from_numpy(images).permute(0, 3, 1, 2))[-1].square().mean().backward()
-    network, params = pvit_from_tensors(_ported(tensors, "exact", 5))
+    network, params = pvit_from_tensors(_converted(tensors, "exact", 5))
     grads = jax.jit(jax.grad(lambda p: (network.module(p, {})(jnp.asarray(images)) ** 2).mean()))(params)
-    theirs = vit.port({name: p.grad.numpy() for name, p in reference.named_parameters()}, 5).arrays
+    theirs = vit.convert({name: p.grad.numpy() for name, p in reference.named_parameters()}, 5).arrays
     for path, grad in flatten(grads["blocks"]["0"]).items():
         expected = theirs[f"params/blocks/0/{path}"]
         error = np.linalg.norm(np.asarray(grad) - expected)

@@ -69,9 +69,9 @@ def torch_tensors(config: Config, shapes: Shapes) -> dict[str, np.ndarray]:
 def our_arrays(tensors: dict[str, np.ndarray], shapes: Shapes) -> dict[str, np.ndarray]:
     """Tensors of the transcription (or their gradients) under our names; `shapes` are ours."""
     arrays = {}
-    for prefix, port in (("trunk", torch_video.port), ("main.pvit", lambda t: vit.port(t, VIT["blocks"]))):
+    for prefix, convert in (("trunk", torch_video.convert), ("main.pvit", lambda t: vit.convert(t, VIT["blocks"]))):
         inside = {n.removeprefix(prefix + "."): a for n, a in tensors.items() if n.startswith(prefix + ".")}
-        for name, array in port(inside).arrays.items() if inside else ():
+        for name, array in convert(inside).arrays.items() if inside else ():
             tree, _, path = name.partition("/")
             arrays[f"{tree}/{prefix.replace('.', '/')}/{path}"] = array
     for name in shapes:

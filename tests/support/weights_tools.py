@@ -11,7 +11,7 @@ from lift_flax.models.functional import Network, Tree, unflatten
 from lift_flax.models.video_resnet import TRUNKS, NormSpec, VideoResNet
 from lift_flax.models.vit import PViT
 from lift_flax.weights import torch_video
-from lift_flax.weights.converted import Ported
+from lift_flax.weights.converted import ConvertedWeights
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -49,13 +49,13 @@ def fill(module, tensors: dict[str, np.ndarray]) -> None:
     module.load_state_dict({name: torch.from_numpy(np.asarray(a)) for name, a in tensors.items()})
 
 
-def trunk_from_tensors(ported: Ported) -> tuple[Network, Tree, Tree]:
+def trunk_from_tensors(weights: ConvertedWeights) -> tuple[Network, Tree, Tree]:
     """(network, params, batch_stats) of converted weights of a video ResNet."""
-    facts = ported.facts
+    facts = weights.facts
     make = lambda: VideoResNet(  # noqa: E731
         TRUNKS[facts["name"]], facts["classes"], norm=NormSpec(facts["bn_eps"]), rngs=nnx.Rngs(0)
     )
-    return Network(nnx.graphdef(nnx.eval_shape(make))), *trees(ported.arrays)
+    return Network(nnx.graphdef(nnx.eval_shape(make))), *trees(weights.arrays)
 
 
 def trees(arrays: dict[str, np.ndarray]) -> tuple[Tree, Tree]:
@@ -80,13 +80,13 @@ def stages(model: VideoResNet, clip) -> dict:
     return maps | {"logits": out["logits"]}
 
 
-def pvit_from_tensors(ported: Ported) -> tuple[Network, Tree]:
+def pvit_from_tensors(weights: ConvertedWeights) -> tuple[Network, Tree]:
     """(network, params) of converted weights of a ViT, at the size of its position embeddings."""
-    facts = ported.facts
+    facts = weights.facts
     sizes = [facts[name] for name in ("blocks", "patch", "dim", "num_heads", "mlp_dim")]
     options = {name: facts[name] for name in ("gelu", "ln_eps", "qkv_bias")}
     make = lambda: PViT(facts["grid"] * facts["patch"], *sizes, **options, rngs=nnx.Rngs(0))  # noqa: E731
-    return Network(nnx.graphdef(nnx.eval_shape(make))), trees(ported.arrays)[0]
+    return Network(nnx.graphdef(nnx.eval_shape(make))), trees(weights.arrays)[0]
 
 
 def class_tokens(model: PViT, images) -> jax.Array:

@@ -24,13 +24,13 @@ PVIT = {"model.pvit.dim": 64, "model.pvit.num_heads": 1, "model.pvit.mlp_dim": 2
 def weights(tmp_path_factory) -> dict[str, str]:
     """Folders of converted weights: a teacher of seven classes, and ViTs with and without qkv biases."""
     root = tmp_path_factory.mktemp("weights")
-    teacher = torch_video.port(trunk_tensors("r2plus1d_tiny", 7))
+    teacher = torch_video.convert(trunk_tensors("r2plus1d_tiny", 7))
     teacher.facts["bn_eps"] = 2e-3  # not the config's, to see it travel
-    made = {"teacher": teacher, "vit": vit.port(timm_tensors(3, dim=64, grid=4), 3)}
-    made["miil"] = vit.port(timm_tensors(3, dim=64, grid=2, qkv_bias=False), 3)
-    for name, port in made.items():
-        port.facts["source"] = {"file": f"{name}.pth", "sha256": name.encode().hex()}
-        converted.save(port, "", root / name)
+    made = {"teacher": teacher, "vit": vit.convert(timm_tensors(3, dim=64, grid=4), 3)}
+    made["miil"] = vit.convert(timm_tensors(3, dim=64, grid=2, qkv_bias=False), 3)
+    for name, weights in made.items():
+        weights.facts["source"] = {"file": f"{name}.pth", "sha256": name.encode().hex()}
+        converted.save(weights, "", root / name)
     return {name: str(root / name) for name in ("teacher", "vit", "miil")}
 
 
@@ -111,7 +111,7 @@ def test_a_run_from_weights_trains_resumes_and_goes_back(records, weights, tmp_p
     from safetensors.numpy import load_file
 
     tensors = load_file(workdir / "r2plus1d_tiny.safetensors")
-    back = torch_video.port(tensors)
+    back = torch_video.convert(tensors)
     assert back.arrays.keys() == arrays.keys()
     for name, array in arrays.items():
         np.testing.assert_array_equal(back.arrays[name], array, err_msg=name)

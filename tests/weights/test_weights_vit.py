@@ -21,10 +21,10 @@ from tests.support.weights_tools import (
 @pytest.mark.parametrize("gelu", ["exact", "tanh"])
 @pytest.mark.parametrize("bias", [True, False])
 def test_class_tokens_are_those_of_pytorch(gelu, bias):
-    port = vit.port(timm_tensors(5, qkv_bias=bias), 5)
-    assert port.facts["qkv_bias"] == bias and port.facts["gelu"] == "exact"
-    port.facts["gelu"] = gelu
-    network, params = pvit_from_tensors(port)
+    weights = vit.convert(timm_tensors(5, qkv_bias=bias), 5)
+    assert weights.facts["qkv_bias"] == bias and weights.facts["gelu"] == "exact"
+    weights.facts["gelu"] = gelu
+    network, params = pvit_from_tensors(weights)
     ours = jax.jit(lambda p, x: class_tokens(network.module(p, {}), x))(params, golden_images())
     with np.load(FOLDER / f"vit_{gelu}_{'bias' if bias else 'nobias'}.npz") as golden:
         for mine, theirs in zip(np.asarray(ours), golden["tokens"], strict=True):
@@ -37,7 +37,7 @@ def timm() -> dict[str, np.ndarray]:
     return timm_tensors(6, dim=192, grid=4, classes=9)
 
 
-def _same(one: converted.Ported, two: converted.Ported) -> None:
+def _same(one: converted.ConvertedWeights, two: converted.ConvertedWeights) -> None:
     assert one.arrays.keys() == two.arrays.keys()
     for name in one.arrays:
         np.testing.assert_array_equal(one.arrays[name], two.arrays[name], err_msg=name)
@@ -72,37 +72,37 @@ def _scanned(tensors: dict) -> dict:
 
 
 def test_google_and_timm_are_the_same_network(timm):
-    expected = vit.port(timm, 5)
+    expected = vit.convert(timm, 5)
     google = google_tensors(timm, 6)
-    port = vit.port(google, 5)
-    _same(port, expected)
-    assert (expected.facts["gelu"], port.facts["gelu"]) == ("exact", "tanh")
-    assert port.facts["mean"] == [0.5] * 3 and port.facts["ln_eps"] == 1e-6
-    assert set(port.ignored.values()) == {
+    weights = vit.convert(google, 5)
+    _same(weights, expected)
+    assert (expected.facts["gelu"], weights.facts["gelu"]) == ("exact", "tanh")
+    assert weights.facts["mean"] == [0.5] * 3 and weights.facts["ln_eps"] == 1e-6
+    assert set(weights.ignored.values()) == {
         "blocks after the first 5", "the norm after the last block", "the classifier"
     }  # fmt: skip
-    assert len(port.entries) + len(port.ignored) == len(google)
+    assert len(weights.entries) + len(weights.ignored) == len(google)
     moments = {f"opt/state/param_states/{n}/grad_ema": a for n, a in google.items()}
-    _same(vit.port({f"opt/target/{n}": a for n, a in google.items()} | moments, 5), expected)
+    _same(vit.convert({f"opt/target/{n}": a for n, a in google.items()} | moments, 5), expected)
     text = {"params/txt/Encoder_0/encoderblock_0/LayerNorm_0/scale": np.ones(3), "params/t": np.ones(1)}
-    _same(vit.port({f"params/img/{n}": a for n, a in google.items()} | text, 5), expected)
-    table = details(port)
-    assert all(entry.theirs in table and entry.ours in table for entry in port.entries)
-    _same(vit.port(_scanned(google), 5), expected)
-    assert any(n.endswith("[5:6]") for n in vit.port(_scanned(google), 5).ignored)
-    big = vit.port(_big_vision(google), 5).arrays
+    _same(vit.convert({f"params/img/{n}": a for n, a in google.items()} | text, 5), expected)
+    table = details(weights)
+    assert all(entry.theirs in table and entry.ours in table for entry in weights.entries)
+    _same(vit.convert(_scanned(google), 5), expected)
+    assert any(n.endswith("[5:6]") for n in vit.convert(_scanned(google), 5).ignored)
+    big = vit.convert(_big_vision(google), 5).arrays
     assert not big["params/positions"][:, 0].any()
     np.testing.assert_array_equal(big["params/positions"][:, 1:], expected.arrays["params/positions"][:, 1:])
 
 
 def test_miil_has_no_qkv_bias_and_its_own_input(timm):
-    port = vit.port(timm_tensors(5, dim=192, grid=4, qkv_bias=False), 5)
-    assert not port.facts["qkv_bias"] and port.facts["mean"] == [0.0] * 3 and port.facts["std"] == [1.0] * 3
+    weights = vit.convert(timm_tensors(5, dim=192, grid=4, qkv_bias=False), 5)
+    assert not weights.facts["qkv_bias"] and weights.facts["mean"] == [0.0] * 3 and weights.facts["std"] == [1.0] * 3
 
 
 @pytest.mark.parametrize(("dim", "heads"), [(192, 3), (384, 6), (768, 12), (1024, 16)])
 def test_sizes(dim, heads):
-    facts = vit.port(timm_tensors(1, dim=dim, grid=2), 1).facts
+    facts = vit.convert(timm_tensors(1, dim=dim, grid=2), 1).facts
     assert (facts["num_heads"], facts["mlp_dim"], facts["patch"], facts["grid"]) == (heads, 4 * dim, 16, 2)
 
 
@@ -117,7 +117,7 @@ def test_sizes(dim, heads):
 def test_what_does_not_fit_is_named(timm, change, message):
     tensors = {n: a for n, a in {**timm, **change}.items() if a is not None}
     with pytest.raises(UserError, match=message):
-        vit.port(tensors, 5)
+        vit.convert(tensors, 5)
 
 
 def test_positions_resize_like_a_linear_zoom():
@@ -130,10 +130,23 @@ def test_positions_resize_like_a_linear_zoom():
     np.testing.assert_array_equal(vit.resize_positions(positions, 4), positions)
 
 
+@pytest.mark.parametrize(("old", "new"), [(14, 7), (7, 14), (14, 24), (4, 3), (1, 2), (3, 1), (4, 1)])
+def test_positions_are_linear_between_the_old_ones(old, new):
+    positions = np.random.default_rng(0).standard_normal((1, 1 + old * old, 3)).astype(np.float32)
+    at = np.linspace(0, old - 1, new) if new > 1 else np.array([(old - 1) / 2])
+    table = positions[0, 1:].reshape(old, old, 3)
+    rows = np.apply_along_axis(lambda line: np.interp(at, np.arange(old), line), 0, table)
+    expected = np.apply_along_axis(lambda line: np.interp(at, np.arange(old), line), 1, rows)  # [new, new, 3]
+    resized = vit.resize_positions(positions, new)
+    assert resized.dtype == np.float32
+    np.testing.assert_array_equal(resized[:, 0], positions[:, 0])
+    np.testing.assert_allclose(resized[0, 1:].reshape(new, new, 3), expected, rtol=0, atol=1e-6)
+
+
 def test_convert_and_check_from_the_command_line(timm, tmp_path, capsys):
     np.savez(tmp_path / "vit.npz", **google_tensors(timm, 6))
-    port = vit.port(google_tensors(timm, 6), 5)
-    network, params = pvit_from_tensors(port)
+    weights = vit.convert(google_tensors(timm, 6), 5)
+    network, params = pvit_from_tensors(weights)
     images = np.random.default_rng(0).normal(size=(2, 64, 64, 3)).astype(np.float32)
     features = np.asarray(jax.jit(lambda x: network.module(params, {})(x))(images))
     np.savez(tmp_path / "check.npz", clip=images, features=features)
@@ -151,6 +164,6 @@ def test_convert_and_check_from_the_command_line(timm, tmp_path, capsys):
         "ViT-Ti/16, first 5 blocks, GELU tanh, with qkv biases, input mean [0.5, 0.5, 0.5]" in out
         and "features: largest" in out
     )
-    assert converted.load_arrays(tmp_path / "ours").keys() == port.arrays.keys()
+    assert converted.load_arrays(tmp_path / "ours").keys() == weights.arrays.keys()
     with pytest.raises(UserError, match="--blocks=0"):
         convert.main([*command, "--blocks", "0"])

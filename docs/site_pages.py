@@ -6,6 +6,7 @@ mkdocstrings fills in their docstrings.
 """
 
 import ast
+import logging
 import re
 from pathlib import Path
 
@@ -61,3 +62,10 @@ def on_files(files, config):
 def on_page_markdown(markdown, page, config, files):
     """Turns the links of the pages in docs/ that lead to the project's own files."""
     return to_site(markdown)
+
+
+def on_post_page(output, page, config):
+    """Warns of what a reader's browser would fetch from elsewhere; a strict build then fails."""
+    for tag in re.findall(r"<(?:script|link|img|iframe)\b[^>]*\b(?:src|href)=\"?(?:https?:)?//[^>]*>", output):
+        logging.getLogger("mkdocs.site_pages").warning(f"{page.file.src_uri} fetches from elsewhere: {tag}")
+    return output

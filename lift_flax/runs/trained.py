@@ -2,17 +2,16 @@
 
 import dataclasses
 import functools
-import json
 from pathlib import Path
 from typing import Any
 
 from lift_flax.config import Config
-from lift_flax.errors import UserError
 from lift_flax.models.build import make_student
 from lift_flax.models.functional import Network, Tree, create
 from lift_flax.models.inputs import student_outputs
 from lift_flax.runs import config_file
 from lift_flax.runs.checkpoints import read_best
+from lift_flax.runs.workdir import facts, phase_folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,13 +50,10 @@ def open_trained(workdir: Path) -> TrainedRun:
       UserError: it is not a run's, or holds no checkpoint of the student that can be read.
     """
     config = config_file.load(workdir / "config.json")
-    if not (workdir / "student").is_dir():
-        raise UserError(f"{workdir} holds no trained student yet: run lift_flax.main first")
-    try:
-        facts = json.loads((workdir / "run.json").read_text())
-        classes, prepared, digest = tuple(facts["classes"]), facts["prepared"], facts["train_digest"]
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{workdir / 'run.json'} is missing or damaged: give the command of this run again") from error
-    params, batch_stats, step = read_best(workdir / "student")
+    folder, found = phase_folder(workdir, "student"), facts(workdir)
+    params, batch_stats, step = read_best(folder)
+    classes = tuple(found["classes"])
     network, _ = create(functools.partial(make_student, config, len(classes)), config.seed)
-    return TrainedRun(workdir, config, classes, prepared, digest, network, params, batch_stats, step)
+    return TrainedRun(
+        workdir, config, classes, found["prepared"], found["train_digest"], network, params, batch_stats, step
+    )

@@ -1,5 +1,6 @@
 """The folder of one run: whose it is, and whether what it holds can be continued."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -9,6 +10,7 @@ import time
 import zipfile
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -19,6 +21,8 @@ from lift_flax.errors import UserError
 from lift_flax.files import write_text
 from lift_flax.runs import config_file
 
+_IN_EVERY_RUN = ("classes", "prepared", "train_digest")
+_AGAIN = "give the training command of this run again, or choose another --workdir"
 _SHARED_SECONDS = 60  # that a network file system may take to show what another machine has written
 
 
@@ -30,6 +34,31 @@ def finished(workdir: Path) -> dict | None:
         return json.loads((workdir / "results.json").read_text())
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
+
+
+def facts(workdir: Path) -> dict[str, Any]:
+    """What run.json holds: classes, digests of the clips, how they were prepared, weights, versions, devices.
+
+    Raises:
+      UserError: the file is missing, damaged or lacks a part that every run has.
+    """
+    path = workdir / "run.json"
+    try:
+        found = json.loads(path.read_text())
+        missing = [name for name in _IN_EVERY_RUN if name not in found]
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{path} is missing or damaged: {_AGAIN}") from error
+    if missing:
+        raise UserError(f"{path} is missing or damaged (no {missing[0]}): {_AGAIN}")
+    return found
+
+
+def phase_folder(workdir: Path, phase: str) -> Path:
+    """The checkpoints of a phase, "teacher" or "student".  Raises UserError where none was trained."""
+    folder = workdir / phase
+    if not folder.is_dir():
+        raise UserError(f"{workdir} holds no trained {phase} yet: run lift_flax.main first")
+    return folder
 
 
 def refuse_foreign(workdir: Path) -> None:
@@ -52,32 +81,29 @@ def claim(
       splits: ids of the training, validation and test clips.
       weights: {part: SHA-256 of the weights that it starts from}.
     """
-    path, facts_path = workdir / "config.json", workdir / "run.json"
+    path = workdir / "config.json"
     clips = digest(records, *splits)
     earlier = config_file.load(path) if path.exists() else None
     if earlier and (any(workdir.glob("*/*/_CHECKPOINT_METADATA")) or (workdir / "results.json").exists()):
         config_file.check_same_run(earlier, config, workdir)
-        try:
-            facts = json.loads(facts_path.read_text())
-        except (OSError, ValueError) as error:
-            raise UserError(f"{facts_path} is missing or damaged: choose another --workdir") from error
-        if facts["data_digest"] != clips:
+        found = facts(workdir)
+        if found["data_digest"] != clips:
             raise UserError(
                 f"{workdir} was trained on other clips than {records.dir} holds now: choose another --workdir"
             )
-        if facts.get("prepared", records.prepared) != records.prepared:
+        if found["prepared"] != records.prepared:
             raise UserError(
-                f"{workdir} was trained on records prepared otherwise ({facts['prepared']}) than {records.dir} is now "
+                f"{workdir} was trained on records prepared otherwise ({found['prepared']}) than {records.dir} is now "
                 f"({records.prepared}): choose another --workdir"
             )
-        if facts.get("weights", {}) != weights:
+        if found["weights"] != weights:
             raise UserError(f"{workdir} started from other weights than init_from holds now: choose another --workdir")
     elif earlier:
         print(f"{workdir} holds a run without any checkpoint: starting it anew", flush=True)
         (workdir / "metrics.jsonl").unlink(missing_ok=True)
         shutil.rmtree(workdir / "tensorboard", ignore_errors=True)
     config_file.save(config, path)
-    facts = {
+    found = {
         "start": number,
         "classes": list(records.classes),
         "data_digest": clips,
@@ -90,7 +116,7 @@ def claim(
         "processes": jax.process_count(),
         "devices": [str(d.device_kind) for d in jax.devices()],
     }
-    write_text(facts_path, json.dumps(facts, indent=2) + "\n")
+    write_text(workdir / "run.json", json.dumps(found, indent=2) + "\n")
 
 
 def check_shared(
@@ -102,7 +128,7 @@ def check_shared(
       UserError: the folder, the config or the clips are others than the first process's.
     """
     deadline = time.monotonic() + _SHARED_SECONDS
-    while (facts := _facts(workdir)).get("start") != number:
+    while _start_of(workdir) != number:
         if time.monotonic() > deadline:
             raise UserError(
                 f"{workdir} is not the same folder on every process: choose a --workdir on a file system that all share"
@@ -115,18 +141,18 @@ def check_shared(
     config_file.check_same_run(first, config, workdir)
     if (first.mesh, first.train.remat) != (config.mesh, config.train.remat):
         raise UserError("config.mesh and config.train.remat must be the same on every process")
-    if (facts["data_digest"], facts["weights"]) != (digest(records, *splits), weights):
+    found = facts(workdir)
+    if (found["data_digest"], found["weights"]) != (digest(records, *splits), weights):
         raise UserError(
             f"{records.dir} or the weights of init_from are not those of the first process: give every process the same"
         )
 
 
-def _facts(workdir: Path) -> dict:
-    """What run.json holds; nothing where it is missing or being replaced."""
-    try:
-        return json.loads((workdir / "run.json").read_text())
-    except (OSError, ValueError):
-        return {}
+def _start_of(workdir: Path) -> int | None:
+    """The number of the last `claim`; None where run.json is missing or not yet readable."""
+    with contextlib.suppress(UserError):
+        return facts(workdir).get("start")
+    return None
 
 
 def digest(records: Records, *splits: list[str]) -> str:

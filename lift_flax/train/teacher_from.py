@@ -1,7 +1,6 @@
-"""The teacher of an earlier run (`train.teacher_from`), so that many students can learn from the same one."""
+"""The teacher of an earlier run (`train.teacher_from`): several students can learn from the same one."""
 
 import dataclasses
-import json
 from pathlib import Path
 
 from lift_flax.config import Config, flatten
@@ -14,13 +13,13 @@ _MUST_AGREE = ("model.teacher", "model.luminous", "data.num_frames", "data.size"
 
 
 def check(config: Config, clips: str) -> None:
-    """That the run at `train.teacher_from` has a trained teacher of this config's kind, taught on the same clips.
+    """Checks that `train.teacher_from` holds a trained teacher of this config's kind, trained on the same clips.
 
     Args:
       clips: `workdir.digest` of the clips that this run trains on.
 
     Raises:
-      UserError: it has not.
+      UserError: it does not; names what differs.
     """
     folder = Path(config.train.teacher_from)
     other = config_file.load(folder / "config.json")
@@ -29,33 +28,29 @@ def check(config: Config, clips: str) -> None:
             f"config.train.teacher_from={folder} is no finished run with a teacher phase of its own: name one that "
             "holds results.json and teacher/, or leave it out"
         )
-    ours, theirs = _facts(config), _facts(other)
+    ours, theirs = _deciding(config), _deciding(other)
     if differ := [f"{name} ({theirs[name]} there, {ours[name]} here)" for name in ours if ours[name] != theirs[name]]:
         raise UserError(
             f"the teacher in {folder} is of another kind: {', '.join(differ)}; set these as there, or leave "
             "config.train.teacher_from out"
         )
-    try:
-        learnt = json.loads((folder / "run.json").read_text())["train_digest"]
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{folder / 'run.json'} is missing or damaged: give the command of that run again") from error
-    if learnt != clips:
+    if workdir.facts(folder)["train_digest"] != clips:
         raise UserError(
-            f"the teacher in {folder} learnt from other clips than this run trains on: give both the same data.dir and "
+            f"the teacher in {folder} was trained on other clips than this run: give both the same data.dir and "
             "data.fold (and, with data.val_share, the same seed), or leave config.train.teacher_from out"
         )
 
 
 def read(config: Config) -> Tree:
-    """Its best {"params", "batch_stats"}.  Raises UserError where they cannot be read."""
+    """Reads its best checkpoint as {"params", "batch_stats"}.  Raises UserError where that fails."""
     folder = Path(config.train.teacher_from) / "teacher"
     params, batch_stats, step = read_best(folder)
     print(f"teacher: step {step} of {folder}", flush=True)
     return {"params": params, "batch_stats": batch_stats}
 
 
-def _facts(config: Config) -> dict:
-    """What decides how the teacher computes, by dotted name."""
+def _deciding(config: Config) -> dict:
+    """The fields that decide how the teacher computes, by dotted name."""
     teacher = dataclasses.replace(config.model.teacher, init_from="")
     flat = flatten(dataclasses.replace(config, model=dataclasses.replace(config.model, teacher=teacher)))
     return {name: value for name, value in flat.items() if f"{name}.".startswith(tuple(f"{f}." for f in _MUST_AGREE))}

@@ -11,6 +11,7 @@ from lift_flax.errors import UserError
 from lift_flax.models.functional import flatten
 from lift_flax.runs import config_file
 from lift_flax.runs.checkpoints import read_best
+from lift_flax.runs.workdir import phase_folder
 from lift_flax.weights.converted import ConvertedWeights, Entry
 
 _MAIN = "main/pvit/"
@@ -23,9 +24,7 @@ def convert(workdir: Path) -> ConvertedWeights:
       UserError: the run has no trained student, or one without a main stream.
     """
     config = config_file.load(workdir / "config.json")
-    if not (workdir / "student").is_dir():
-        raise UserError(f"{workdir} holds no trained student yet: run lift_flax.main first")
-    params, _, step = read_best(workdir / "student")
+    params, _, step = read_best(phase_folder(workdir, "student"))
     found = {name.removeprefix(_MAIN): np.asarray(a) for name, a in flatten(params).items() if name.startswith(_MAIN)}
     if not found:
         raise UserError(f"{workdir} has no ViT: it was trained with config.model.streams=luminous")

@@ -60,19 +60,18 @@ def _read_converted(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]
 
 def read_workdir(workdir: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """(facts, arrays) of the trained R(2+1)D of a run.  Raises UserError where there is none."""
-    import json
-
     from lift_flax.models.functional import flatten
     from lift_flax.models.inputs import luminous_statistics
     from lift_flax.runs import config_file
     from lift_flax.runs.checkpoints import read_best
+    from lift_flax.runs.workdir import facts as facts_of
+    from lift_flax.runs.workdir import phase_folder
 
     config = config_file.load(workdir / "config.json")
     phase = "teacher" if config.train.distill else "student"
-    if not (workdir / phase).is_dir():
-        raise UserError(f"{workdir} holds no trained {phase} yet: run lift_flax.main first")
+    folder = phase_folder(workdir, phase)
     with only_writer(workdir, "--workdir"):  # a run in progress would remove checkpoints while they are read
-        params, stats, step = read_best(workdir / phase)
+        params, stats, step = read_best(folder)
     if phase == "student":
         if "trunk" not in params:
             raise UserError(f"{workdir} has no R(2+1)D: it was trained with config.model.streams=main")
@@ -81,7 +80,7 @@ def read_workdir(workdir: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     arrays = {f"params/{k}": np.asarray(v) for k, v in flatten(params).items()}
     arrays |= {f"batch_stats/{k}": np.asarray(v) for k, v in flatten(stats).items()}
     teacher = config.model.teacher
-    classes = json.loads((workdir / "run.json").read_text())["classes"]
+    classes = facts_of(workdir)["classes"]
     mean, std = luminous_statistics(config)
     facts = {"name": teacher.name, "bn_eps": teacher.bn_eps, "mean": mean, "std": std, "step": step}
     return {**facts, "classes": ", ".join(classes)}, arrays

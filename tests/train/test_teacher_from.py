@@ -44,7 +44,7 @@ def test_teachers_that_do_not_fit(run, records, fields, message):
 
 def test_teachers_of_other_clips(run, records):
     config = small_config(records=records, **{"train.teacher_from": str(run)})
-    with pytest.raises(UserError, match="learnt from other clips than this run trains on"):
+    with pytest.raises(UserError, match="was trained on other clips than this run: give both"):
         teacher_from.check(config, _clips(records, share=0.4))
 
 

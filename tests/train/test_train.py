@@ -135,7 +135,8 @@ def test_killed_runs_files_do_no_harm(run, config, tmp_path):
     """kill -9 of the real command while it trains; the same command then ends with the uninterrupted run's weights."""
     workdir = tmp_path / "workdir"
     code = (
-        "import sys, json; from pathlib import Path; from lift_flax import config; from lift_flax.train.run import train_and_test;"
+        "import sys, json; from pathlib import Path; from lift_flax import config;"
+        "from lift_flax.train.run import train_and_test;"
         "train_and_test(config.from_dict(json.loads(Path(sys.argv[1]).read_text())), Path(sys.argv[2]))"
     )
     command = [sys.executable, "-c", code, str(run / "config.json"), str(workdir)]

@@ -1,11 +1,10 @@
-"""Turns videos into records: `python -m data_prep.build {arid,hmdb51,ucf101,infar,folder,night_figures} --out DIR`.
+"""Turns videos into records: `python -m data_prep.build SOURCE --out DIR`.
 
 Reads the splits, transcodes every clip once in parallel, writes TFDS records, `folds.json` and `prep_report.json`.
 Everything appears by a rename, the report last: a folder without it is not finished, and the same command continues it.
 """
 
 import argparse
-import dataclasses
 import errno
 import hashlib
 import json
@@ -17,27 +16,19 @@ from typing import Any
 
 from rich.console import Console
 
+from lift_flax.data.data_sets import DATA_SETS
 from lift_flax.errors import UserError, run_cli
 from lift_flax.files import only_writer, write_text
 from lift_flax.video import optical_flow
 
-from . import disk, staging
+from . import disk, sources, staging
 from .build_flags import parse_args
 from .progress import counting
 from .report import make_folds, make_report, print_report
-from .sources import arid, folder, hmdb51, infar, ucf101, video_list
 from .sources.video_list import VideoList
 from .staging import StagedClip
 from .transcode import Encoding
 
-_CONFIG = {  # (config to train with, what it takes as luminous input)
-    "arid": ("configs/arid.py:tiny", "gamma"),
-    "folder": ("configs/arid.py:tiny", "gamma"),
-    "hmdb51": ("configs/hmdb51.py:tiny", "flow"),
-    "infar": ("configs/infar.py:tiny", "flow"),
-    "ucf101": ("configs/ucf101.py:tiny", "flow"),
-    "night_figures": ("configs/demo.py:tiny", "gamma"),
-}
 _INSTALLING = "installing"  # file in the staging folder once new records may have taken the place of older ones
 _SHOWN_BAD_FILES = 3
 _TOLERATED_SHARE = 0.01  # of bad videos, left out where --on-bad says nothing
@@ -69,7 +60,7 @@ def build(args: argparse.Namespace) -> None:
     if old is not None and not args.overwrite and (args.out / old["records"]).is_dir():
         _refuse_other_settings(old["settings"], settings, args.out)
         readable = args.source != "night_figures" and "digest" in old and args.videos.exists()
-        if readable and _digest(_read_source(args, old)) != old["digest"]:
+        if readable and _digest(sources.read(args, old)) != old["digest"]:
             raise UserError(f"{args.out} was built from other clips or splits; --overwrite builds it again from these")
         _remove_leftovers(args.out / ".staging")
         left_out = f" ({len(old['rejected'])} bad files left out)" if old["rejected"] else ""
@@ -78,7 +69,7 @@ def build(args: argparse.Namespace) -> None:
     _refuse_out_among_videos(args)
     started = time.monotonic()
     work = args.out / ".staging"
-    videos = _read_source(args, old)
+    videos = sources.read(args, old)
     digest = _digest(videos)
     with only_writer(work, "--out"):
         encoding = _encoding(args)
@@ -124,11 +115,11 @@ def _encoding(args: argparse.Namespace) -> Encoding:
 
 def _train_flags(args: argparse.Namespace) -> str:
     """The flags of a first training run on these records."""
-    config, expected = _CONFIG[args.source]
+    data_set = DATA_SETS[args.source]
     luminous = "gamma" if args.flow == "none" else "flow"
-    keys = "" if luminous == expected else f",luminous={luminous}"
+    keys = "" if luminous == data_set.luminous else f",luminous={luminous}"
     title = " --config.dataset=mine" if args.source == "folder" else ""
-    return f"--config={config}{keys}{title} --config.data.dir={args.out}"
+    return f"--config=configs/{data_set.config}.py:tiny{keys}{title} --config.data.dir={args.out}"
 
 
 def _settings(args: argparse.Namespace) -> dict[str, Any]:
@@ -136,13 +127,11 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
     skipped = {"out", "workers", "on_bad", "time_limit", "overwrite"}
     settings = {key: value for key, value in vars(args).items() if key not in skipped}
     settings = {key: str(value.resolve()) if isinstance(value, Path) else value for key, value in settings.items()}
-    if args.source in ("folder", "infar"):
-        default = folder.TEST_SHARE if args.source == "folder" else infar.TEST_SHARE
+    if "test_share" in settings:
+        default = sources.reader(args.source).TEST_SHARE
         settings |= {"test_share": args.test_share or default, "seed": args.seed or 0}
     if args.source == "night_figures":
-        from .night_figures import write
-
-        settings["version"] = write.VERSION
+        settings["version"] = sources.reader(args.source).VERSION
     return settings | {"gop": Encoding.gop}
 
 
@@ -157,39 +146,6 @@ def _digest(videos: VideoList) -> str:
     """Of every clip's id, label and group and of every split: what a later build is compared with."""
     listed = [videos.classes, [[clip.id, clip.label, clip.group] for clip in videos.clips], videos.folds]
     return hashlib.sha256(json.dumps(listed, sort_keys=True).encode()).hexdigest()
-
-
-def _read_source(args: argparse.Namespace, old: dict[str, Any] | None) -> VideoList:
-    if args.source in ("arid", "hmdb51", "ucf101"):
-        reader = {"arid": arid, "hmdb51": hmdb51, "ucf101": ucf101}[args.source]
-        videos = reader.read(args.lists, args.videos)
-        video_list.note_counts(videos)
-        return videos
-    if args.source == "infar":
-        return infar.read(args.videos, csv_file=args.csv, test_share=args.test_share, seed=args.seed)
-    if args.source == "folder":
-        options = {"group_regex": args.group_regex, "test_share": args.test_share, "seed": args.seed}
-        return folder.read(args.videos, csv_file=args.csv, **options)
-    videos = _draw_night_figures(args, old)
-    listed = arid.read(videos, videos / "clips")
-    # A scene serves several classes: its number alone is the group.
-    clips = [dataclasses.replace(clip, group=clip.group.rsplit("_", 1)[-1]) for clip in listed.clips]
-    return dataclasses.replace(listed, clips=clips)
-
-
-def _draw_night_figures(args: argparse.Namespace, old: dict[str, Any] | None) -> Path:
-    """Draws the videos that OUT/videos lacks and returns that folder; those of an older build make room first."""
-    from .night_figures import write
-
-    wanted = {key: getattr(args, key) for key in ("light", "seed", "train_per_class", "test_per_class", "height")}
-    videos = args.out / "videos"
-    drawn = old["settings"] if old is not None and old["source"] == args.source else {}
-    with only_writer(args.out / ".staging", "--out"):
-        settings = {**wanted, "version": write.VERSION}
-        if drawn and any(drawn.get(k) != v for k, v in settings.items()):
-            shutil.rmtree(videos, ignore_errors=True)
-        write.write_dataset(videos, **wanted, workers=args.workers)
-    return videos
 
 
 def _transcode(

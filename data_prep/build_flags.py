@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from lift_flax import command_line
+from lift_flax.data.data_sets import DATA_SETS
 from lift_flax.errors import UserError
+
+from . import sources
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -16,13 +19,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = command_line.parser("Turns videos into records.", "lift-flax build")
     _add_sources(parser.add_subparsers(dest="source", required=True), _common_flags())
     args = parser.parse_args(argv)
+    data_set = DATA_SETS[args.source]
     if args.flow is None:
-        args.flow = "dis" if args.source in ("hmdb51", "infar", "ucf101") else "none"
+        args.flow = "dis" if data_set.luminous == "flow" else "none"
     _refuse_useless(args)
     args.size = args.size or 256
     args.max_frames = {None: 64, "all": None}.get(args.max_frames, args.max_frames)
     if args.crf is None:
-        args.crf = 15 if args.source in ("arid", "night_figures") else 18
+        args.crf = data_set.crf
     return args
 
 
@@ -60,40 +64,31 @@ def _common_flags() -> argparse.ArgumentParser:
     return common
 
 
-def _add_sources(sources: Any, common: argparse.ArgumentParser) -> None:
-    """Adds a sub-command for each kind of source."""
-    source = sources.add_parser("arid", parents=[common], allow_abbrev=False, help="ARID, all official folds at once")
-    source.add_argument("--videos", type=Path, required=True, help="folder of the class folders")
-    source.add_argument("--lists", type=Path, required=True, help="folder of the lists: ARID's, UG2+'s or DarkLight's")
+def _add_sources(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Adds a sub-command for each data set."""
+    for name, data_set in DATA_SETS.items():
+        source = commands.add_parser(name, parents=[common], allow_abbrev=False, help=data_set.about)
+        if name == "night_figures":
+            _add_drawing(source)
+        elif data_set.lists is not None:
+            source.add_argument("--videos", type=Path, required=True, help="folder of the class folders")
+            source.add_argument("--lists", type=Path, required=True, help=f"folder of the lists: {data_set.lists}")
+        else:
+            _add_own_split(source, sources.reader(name).TEST_SHARE)
+        if name == "folder":
+            source.add_argument("--group-regex", help="its first capture group in a clip's path is the clip's group")
 
-    for name, title, lists in (
-        ("hmdb51", "HMDB51", "CLASS_test_split1.txt to 3"),
-        ("ucf101", "UCF101", "classInd.txt, trainlist01.txt to 03 and testlist01.txt to 03"),
-    ):
-        source = sources.add_parser(
-            name, parents=[common], allow_abbrev=False, help=f"{title}, all official folds at once"
-        )
-        source.add_argument("--videos", type=Path, required=True, help="folder of the class folders")
-        source.add_argument("--lists", type=Path, required=True, help=f"folder of {lists}")
 
-    source = sources.add_parser("infar", parents=[common], allow_abbrev=False, help="InfAR, with a split drawn by seed")
-    source.add_argument("--videos", type=Path, required=True, help="folder of the class folders, or root of the CSV")
-    source.add_argument("--csv", type=Path, help="CSV of path,label or path,label,split instead of class folders")
-    source.add_argument("--test-share", type=_share, help="share of each class drawn for testing (default 0.4)")
-    source.add_argument("--seed", type=at_least(0), help="seed of that draw (default 0)")
-
-    source = sources.add_parser(
-        "folder", parents=[common], allow_abbrev=False, help="your own videos, one folder per class"
-    )
+def _add_own_split(source: argparse.ArgumentParser, test_share: float) -> None:
+    """The flags of videos without official lists."""
     source.add_argument("--videos", type=Path, required=True, help="class folders, perhaps below train and test")
-    source.add_argument("--csv", type=Path, help="CSV of path,label,split instead of class folders")
-    source.add_argument("--group-regex", help="its first capture group in a clip's path is the clip's group")
-    source.add_argument("--test-share", type=_share, help="share of each class drawn for testing (default 0.2)")
-    source.add_argument("--seed", type=at_least(0), help="seed of that draw (default 0)")
+    source.add_argument("--csv", type=Path, help="CSV of path,label or path,label,split instead of class folders")
+    source.add_argument("--test-share", type=_share, help=f"share of each class to test on (default {test_share:g})")
+    source.add_argument("--seed", type=at_least(0), help="seed of the choice of test clips (default 0)")
 
-    source = sources.add_parser(
-        "night_figures", parents=[common], allow_abbrev=False, help="drawn figures in the dark, made here"
-    )
+
+def _add_drawing(source: argparse.ArgumentParser) -> None:
+    """The flags of rendered videos."""
     source.add_argument("--light", choices=("dark", "day", "infrared"), default="dark")
     source.add_argument("--seed", type=at_least(0), default=0)
     source.add_argument("--train-per-class", type=at_least(1), default=60)

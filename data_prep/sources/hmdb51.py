@@ -12,7 +12,6 @@ from lift_flax.errors import UserError
 from . import video_list
 from .video_list import Clip, VideoList
 
-CLASSES = 51
 COUNTS = {fold: (3570, 1530) for fold in ("1", "2", "3")}  # of train and test
 _SPLITS = {"1": "train", "2": "test", "0": "other"}
 _FILE = re.compile(r"(.+)_test_split([123])\.txt")

@@ -7,10 +7,12 @@ draw is part of the build's settings.
 import collections
 from pathlib import Path
 
+from lift_flax.data.data_sets import DATA_SETS
+
 from . import folder
 from .video_list import VideoList
 
-CLASSES, CLIPS_PER_CLASS = 12, 50
+CLIPS_PER_CLASS = 50
 TEST_SHARE = 0.4
 
 
@@ -24,8 +26,8 @@ def read(
     """
     result = folder.read(videos, csv_file=csv_file, test_share=test_share, seed=seed, default_share=TEST_SHARE)
     counts = collections.Counter(clip.label for clip in result.clips)
-    if len(result.classes) != CLASSES:
-        print(f"{videos} has {len(result.classes)} classes; InfAR has {CLASSES}")
+    if len(result.classes) != (known := DATA_SETS["infar"].num_classes):
+        print(f"{videos} has {len(result.classes)} classes; InfAR has {known}")
     for label, name in enumerate(result.classes):
         if counts[label] != CLIPS_PER_CLASS:
             print(f"class {name} has {counts[label]} clips; InfAR has {CLIPS_PER_CLASS}")

@@ -12,7 +12,6 @@ from lift_flax.errors import UserError
 from . import video_list
 from .video_list import Clip, VideoList
 
-CLASSES = 101
 COUNTS = {"1": (9537, 3783), "2": (9586, 3734), "3": (9624, 3696)}  # of train and test
 _CLIP_NUMBER = re.compile(r"_c\d+$")
 

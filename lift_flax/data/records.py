@@ -13,11 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from lift_flax.config import Config
-from lift_flax.data import clip_reader
+from lift_flax.data import clip_reader, data_sets
 from lift_flax.data.clip_reader import damaged
 from lift_flax.errors import UserError
-
-_DATASETS = ("arid", "hmdb51", "infar", "night_figures", "ucf101")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +113,7 @@ def _read_json(path: Path) -> dict:
 
 def check_fits(records: Records, config: Config) -> None:
     """Raises UserError where `config` is for another data set, or wants optical flow and the records have none."""
-    if config.dataset in _DATASETS and records.source in _DATASETS and config.dataset != records.source:
+    if data_sets.different(config.dataset, records.source):
         raise UserError(
             f"{records.dir} holds {records.source}, the config is for {config.dataset}: take the config of "
             f"{records.source}, or name the run with --config.dataset={records.source}"

@@ -21,13 +21,13 @@ from absl import flags
 from lift_flax import config as config_lib
 from lift_flax import config_flags, errors
 from lift_flax.config import Config
+from lift_flax.data.data_sets import DATA_SETS
 from lift_flax.distributed.mesh import make_mesh
 from lift_flax.errors import UserError
 from lift_flax.plan import compile_step, tables, topologies
 from lift_flax.plan.batch_search import largest_batch
 from lift_flax.train import phases
 
-NUM_CLASSES = {"arid": 11, "hmdb51": 51, "ucf101": 101, "infar": 12, "night_figures": 11}
 _TICK_SECONDS = 30  # between lines of progress
 
 
@@ -56,7 +56,8 @@ def main(argv: list[str] | None = None) -> None:
     values = _flags(arguments)
     config = read_config(config_flags.parse(values, arguments))
     logging.getLogger("absl").setLevel(logging.ERROR)
-    num_classes = values.num_classes or NUM_CLASSES.get(config.dataset)
+    data_set = DATA_SETS.get(config.dataset)
+    num_classes = values.num_classes or (data_set and data_set.num_classes)
     if not num_classes or num_classes < 1:
         raise UserError(f"config.dataset='{config.dataset}' has no known number of classes: give --num_classes=K")
     topology = topologies.find(values.topology)

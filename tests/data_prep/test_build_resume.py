@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_prep import build, staging
+from data_prep import build, sources, staging
 from data_prep.transcode import Encoding, transcode
 from lift_flax import files
 from tests.support.build_tools import ROOT, command, read_records, run_build, whole_clips
@@ -44,7 +44,7 @@ def test_killed_build_continues(tmp_path: Path) -> None:
     assert not (out / "prep_report.json").exists()
 
     args = build.parse_args([*flags, str(out)])
-    found = build._read_source(args, None).clips
+    found = sources.read(args, None).clips
     staging.stage(found, folder, build._encoding(args), workers=1, time_limit=60, advance=lambda: None)
     assert len(whole_clips(folder)) == 8
     assert {name: whole_clips(folder)[name] for name in staged} == staged

@@ -69,6 +69,11 @@ def _respell(word: str, old: str, new: str) -> str:
     return f"--{name.replace(old, new)}{equals}{value}"
 
 
+def say(line: str) -> None:
+    """Prints what a command is doing to stderr, so that stdout holds nothing but its results."""
+    print(line, file=sys.stderr, flush=True)
+
+
 def percent(share: float | None) -> str:
     """A share of 1 for people to read; "-" for None."""
     return "-" if share is None else f"{100 * share:.1f} %"

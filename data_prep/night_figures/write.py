@@ -23,6 +23,7 @@ from lift_flax.errors import UserError
 from lift_flax.files import replacing
 from lift_flax.video import encode
 from lift_flax.video.camera import Camera, expose, to_srgb
+from lift_flax.video.luma import LUMA
 
 from ..pool import start_worker
 from ..progress import counting
@@ -32,7 +33,6 @@ from .scene import LIGHTS, ClipPlan, make_scene, render_scene
 CLASSES = tuple(sorted(ACTIONS))
 CLIPS_PER_GROUP = 2
 SCENES_PER_CLASS_GROUP = 2.4  # scenes in the pool for each group of a class: every scene serves several classes
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 SETTINGS_FILE = "night_figures.json"
 VERSION = 2  # of the pictures: raise it when the same settings render differently
 
@@ -110,9 +110,10 @@ def render_clip(plan: ClipPlan, light: str, height: int, width: int, num_frames:
 def _exposure(linear: np.ndarray, luma: float) -> float:
     """The exposure at which frames [T,H,W,3] have the mean luma `luma` of 255, by bisection on a sample."""
     sample, low, high = linear[::6, 1::3, 1::3], 1e-5, 30.0
+    weights = np.array(LUMA, np.float32)
     for _ in range(18):
         middle = math.sqrt(low * high)
-        low, high = (middle, high) if (to_srgb(sample * middle) @ LUMA).mean() < luma else (low, middle)
+        low, high = (middle, high) if (to_srgb(sample * middle) @ weights).mean() < luma else (low, middle)
     return math.sqrt(low * high)
 
 

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, UInt8
 
 from lift_flax.config import Augment
+from lift_flax.video.luma import LUMA
 
 
 def jitter(clip: UInt8[Array, "T H W 3"], key: Key[Array, ""], ranges: Augment) -> UInt8[Array, "T H W 3"]:
@@ -21,7 +22,7 @@ def colour_matrix(key: Key[Array, ""], ranges: Augment, mean: Float[Array, ""]) 
     u = jax.random.uniform(draw_key, (4,), minval=-1, maxval=1) * jax.random.bernoulli(use_key, ranges.jitter)
     brightness, contrast = 1 + ranges.brightness * u[0], 1 + ranges.contrast * u[1]
     saturation, angle = 1 + ranges.saturation * u[2], 2 * jnp.pi * ranges.hue * u[3]
-    grey = jnp.tile(jnp.array([0.299, 0.587, 0.114]), (3, 1))
+    grey = jnp.tile(jnp.array(LUMA), (3, 1))
     saturate = saturation * jnp.eye(3) + (1 - saturation) * grey
     # Rotation about the grey axis: Rodrigues' formula with the axis (1, 1, 1)/sqrt(3).
     cross = jnp.array([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]]) / jnp.sqrt(3.0)

@@ -1,4 +1,4 @@
-"""Scores trained runs, with the protocol beside every number.
+"""Scores trained runs; every number stands with its protocol.
 
     python -m lift_flax.evaluate --workdir=RUN                                   # the test split, as training scored it
     python -m lift_flax.evaluate --workdir=RUN --views=3x3 --json
@@ -6,7 +6,7 @@
     python -m lift_flax.evaluate --workdir=RUN --illumination --twin=day=DAY_RECORDS # accuracy over brightness
     python -m lift_flax.evaluate --workdir=RUN --data_dir=OTHER_RECORDS           # classes are matched by name
 
-A view is a clip over the whole video, of other frames than the next, cut at another place of the longer side.
+Each view is a clip over the whole video: other frames, or a crop at another place of the longer side.
 Intervals hold 95 % of 2000 bootstrap draws of whole scenes or actors.  docs/use.md explains every number.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from lift_flax import command_line, compiling, errors
 from lift_flax.errors import UserError
 from lift_flax.evaluate import tables
-from lift_flax.evaluate.evaluation import Evaluation, mean_over_runs
+from lift_flax.evaluate.evaluation import AVERAGES, SPLITS, Evaluation, Protocol, mean_over_runs
 from lift_flax.files import write_text
 from lift_flax.runs.trained import open_trained
 
@@ -25,12 +25,15 @@ from lift_flax.runs.trained import open_trained
 def main(argv: list[str] | None = None) -> None:
     """The command line."""
     args = _parser().parse_args(argv)
-    if args.twin and not args.illumination:
-        raise UserError("--twin is a mark on the curve: give --illumination with it")
     if args.out and (args.out.is_dir() or not args.out.absolute().parent.is_dir()):
         raise UserError(f"--out={args.out}: name a file in a folder that exists")
+    protocol = Protocol(
+        args.data_dir, args.split, args.fold, args.views, args.average, args.batch_size, args.illumination,
+        tuple(args.twin),
+    )  # fmt: skip
     compiling.keep_compiled_programs()
-    evaluations = [Evaluation(open_trained(workdir), args) for workdir in args.workdir]  # mistakes come first
+    runs = [open_trained(workdir) for workdir in args.workdir]
+    evaluations = [Evaluation(trained, protocol, command_line.say) for trained in runs]  # mistakes show first
     results = [evaluation.run() for evaluation in evaluations]
     report = {"runs": results, "mean": mean_over_runs(results) if len(results) > 1 else None}
     if args.out:
@@ -51,11 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--data_dir", type=Path, help="records; the run's own if not given")
     parser.add_argument("--fold", type=int, help="official fold; the run's own if not given")
-    parser.add_argument("--split", choices=("test", "train"), default="test", help="which split of the fold")
+    parser.add_argument("--split", choices=SPLITS, default="test", help="which split of the fold")
     parser.add_argument("--views", default="1x1", help="clips x crops of each video, for example 3x3")
-    parser.add_argument(
-        "--average", choices=("logits", "softmax"), default="logits", help="what is averaged over views"
-    )
+    parser.add_argument("--average", choices=AVERAGES, default="logits", help="what is averaged over views")
     parser.add_argument("--batch_size", type=int, help="views at a time; 8 for each device if not given")
     parser.add_argument("--illumination", action="store_true", help="also accuracy over brightness, as a curve")
     twin = "with --illumination: records of the same motions in other light; may be repeated"

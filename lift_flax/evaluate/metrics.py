@@ -1,14 +1,20 @@
-"""What predictions are worth: accuracies, calibration, and how sure these numbers are."""
+"""Accuracies, calibration and confidence intervals of logits whose labels are known.
+
+SciPy is imported inside the functions: commands that do not score must not wait for it.
+"""
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+_CONFIDENCE = 0.95  # of the intervals
+_FEWEST_GROUPS = 5  # fewer scenes or actors say nothing about others
+
 
 def score(logits: Float[np.ndarray, "N K"], labels: Int[np.ndarray, "N"], classes: tuple[str, ...]) -> dict:
-    """Accuracies as shares between 0 and 1.
+    """Computes accuracies as shares from 0 to 1.
 
     Returns:
-      "top1"; "top5", None with fewer than six classes; "per_class" {name: top-1 of its examples, None without any}.
+      "top1"; "top5", None with fewer than six classes; "per_class" {name: top-1 of its clips, None without any}.
     """
     order = np.argsort(-logits, axis=1, kind="stable")
     hits = order[:, 0] == labels
@@ -23,12 +29,12 @@ def score(logits: Float[np.ndarray, "N K"], labels: Int[np.ndarray, "N"], classe
 def judge(
     logits: Float[np.ndarray, "N K"], labels: Int[np.ndarray, "N"], groups: list[str], classes: tuple[str, ...]
 ) -> dict:
-    """All that is reported of one network on one split.
+    """Computes all that is reported for one network on one split.
 
     Args:
-      groups: scene or actor of each example: clips of one are alike, so `interval` draws them together.
+      groups: scene or actor of each clip; clips of one group are alike, so `interval` draws them together.
     Returns:
-      What `score` gives, and "mean_class" (mean of the classes' accuracies), "interval" (of top-1), "ece",
+      What `score` gives, and "mean_class" (mean of the class accuracies), "interval" (of top-1), "ece",
       "confusion" (counts).
     """
     scores = score(logits, labels, classes)
@@ -44,29 +50,33 @@ def judge(
 
 
 def interval(hits: Bool[np.ndarray, "N"], groups: list[str], draws: int = 2000) -> list[float]:
-    """95 % interval of the accuracy: percentiles of a bootstrap that draws whole groups with replacement.
+    """Estimates the 95 % interval of an accuracy: percentiles of a bootstrap that draws whole groups with replacement.
 
-    The draws are the same for the same input.  Where all hits agree no draw differs, and Wilson's interval for as many
-    trials as there are groups stands instead.  Fewer than five groups say nothing of others: 0 to 1.
+    The same input gives the same draws.  If all hits agree, every draw agrees too; the interval is then Wilson's, for
+    as many trials as there are groups.  With fewer than five groups it is 0 to 1.
     """
     names, index = np.unique(groups, return_inverse=True)
-    if len(names) < 5:
+    if len(names) < _FEWEST_GROUPS:
         return [0.0, 1.0]
     if hits.all() or not hits.any():
-        reach = 1.96**2 / (len(names) + 1.96**2)
-        return [1 - reach, 1.0] if hits.all() else [0.0, reach]
+        from scipy.stats import binomtest
+
+        wilson = binomtest(len(names) * int(hits.all()), len(names)).proportion_ci(_CONFIDENCE, method="wilson")
+        return [float(wilson.low), float(wilson.high)]
     right = np.bincount(index, hits, minlength=len(names))
     count = np.bincount(index, minlength=len(names))
     rng, shares = np.random.default_rng(0), []
-    for _ in range(draws):  # one at a time: all of them would fill the memory for a large data set
+    for _ in range(draws):  # one at a time: all draws of a large data set would fill the memory
         chosen = rng.integers(len(names), size=len(names))
         shares.append(right[chosen].sum() / count[chosen].sum())
     return np.percentile(shares, [2.5, 97.5]).tolist()
 
 
 def calibration_error(logits: Float[np.ndarray, "N K"], labels: Int[np.ndarray, "N"], bins: int = 15) -> float:
-    """Expected calibration error (Guo et al. 2017): mean distance of confidence and accuracy over equal bins."""
-    shares = softmax(logits)
+    """Computes the expected calibration error (Guo et al. 2017): mean gap of confidence and accuracy in equal bins."""
+    from scipy.special import softmax
+
+    shares = softmax(logits, axis=1)
     confidence, hits = shares.max(axis=1), shares.argmax(axis=1) == labels
     which = np.minimum((confidence * bins).astype(int), bins - 1)
     gaps = np.bincount(which, hits - confidence, minlength=bins)  # sums over each bin
@@ -74,27 +84,23 @@ def calibration_error(logits: Float[np.ndarray, "N K"], labels: Int[np.ndarray, 
 
 
 def average_views(logits: Float[np.ndarray, "N V K"], how: str) -> Float[np.ndarray, "N K"]:
-    """One answer from V views: mean "logits", or for "softmax" the logarithm of the mean probability."""
+    """Averages the answers of V views: mean "logits", or for "softmax" the logarithm of the mean probability."""
     if how == "logits":
         return logits.mean(axis=1)
-    return np.log(np.maximum(softmax(logits).mean(axis=1), np.finfo(np.float32).tiny))
+    from scipy.special import softmax
 
-
-def softmax(logits: Float[np.ndarray, "*dims K"]) -> Float[np.ndarray, "*dims K"]:
-    """Probabilities."""
-    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return exponentials / exponentials.sum(axis=-1, keepdims=True)
+    return np.log(np.maximum(softmax(logits, axis=-1).mean(axis=1), np.finfo(np.float32).tiny))
 
 
 def cross_entropy(logits: Float[np.ndarray, "N K"], labels: Int[np.ndarray, "N"]) -> float:
-    """Mean over the examples, in nats."""
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    logs = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return float(-np.take_along_axis(logs, labels[:, None], axis=1).mean())
+    """Computes the mean cross-entropy of the clips, in nats."""
+    from scipy.special import log_softmax
+
+    return float(-np.take_along_axis(log_softmax(logits, axis=1), labels[:, None], axis=1).mean())
 
 
 def confusion(logits: Float[np.ndarray, "N K"], labels: Int[np.ndarray, "N"]) -> Int[np.ndarray, "K K"]:
-    """Counts by true class (row) and predicted class (column)."""
+    """Counts clips by true class (row) and predicted class (column)."""
     counts = np.zeros((logits.shape[1], logits.shape[1]), np.int64)
     np.add.at(counts, (labels, logits.argmax(axis=1)), 1)
     return counts

@@ -1,4 +1,4 @@
-"""Scoring a network on a list of clips: every example once, in order, whatever the batch or the number of devices."""
+"""Scores a network on a list of clips: each clip once, in order, for any batch size and any number of devices."""
 
 import contextlib
 from collections.abc import Callable
@@ -17,38 +17,40 @@ from lift_flax.distributed.mesh import gather_rows, local_rows, put_batch
 from lift_flax.distributed.processes import Stopped, StopSignal
 from lift_flax.evaluate import metrics
 from lift_flax.models.functional import Tree
+from lift_flax.video.luma import LUMA
 from lift_flax.video.sampling import CENTRE, View
 
-NETWORKS = {"teacher": "teacher_logits", "student": "logits"}  # what each network's logits are called
-
-_LUMA = (0.299, 0.587, 0.114)  # of R, G and B
+NETWORKS = {"teacher": "teacher_logits", "student": "logits"}  # the name of each network's logits
 
 # {"logits" [N, K], "teacher_logits" [N, K] where the network has a teacher, "labels" [N], "loss" [],
-# "luma" [N] mean of the frames that were seen, 0 to 255}
-Predictions = dict[str, np.ndarray]
-Predictor = Callable[..., Predictions]
+# "luma" [N]: mean of the frames that were scored, 0 to 255}
+SplitLogits = dict[str, np.ndarray]
 
 
-def make_predictor(
-    outputs: Callable, config: Config, records: Records, mesh: Mesh, stop: StopSignal | None = None
-) -> Predictor:
-    """A function from (params, batch_stats, ids) to predictions, compiled once.
-
-    It also takes `labels` where they are not those of the records, `views` of each clip with the `average` to take
-    (`metrics.average_views`), and the `light` to see them in (`eval_batches`).
+class ScoreClips:
+    """Computes the logits of clips; compiled at the first call.
 
     Args:
-      outputs: (params, stats, views, train) -> (outputs, new statistics), of a phase.
-      stop: between two batches Stopped is raised when this comes: for what can be done again.
+      outputs: (params, batch_stats, streams, train) -> (outputs, new statistics), of a phase or of a trained run.
+      config: gives the frames of a clip and the batch size.
+      records: hold the clips.
+      mesh: devices that share each batch.
+      stop: raises Stopped between two batches when the run is asked to stop; scoring can then be repeated.
     """
 
-    @jax.jit
-    def forward(params, stats, views):
-        out, _ = outputs(params, stats, views, train=False)
-        luma = (views["dark"].astype(jnp.float32) @ jnp.array(_LUMA)).mean(axis=(1, 2, 3))  # [B, T, H, W] -> [B]
-        return {name: out[name] for name in NETWORKS.values() if name in out} | {"luma": luma[:, None]}
+    def __init__(self, outputs: Callable, config: Config, records: Records, mesh: Mesh, stop: StopSignal | None = None):
+        self._config, self._records, self._mesh, self._stop = config, records, mesh, stop
 
-    def predict(
+        @jax.jit
+        def forward(params, stats, streams):
+            out, _ = outputs(params, stats, streams, train=False)
+            luma = (streams["dark"].astype(jnp.float32) @ jnp.array(LUMA)).mean(axis=(1, 2, 3))  # [B,T,H,W] -> [B]
+            return {name: out[name] for name in NETWORKS.values() if name in out} | {"luma": luma[:, None]}
+
+        self._forward = forward
+
+    def __call__(
+        self,
         params: Tree,
         stats: Tree,
         ids: list[str],
@@ -57,33 +59,39 @@ def make_predictor(
         views: tuple[View, ...] = (CENTRE,),
         average: str = "logits",
         light: Light | None = None,
-    ) -> Predictions:
+    ) -> SplitLogits:
+        """Scores the clips `ids`.
+
+        Args:
+          labels: of the clips; None takes those of the records.
+          views: test-time crops of each clip.
+          average: what is averaged over the views (`metrics.average_views`).
+          light: changes the light of the frames first (`eval_batches`).
+        Raises:
+          Stopped: the run was asked to stop.
+        """
         parts: dict[str, list[np.ndarray]] = {}
-        rows = local_rows(mesh, config.train.batch_size)
-        batches = eval_batches(records, config, ids, rows=rows, views=views, light=light)
+        rows = local_rows(self._mesh, self._config.train.batch_size)
+        batches = eval_batches(self._records, self._config, ids, rows=rows, views=views, light=light)
         with contextlib.closing(batches):
             for batch in batches:
-                if stop and stop.at_this_step():
+                if self._stop and self._stop.at_this_step():
                     raise Stopped(f"stopped by SIGTERM while scoring {len(ids)} clips")
-                arrays = put_batch(batch, mesh)
-                kept = forward(params, stats, make_eval_streams(arrays, config, len(records.classes)))
-                for name, logits in kept.items():
-                    parts.setdefault(name, []).append(gather_rows(logits))
-        predictions = {}
+                streams = make_eval_streams(put_batch(batch, self._mesh), self._config, len(self._records.classes))
+                for name, values in self._forward(params, stats, streams).items():
+                    parts.setdefault(name, []).append(gather_rows(values))
+        scored = {}
         for name, batched in parts.items():
-            logits = np.concatenate(batched)[: len(ids) * len(views)]
-            logits = logits.reshape(len(ids), len(views), -1)  # [N*V, K] -> [N, V, K]
-            predictions[name] = metrics.average_views(logits, average if name != "luma" else "logits")
-        predictions["luma"] = predictions["luma"][:, 0]  # [N, 1] -> [N]
-        labels = np.array([records.rows[i][1] for i in ids]) if labels is None else labels
-        loss = metrics.cross_entropy(predictions["logits"], labels)
-        return {**predictions, "labels": labels, "loss": np.float64(loss)}
-
-    return predict
+            values = np.concatenate(batched)[: len(ids) * len(views)]
+            values = values.reshape(len(ids), len(views), -1)  # [N*V, K] -> [N, V, K]
+            scored[name] = metrics.average_views(values, "logits" if name == "luma" else average)
+        scored["luma"] = scored["luma"][:, 0]  # [N, 1] -> [N]
+        labels = np.array([self._records.rows[i][1] for i in ids]) if labels is None else labels
+        return {**scored, "labels": labels, "loss": np.float64(metrics.cross_entropy(scored["logits"], labels))}
 
 
-def test_results(config: Config, records: Records, ids: list[str], predictions: Predictions) -> dict:
-    """results.json: teacher and student on the same examples, from one pass over them."""
+def test_results(config: Config, records: Records, ids: list[str], scored: SplitLogits) -> dict:
+    """Returns what results.json says of the test split: teacher and student on the same clips."""
     return {
         "dataset": config.dataset,
         "fold": config.data.fold,
@@ -91,19 +99,18 @@ def test_results(config: Config, records: Records, ids: list[str], predictions: 
         "views": "1x1",
         "num_examples": len(ids),
         "classes": list(records.classes),
-        **judge_networks(predictions, groups_of(records, ids), records.classes),
+        **judge_networks(scored, groups_of(records, ids), records.classes),
     }
 
 
 def groups_of(records: Records, ids: list[str]) -> list[str]:
-    """The scene or actor of each clip; a clip without one is its own."""
+    """Returns the scene or actor of each clip; a clip without one is its own group."""
     return [records.rows[i][2] or i for i in ids]
 
 
-def judge_networks(predictions: Predictions, groups: list[str], classes: tuple[str, ...]) -> dict[str, dict | None]:
-    """{"teacher": ..., "student": ...} as of `metrics.judge`; None for a network that is not there."""
-    labels = predictions["labels"]
+def judge_networks(scored: SplitLogits, groups: list[str], classes: tuple[str, ...]) -> dict[str, dict | None]:
+    """Returns {"teacher": ..., "student": ...}, each as `metrics.judge`, or None for a network that does not exist."""
     return {
-        network: metrics.judge(predictions[name], labels, groups, classes) if name in predictions else None
+        network: metrics.judge(scored[name], scored["labels"], groups, classes) if name in scored else None
         for network, name in NETWORKS.items()
     }

@@ -44,9 +44,9 @@ def make_inference(trained: TrainedRun, *, fft: bool = True) -> Inference:
         if isinstance(part, FourierEnhancement):
             part.by_products = not fft
 
-    def infer(*inputs: Array) -> dict[str, Array]:
-        views = clip_streams(dict(zip(input_shapes(config), inputs, strict=True)), config)
-        return _answers(student(*inputs.student_inputs(config, views), train=False))
+    def infer(*arrays: Array) -> dict[str, Array]:
+        streams = clip_streams(dict(zip(input_shapes(config), arrays, strict=True)), config)
+        return _answers(student(*inputs.student_inputs(config, streams), train=False))
 
     return infer
 

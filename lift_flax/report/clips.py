@@ -9,7 +9,6 @@ from lift_flax.config import Config
 from lift_flax.data.batches import read_eval_examples
 from lift_flax.data.clip_reader import Example
 from lift_flax.data.records import Records
-from lift_flax.evaluate import metrics
 from lift_flax.evaluate.scoring import NETWORKS
 from lift_flax.explain.explainer import Explainer
 from lift_flax.explain.pictures import Overlays
@@ -33,8 +32,10 @@ def cards(
     Args:
       explainer: of the student, where its checkpoint is there.
     """
+    from scipy.special import softmax  # loaded by those who draw a report alone
+
     labels = predictions["labels"]
-    shares = {network: metrics.softmax(predictions[name]) for network, name in NETWORKS.items() if name in predictions}
+    shares = {network: softmax(predictions[name], axis=-1) for network, name in NETWORKS.items() if name in predictions}
     right, wrong = choose_clips(labels, shares["student"])
     ids = [str(i) for i in predictions["ids"][right + wrong]]
     found = []

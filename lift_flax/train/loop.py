@@ -107,7 +107,7 @@ class _Loop:
         end of an epoch, and where it is asked to stop.
         """
         config, total = self.run.config, max(self.ends)
-        predict = scoring.make_predictor(self.phase.outputs, config, self.run.records, self.run.mesh)
+        score_clips = scoring.ScoreClips(self.phase.outputs, config, self.run.records, self.run.mesh)
         progress = Progress(self.phase.name, first_step, total, config.train.batch_size, config.log.progress)
         trace = StepTrace(self.run.workdir / "profile" / self.phase.name, config.train.profile_steps)
         meter, unread, key = Meter(config.train.batch_size), None, self._key()
@@ -125,7 +125,7 @@ class _Loop:
                 if epoch or stopping:
                     values, unread = self._read(step, values, meter, progress), None
                 progress.advance()
-                validation = self._validate(predict, state, step) if epoch else None
+                validation = self._validate(score_clips, state, step) if epoch else None
                 if epoch:
                     progress.epoch(epoch, self.phase.epochs, values, validation)
                 due = step == total or (epoch and epoch % config.train.checkpoint_epochs == 0)
@@ -184,13 +184,13 @@ class _Loop:
             f"the clips {', '.join(ids)}; {kept}: lower config.train.learning_rate and use another --workdir"
         )
 
-    def _validate(self, predict: scoring.Predictor, state: Tree, step: int) -> dict[str, float] | None:
+    def _validate(self, score_clips: scoring.ScoreClips, state: Tree, step: int) -> dict[str, float] | None:
         ids = self.run.val_ids
         if not ids:
             return None
-        predictions = predict(state["params"], state["batch_stats"], ids)
-        top1 = score(predictions["logits"], predictions["labels"], self.run.records.classes)["top1"]
-        values = {"loss": float(predictions["loss"]), "top1": top1}
+        scored = score_clips(state["params"], state["batch_stats"], ids)
+        top1 = score(scored["logits"], scored["labels"], self.run.records.classes)["top1"]
+        values = {"loss": float(scored["loss"]), "top1": top1}
         self._log("validation", step, values)
         return values
 

@@ -114,13 +114,13 @@ def _both_phases(start: _Start, workdir: Path, stop: StopSignal) -> dict:
         phase = student_phase(config, num_classes, teacher)
         student = train_phase(this, phase)
         print(f"scoring {len(start.test_ids)} test clips ...", flush=True)
-        predict = scoring.make_predictor(phase.outputs, config, records, start.mesh, stop)
-        predictions = predict(student["params"], student["batch_stats"], start.test_ids)
-    results = scoring.test_results(config, records, start.test_ids, predictions)
+        score_clips = scoring.ScoreClips(phase.outputs, config, records, start.mesh, stop)
+        scored = score_clips(student["params"], student["batch_stats"], start.test_ids)
+    results = scoring.test_results(config, records, start.test_ids, scored)
     results["seconds"] = round(time.monotonic() - started, 1)
 
     def write() -> None:
-        np.savez_compressed(workdir / "test_predictions.npz", ids=np.array(start.test_ids), **predictions)
+        np.savez_compressed(workdir / "test_predictions.npz", ids=np.array(start.test_ids), **scored)
         write_text(workdir / "results.json", json.dumps(results, indent=2) + "\n")
 
     processes.on_first(write)

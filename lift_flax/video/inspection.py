@@ -18,6 +18,7 @@ from jaxtyping import Int, UInt8
 
 from lift_flax.video import decode
 from lift_flax.video.decode import VideoError
+from lift_flax.video.luma import LUMA
 
 LUMA_BINS = 32  # of the histogram, each 8 levels wide
 _SLACK_FRAMES = 2  # frames fewer than promised that pass for a miscount
@@ -106,7 +107,7 @@ def coder_errors() -> Iterator[None]:
 def inspect_pictures(frames: Iterable[UInt8[np.ndarray, "H W 3"]], fps: float) -> Inspection:
     """The same of a clip that is stored as pictures."""
     content, levels, count = hashlib.blake2b(digest_size=16), np.zeros(256, np.int64), 0
-    weights = np.array([0.299, 0.587, 0.114], np.float32)
+    weights = np.array(LUMA, np.float32)
     for frame in frames:
         luma = np.round(frame @ weights).astype(np.uint8)  # [H, W, 3] -> [H, W]
         content.update(luma)

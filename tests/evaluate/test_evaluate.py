@@ -94,7 +94,7 @@ def test_mean_over_runs(run, capsys):
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["--views=ten"], "--views=ten: write CLIPSxCROPS"),
+    (["--views=ten"], "views=ten: write CLIPSxCROPS"),
     (["--views=0x3"], "write CLIPSxCROPS"),
     (["--views=90x3"], "at most 100 views"),
     (["--split=other"], "--split.*choose from"),
@@ -102,7 +102,7 @@ def test_mean_over_runs(run, capsys):
     (["--twin=day=nowhere"], "give --illumination with it"),
     (["--illumination", "--twin=day=nowhere"], "nowhere does not exist: give the folder"),
     (["--fold=4"], "has no fold 4: set --fold to one of 1"),
-    (["--batch_size=0"], "--batch_size=0"),
+    (["--batch_size=0"], "batch_size=0"),
     (["--data_dir=nowhere"], "nowhere does not exist"),
     (["--frob"], "--frob"),
 ])  # fmt: skip
@@ -148,7 +148,7 @@ def test_what_was_learnt_from_is_said(copy, capsys):
     """And is no curve of the run: nothing is kept in its workdir."""
     evaluate.main([f"--workdir={copy}", "--split=train", "--illumination"])
     said = capsys.readouterr()
-    assert "train: 18 clips, 18 OF THEM LEARNT FROM IN TRAINING" in said.out and "as recorded" in said.out
+    assert "train: 18 clips, 18 OF THEM SEEN IN TRAINING" in said.out and "as recorded" in said.out
     assert "not kept in the workdir" in said.err and not list(copy.glob("illumination.*"))
 
 

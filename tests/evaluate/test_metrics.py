@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 
 from lift_flax.evaluate import metrics
 
@@ -34,18 +35,19 @@ def test_interval_draws_groups_together():
 
 
 def test_interval_of_what_says_little():
-    """Wilson's for 50 of 50 is 92.9 to 100 %."""
+    """Wilson's interval for 50 of 50 is 92.9 to 100 %: 1 - z^2 / (n + z^2) with z = 1.96, rounded."""
     groups = [str(i) for i in range(50)]
-    assert metrics.interval(np.ones(50, bool), groups) == pytest.approx([0.929, 1], abs=1e-3)
-    assert metrics.interval(np.zeros(50, bool), groups) == pytest.approx([0, 0.071], abs=1e-3)
+    reach = 1.96**2 / (50 + 1.96**2)
+    assert metrics.interval(np.ones(50, bool), groups) == pytest.approx([1 - reach, 1], abs=1e-5)
+    assert metrics.interval(np.zeros(50, bool), groups) == pytest.approx([0, reach], abs=1e-5)
     assert metrics.interval(np.arange(50) < 40, ["one"] * 50) == [0, 1]
 
 
 def test_views_are_averaged():
     views = np.array([[[2.0, 0.0], [0.0, 1.0]]], np.float32)  # [1, 2, 2]
     np.testing.assert_allclose(metrics.average_views(views, "logits"), [[1.0, 0.5]])
-    shares = metrics.softmax(metrics.average_views(views, "softmax"))
-    np.testing.assert_allclose(shares, metrics.softmax(views).mean(axis=1), rtol=1e-6)
+    shares = softmax(metrics.average_views(views, "softmax"), axis=-1)
+    np.testing.assert_allclose(shares, softmax(views, axis=-1).mean(axis=1), rtol=1e-6)
 
 
 def test_cross_entropy():

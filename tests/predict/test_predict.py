@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 
 import lift_flax
 from lift_flax.data.records import open_records
 from lift_flax.distributed import mesh as sharding
 from lift_flax.errors import UserError
 from lift_flax.evaluate import scoring
-from lift_flax.evaluate.metrics import softmax
 from lift_flax.predict import __main__ as predict
 from lift_flax.predict.answers import Moment, Prediction
 from lift_flax.runs.trained import open_trained
@@ -43,10 +43,9 @@ def test_files_get_the_answers_of_their_records(run, records, network):
     trained, opened = open_trained(run), open_records(str(records))
     ids = opened.split(1, "test")
     mesh = sharding.make_mesh(trained.config)
-    found = scoring.make_predictor(trained.outputs, trained.config, opened, mesh)(
-        trained.params, trained.batch_stats, ids
-    )
-    expected = softmax(found[scoring.NETWORKS[network]])
+    score_clips = scoring.ScoreClips(trained.outputs, trained.config, opened, mesh)
+    scored = score_clips(trained.params, trained.batch_stats, ids)
+    expected = softmax(scored[scoring.NETWORKS[network]], axis=-1)
     answers = list(lift_flax.load(run, network=network).each(records.parent / "videos" / f"{i}.mp4" for i in ids))
     np.testing.assert_allclose([answer.probabilities for answer in answers], expected, atol=0.05)
     assert [answer.label for answer in answers] == [trained.classes[i] for i in expected.argmax(axis=1)]

@@ -112,7 +112,7 @@ def make_methods(
 ) -> tuple[list[Method], list[Video], list[Video]]:
     """The methods, and the videos they read: originals, and as stored in the records."""
     source = tfds.builder_from_directory(records.records).as_data_source("all")
-    positions = [(id, position) for id, (position, _, _) in records.rows.items()]
+    positions = [(id, position) for id, (position, _, _) in records.index.items()]
     originals = [_video(str(paths[id]), size) for id, _ in positions]
     stored = [_video(source[position]["video"], size) for _, position in positions]
 
@@ -184,7 +184,7 @@ def time_loader(records: records_lib.Records, workers: int, args: argparse.Names
         }
     )
     config = config_lib.from_dict(values.to_dict())
-    batches = train_batches(records, config, list(records.rows), seed=0, first_step=0)
+    batches = train_batches(records, config, list(records.index), seed=0, first_step=0)
     with contextlib.closing(batches):
         for _ in range(WARM_UP):
             next(batches)

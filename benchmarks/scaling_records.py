@@ -47,7 +47,7 @@ def index_bytes(config: config_lib.Config) -> int:
     opened = records_lib.open_records(config.data.dir)
     kept = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
-    assert opened.rows
+    assert opened.index
     return kept
 
 

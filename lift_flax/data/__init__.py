@@ -1,1 +1,1 @@
-"""Video data path: records, frame sampling, decoding, and the views that the model sees."""
+"""Records on disk to batches of clips on the host, without JAX."""

@@ -1,8 +1,8 @@
 """From records to batches of uint8 clips on the host.
 
-The order of training examples is a pure function of a global counter: shuffle, repeat, sample, and only then does each
-process take its own rows of every global batch.  So a run resumes from its step alone, with any number of processes or
-loader workers.
+The order of training examples is a pure function of a global counter: shuffle, repeat, sample; each process then takes
+its own rows of every global batch.  So a run resumes from its step alone, with any number of processes or loader
+workers.
 """
 
 import contextlib
@@ -22,23 +22,20 @@ from lift_flax.data.worker_process import end_with_parent
 from lift_flax.video.sampling import CENTRE, View
 
 Rows = Int[np.ndarray, "rows"]
-
-
 Light = Callable[[np.ndarray, str], np.ndarray]  # (uint8 [T,H,W,3], id) -> uint8 [T,H,W,3]
 
-
-PASSES = 10**6  # over the training clips: without end for every purpose, but a number that indices can hold
+PASSES = 10**6  # over the training clips: endless in practice, and indices can still hold the count
 
 
 def _reader(records: Records, config: Config, ids: list[str]) -> ClipReader:
-    rows = [(i, *records.rows[i][:2]) for i in ids]
+    clips = [(i, records.index[i].position, records.index[i].label) for i in ids]
     cache = records.cache if config.data.cache == "memory" else None
     flow = config.model.luminous.input == "flow"
-    return ClipReader(records.records, rows, config.data.num_frames, config.data.size, flow, cache)
+    return ClipReader(records.records, clips, config.data.num_frames, config.data.size, flow, cache)
 
 
 class _ProcessRows(grain.MapDataset):
-    """Of every global batch, the rows that one process reads."""
+    """The rows of every global batch that one process reads."""
 
     def __init__(self, parent: grain.MapDataset, batch_size: int, rows: Rows):
         super().__init__(parent)
@@ -55,12 +52,12 @@ class _ProcessRows(grain.MapDataset):
 
 
 def _train_order(count: int, seed: int) -> grain.MapDataset:
-    """Which clip stands at each place of the endless row of training examples."""
+    """The endless sequence of training examples, as places in the list of clips."""
     return grain.MapDataset.range(count).seed(seed).shuffle().repeat(PASSES)
 
 
 def batch_ids(ids: list[str], *, seed: int, step: int, batch_size: int) -> list[str]:
-    """Ids of the whole global batch of a step (from 1 on), without reading a clip; the rest as `train_batches`."""
+    """Ids in the global batch of a step (from 1 on) of `train_batches`, without reading a clip."""
     order = _train_order(len(ids), seed)
     return [ids[order[i]] for i in range((step - 1) * batch_size, step * batch_size)]
 
@@ -74,11 +71,22 @@ def train_batches(
     first_step: int,
     rows: Rows | None = None,
 ) -> Iterator[Batch]:
-    """Endless batches of `rows` of every global batch (None: all), from global step `first_step` on.
+    """Endless batches for training.  Close the iterator when done (contextlib.closing): it may own loader processes.
 
-    Each batch is {"clip" uint8 [B,T,H,W,3], "label" int32 [B], "weight" float32 [B], "id" [B]}, and where the luminous
-    stream takes it "flow" uint8 [B,T,H,W,2] (lift_flax/video/flow_codes.py).  Close the iterator
-    when done (contextlib.closing): it may own loader processes.
+    Args:
+      records: the clips.
+      config: clip length, size, batch size and loader settings.
+      ids: clips to train on.
+      seed: of the order and the sampling.
+      first_step: global step of the first batch.
+      rows: only these rows of every global batch; None takes all.
+
+    Yields:
+      {"clip" uint8 [B,T,H,W,3], "label" int32 [B], "weight" float32 [B], "id" [B]}, and "flow" uint8 [B,T,H,W,2]
+      (lift_flax/video/flow_codes.py) if the luminous stream takes flow.
+
+    Raises:
+      UserError: the records are damaged.
     """
     reader = _reader(records, config, ids)
     size = config.train.batch_size
@@ -96,11 +104,20 @@ def eval_batches(
     views: tuple[View, ...] = (CENTRE,),
     light: Light | None = None,
 ) -> Iterator[Batch]:
-    """Every view of every example once, in the order of `ids`; the last batch is filled up with examples of weight 0.
+    """Batches (see `train_batches`) with every view of every clip once, in the order of `ids`.
+
+    The last batch is filled up with examples of weight 0.
 
     Args:
-      rows: only these rows of every global batch.
-      light: what is done to the frames of a clip, given its id.
+      records: the clips.
+      config: clip length, size, batch size and loader settings.
+      ids: clips to score.
+      rows: only these rows of every global batch; None takes all.
+      views: test-time crops of each clip.
+      light: changes the frames of a clip, given its id.
+
+    Raises:
+      UserError: the records are damaged.
     """
     size = config.train.batch_size
     rows = np.arange(size) if rows is None else rows
@@ -112,24 +129,28 @@ def eval_batches(
 
 @dataclasses.dataclass(frozen=True)
 class _EvalExample:
-    """From a place in the row of all views of all clips to the example there; picklable."""
+    """The example at a place in the sequence of all views of all clips, -1 for padding.  Picklable."""
 
     reader: ClipReader
     views: tuple[View, ...]
     light: Light | None
 
     def __call__(self, place: int) -> Example:
-        row, view = divmod(max(place, 0), len(self.views))
-        example = self.reader.eval(row if place >= 0 else -1, self.views[view])
+        clip, view = divmod(max(place, 0), len(self.views))
+        example = self.reader.eval(clip if place >= 0 else -1, self.views[view])
         if self.light:
             example["clip"] = self.light(example["clip"], example["id"])
         return example
 
 
 def read_eval_examples(records: Records, config: Config, ids: list[str]) -> list[Example]:
-    """What evaluation sees of each clip, for pictures; as in a batch, without its first axis."""
+    """The example of each clip in evaluation, for pictures: as in a batch, without its first axis.
+
+    Raises:
+      UserError: the records are damaged.
+    """
     reader = _reader(records, config, ids)
-    return [reader.eval(row) for row in range(len(ids))]
+    return [reader.eval(clip) for clip in range(len(ids))]
 
 
 def _iterate(data: grain.MapDataset, config: Config) -> Iterator[Batch]:
@@ -144,7 +165,7 @@ def _iterate(data: grain.MapDataset, config: Config) -> Iterator[Batch]:
 
 
 def _started(batches) -> Iterator[Batch]:
-    """`batches`, whose workers start with SIGTERM held back until they can ignore it."""
+    """Yields `batches`; their workers start with SIGTERM held back, until they can ignore it."""
     with contextlib.closing(batches):
         held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         try:
@@ -157,7 +178,7 @@ def _started(batches) -> Iterator[Batch]:
 
 
 def _start_worker(worker: int, workers: int) -> None:
-    """Whoever stops a run may signal all of its processes: batches must come until it has saved, and no longer."""
+    """Ignores SIGTERM, which may be sent to all processes of a run: batches are needed until the run has saved."""
     del worker, workers
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})

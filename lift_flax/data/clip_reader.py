@@ -1,6 +1,6 @@
-"""One training example from one record: sampled, decoded, scaled and cropped, on the host.
+"""One example from one record: frames sampled, decoded, scaled and cropped, on the host.
 
-Loader worker processes unpickle and run this, so it must never import JAX.
+Loader processes unpickle and run this file, so it must never import JAX.
 """
 
 from collections.abc import Callable
@@ -21,63 +21,63 @@ Cache = dict[tuple[int, int, bool], Parts]
 
 
 class ClipReader:
-    """Reads, samples and decodes clips by row.  Picklable, so that loader processes can have their own.
+    """Reads, samples and decodes clips.  Picklable, so that each loader process has its own.
 
     Args:
       folder: the TFDS folder.
-      rows: (id, position in the records, label) of every clip that it may be asked for.
+      clips: (id, position in the records, label) of each; methods take a place in this list.
       num_frames: T.
       size: px, side of the square frames.
       flow: whether examples hold optical flow beside the frames.
-      cache: keeps decoded clips, whole; None decodes each time.
+      cache: keeps decoded clips whole; None decodes each time.
 
     Raises:
-      UserError: the records are damaged, when made and when read.
+      UserError: the records are damaged; methods raise it, too.
     """
 
     def __init__(
         self,
         folder: Path,
-        rows: list[tuple[str, int, int]],
+        clips: list[tuple[str, int, int]],
         num_frames: int,
         size: int,
         flow: bool,
         cache: Cache | None,
     ):
-        self.folder, self.rows, self.frames, self.size, self.flow, self.cache = (
-            folder, rows, num_frames, size, flow, cache,
+        self.folder, self.clips, self.frames, self.size, self.flow, self.cache = (
+            folder, clips, num_frames, size, flow, cache,
         )  # fmt: skip
         try:
             self.source = tfds.builder_from_directory(folder).as_data_source("all")
-        except Exception as error:  # whatever a damaged file makes the readers raise
+        except Exception as error:  # a damaged file makes the readers raise anything
             raise damaged(folder, error) from error
 
-    def train(self, row: int, rng: np.random.Generator) -> Example:
+    def train(self, clip: int, rng: np.random.Generator) -> Example:
         """A random frame of each segment, at a random place along the longer side."""
-        count, decode = self._open(row)
+        count, decode = self._open(clip)
         parts = decode(sampling.train_indices(count, self.frames, rng))
-        return self._example(row, parts, *rng.random(2))
+        return self._example(clip, parts, *rng.random(2))
 
-    def eval(self, row: int, view: sampling.View = sampling.CENTRE) -> Example:
-        """One view of a clip; a negative row is padding of weight 0."""
-        count, decode = self._open(max(row, 0))
+    def eval(self, clip: int, view: sampling.View = sampling.CENTRE) -> Example:
+        """One view of a clip; a negative `clip` gives padding of weight 0."""
+        count, decode = self._open(max(clip, 0))
         parts = decode(sampling.eval_indices(count, self.frames, view.phase))
-        example = self._example(max(row, 0), parts, view.share, view.share)
-        example["weight"] = np.float32(row >= 0)
+        example = self._example(max(clip, 0), parts, view.share, view.share)
+        example["weight"] = np.float32(clip >= 0)
         return example
 
-    def _open(self, row: int) -> tuple[int, Callable[[np.ndarray], Parts]]:
-        """(number of stored frames, function from frame indices to their parts, of short side `size`)."""
-        key = (self.rows[row][1], self.size, self.flow)
+    def _open(self, clip: int) -> tuple[int, Callable[[np.ndarray], Parts]]:
+        """The number of stored frames, and a function from frame indices to their parts of short side `size`."""
+        key = (self.clips[clip][1], self.size, self.flow)
         if self.cache is not None:
             whole = self.cache.get(key)
             if whole is None:
-                whole = self.cache[key] = self._decode(row, self._record(row), None)
+                whole = self.cache[key] = self._decode(clip, self._record(clip), None)
             return len(whole["clip"]), lambda indices: {name: part[indices] for name, part in whole.items()}
-        record = self._record(row)
-        return int(record["num_frames"]), lambda indices: self._decode(row, record, indices)
+        record = self._record(clip)
+        return int(record["num_frames"]), lambda indices: self._decode(clip, record, indices)
 
-    def _decode(self, row: int, record: dict, indices: np.ndarray | None) -> Parts:
+    def _decode(self, clip: int, record: dict, indices: np.ndarray | None) -> Parts:
         try:
             if "frames" in record:
                 parts = {"clip": decode_jpegs(record["frames"], indices, self.size)}
@@ -87,25 +87,25 @@ class ClipReader:
                 parts["flow"] = decode_flow(record["flow"], indices, parts["clip"].shape[2:0:-1])
         except VideoError as error:
             raise UserError(
-                f"record {self.rows[row][0]} does not decode ({error}): build the records again with --overwrite"
+                f"record {self.clips[clip][0]} does not decode ({error}): build the records again with --overwrite"
             ) from error
         return parts
 
-    def _record(self, row: int) -> dict:
-        clip_id, position, label = self.rows[row]
+    def _record(self, clip: int) -> dict:
+        clip_id, position, label = self.clips[clip]
         try:
             record = self.source[position]
-            found = (record["id"].decode(), int(record["label"]))
-        except Exception as error:  # whatever a damaged file makes the readers raise
+            stored = (record["id"].decode(), int(record["label"]))
+        except Exception as error:  # a damaged file makes the readers raise anything
             raise damaged(self.folder, error) from error
-        if found != (clip_id, label):
+        if stored != (clip_id, label):
             raise UserError(
-                f"folds.json says {(clip_id, label)} where the records have {found}: build them again with --overwrite"
+                f"folds.json says {(clip_id, label)} where the records have {stored}: build them again with --overwrite"
             )
         return record
 
-    def _example(self, row: int, parts: Parts, share_y: float, share_x: float) -> Example:
-        clip_id, _, label = self.rows[row]
+    def _example(self, clip: int, parts: Parts, share_y: float, share_x: float) -> Example:
+        clip_id, _, label = self.clips[clip]
         y, x = sampling.crop_origin(*parts["clip"].shape[1:3], self.size, share_y, share_x)
         cropped = {  # [T, size, size, C]
             name: np.ascontiguousarray(part[:, y : y + self.size, x : x + self.size]) for name, part in parts.items()
@@ -114,6 +114,6 @@ class ClipReader:
 
 
 def damaged(path: Path, error: Exception) -> UserError:
-    """What to tell of a file of records that cannot be read."""
+    """The error for records at `path` that cannot be read because of `error`."""
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     return UserError(f"{path} is missing or damaged ({reason}): build the records again with --overwrite")

@@ -1,14 +1,10 @@
-"""From the records on disk to batches of uint8 clips on the host.
-
-The order of training examples is a pure function of a global counter: shuffle, repeat, sample, and only then does each
-process take its own rows of every global batch.  So a run resumes from its step alone, with any number of processes or
-loader workers.
-"""
+"""A folder of records as `build` writes it: which clips it holds, and which of them are trained and tested on."""
 
 import collections
 import dataclasses
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,25 +14,33 @@ from lift_flax.data.clip_reader import damaged
 from lift_flax.errors import UserError
 
 
+class IndexEntry(NamedTuple):
+    """Where a clip is among the records, its label (-1 if unknown) and its group (empty if unknown)."""
+
+    position: int
+    label: int
+    group: str
+
+
 @dataclasses.dataclass(frozen=True)
 class Records:
-    """A folder written by `data_prep.build`: every clip once, and which of them each official fold trains and tests on.
+    """A folder written by `build`: every clip once, and the splits of each fold.
 
     Attributes:
       dir: the folder.
       classes: names, by label.
       folds: {"1": {"train": [id, ...], "test": [...]}}.
-      rows: {id: (position in the records, label, group)}.
+      index: the entry of each clip, by id.
       records: the TFDS folder.
-      source: which data set it is, "folder" for a user's own.
-      prepared: how videos became clips: "codec", "short_side", "max_frames" (None: all), "flow" (its method, or none).
-      cache: decoded clips by (position, short side, with flow), used with `data.cache=memory`; one for the whole run.
+      source: name of the data set; "folder" for the user's own videos.
+      prepared: how videos became clips: "codec", "short_side", "max_frames" (None: all), "flow" (the method, or none).
+      cache: decoded clips by (position, short side, with flow), for `data.cache=memory`; one for the whole run.
     """
 
     dir: Path
     classes: tuple[str, ...]
     folds: dict[str, dict[str, list[str]]]
-    rows: dict[str, tuple[int, int, str]]
+    index: dict[str, IndexEntry]
     records: Path
     source: str
     prepared: dict[str, str | int | None]
@@ -48,29 +52,32 @@ class Records:
         return self.prepared["flow"] != "none"
 
     def split(self, fold: int, name: str) -> list[str]:
-        """Ids of one split of a fold.  Raises UserError where it does not exist or is empty."""
+        """Ids of one split of a fold.  Raises UserError if it is missing or empty."""
         if str(fold) not in self.folds:
             raise UserError(f"{self.dir} has no fold {fold}: set config.data.fold to one of {', '.join(self.folds)}")
         ids = self.folds[str(fold)].get(name, [])
         if not ids:
-            raise UserError(f"{self.dir}: split '{name}' of fold {fold} is empty: build the records again with one")
+            raise UserError(f"{self.dir}: split '{name}' of fold {fold} is empty: build the records again with such clips")
         return ids
 
     def train_and_validation(self, fold: int, val_share: float, seed: int) -> tuple[list[str], list[str]]:
-        """Splits the training ids by group: about `val_share` of the clips go to validation, whole groups at a time.
+        """Splits the training ids: whole groups go to validation, with about `val_share` of the clips.
 
-        A group (a scene, an actor) is on one side in all its classes; every class keeps clips for training.  Clips
-        without a group are each their own.
+        A group (a scene, an actor) is on one side in all its classes, and every class keeps clips for training.  A clip
+        without a group is a group of its own.
+
+        Raises:
+          UserError: no whole group fits into `val_share`.
         """
         ids = self.split(fold, "train")
         groups: dict[str, list[str]] = {}
         for i in ids:
-            groups.setdefault(self.rows[i][2] or i, []).append(i)
-        left = collections.Counter(self.rows[i][1] for i in ids)
+            groups.setdefault(self.index[i].group or i, []).append(i)
+        left = collections.Counter(self.index[i].label for i in ids)
         held_out: set[str] = set()
         names = sorted(groups)
         for name in (names[k] for k in np.random.default_rng([seed, fold]).permutation(len(names))):
-            taken = collections.Counter(self.rows[i][1] for i in groups[name])
+            taken = collections.Counter(self.index[i].label for i in groups[name])
             fits = len(held_out) + len(groups[name]) <= round(val_share * len(ids))
             if fits and all(left[label] > count for label, count in taken.items()):
                 held_out.update(groups[name])
@@ -84,24 +91,24 @@ class Records:
 
 
 def open_records(folder: str) -> Records:
-    """Opens a folder of records.  Raises UserError where it is missing, empty or unfinished."""
+    """Opens a folder of records.  Raises UserError if it is missing, damaged or unfinished."""
     if not folder:
-        raise UserError("config.data.dir is empty: set --config.data.dir to a folder written by data_prep.build")
+        raise UserError("config.data.dir is empty: set --config.data.dir to a folder of records (`lift-flax build`)")
     path = Path(folder).absolute()
     if not path.is_dir():
         raise UserError(
-            f"{path} does not exist: make records with `python -m data_prep.build`, or mend config.data.dir"
+            f"{path} does not exist: make records with `lift-flax build`, or correct config.data.dir"
         )
     if not (path / "prep_report.json").is_file():  # written last
-        raise UserError(f"{path} holds no finished records: run `python -m data_prep.build` to its end")
+        raise UserError(f"{path} holds no finished records: run `lift-flax build` to its end")
     report, folds = _read_json(path / "prep_report.json"), _read_json(path / "folds.json")
-    rows = {c["id"]: (i, c["label"], c["group"]) for i, c in enumerate(folds["clips"])}
+    index = {c["id"]: IndexEntry(i, c["label"], c["group"]) for i, c in enumerate(folds["clips"])}
     settings = report["settings"]
     prepared = {name: settings[name] for name in ("codec", "max_frames", "flow")} | {"short_side": settings["size"]}
     if settings["codec"] == "original":
         prepared["max_frames"] = None
     classes = tuple(folds["classes"])
-    return Records(path, classes, folds["folds"], rows, path / report["records"], report["source"], prepared)
+    return Records(path, classes, folds["folds"], index, path / report["records"], report["source"], prepared)
 
 
 def _read_json(path: Path) -> dict:
@@ -112,10 +119,10 @@ def _read_json(path: Path) -> dict:
 
 
 def check_fits(records: Records, config: Config) -> None:
-    """Raises UserError where `config` is for another data set, or wants optical flow and the records have none."""
+    """Raises UserError if `config` is for another data set, or takes optical flow and the records have none."""
     if data_sets.different(config.dataset, records.source):
         raise UserError(
-            f"{records.dir} holds {records.source}, the config is for {config.dataset}: take the config of "
+            f"{records.dir} holds {records.source}, the config is for {config.dataset}: use the config of "
             f"{records.source}, or name the run with --config.dataset={records.source}"
         )
     if config.model.luminous.input == "flow" and not records.has_flow:

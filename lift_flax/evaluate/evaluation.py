@@ -232,7 +232,7 @@ def matching_clips(
       UserError: the run knows none of the classes.
     """
     label_of = {name: label for label, name in enumerate(trained.classes)}
-    names = {i: records.classes[records.rows[i][1]] for i in ids if records.rows[i][1] >= 0}
+    names = {i: records.classes[records.index[i].label] for i in ids if records.index[i].label >= 0}
     known = [i for i in ids if names.get(i) in label_of]
     if not known:
         raise UserError(

@@ -86,7 +86,7 @@ class ScoreClips:
             values = values.reshape(len(ids), len(views), -1)  # [N*V, K] -> [N, V, K]
             scored[name] = metrics.average_views(values, "logits" if name == "luma" else average)
         scored["luma"] = scored["luma"][:, 0]  # [N, 1] -> [N]
-        labels = np.array([self._records.rows[i][1] for i in ids]) if labels is None else labels
+        labels = np.array([self._records.index[i].label for i in ids]) if labels is None else labels
         return {**scored, "labels": labels, "loss": np.float64(metrics.cross_entropy(scored["logits"], labels))}
 
 
@@ -105,7 +105,7 @@ def test_results(config: Config, records: Records, ids: list[str], scored: Split
 
 def groups_of(records: Records, ids: list[str]) -> list[str]:
     """Returns the scene or actor of each clip; a clip without one is its own group."""
-    return [records.rows[i][2] or i for i in ids]
+    return [records.index[i].group or i for i in ids]
 
 
 def judge_networks(scored: SplitLogits, groups: list[str], classes: tuple[str, ...]) -> dict[str, dict | None]:

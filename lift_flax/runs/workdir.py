@@ -157,5 +157,5 @@ def _start_of(workdir: Path) -> int | None:
 
 def digest(records: Records, *splits: list[str]) -> str:
     """Which clips with which labels are in each split."""
-    labelled = [[[i, records.rows[i][1]] for i in ids] for ids in splits]
+    labelled = [[[i, records.index[i].label] for i in ids] for ids in splits]
     return hashlib.sha256(json.dumps(labelled).encode()).hexdigest()

@@ -40,7 +40,7 @@ def opened(records):
 def test_batches_are_uint8_clips_of_one_shape(records, opened):
     for batch in _batches(opened, small_config(records=records), 3):
         assert {name: (batch[name].shape, batch[name].dtype) for name in FIELDS} == FIELDS
-        assert [opened.rows[i][1] for i in batch["id"].tolist()] == batch["label"].tolist()
+        assert [opened.index[i].label for i in batch["id"].tolist()] == batch["label"].tolist()
 
 
 def test_an_epoch_holds_every_clip_once_and_the_next_has_another_order(records, opened):
@@ -107,7 +107,7 @@ def test_flow_comes_with_the_frames_it_belongs_to(records, opened):
     with contextlib.closing(evaluated):
         batch = next(evaluated)
     for i, codes in zip(batch["id"].tolist(), batch["flow"], strict=True):
-        record = source[opened.rows[i][0]]
+        record = source[opened.index[i].position]
         stored = decode_flow(record["flow"], sampling.eval_indices(record["num_frames"], 4), (43, 32))  # [4, 32, 43, 2]
         left = sampling.crop_origin(*stored.shape[1:3], 32, 0.5, 0.5)[1]
         np.testing.assert_array_equal(codes, stored[:, :, left : left + 32])
@@ -125,7 +125,7 @@ def test_records_without_flow_are_told(opened):
 
 def test_records_of_another_data_set_are_told(opened):
     infar = dataclasses.replace(opened, source="infar")
-    with pytest.raises(UserError, match="holds infar, the config is for hmdb51: take the config of infar"):
+    with pytest.raises(UserError, match="holds infar, the config is for hmdb51: use the config of infar"):
         records_lib.check_fits(infar, small_config(records=opened.dir, dataset="hmdb51"))
     records_lib.check_fits(infar, small_config(records=opened.dir, dataset="mine"))
 
@@ -133,9 +133,9 @@ def test_records_of_another_data_set_are_told(opened):
 def test_validation_takes_whole_groups_of_training_clips(opened):
     train, validation = opened.train_and_validation(1, 0.34, 0)
     assert sorted(train + validation) == sorted(opened.split(1, "train"))
-    groups = lambda ids: {opened.rows[i][2] for i in ids}  # noqa: E731
+    groups = lambda ids: {opened.index[i].group for i in ids}  # noqa: E731
     assert validation and not groups(train) & groups(validation)
-    assert {opened.rows[i][1] for i in validation} == {opened.rows[i][1] for i in train} == {0, 1, 2}
+    assert {opened.index[i].label for i in validation} == {opened.index[i].label for i in train} == {0, 1, 2}
     with pytest.raises(UserError, match="holds out no whole group"):
         opened.train_and_validation(1, 0.1, 0)
     assert opened.train_and_validation(1, 0.0, 0) == (opened.split(1, "train"), [])

@@ -84,7 +84,7 @@ def test_flow_of_odd_originals_has_the_size_of_their_frames(tmp_path: Path) -> N
     build.main([*flags, "--codec", "original", "--flow"])
     opened = records.open_records(str(tmp_path / "out"))
     config = small_config("tiny,luminous=flow", records=opened.dir)
-    batches = train_batches(opened, config, list(opened.rows), seed=0, first_step=0)
+    batches = train_batches(opened, config, list(opened.index), seed=0, first_step=0)
     with contextlib.closing(batches):
         for _ in range(8):
             batch = next(batches)

@@ -60,7 +60,7 @@ def test_views_are_other_frames_and_other_crops(run, records):
         found = list(batches)
     clips = np.concatenate([batch["clip"] for batch in found])  # [8, T, H, W, C]: six views and padding
     assert np.concatenate([batch["weight"] for batch in found]).tolist() == [1] * 6 + [0] * 2
-    record = tfds.builder_from_directory(opened.records).as_data_source("all")[opened.rows[ids[0]][0]]
+    record = tfds.builder_from_directory(opened.records).as_data_source("all")[opened.index[ids[0]].position]
     whole = decode_frames(record["video"], None, 32)
     count = len(whole)
     width = whole.shape[2] - 32
@@ -76,10 +76,10 @@ def test_classes_are_matched_by_name(run, records):
     trained, opened = open_trained(run), records_lib.open_records(str(records))
     ids = opened.split(1, "test")
     same, labels, left_out = evaluation.matching_clips(opened, ids, trained)
-    assert same == ids and left_out == 0 and labels.tolist() == [opened.rows[i][1] for i in ids]
+    assert same == ids and left_out == 0 and labels.tolist() == [opened.index[i].label for i in ids]
     other = dataclasses.replace(opened, classes=("still", "jump", "down"))  # for down, right, still
     known, labels, left_out = evaluation.matching_clips(other, ids, trained)
-    assert left_out == 2 and [opened.rows[i][1] for i in known] == [0, 0, 2, 2] and labels.tolist() == [2, 2, 0, 0]
+    assert left_out == 2 and [opened.index[i].label for i in known] == [0, 0, 2, 2] and labels.tolist() == [2, 2, 0, 0]
     with pytest.raises(UserError, match="have no class in common"):
         evaluation.matching_clips(dataclasses.replace(opened, classes=("a", "b", "c")), ids, trained)
 

@@ -14,7 +14,7 @@ import pytest
 
 from configs import demo
 from lift_flax import config as config_lib
-from lift_flax.data.records import Records
+from lift_flax.data.records import IndexEntry, Records
 from lift_flax.errors import UserError
 from lift_flax.evaluate import illumination, metrics
 from lift_flax.report import __main__ as report
@@ -136,9 +136,9 @@ def build(tmp_path, monkeypatch):
         clips = np.random.default_rng(0).integers(0, 60, (len(ids), *shape), np.uint8)
         return [{"id": i, "clip": clip, "flow": clip[..., :2]} for i, clip in zip(ids, clips, strict=True)]
 
-    rows = {f"clip_{i}": (i, i // 2, "") for i in range(202)}
+    index = {f"clip_{i}": IndexEntry(i, i // 2, "") for i in range(202)}
     folds = {"1": {"train": [f"train_{i}" for i in range(33)]}}
-    records = Records(tmp_path, (), folds, rows, tmp_path, "folder", {"flow": "dis"})
+    records = Records(tmp_path, (), folds, index, tmp_path, "folder", {"flow": "dis"})
     monkeypatch.setattr(report, "open_records", lambda folder: records)
     monkeypatch.setattr(report_clips, "read_eval_examples", read_eval_examples)
 

@@ -137,7 +137,7 @@ def test_ug2_with_clips_of_unknown_class(tmp_path, tiny_videos, capsys):
     training, validation = opened.train_and_validation(1, 0.25, seed=0)
     assert sorted([*training, *validation]) == sorted(known) and validation
     assert opened.split(1, "test") == ["test/0", "test/1"] and opened.split(1, "other") == ["val/0", "val/1"]
-    assert {opened.rows[id][1] for id in opened.split(1, "other")} == {-1}
+    assert {opened.index[id].label for id in opened.split(1, "other")} == {-1}
 
 
 def test_darklight_lists(tmp_path, tiny_videos, capsys):

@@ -57,7 +57,9 @@ class Records:
             raise UserError(f"{self.dir} has no fold {fold}: set config.data.fold to one of {', '.join(self.folds)}")
         ids = self.folds[str(fold)].get(name, [])
         if not ids:
-            raise UserError(f"{self.dir}: split '{name}' of fold {fold} is empty: build the records again with such clips")
+            raise UserError(
+                f"{self.dir}: split '{name}' of fold {fold} is empty: build the records again with such clips"
+            )
         return ids
 
     def train_and_validation(self, fold: int, val_share: float, seed: int) -> tuple[list[str], list[str]]:
@@ -96,9 +98,7 @@ def open_records(folder: str) -> Records:
         raise UserError("config.data.dir is empty: set --config.data.dir to a folder of records (`lift-flax build`)")
     path = Path(folder).absolute()
     if not path.is_dir():
-        raise UserError(
-            f"{path} does not exist: make records with `lift-flax build`, or correct config.data.dir"
-        )
+        raise UserError(f"{path} does not exist: make records with `lift-flax build`, or correct config.data.dir")
     if not (path / "prep_report.json").is_file():  # written last
         raise UserError(f"{path} holds no finished records: run `lift-flax build` to its end")
     report, folds = _read_json(path / "prep_report.json"), _read_json(path / "folds.json")

@@ -17,7 +17,7 @@ from typing import Any
 from rich.console import Console
 
 from lift_flax.data.data_sets import DATA_SETS
-from lift_flax.errors import UserError, run_cli
+from lift_flax.errors import UserError, run_cli, system_reason
 from lift_flax.files import only_writer, write_text
 from lift_flax.video import optical_flow
 
@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> None:
         if error.errno not in users:
             raise
         raise UserError(
-            f"{error.filename or args.out}: {error.strerror.lower()}; mend it or choose another --out"
+            f"{error.filename or args.out}: {system_reason(error)}; mend it or choose another --out"
         ) from error
 
 

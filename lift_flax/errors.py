@@ -14,12 +14,17 @@ class UserError(Exception):
 _FILE_SYSTEM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO, errno.ESTALE}
 
 
+def system_reason(error: OSError) -> str:
+    """Why the system refused, in lower case; the message of an `OSError` that a library raised without a reason."""
+    return (error.strerror or str(error) or type(error).__name__).lower()
+
+
 def file_system_message(error: OSError) -> str | None:
     """One-line message if `error` came from the file system, else None."""
     if error.errno not in _FILE_SYSTEM:
         return None
     where = f" ({error.filename})" if error.filename else ""
-    return f"{error.strerror.lower()}{where}: fix the disk, then run the same command again"
+    return f"{system_reason(error)}{where}: fix the disk, then run the same command again"
 
 
 def run_cli(main: Callable[[], None]) -> None:

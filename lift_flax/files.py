@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from lift_flax.errors import UserError
+from lift_flax.errors import UserError, system_reason
 
 
 def write_text(path: Path, text: str) -> None:
@@ -42,12 +42,12 @@ def only_writer(folder: Path, flag: str) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / "lock").open("w")
     except OSError as error:
-        raise UserError(f"cannot write to {folder}: {error.strerror.lower()}; choose another {flag}") from error
+        raise UserError(f"cannot write to {folder}: {system_reason(error)}; choose another {flag}") from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UserError(f"another process is writing to {folder}: wait for it or choose another {flag}") from error
         except OSError as error:  # some network file systems have no locks
-            print(f"cannot lock {folder} ({error.strerror.lower()}): see that no other process writes to it")
+            print(f"cannot lock {folder} ({system_reason(error)}): see that no other process writes to it")
         yield

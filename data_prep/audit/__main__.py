@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lift_flax import command_line
-from lift_flax.errors import UserError, run_cli
+from lift_flax.errors import UserError, run_cli, system_reason
 from lift_flax.files import write_text
 from lift_flax.video.decode import VideoError
 from lift_flax.video.inspection import Inspection
@@ -59,7 +59,7 @@ def audit(folder: Path, out: Path, workers: int, time_limit: float) -> dict[str,
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"cannot make {out} ({error.strerror.lower()}); choose another --out") from error
+        raise UserError(f"cannot make {out} ({system_reason(error)}); choose another --out") from error
     found, bad = _inspect_all(items, workers, time_limit, console)
     content = {name: inspection.content for name, inspection in found.items()}
     copies = collections.defaultdict(list)

@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Float
 
 from lift_flax import command_line, errors
-from lift_flax.errors import UserError
+from lift_flax.errors import UserError, system_reason
 from lift_flax.explain import pictures
 from lift_flax.explain.explainer import Explainer, Explanation
 from lift_flax.files import write_text
@@ -113,7 +113,7 @@ def write(explanation: Explanation, classes: tuple[str, ...], folder: Path, *, n
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
-        raise UserError(f"cannot write to {folder}: {error.strerror.lower()}; choose another --out") from error
+        raise UserError(f"cannot write to {folder}: {system_reason(error)}; choose another --out") from error
     with tempfile.TemporaryDirectory(dir=folder, prefix=".part-") as part:
         new = Path(part)
         (new / "explain.mp4").write_bytes(encode.mp4(shown, pace))

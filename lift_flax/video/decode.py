@@ -18,6 +18,7 @@ import simplejpeg
 from av.sidedata.sidedata import SideDataContainer, Type
 from av.video.reformatter import VideoReformatter
 
+from lift_flax.errors import system_reason
 from lift_flax.video import scaling
 
 # Too many open files, no memory, a network folder that went away: none of them says anything about the video.
@@ -225,7 +226,7 @@ def _av_errors(reason: str) -> Iterator[None]:
     try:
         yield
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
-        raise VideoError(error.strerror.lower()) from error
+        raise VideoError(system_reason(error)) from error
     except (av.error.FFmpegError, OSError, EOFError) as error:
         if getattr(error, "errno", None) in _NOT_THE_FILES:
             raise

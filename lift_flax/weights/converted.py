@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lift_flax.errors import UserError
+from lift_flax.errors import UserError, system_reason
 from lift_flax.files import replacing, write_text
 
 ARRAYS, FACTS, TABLE = "weights.npz", "weights.json", "table.txt"
@@ -62,7 +62,7 @@ def save(weights: ConvertedWeights, table: str, folder: Path) -> None:
         write_text(folder / TABLE, table)
         write_text(folder / FACTS, json.dumps({"kind": weights.kind, **weights.facts}, indent=2) + "\n")
     except OSError as error:
-        raise UserError(f"cannot write to {folder}: {error.strerror.lower()}; choose another --out") from error
+        raise UserError(f"cannot write to {folder}: {system_reason(error)}; choose another --out") from error
 
 
 def load_facts(folder: Path) -> dict[str, Any]:

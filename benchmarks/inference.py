@@ -86,7 +86,7 @@ def write_run(config: config_lib.Config, classes: int, workdir: Path) -> None:
     facts = {"classes": [f"class {i}" for i in range(classes)], "prepared": PREPARED, "train_digest": ""}
     (workdir / "run.json").write_text(json.dumps(facts))
     with contextlib.closing(Checkpoints(workdir / "student")) as checkpoints:
-        checkpoints.save(1, dict(zip(names, trees, strict=True)), examples=0, validation=None)
+        checkpoints.save(1, dict(zip(names, trees, strict=True)), data={"examples": 0})
 
 
 def in_turn(functions: dict[str, Callable], steps: int) -> dict[str, list[float]]:

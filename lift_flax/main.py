@@ -83,7 +83,9 @@ def _run(config: config_lib.Config, workdir: Path) -> None:
         return
     if processes.is_first():
         _print_table(results, workdir)
-    processes.on_first(lambda: _write_report(workdir))
+    with processes.all_or_none():
+        if processes.is_first():
+            _write_report(workdir)
 
 
 def _write_report(workdir: Path) -> None:

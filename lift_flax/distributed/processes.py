@@ -10,7 +10,7 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 import jax
@@ -105,46 +105,51 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
-class ToldByAll(UserError):
+class FailedTogether(UserError):
     """An error that every process of the run raises at the same place."""
 
 
-def together(work: Callable):
-    """Runs `work` on every process and returns what it returned on this one.
+@contextlib.contextmanager
+def all_or_none() -> Iterator[None]:
+    """Around a block that every process runs: all leave it well, or all leave it with an error.
+
+    So no process waits in vain for another that has failed.  What only the first one does stands under `is_first()`
+    within the block; the others wait for it at its end.
 
     Raises:
-      ToldByAll: it failed on any process; then on all of them, so that none waits for another in vain.
-      Exception: what is not the user's mistake, on the process where it happened.
+      FailedTogether: a UserError or an error of the file system on any process; then on all of them.
+      Exception: any other, on the process where it happened; there FailedTogether on the others.
     """
     if jax.process_count() == 1:
-        return work()
-    result, message, failed = None, "", None
+        yield
+        return
+    message, bug = "", None
     try:
-        result = work()
+        yield
     except UserError as error:
         message = str(error)
     except Exception as error:
-        told = file_system_message(error) if isinstance(error, OSError) else None
-        message, failed = told or f"{type(error).__name__}: {error}", None if told else error
-    told = np.zeros(_MESSAGE_BYTES, np.uint8)
+        readable = file_system_message(error) if isinstance(error, OSError) else None
+        message, bug = readable or f"{type(error).__name__}: {error}", None if readable else error
+    failed = next(((index, text) for index, text in enumerate(_from_all(message)) if text), None)
+    if failed and bug:
+        raise bug
+    if failed:
+        index, text = failed
+        raise FailedTogether(text if index == jax.process_index() else f"{text} (process {index})")
+
+
+def _from_all(message: str) -> list[str]:
+    """The message of every process, cut off at _MESSAGE_BYTES."""
+    own = np.zeros(_MESSAGE_BYTES, np.uint8)
     text = np.frombuffer(message.encode()[:_MESSAGE_BYTES], np.uint8)
-    told[: len(text)] = text
-    for index, other in enumerate(multihost_utils.process_allgather(told)):  # [processes, bytes]
-        if other.any():
-            text = bytes(other[other > 0]).decode(errors="ignore")
-            if failed:
-                raise failed
-            raise ToldByAll(text if index == jax.process_index() else f"{text} (process {index})")
-    return result
-
-
-def on_first(work: Callable[[], None]) -> None:
-    """Runs `work` on the first process while the others wait for it; its UserError is raised on all."""
-    together(lambda: work() if is_first() else None)
+    own[: len(text)] = text
+    everyone = multihost_utils.process_allgather(own)  # [processes, bytes]
+    return [bytes(row[row > 0]).decode(errors="ignore") for row in everyone]
 
 
 def from_first(value: int) -> int:
-    """What the first process says."""
+    """The `value` of the first process."""
     return value if jax.process_count() == 1 else int(multihost_utils.broadcast_one_to_all(np.int64(value)))
 
 
@@ -159,7 +164,7 @@ def leave_after(work: Callable[[], None]) -> NoReturn:
         work()
         code, alike = 0, True
     except UserError as error:
-        code, alike = 2, isinstance(error, ToldByAll)
+        code, alike = 2, isinstance(error, FailedTogether)
         print(f"error: {error}", file=sys.stderr)
     except jax.errors.JaxRuntimeError as error:
         traceback.print_exc()

@@ -1,10 +1,9 @@
-"""Checkpoints of one phase, in one folder: the newest ones to resume from, and the best one to go on with.
+"""Checkpoints of one phase, in one folder: the newest to resume from, and the best for all later use.
 
 The only file that knows orbax.
 """
 
 import contextlib
-import functools
 import logging
 import shutil
 from collections.abc import Iterator
@@ -23,7 +22,10 @@ _METRIC = "top1"
 
 
 class _Manager(ocp.CheckpointManager):
-    """Leaves JAX's notice of SIGTERM to `cluster.StopSignal`: asked by two with other counts, it is missed by both."""
+    """Without orbax's own check for preemption, which `processes.StopSignal` makes.
+
+    Two callers of `reached_preemption_sync_point` with different counters would both miss the signal.
+    """
 
     def reached_preemption(self, step: int) -> bool:
         del step
@@ -31,7 +33,10 @@ class _Manager(ocp.CheckpointManager):
 
 
 class Checkpoints:
-    """Saves in the background; a step that is not whole is never seen, one that does not restore is reported."""
+    """The checkpoints in `folder`, saved in the background.
+
+    A step that is not whole is never seen, and one that does not restore is reported.
+    """
 
     def __init__(self, folder: Path):
         best = preservation_policy.BestN(get_metric_fn=_top1, n=1, keep_checkpoints_without_metrics=False)
@@ -43,24 +48,30 @@ class Checkpoints:
         self._restored_step: int | None = None
         self._manager = _Manager(folder.absolute(), options=options)
 
-    def save(self, step: int, state: Any, *, examples: int, validation: dict[str, float] | None) -> None:
-        """Saves `state` and the position in the data (`examples` seen); `validation` decides which step is best.
+    def save(self, step: int, state: Any, *, data: dict[str, Any], validation: dict[str, float] | None = None) -> None:
+        """Saves `state`, and where the run stands beside it.
 
-        There must be room for it, or nothing is written.
+        Nothing is written where the disk has too little room.
+
+        Args:
+          data: as JSON; "examples" is the number of examples seen.
+          validation: its "top1" decides which step is best; None where the step is no candidate.
 
         Raises:
           UserError: this save or the one before it cannot be written; steps saved earlier are kept.
         """
-        items = ocp.args.Composite(state=ocp.args.StandardSave(state), data=ocp.args.JsonSave({"examples": examples}))
+        items = ocp.args.Composite(state=ocp.args.StandardSave(state), data=ocp.args.JsonSave(data))
         metrics = {_METRIC: validation[_METRIC]} if validation else None
         self.wait()  # the save before this one takes room too
-        processes.on_first(lambda: self._check_room(sum(leaf.nbytes for leaf in jax.tree.leaves(state))))
-        with self._told():
+        with processes.all_or_none():
+            if processes.is_first():
+                self._check_room(sum(leaf.nbytes for leaf in jax.tree.leaves(state)))
+        with self._readable_errors():
             self._manager.save(step, args=items, metrics=metrics, force=True)
 
     def wait(self) -> None:
         """Waits for the last save to be whole on disk.  Raises UserError where it cannot be written."""
-        with self._told():
+        with self._readable_errors():
             self._manager.wait_until_finished()
 
     def _check_room(self, size: int) -> None:
@@ -69,8 +80,8 @@ class Checkpoints:
             raise self._cannot_save(f"it needs {size / 2**20:,.0f} MiB, {free / 2**20:,.0f} MiB are free")
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        """Turns what goes wrong while writing into one line."""
+    def _readable_errors(self) -> Iterator[None]:
+        """Turns an error of writing into a UserError of one line."""
         try:
             yield
         except (OSError, ValueError) as error:  # tensorstore's errors are ValueErrors
@@ -91,8 +102,8 @@ class Checkpoints:
         """The newest step that is whole on disk."""
         return max((int(path.name) for path in self._folder.iterdir() if path.name.isdigit()), default=None)
 
-    def restore_newest(self, state: Any) -> tuple[Any, int] | None:
-        """(state, examples seen) of the newest step that restores, or None where there is none.
+    def restore_newest(self, state: Any) -> tuple[Any, dict[str, Any]] | None:
+        """(state, data) of the newest step that restores, as they were saved; None where there is no checkpoint.
 
         Args:
           state: the same tree as shapes, with the shardings wanted.
@@ -116,19 +127,20 @@ class Checkpoints:
         restored = self._restore_first(order, state)
         return restored[0], self._restored_step
 
-    def _restore_first(self, steps: list[int], state: Any) -> tuple[Any, int] | None:
-        """The first of `steps` that restores; those before it are reported and then put aside, as STEP.damaged.
+    def _restore_first(self, steps: list[int], state: Any) -> tuple[Any, dict[str, Any]] | None:
+        """The first of `steps` that restores; those before it are reported and then renamed to STEP.damaged.
 
-        Where none does nothing is put aside: that says more of the disk, or of this program, than of the files.
+        Where none restores, nothing is renamed: then the disk or this program is at fault, not the files.
         """
         for tried, step in enumerate(steps):
             try:
-                restored = self._restore_or_tell(step, state)
+                restored = self._restore_or_report(step, state)
             except UserError as error:
                 logging.warning("%s/%s does not restore (%s): trying another", self._folder, step, error)
                 continue
-            for damaged in steps[:tried]:
-                processes.on_first(functools.partial(self._put_aside, damaged))
+            with processes.all_or_none():
+                for damaged in steps[:tried] if processes.is_first() else ():
+                    self._put_aside(damaged)
             if tried:
                 self._manager.reload()
             self._restored_step = step
@@ -140,15 +152,17 @@ class Checkpoints:
             )
         return None
 
-    def _restore_or_tell(self, step: int, state: Any) -> tuple[Any, int]:
-        """With several processes, the first one reads the whole step before all do, and only that tells of damage.
+    def _restore_or_report(self, step: int, state: Any) -> tuple[Any, dict[str, Any]]:
+        """Restores a step.  With several processes the first one reads it whole before, to find any damage.
 
-        They read their parts together: where one of them failed, the others would wait for it in vain.
+        They restore their parts together: where one of them failed, the others would wait for it in vain.
         """
         if jax.process_count() > 1:
-            processes.on_first(functools.partial(_read_state, self._folder / str(step) / "state"))
+            with processes.all_or_none():
+                if processes.is_first():
+                    _read_state(self._folder / str(step) / "state")
             return self._restore(step, state)
-        with _damage_told():
+        with _damage_reported():
             return self._restore(step, state)
 
     def _put_aside(self, step: int) -> None:
@@ -156,14 +170,14 @@ class Checkpoints:
         shutil.rmtree(aside, ignore_errors=True)
         (self._folder / str(step)).rename(aside)
 
-    def _restore(self, step: int, state: Any) -> tuple[Any, int]:
+    def _restore(self, step: int, state: Any) -> tuple[Any, dict[str, Any]]:
         shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, state)
         items = ocp.args.Composite(state=ocp.args.StandardRestore(shapes), data=ocp.args.JsonRestore())
         restored = self._manager.restore(step, args=items)
-        return restored["state"], restored["data"]["examples"]
+        return restored["state"], restored["data"]
 
     def close(self) -> None:
-        """Lets go of the folder; waits for the last save unless that has failed."""
+        """Waits for the last save, unless that has failed, and closes the folder."""
         try:
             self.wait()
         finally:
@@ -188,7 +202,7 @@ def read_best(folder: Path) -> tuple[Any, Any, int]:
 
 
 def best_step(folder: Path) -> int | None:
-    """The step that a phase went on with: best on validation, else the last; None where there is no checkpoint."""
+    """The best step on validation, else the last; None where there is no checkpoint."""
     if not folder.is_dir():
         return None
     options = ocp.CheckpointManagerOptions(
@@ -199,13 +213,13 @@ def best_step(folder: Path) -> int | None:
 
 
 def _alone() -> ocp.options.MultiprocessingOptions:
-    """For what this process reads without the others."""
+    """Options for reading by this process alone."""
     return ocp.options.MultiprocessingOptions(primary_host=jax.process_index(), active_processes={jax.process_index()})
 
 
 def _read_state(path: Path) -> Any:
     """A whole state as numpy arrays, read by this process alone.  Raises UserError where it cannot be read."""
-    with _damage_told():
+    with _damage_reported():
         handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=_alone())
         with ocp.Checkpointer(handler, multiprocessing_options=_alone()) as reader:
             tree = reader.metadata(path).item_metadata.tree
@@ -214,12 +228,12 @@ def _read_state(path: Path) -> Any:
 
 
 @contextlib.contextmanager
-def _damage_told() -> Iterator[None]:
-    """Turns whatever a damaged file makes the readers raise into one line."""
+def _damage_reported() -> Iterator[None]:
+    """Turns whatever a damaged file makes the readers raise into a UserError of one line."""
     try:
         yield
     except (jax.errors.JaxRuntimeError, MemoryError):
-        raise  # a lost process or too little memory says nothing of the file
+        raise  # a lost process or too little memory is no damage of the file
     except Exception as error:
         raise UserError(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
 

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 
@@ -13,7 +14,7 @@ from lift_flax.models import inputs
 from lift_flax.models.build import make_student, make_teacher
 from lift_flax.models.functional import Network, Tree, create, flatten, new_state, unflatten
 from lift_flax.train import optim, step
-from lift_flax.weights.init_from import init_from
+from lift_flax.weights.pretrained import pretrained_parts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,10 +27,10 @@ class Phase:
       epochs: passes over the training clips.
       network: the module without its arrays.
       draw: gives random (params, batch_stats) when traced.
-      pretrained: {"params": {path: array}, "batch_stats": the same}, what does not start from random draws.
+      pretrained: {"params/...": array, "batch_stats/...": array}, what does not start from random draws.
       trains: which parameters are trained, by path.
       make_step: (network, config, optimizer) -> training step.
-      outputs: (params, stats, views, train) -> (outputs, new stats).
+      outputs: (params, stats, streams, train) -> (outputs, new stats).
     """
 
     name: str
@@ -37,7 +38,7 @@ class Phase:
     epochs: int
     network: Network
     draw: Callable[[], tuple[Tree, Tree]]
-    pretrained: dict[str, dict]
+    pretrained: dict[str, Any]
     trains: optim.Predicate
     make_step: Callable
     outputs: Callable
@@ -48,51 +49,45 @@ class Phase:
 
     def initial_state(self, optimizer, layout: Tree | None = None) -> Tree:
         """The state at step 0, laid out by `layout` from the start; moments exist for trainable parameters only."""
-        given = self.pretrained
+        pretrained = self.pretrained
         if layout is not None:
-            places = {kind: flatten(layout[kind]) for kind in given}
-            given = {
-                kind: {
-                    path: leaf if isinstance(leaf, jax.Array) else mesh.put_everywhere(leaf, places[kind][path])
-                    for path, leaf in leaves.items()
-                }
-                for kind, leaves in given.items()
+            places = flatten({kind: layout[kind] for kind in ("params", "batch_stats")})
+            pretrained = {
+                path: leaf if isinstance(leaf, jax.Array) else mesh.put_everywhere(leaf, places[path])
+                for path, leaf in pretrained.items()
             }
         start = functools.partial(self._start, optimizer)
-        return compiling.compile_once(start, given, runs_once=True, out_shardings=layout)(given)
+        return compiling.compile_once(start, pretrained, runs_once=True, out_shardings=layout)(pretrained)
 
-    def _start(self, optimizer, given) -> Tree:
-        params, stats = self.draw()
-        params = unflatten({**flatten(params), **given["params"]})
-        stats = unflatten({**flatten(stats), **given["batch_stats"]})
+    def _start(self, optimizer, pretrained: dict[str, Any]) -> Tree:
+        drawn = _named(*self.draw())
+        arrays = unflatten({**flatten(drawn), **pretrained})
+        params, stats = arrays["params"], arrays.get("batch_stats", {})
         trainable, _ = optim.split_params(params, self.trains)
         return new_state(params, stats, optimizer.init(trainable))
 
 
 def check_start(config: Config, num_classes: int) -> None:
-    """Raises UserError where the networks of `config` cannot be made, or its `init_from` files do not fit them."""
-    _, draw = create(functools.partial(make_student, config, num_classes), config.seed)
-    params, _ = jax.eval_shape(draw)
-    if path := config.model.teacher.init_from:
-        _, draw = create(functools.partial(make_teacher, config, num_classes), config.seed)
-        init_from(path, "teacher", *jax.eval_shape(draw))
-    if (path := config.model.pvit.init_from) and "main" in params:
-        init_from(path, "PViT", params["main"]["pvit"], {})
+    """Raises UserError where the networks of `config` cannot be made, or its `init_from` weights do not fit them."""
+    _, student = _student_shapes(config, num_classes)
+    parts = pretrained_parts(config)
+    if "teacher" in parts:
+        parts["teacher"].check(_teacher_shapes(config, num_classes)[1])
+    if "pvit" in parts and "main" in student["params"]:
+        parts["pvit"].check(_part(student, "main/pvit"))
 
 
 def teacher_phase(config: Config, num_classes: int) -> Phase:
-    """Phase one: the R(2+1)D on the luminous view."""
-    network, draw = create(functools.partial(make_teacher, config, num_classes), config.seed)
-    given = {"params": {}, "batch_stats": {}}
-    if path := config.model.teacher.init_from:
-        _take(given, "", *init_from(path, "teacher", *jax.eval_shape(draw)))
+    """Phase one: the R(2+1)D on the luminous stream."""
+    (network, draw), shapes = _teacher_shapes(config, num_classes)
+    parts = pretrained_parts(config)
     return Phase(
         name="teacher",
         number=1,
         epochs=config.train.teacher_epochs,
         network=network,
         draw=draw,
-        pretrained=given,
+        pretrained=parts["teacher"].tree(shapes) if "teacher" in parts else {},
         trains=optim.trains_in_teacher_phase,
         make_step=step.make_teacher_step,
         outputs=functools.partial(inputs.teacher_outputs, network, config),
@@ -101,32 +96,51 @@ def teacher_phase(config: Config, num_classes: int) -> Phase:
 
 def student_phase(config: Config, num_classes: int, teacher: Tree | None) -> Phase:
     """Phase two: LIFT-Net, with the R(2+1)D of the trained `teacher` state (None without distillation)."""
-    network, draw = create(functools.partial(make_student, config, num_classes), config.seed)
-    params, stats = jax.eval_shape(draw)
-    given = {"params": {}, "batch_stats": {}}
-    if (path := config.model.pvit.init_from) and "main" in params:
-        _take(given, "main/pvit/", *init_from(path, "PViT", params["main"]["pvit"], {}))
-    if (path := config.model.teacher.init_from) and teacher is None and "trunk" in params:
-        _take(given, "trunk/", *init_from(path, "R(2+1)D", params["trunk"], stats["trunk"]))
+    (network, draw), shapes = _student_shapes(config, num_classes)
+    parts, pretrained = pretrained_parts(config), {}
+    if "pvit" in parts and "main" in shapes["params"]:
+        pretrained |= _graft("main/pvit", parts["pvit"].tree(_part(shapes, "main/pvit")))
     if teacher is not None:
-        for part in {"trunk", "teacher"} & set(params):
-            _take(given, f"{part}/", flatten(teacher["params"]), flatten(teacher["batch_stats"]), "")
+        for place in {"trunk", "teacher"} & set(shapes["params"]):
+            pretrained |= _graft(place, flatten(_named(teacher["params"], teacher["batch_stats"])))
+    elif "teacher" in parts and "trunk" in shapes["params"]:
+        pretrained |= _graft("trunk", parts["teacher"].tree(_part(shapes, "trunk")))
     return Phase(
         name="student",
         number=2,
         epochs=config.train.student_epochs,
         network=network,
         draw=draw,
-        pretrained=given,
+        pretrained=pretrained,
         trains=optim.trains_in_student_phase(config),
         make_step=step.make_student_step,
         outputs=functools.partial(inputs.student_outputs, network, config),
     )
 
 
-def _take(given: dict[str, dict], prefix: str, params: dict, stats: dict, note: str) -> None:
-    """Adds values of one part of the network, whose paths begin with `prefix`."""
-    given["params"].update({prefix + path: leaf for path, leaf in params.items()})
-    given["batch_stats"].update({prefix + path: leaf for path, leaf in stats.items()})
-    if note:
-        print(note, flush=True)
+def _teacher_shapes(config: Config, num_classes: int):
+    """((network, draw), shapes of what is drawn)."""
+    made = create(functools.partial(make_teacher, config, num_classes), config.seed)
+    return made, _named(*jax.eval_shape(made[1]))
+
+
+def _student_shapes(config: Config, num_classes: int):
+    """The same for the student."""
+    made = create(functools.partial(make_student, config, num_classes), config.seed)
+    return made, _named(*jax.eval_shape(made[1]))
+
+
+def _named(params: Tree, batch_stats: Tree) -> Tree:
+    return {"params": params, "batch_stats": batch_stats}
+
+
+def _part(arrays: Tree, place: str) -> Tree:
+    """The part of {"params", "batch_stats"} at `place`, as "main/pvit"."""
+    part = lambda tree: functools.reduce(lambda inner, key: inner.get(key, {}), place.split("/"), tree)  # noqa: E731
+    return {kind: part(tree) for kind, tree in arrays.items()}
+
+
+def _graft(place: str, arrays: dict[str, Any]) -> dict[str, Any]:
+    """{"params/fc/bias": array} as {"params/trunk/fc/bias": array} where `place` is "trunk"."""
+    split = {tuple(path.split("/", 1)): array for path, array in arrays.items()}
+    return {f"{kind}/{place}/{rest}": array for (kind, rest), array in split.items()}

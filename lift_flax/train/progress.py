@@ -1,36 +1,44 @@
-"""How far a phase is: a bar with speed and time left on a terminal, one line per epoch elsewhere."""
+"""Progress of a phase: a bar on a terminal, and one line per epoch."""
 
+import datetime
 import sys
 import time
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, ProgressColumn, Task
 from rich.progress import Progress as Bar
+from rich.table import Column
+from rich.text import Text
+
+_BAR = 30  # characters, where there is room
+_SHORTEST_BAR = 6  # kept for it beside all but the clock
 
 
 class Progress:
-    """Shows the steps of one phase.
+    """Shows the steps of one phase: on a terminal as a bar with the time left and the means of the epoch so far.
 
     Args:
       title: shown in front.
       first_step, total_steps: of the phase.
       batch_size: examples of one step, for the speed.
       bar: False prints lines also on a terminal.
+      console: where to; standard output if not given.
     """
 
-    def __init__(self, title: str, first_step: int, total_steps: int, batch_size: int, bar: bool):
+    def __init__(
+        self,
+        title: str,
+        first_step: int,
+        total_steps: int,
+        batch_size: int,
+        bar: bool,
+        console: Console | None = None,
+    ):
         self._title, self._batch_size = title, batch_size
         self._steps, self._since, self._epoch_ended = 0, time.monotonic(), time.monotonic()
-        self._bar = Bar(
-            TextColumn("[bold]{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[speed]}"),
-            TextColumn("{task.fields[values]}"),
-            TimeRemainingColumn(),
-            console=Console(file=sys.stdout),
-            disable=not (bar and sys.stdout.isatty()),
-        )
+        console = console or Console(file=sys.stdout)
+        columns = (_Facts(console), BarColumn(_BAR))
+        self._bar = Bar(*columns, console=console, disable=not (bar and console.is_terminal))
         self._task = self._bar.add_task(title, total=total_steps, completed=first_step, speed="compiling", values="")
 
     def __enter__(self) -> "Progress":
@@ -40,26 +48,40 @@ class Progress:
     def __exit__(self, *_) -> None:
         self._bar.stop()
 
-    def advance(self) -> None:
-        """One step is done."""
+    def advance(self, means: dict[str, float]) -> None:
+        """Counts one step and shows the means of the epoch so far."""
         self._steps += 1
         if self._steps == 1:  # the first one was compilation
             self._since = time.monotonic()
-            return self._bar.update(self._task, advance=1)
+            return self._bar.update(self._task, advance=1, values=_text(means))
         speed = (self._steps - 1) * self._batch_size / (time.monotonic() - self._since)
-        self._bar.update(self._task, advance=1, speed=f"{speed:.1f} clips/s")
+        self._bar.update(self._task, advance=1, speed=f"{speed:.1f} clips/s", values=_text(means))
 
-    def show(self, values: dict[str, float]) -> None:
-        """The newest training metrics."""
-        self._bar.update(self._task, values=_text(values))
-
-    def epoch(self, number: int, total: int, values: dict[str, float], validation: dict[str, float] | None) -> None:
-        """One line for an epoch that ended."""
+    def epoch(self, number: int, total: int, means: dict[str, float], validation: dict[str, float] | None) -> None:
+        """Prints one line for an epoch that ended."""
         seconds, self._epoch_ended = time.monotonic() - self._epoch_ended, time.monotonic()
         after = f"   validation {_text(validation)}" if validation else ""
-        line = f"{self._title} epoch {number}/{total}  last batch: {_text(values)}{after}   {seconds:.1f} s"
+        line = f"{self._title} epoch {number}/{total}   {_text(means)}{after}   {seconds:.1f} s"
         self._bar.console.print(line, highlight=False, soft_wrap=True)
 
 
-def _text(values: dict[str, float]) -> str:
-    return " ".join(f"{name} {value:.3f}" for name, value in values.items())
+class _Facts(ProgressColumn):
+    """One piece of text that fits the console: the time left always, the rest as far as there is room."""
+
+    def __init__(self, console: Console):
+        super().__init__(Column(no_wrap=True))
+        self._console = console
+
+    def render(self, task: Task) -> Text:
+        left, counted = task.time_remaining, f"{task.completed:.0f}/{task.total:.0f}"
+        clock = "-:--:--" if left is None else str(datetime.timedelta(seconds=int(left)))
+        clocked = f"{task.description} {clock}"
+        stages = [clock, clocked, f"{clocked} left", f"{clocked} left {counted}"]
+        for more in (task.fields["values"], task.fields["speed"]):
+            stages.append(f"{stages[-1]} {more}" if more else stages[-1])
+        room = self._console.width - _SHORTEST_BAR - 1
+        return Text(max((stage for stage in stages if len(stage) <= room), key=len, default=clock))
+
+
+def _text(means: dict[str, float]) -> str:
+    return f"loss {means['loss']:.3f} accuracy {100 * means['top1']:.1f} %" if means else ""

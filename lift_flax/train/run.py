@@ -19,11 +19,11 @@ from lift_flax.distributed.processes import StopSignal
 from lift_flax.evaluate import scoring
 from lift_flax.files import only_writer, write_text
 from lift_flax.runs import workdir as workdir_lib
-from lift_flax.runs.metrics_log import MetricsWriter
-from lift_flax.train import teacher_from
+from lift_flax.runs.metrics_log import MetricsWriter, read_metrics
+from lift_flax.train import epochs, teacher_from
 from lift_flax.train.loop import RunContext, train_phase
 from lift_flax.train.phases import check_start, student_phase, teacher_phase
-from lift_flax.weights.init_from import weight_sources, with_facts
+from lift_flax.weights.pretrained import pretrained_parts, with_settings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,29 +51,30 @@ def train_and_test(config: Config, workdir: Path, stop: StopSignal | None = None
     Args:
       stop: whether the run is asked to end early; None where nobody asks.
     Returns:
-      What results.json holds.
+      What results.json holds; "training" on the first process alone.
     Raises:
       UserError: the data or the workdir do not fit the config.
       Stopped: `stop` came, and what was reached is saved.
     """
-    start = processes.together(lambda: _prepare(config, workdir))
+    with processes.all_or_none():
+        start = _prepare(config, workdir)
     with contextlib.ExitStack() as held:
-        processes.on_first(lambda: held.enter_context(only_writer(workdir, "--workdir")))
+        with processes.all_or_none():
+            if processes.is_first():
+                held.enter_context(only_writer(workdir, "--workdir"))
         number = processes.from_first(secrets.randbelow(2**31))
-        processes.on_first(lambda: workdir_lib.claim(workdir, number, *start.identity(), weights=start.weights))
-        processes.together(lambda: _check_with_first(start, workdir, number))
+        with processes.all_or_none():
+            if processes.is_first():
+                workdir_lib.claim(workdir, number, *start.identity(), weights=start.weights)
+        with processes.all_or_none():
+            if not processes.is_first():
+                workdir_lib.check_shared(workdir, number, *start.identity(), weights=start.weights)
         _announce(start.mesh)
         results = workdir_lib.finished(workdir)
         if processes.from_first(results is not None):
             print(f"{workdir} holds a finished run: nothing is trained again", flush=True)
-        else:
-            results = _both_phases(start, workdir, stop or StopSignal())
-    return results
-
-
-def _check_with_first(start: _Start, workdir: Path, number: int) -> None:
-    if not processes.is_first():
-        workdir_lib.check_shared(workdir, number, *start.identity(), weights=start.weights)
+            return results
+        return _both_phases(start, workdir, stop or StopSignal())
 
 
 def _announce(mesh: Mesh) -> None:
@@ -86,42 +87,58 @@ def _prepare(config: Config, workdir: Path) -> _Start:
     """Opens the data and checks, without writing anything, that the run can be made."""
     records = open_records(config.data.dir)
     check_fits(records, config)
-    config = with_facts(config)
+    config = with_settings(config)
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, dir=str(records.dir)))
     check_start(config, len(records.classes))
     train_ids, val_ids = records.train_and_validation(config.data.fold, config.data.val_share, config.seed)
     test_ids = records.split(config.data.fold, "test")
     if config.train.teacher_from and workdir_lib.finished(workdir) is None:
         teacher_from.check(config, workdir_lib.digest(records, train_ids))
+    weights = {part: pretrained.sha256 for part, pretrained in pretrained_parts(config).items()}
     mesh = make_mesh(config)
     workdir_lib.refuse_foreign(workdir)
-    return _Start(config, records, train_ids, val_ids, test_ids, weight_sources(config), mesh)
+    return _Start(config, records, train_ids, val_ids, test_ids, weights, mesh)
 
 
 def _both_phases(start: _Start, workdir: Path, stop: StopSignal) -> dict:
-    """Both phases, then the one look at the test split: results.json and test_predictions.npz."""
+    """Trains the teacher and the student, scores the test split, and writes results.json and test_predictions.npz."""
     started, config, records = time.monotonic(), start.config, start.records
     writer = MetricsWriter(workdir, writes=processes.is_first())
     with contextlib.closing(writer), jax.set_mesh(start.mesh):
-        this = RunContext(config, workdir, records, start.mesh, writer, stop, start.train_ids, start.val_ids)
-        num_classes = len(records.classes)
-        teacher = None
+        context = RunContext(config, workdir, records, start.mesh, writer, stop, start.train_ids, start.val_ids)
+        trained, teacher = {"teacher": None}, None
         if config.train.teacher_from:
             teacher = teacher_from.read(config)
         elif config.train.distill:
-            teacher = train_phase(this, teacher_phase(config, num_classes))
-            teacher = {name: teacher[name] for name in ("params", "batch_stats")}  # its moments may go
-        phase = student_phase(config, num_classes, teacher)
-        student = train_phase(this, phase)
+            trained["teacher"], state = train_phase(context, teacher_phase(config, len(records.classes)))
+            teacher = {name: state.pop(name) for name in ("params", "batch_stats")}
+            del state  # its moments take memory
+        phase = student_phase(config, len(records.classes), teacher)
+        trained["student"], student = train_phase(context, phase)
         print(f"scoring {len(start.test_ids)} test clips ...", flush=True)
         score_clips = scoring.ScoreClips(phase.outputs, config, records, start.mesh, stop)
         scored = score_clips(student["params"], student["batch_stats"], start.test_ids)
     results = scoring.test_results(config, records, start.test_ids, scored)
     results["seconds"] = round(time.monotonic() - started, 1)
-
-    def write() -> None:
-        np.savez_compressed(workdir / "test_predictions.npz", ids=np.array(start.test_ids), **scored)
-        write_text(workdir / "results.json", json.dumps(results, indent=2) + "\n")
-
-    processes.on_first(write)
+    with processes.all_or_none():
+        if processes.is_first():
+            results["training"] = _training(workdir, trained, epochs.chance(records, start.train_ids))
+            np.savez_compressed(workdir / "test_predictions.npz", ids=np.array(start.test_ids), **scored)
+            write_text(workdir / "results.json", json.dumps(results, indent=2) + "\n")
     return results
+
+
+def _training(workdir: Path, trained: dict[str, dict | None], chance: float) -> dict[str, dict | None]:
+    """The facts of each phase with "loss" and "top1" of its last epoch, "chance", and whether it has "fitted".
+
+    Those of the last epoch are None where metrics.jsonl lacks it: an earlier version trained the phase.
+    """
+    lines = {line["phase"]: line for line in read_metrics(workdir) if line["split"] == "epoch"}  # the last one of each
+    for phase, facts in trained.items():
+        if facts is not None:
+            last = lines.get(phase, {})
+            whole = last.get("step") == facts["steps"]
+            facts["loss"], facts["top1"] = (last[name] if whole else None for name in ("loss", "top1"))
+            facts["chance"] = chance
+            facts["fitted"] = epochs.is_fitted(facts["top1"], chance) if whole else None
+    return trained

@@ -71,7 +71,7 @@ def said(workdir: Path, index: int = 0) -> str:
     return _log(workdir, index).read_text()
 
 
-def wait_for_step(workdir: Path, phase: str, step: int, processes: list[Process], seconds: float = 600) -> None:
+def wait_for_step(workdir: Path, phase: str, step: int, processes: list[Process], seconds: float = 120) -> None:
     """Waits until metrics.jsonl tells of a step; fails where a process ends before."""
     deadline, path = time.monotonic() + seconds, workdir / "metrics.jsonl"
     while time.monotonic() < deadline:
@@ -85,7 +85,7 @@ def wait_for_step(workdir: Path, phase: str, step: int, processes: list[Process]
     raise AssertionError(f"no step {step} of the {phase} within {seconds} s:\n{said(workdir)}")
 
 
-def exit_codes(processes: list[Process], seconds: float = 600) -> list[int]:
+def exit_codes(processes: list[Process], seconds: float = 120) -> list[int]:
     """Waits for all of them to end."""
     deadline = time.monotonic() + seconds
     return [process.wait(max(deadline - time.monotonic(), 0.1)) for process in processes]
@@ -98,9 +98,9 @@ def newest_state(workdir: Path, phase: str, config: Config, num_classes: int = 3
     place = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), shapes)
     with contextlib.closing(Checkpoints(workdir / phase)) as checkpoints:
-        restored, examples = checkpoints.restore_newest(shapes)
+        restored, data = checkpoints.restore_newest(shapes)
     leaves = {jax.tree_util.keystr(path): np.asarray(v) for path, v in jax.tree_util.tree_leaves_with_path(restored)}
-    return {**leaves, "examples": np.array(examples)}
+    return {**leaves, "examples": np.array(data["examples"])}
 
 
 def assert_same_state(one: dict[str, np.ndarray], two: dict[str, np.ndarray]) -> None:

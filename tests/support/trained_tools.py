@@ -39,7 +39,7 @@ def write_run(trained: TrainedRun, workdir: Path) -> None:
     )
     state = {"params": trained.params, "batch_stats": trained.batch_stats}
     with contextlib.closing(Checkpoints(workdir / "student")) as checkpoints:
-        checkpoints.save(trained.step, state, examples=0, validation=None)
+        checkpoints.save(trained.step, state, data={"examples": 0})
 
 
 def random_network(make: Callable[[nnx.Rngs], nnx.Module]) -> tuple[Network, Tree, Tree]:

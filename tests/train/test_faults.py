@@ -79,10 +79,10 @@ from lift_flax.runs.checkpoints import Checkpoints
 
 def main():
     with contextlib.closing(Checkpoints(Path(sys.argv[1]))) as checkpoints:
-        checkpoints.save(1, {"array": np.zeros(2**10, np.float32)}, examples=4, validation=None)
+        checkpoints.save(1, {"array": np.zeros(2**10, np.float32)}, data={"examples": 4})
         checkpoints._check_room = lambda size: None  # somebody else fills the disk after it was asked
         large = np.random.default_rng(0).random(2**23, np.float32)
-        checkpoints.save(2, {"array": large}, examples=8, validation=None)
+        checkpoints.save(2, {"array": large}, data={"examples": 8})
         checkpoints.wait()
 
 errors.run_cli(main)

@@ -19,10 +19,8 @@ from lift_flax import files, main
 from lift_flax.config import Config
 from lift_flax.errors import UserError
 from lift_flax.evaluate.metrics import score
-from lift_flax.models import functional
 from lift_flax.report import __main__ as report
 from lift_flax.runs.metrics_log import read_metrics
-from lift_flax.train import loop
 from lift_flax.train.run import train_and_test
 from tests.support.run_tools import ROOT, assert_same_state, exit_codes, newest_state, running, said, wait_for_step
 from tests.support.small_config import small_config
@@ -74,9 +72,28 @@ def test_results_and_files_of_a_run(run, config):
             score(predictions["logits"], predictions["labels"], ("a", "b", "c"))["top1"] == results["student"]["top1"]
         )
     assert any((run / "tensorboard").iterdir())
-    lines = _curves(run)
+    lines = [line for line in _curves(run) if line["split"] == "train"]
     assert {line["phase"] for line in lines} == {"teacher", "student"}
     assert [line["step"] for line in lines if line["phase"] == "teacher"] == list(range(1, 10))  # 2 * 18 / 4 steps
+
+
+def test_training_is_reported_beside_the_test(run):
+    """Means over the last epoch, which metrics.jsonl holds for every epoch, and what the network is made of."""
+    results, lines = json.loads((run / "results.json").read_text()), _curves(run)
+    for phase in ("teacher", "student"):
+        steps, epochs = ([m for m in lines if (m["phase"], m["split"]) == (phase, s)] for s in ("train", "epoch"))
+        assert [(line["step"], line["epoch"]) for line in epochs] == [(5, 1.0), (9, 2.0)]
+        for epoch, part in zip(epochs, (steps[:5], steps[5:]), strict=True):
+            for name in ("loss", "top1"):
+                assert epoch[name] == pytest.approx(np.mean([line[name] for line in part]))
+        assert 0 < epochs[1]["learning_rate"] < epochs[0]["learning_rate"] < 1e-2
+        facts = results["training"][phase]
+        assert (facts["epochs"], facts["steps"], facts["step"]) == (2, 9, 9)
+        assert (facts["loss"], facts["top1"]) == (epochs[1]["loss"], epochs[1]["top1"])
+        assert facts["chance"] == pytest.approx(1 / 3) and facts["fitted"] == (facts["top1"] >= 2 / 3)
+        assert 0 < facts["trained_parameters"] <= facts["parameters"]
+    student = results["training"]["student"]
+    assert student["trained_parameters"] < student["parameters"]  # the trunk is frozen
 
 
 def test_the_command_shows_a_finished_run_and_writes_its_page(run, config, tmp_path, capsys, monkeypatch, as_before):
@@ -165,14 +182,6 @@ def test_a_damaged_checkpoint_is_reported_and_the_one_before_used(run, config, t
     assert_same_state(newest_state(workdir, "student", config), newest_state(run, "student", config))
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 8, 32])
-def test_every_epoch_ends_at_a_step(batch_size):
-    for examples in range(1, 600, 7):
-        ends = loop.epoch_ends(examples, batch_size, 60)
-        assert ends[max(ends)] == 60 and (max(ends) - 1) * batch_size < 60 * examples <= max(ends) * batch_size
-        assert list(ends) == sorted(ends) and list(ends.values()) == sorted(ends.values())
-
-
 def test_workdirs_of_other_runs_are_refused(run, config, tmp_path):
     workdir, other = tmp_path / "run", dataclasses.replace(config, seed=1)
     shutil.copytree(run, workdir)
@@ -251,7 +260,7 @@ def test_validation_picks_the_best_step(records, tmp_path, capsys):
     assert results["teacher"] is None and not (tmp_path / "workdir" / "teacher").exists()
     validation = [line for line in read_metrics(tmp_path / "workdir") if line["split"] == "validation"]
     assert len(validation) == 3
-    chosen = int(capsys.readouterr().out.split("go on with is step ")[1].split()[0])
+    chosen = int(capsys.readouterr().out.split("using the checkpoint of step ")[1].split()[0])
     assert max(line["top1"] for line in validation) == {line["step"]: line["top1"] for line in validation}[chosen]
 
 
@@ -276,9 +285,3 @@ def test_a_trace_of_some_steps(config, tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "workdir" / "metrics.jsonl").read_text().splitlines()]
     clocks = [line["clock"] for line in lines if line["split"] == "train" and line["step"] > 1]
     assert all(c["examples_per_s"] > 0 and 0 <= c["data_wait"] <= 1 and c["host_memory_gib"] > 0 for c in clocks)
-
-
-def test_state_trees_flatten_and_come_back():
-    tree = {"a": {"0": {"kernel": 1}, "10": {"kernel": 2}}, "b": 3}
-    assert functional.flatten(tree) == {"a/0/kernel": 1, "a/10/kernel": 2, "b": 3}
-    assert functional.unflatten(functional.flatten(tree)) == tree

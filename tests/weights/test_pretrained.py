@@ -12,7 +12,7 @@ from lift_flax.errors import UserError
 from lift_flax.models import functional
 from lift_flax.train import phases, run
 from lift_flax.weights import converted, to_torch, torch_video, vit
-from lift_flax.weights.init_from import with_facts
+from lift_flax.weights.pretrained import with_settings
 from tests.support.small_config import small_config
 from tests.support.weights_tools import timm_tensors, trunk_tensors
 
@@ -34,17 +34,17 @@ def weights(tmp_path_factory) -> dict[str, str]:
     return {name: str(root / name) for name in ("teacher", "vit", "miil")}
 
 
-def test_facts_travel_with_the_weights(weights, capsys):
+def test_settings_come_with_the_weights(weights, capsys):
     fields = {"model.teacher.init_from": weights["teacher"], "model.pvit.init_from": weights["miil"], **PVIT}
-    config = with_facts(small_config(**fields))
+    config = with_settings(small_config(**fields))
     assert config.model.teacher.bn_eps == 2e-3
     assert (config.model.pvit.mean, config.model.pvit.std) == ((0.0,) * 3, (1.0,) * 3)
     assert not config.model.pvit.qkv_bias
     assert "pvit: qkv_bias = False, mean = (0.0, 0.0, 0.0), std = (1.0, 1.0, 1.0), as its weights need" in (
         capsys.readouterr().out
     )
-    assert with_facts(config) == config
-    assert with_facts(small_config()) == small_config()
+    assert with_settings(config) == config
+    assert with_settings(small_config()) == small_config()
 
 
 def _start(phase: phases.Phase) -> dict:
@@ -52,7 +52,7 @@ def _start(phase: phases.Phase) -> dict:
 
 
 def test_pvit_takes_its_first_blocks_and_resized_positions(weights, capsys):
-    config = with_facts(small_config("tiny,distill=no", **PVIT, **{"model.pvit.init_from": weights["vit"]}))
+    config = with_settings(small_config("tiny,distill=no", **PVIT, **{"model.pvit.init_from": weights["vit"]}))
     phase = phases.student_phase(config, CLASSES, None)
     out = capsys.readouterr().out
     assert "blocks after the first 2 left out" in out and "position embeddings resized from 4x4 to 2x2" in out
@@ -85,7 +85,7 @@ def test_a_classifier_of_another_size_starts_anew(weights, capsys):
 def test_what_does_not_fit_is_refused_before_training(weights, fields, message):
     fields = {name: weights.get(value, value) if "init_from" in name else value for name, value in fields.items()}
     with pytest.raises(UserError, match=message):
-        phases.check_start(with_facts(small_config(**fields)), CLASSES)
+        phases.check_start(with_settings(small_config(**fields)), CLASSES)
 
 
 def test_a_run_from_weights_trains_resumes_and_goes_back(records, weights, tmp_path, capsys):

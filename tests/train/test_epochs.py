@@ -1,0 +1,43 @@
+"""Where epochs end, their means, and what counts as fitted."""
+
+import json
+
+import pytest
+
+from lift_flax.data.records import open_records
+from lift_flax.train import epochs
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 8, 32])
+def test_every_epoch_ends_at_a_step(batch_size):
+    for examples in range(1, 600, 7):
+        ends = epochs.epoch_ends(examples, batch_size, 60)
+        assert ends[max(ends)] == 60 and (max(ends) - 1) * batch_size < 60 * examples <= max(ends) * batch_size
+        assert list(ends) == sorted(ends) and list(ends.values()) == sorted(ends.values())
+
+
+def test_means_go_on_where_a_run_was_stopped():
+    """To the last bit, through the JSON of a checkpoint."""
+    steps = [{"loss": 0.1 * i, "top1": i / 7, "grad_norm": 1.0} for i in range(1, 9)]
+    whole = epochs.EpochMeans()
+    assert whole.read() == {} and whole.sums() == {}
+    for step in steps:
+        whole.add(step)
+    first = epochs.EpochMeans()
+    for step in steps[:3]:
+        first.add(step)
+    second = epochs.EpochMeans(json.loads(json.dumps(first.sums())))
+    for step in steps[3:]:
+        second.add(step)
+    assert second.read() == whole.read() == {"loss": pytest.approx(0.45), "top1": pytest.approx(36 / 56)}
+    second.restart()
+    assert second.read() == {} and second.sums() == {}
+
+
+def test_fitted_is_halfway_from_chance_to_one(records):
+    opened = open_records(str(records))
+    ids = opened.split(1, "train")
+    assert epochs.chance(opened, ids) == pytest.approx(1 / 3)
+    assert epochs.chance(opened, ids[:1]) == 1.0
+    assert epochs.is_fitted(0.7, 1 / 3) and not epochs.is_fitted(0.66, 1 / 3)
+    assert epochs.is_fitted(1.0, 1.0) and not epochs.is_fitted(0.7, 0.5)

@@ -12,11 +12,11 @@ import tensorflow_datasets as tfds
 
 from lift_flax.errors import UserError
 from lift_flax.video import sampling
+from lift_flax.video.clips import Parts
 from lift_flax.video.decode import VideoError, decode_flow, decode_frames, decode_jpegs
 
 Batch = dict[str, np.ndarray]
 Example = dict[str, Any]  # a row of a batch; its id is text
-Parts = dict[str, np.ndarray]  # "clip" uint8 [T,H,W,3], perhaps "flow" uint8 [T,H,W,2]
 Cache = dict[tuple[int, int, bool], Parts]
 
 

@@ -1,0 +1,1 @@
+"""Video files and frames: decoding, inspection, sampling, scaling, flow, encoding; without JAX."""

@@ -1,8 +1,8 @@
-"""The low-light camera model: what a sensor makes of a scene when there is little light.
+"""The low-light camera model: how a sensor records a scene with little light.
 
-Darkness in video is not a gamma curve: fewer photons arrive, so the shot noise of the light itself and the read noise
-of the sensor take over, and eight bits keep what is left.  This file is that chain in plain numpy, so that data
-preparation can darken a rendered scene and the illumination test can darken a real clip with the same physics:
+Darkness in video is not a gamma curve.  Fewer photons arrive, so the shot noise of the light and the read noise of the
+sensor dominate, and eight bits keep what is left.  Data preparation darkens rendered scenes by this model, and the
+illumination test darkens real clips by it:
 
     linear scene light -> exposure -> shot noise + read noise -> saturation -> white balance -> sRGB curve -> 8 bit
 """
@@ -24,13 +24,13 @@ _CODE_OF_LINEAR = np.rint(
 
 @dataclass(frozen=True)
 class Camera:
-    """A camera's settings.
+    """Settings of a camera.
 
     Attributes:
-        exposure: multiplier of the scene light (shutter x aperture x gain); 0.5 is one stop darker.
-        white_balance: digital gains of red, green and blue, applied after the noise (and so to the noise too).
-        full_well: electrons of a pixel that is just saturated; few electrons mean much shot noise, infinity means none.
-        read_noise: standard deviation of the read-out in electrons.
+      exposure: multiplier of the scene light (shutter x aperture x gain); 0.5 is one stop darker.
+      white_balance: digital gains of red, green and blue, applied after the noise (and so to the noise, too).
+      full_well: electrons of a pixel that is just saturated; few electrons give much shot noise, infinity gives none.
+      read_noise: standard deviation of the read-out in electrons.
     """
 
     exposure: float = 1.0
@@ -44,10 +44,10 @@ class Camera:
 
 
 def to_linear(frames: np.ndarray) -> np.ndarray:
-    """sRGB codes, uint8 of any shape, to linear light, float32 in [0, 1] of the same shape.
+    """Turns sRGB codes, uint8 of any shape, into linear light, float32 in [0, 1].
 
     Raises:
-        TypeError: the frames are not uint8.
+      TypeError: the frames are not uint8.
     """
     if frames.dtype != np.uint8:
         raise TypeError(f"sRGB frames are uint8, not {frames.dtype}")
@@ -55,15 +55,15 @@ def to_linear(frames: np.ndarray) -> np.ndarray:
 
 
 def to_srgb(linear: np.ndarray) -> np.ndarray:
-    """Linear light, float of any shape (clipped to [0, 1]), to sRGB codes, uint8 of the same shape."""
+    """Turns linear light, float of any shape and clipped to [0, 1], into sRGB codes, uint8."""
     steps = np.clip(linear, 0.0, 1.0) * np.float32(_STEPS) + np.float32(0.5)
     return _CODE_OF_LINEAR[steps.astype(np.uint16)]
 
 
 def noise_variance(linear: np.ndarray, camera: Camera) -> np.ndarray:
-    """Variance of the sensor's noise, in units of (full scale)^2, where exposed light `linear` of any shape arrives.
+    """Variance of the sensor's noise under the exposed light `linear` of any shape, in units of (full scale)^2.
 
-    Photons are counted, so a signal of n electrons varies by n (the Poisson law, in its Gaussian approximation); the
+    A signal of n electrons has variance n (photons follow Poisson's law, here in its Gaussian approximation).  The
     read-out adds read_noise^2.  Both are divided by full_well^2.
     """
     return np.maximum(linear, 0.0) / camera.full_well + (camera.read_noise / camera.full_well) ** 2
@@ -73,12 +73,12 @@ def expose(linear: np.ndarray, camera: Camera, rng: np.random.Generator) -> np.n
     """Photographs a scene.
 
     Args:
-        linear: scene light, float [T,H,W,3], where 1 saturates the sensor at exposure 1; may exceed 1.
-        camera: the settings.
-        rng: source of the noise; not used by a camera without noise.
+      linear: scene light, float [T,H,W,C]; 1 saturates the sensor at exposure 1, and values may exceed 1.
+      camera: the settings, with a gain for each of the C channels.
+      rng: source of the noise; a camera without noise does not use it.
 
     Returns:
-        sRGB frames, uint8 [T,H,W,3].
+      sRGB frames, uint8 [T,H,W,C].
     """
     frames = np.empty(linear.shape, np.uint8)
     balance = np.asarray(camera.white_balance, np.float32)
@@ -92,16 +92,16 @@ def expose(linear: np.ndarray, camera: Camera, rng: np.random.Generator) -> np.n
 
 
 def re_expose(frames: np.ndarray, camera: Camera, rng: np.random.Generator) -> np.ndarray:
-    """Photographs a recorded clip again, uint8 [T,H,W,3] to uint8 [T,H,W,3]: as `expose`, with the clip as the scene.
+    """Photographs a recorded clip, uint8 [T,H,W,3], again: `expose` with the clip as the scene.
 
-    The clip's own noise and quantisation stay in it, so this darkens honestly but cannot brighten beyond its record.
+    The clip keeps its own noise and quantisation, so this can darken a clip but not brighten it.
     """
     return expose(to_linear(frames), camera, rng)
 
 
 @dataclass(frozen=True)
 class Relight:
-    """Photographs clips again with one camera; the noise of a clip depends on its id and `seed` alone."""
+    """Photographs clips again with one camera; the noise depends only on the id of a clip and on `seed`."""
 
     camera: Camera
     seed: int = 0

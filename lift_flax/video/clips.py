@@ -1,10 +1,7 @@
-"""Clips out of a video of any length, as evaluation sees those of the records: the same frames, scaled the same way.
+"""Clips out of a video of any length, sampled and scaled exactly as clips of records are, but without re-encoding.
 
-A record keeps up to `max_frames` frames of a short side of 256 px, and a clip takes T of those; so does this, without
-the coding between.  A long video is read as windows of some seconds, in one pass over its frames and in memory that
-does not grow with its length.
-
-Nothing here imports JAX.
+A record keeps up to `max_frames` frames of a short side of 256 px, and a clip takes T of those.  A long video is read
+as windows of some seconds, in one pass over its frames and in memory that does not grow with its length.
 """
 
 import dataclasses
@@ -23,17 +20,18 @@ from lift_flax.video import optical_flow, sampling, scaling
 from lift_flax.video.decode import VideoError, iter_frames
 from lift_flax.video.inspection import inspect_video
 
-Parts = dict[str, np.ndarray]  # as in lift_flax/data/clip_reader.py, which loads a library that this does without
-_ARRAY_FPS = 25.0  # of frames in memory, whose rate nobody told: only their times hang on it
+Parts = dict[str, np.ndarray]  # "clip" uint8 [T,H,W,3], and "flow" uint8 [T,H,W,2] if it is used
+_ARRAY_FPS = 25.0  # assumed for frames in memory; only the times of their clips depend on it
 
 
 @dataclasses.dataclass(frozen=True)
 class Preparation:
-    """What happened to videos before a network saw them.
+    """How videos become the input of a network.
 
     Attributes:
-      codec, short_side, max_frames: of the records that it learnt from (data_prep/transcode.py); None keeps all frames.
-      flow: method of their optical flow, or none where the network takes none.
+      codec, short_side, max_frames: of the records that it was trained on (data_prep/transcode.py); None keeps all
+        frames.
+      flow: method of their optical flow; "none" if the network takes no flow.
       num_frames: T.
       size: px, side of the square frames.
     """
@@ -48,12 +46,15 @@ class Preparation:
 
 @dataclasses.dataclass(frozen=True)
 class Windows:
-    """How a long video is cut.
+    """How a long video is cut into windows.
 
     Attributes:
       longest: seconds up to which a video is one clip.
       length: seconds of a window.
       hop: seconds from the start of one window to the start of the next.
+
+    Raises:
+      UserError: a length is not above 0, or the hop is above the length of a window.
     """
 
     longest: float = 30.0
@@ -61,7 +62,7 @@ class Windows:
     hop: float = 2.0
 
     def __post_init__(self) -> None:
-        if not (self.longest > 0 and 0 < self.hop <= self.length < math.inf):  # nor one that is no number
+        if not (self.longest > 0 and 0 < self.hop <= self.length < math.inf):  # false for NaN, too
             raise UserError(
                 f"--longest={self.longest:g}, --window={self.length:g}, --hop={self.hop:g} (seconds): all must be "
                 "above 0, and --hop at most --window"
@@ -74,8 +75,8 @@ class Clip:
 
     Attributes:
       start, end: seconds from its beginning.
-      indices: native frames that were taken, [T].
-      parts: "clip" uint8 [T,size,size,3], and "flow" uint8 [T,size,size,2] where it is wanted.
+      indices: native frames of the clip, [T].
+      parts: "clip" uint8 [T,size,size,3], and "flow" uint8 [T,size,size,2] if it is used.
     """
 
     start: float
@@ -89,11 +90,11 @@ class Video:
     """Frames by number, from a file or from memory.
 
     Attributes:
-      num_frames: how many.
+      num_frames: number of frames, two at least.
       fps: frames per second, on average.
       width, height: pixels of the first frame, upright.
-      notes: what is odd about it (lift_flax/video/inspection.py).
-      frames: native indices -> (index, frame), in native order.
+      notes: oddities (lift_flax/video/inspection.py).
+      frames: a function from native indices to (index, frame), in native order.
     """
 
     num_frames: int
@@ -105,13 +106,13 @@ class Video:
 
 
 def open_file(path: Path) -> Video:
-    """Decodes all of a file once, as data preparation does.  Raises VideoError where it is bad."""
+    """Opens a video file, and decodes all of it once to check it.  Raises VideoError if it is bad."""
     info = inspect_video(path)
     return Video(info.num_frames, info.fps, info.width, info.height, info.notes, functools.partial(iter_frames, path))
 
 
 def open_array(frames: np.ndarray) -> Video:
-    """RGB frames in memory, uint8 [T,H,W,3].  Raises VideoError for anything else, or fewer than two frames."""
+    """Opens RGB frames in memory, uint8 [T,H,W,3].  Raises VideoError for other arrays or fewer than two frames."""
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3:
         raise VideoError(f"{frames.dtype} {list(frames.shape)}: frames are uint8 [T, H, W, 3]")
     if len(frames) < 2:
@@ -124,27 +125,32 @@ def open_array(frames: np.ndarray) -> Video:
     return Video(len(frames), _ARRAY_FPS, frames.shape[2], frames.shape[1], (), take)
 
 
-def read_clips(video: Video, how: Preparation, windows: Windows) -> Iterator[Clip]:
-    """The whole video as one clip, or its windows in order, each as soon as its last frame is read.
+def read_clips(video: Video, preparation: Preparation, windows: Windows) -> Iterator[Clip]:
+    """Yields the whole video as one clip, or its windows in order, each as soon as its last frame is read.
+
+    Args:
+      video: where frames come from.
+      preparation: how frames are sampled and scaled.
+      windows: how a long video is cut.
 
     Raises:
-      VideoError: it breaks off, or cannot be scaled.
+      VideoError: the video breaks off, or cannot be scaled.
     """
     spans = _spans(video, windows)
-    taken = [_indices(video, span, how) for span in spans]
-    wanted = sorted({int(index) for indices in taken for index in indices})
-    frames = _scaled(video, wanted, how)
-    flows = _flows(video, wanted, how)
-    seen: dict[int, Parts] = {}
-    for place, (span, indices) in enumerate(zip(spans, taken, strict=True)):
-        while indices[-1] not in seen:
+    indices_of = [_indices(video, span, preparation) for span in spans]
+    indices = sorted({int(index) for clip in indices_of for index in clip})
+    frames = _scaled(video, indices, preparation)
+    flows = _flows(video, indices, preparation)
+    kept: dict[int, Parts] = {}  # frames that this clip or a later one takes
+    for number, (span, clip) in enumerate(zip(spans, indices_of, strict=True)):
+        while clip[-1] not in kept:
             index, frame = next(frames)
-            seen[index] = {"clip": frame} | ({"flow": next(flows)} if flows else {})
-        rows = [seen[int(index)] for index in indices]
-        parts = {name: np.stack([row[name] for row in rows]) for name in rows[0]}  # [H,W,C] -> [T,H,W,C]
-        yield Clip(*span, indices, parts)
-        first = taken[place + 1][0] if place + 1 < len(taken) else math.inf
-        seen = {index: row for index, row in seen.items() if index >= first}
+            kept[index] = {"clip": frame} | ({"flow": next(flows)} if flows else {})
+        pictures = [kept[int(index)] for index in clip]
+        parts = {name: np.stack([picture[name] for picture in pictures]) for name in pictures[0]}  # -> [T,H,W,C]
+        yield Clip(*span, clip, parts)
+        first = indices_of[number + 1][0] if number + 1 < len(spans) else math.inf
+        kept = {index: picture for index, picture in kept.items() if index >= first}
 
 
 def _spans(video: Video, windows: Windows) -> list[tuple[float, float]]:
@@ -157,24 +163,24 @@ def _spans(video: Video, windows: Windows) -> list[tuple[float, float]]:
     return [(start, start + windows.length) for start in starts]
 
 
-def _indices(video: Video, span: tuple[float, float], how: Preparation) -> Int[np.ndarray, "T"]:
-    """Native frames of a clip: those that a record of this span would hold, and of those the ones evaluation takes."""
+def _indices(video: Video, span: tuple[float, float], preparation: Preparation) -> Int[np.ndarray, "T"]:
+    """Native frames of a clip: evaluation's choice among the frames that a record of this span would hold."""
     first = min(int(span[0] * video.fps + 0.5), video.num_frames - 1)
     last = min(max(int(span[1] * video.fps + 0.5), first + 1), video.num_frames)
     stored = np.arange(last - first)
-    if how.max_frames is not None and len(stored) > how.max_frames:
-        stored = sampling.eval_indices(len(stored), how.max_frames)
-    return first + stored[sampling.eval_indices(len(stored), how.num_frames)]
+    if preparation.max_frames is not None and len(stored) > preparation.max_frames:
+        stored = sampling.eval_indices(len(stored), preparation.max_frames)
+    return first + stored[sampling.eval_indices(len(stored), preparation.num_frames)]
 
 
-def stored_size(width: int, height: int, how: Preparation) -> tuple[int, int]:
+def stored_size(width: int, height: int, preparation: Preparation) -> tuple[int, int]:
     """Width and height of the record of a video of this size."""
-    return scaling.scaled_size(width, height, min(how.short_side, width, height), multiple=2)
+    return scaling.scaled_size(width, height, min(preparation.short_side, width, height), multiple=2)
 
 
-def _final_size(width: int, height: int, how: Preparation) -> tuple[int, int]:
-    size = (width, height) if how.codec == "original" else stored_size(width, height, how)
-    return scaling.scaled_size(*size, how.size)
+def _final_size(width: int, height: int, preparation: Preparation) -> tuple[int, int]:
+    size = (width, height) if preparation.codec == "original" else stored_size(width, height, preparation)
+    return scaling.scaled_size(*size, preparation.size)
 
 
 def _cropped(picture: UInt8[np.ndarray, "h w *C"], size: int) -> UInt8[np.ndarray, "H W *C"]:
@@ -183,48 +189,50 @@ def _cropped(picture: UInt8[np.ndarray, "h w *C"], size: int) -> UInt8[np.ndarra
     return np.ascontiguousarray(picture[y : y + size, x : x + size])
 
 
-def _scaled(video: Video, wanted: list[int], how: Preparation) -> Iterator[tuple[int, UInt8[np.ndarray, "H W 3"]]]:
-    """Square frames, through the same scalings that `how` gave the records."""
-    scale = frame_scaler(video.width, video.height, how)
-    for index, frame in video.frames(wanted):
+def _scaled(
+    video: Video, indices: list[int], preparation: Preparation
+) -> Iterator[tuple[int, UInt8[np.ndarray, "H W 3"]]]:
+    """Square frames, through the same scalings as frames of the records."""
+    scale = frame_scaler(video.width, video.height, preparation)
+    for index, frame in video.frames(indices):
         yield index, scale(frame)
 
 
 def frame_scaler(
-    width: int, height: int, how: Preparation
+    width: int, height: int, preparation: Preparation
 ) -> Callable[[av.VideoFrame], UInt8[np.ndarray, "size size 3"]]:
-    """A function from the frames of one video of this size to square ones."""
-    stored, size = stored_size(width, height, how), _final_size(width, height, how)
+    """A function from the frames of a video of this size to square RGB frames."""
+    stored, size = stored_size(width, height, preparation), _final_size(width, height, preparation)
     first, second = VideoReformatter(), VideoReformatter()
 
     def scaled(frame: av.VideoFrame) -> UInt8[np.ndarray, "size size 3"]:
-        if how.codec == "h264":
+        if preparation.codec == "h264":
             picture = scaling.rgb(scaling.stored_frame(frame, stored, first), size, second)
-        elif how.codec == "jpeg":
+        elif preparation.codec == "jpeg":
             picture = scaling.picture(scaling.rgb(frame, stored, first), size, second)
         else:
             picture = scaling.rgb(frame, size, first)
-        return _cropped(picture, how.size)
+        return _cropped(picture, preparation.size)
 
     return scaled
 
 
-def _flows(video: Video, wanted: list[int], how: Preparation) -> Iterator[UInt8[np.ndarray, "H W 2"]] | None:
-    """Coded flow of each wanted frame, as records hold it; None where it is not wanted."""
-    if how.flow == "none":
+def _flows(video: Video, indices: list[int], preparation: Preparation) -> Iterator[UInt8[np.ndarray, "H W 2"]] | None:
+    """Coded flow of each of the frames `indices`, as in records; None if the network takes no flow."""
+    if preparation.flow == "none":
         return None
-    size = stored_size(video.width, video.height, how)
-    codes = optical_flow.codes(video.frames, wanted, video.num_frames, size, how.flow)
-    return map(flow_scaler(video.width, video.height, how), codes)
+    size = stored_size(video.width, video.height, preparation)
+    codes = optical_flow.codes(video.frames, indices, video.num_frames, size, preparation.flow)
+    return map(flow_scaler(video.width, video.height, preparation), codes)
 
 
 def flow_scaler(
-    width: int, height: int, how: Preparation
+    width: int, height: int, preparation: Preparation
 ) -> Callable[[UInt8[np.ndarray, "h w 2"]], UInt8[np.ndarray, "size size 2"]]:
-    """The same for coded flow, in pixels of the stored size before and after."""
-    size, scaler = _final_size(width, height, how), VideoReformatter()
+    """A function from the coded flow of a video of this size to square flow, still in pixels of the stored size."""
+    size, scaler = _final_size(width, height, preparation), VideoReformatter()
 
     def channel(codes: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "size size"]:
-        return _cropped(scaling.picture(codes, size, scaler), how.size)
+        return _cropped(scaling.picture(codes, size, scaler), preparation.size)
 
     return lambda codes: np.stack([channel(codes[..., 0]), channel(codes[..., 1])], axis=-1)  # [size, size, 2]

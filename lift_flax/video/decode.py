@@ -1,7 +1,7 @@
 """Exact frames out of encoded video.
 
-Loader worker processes import this file, so it must start fast and must never import JAX.  Decoding is one thread
-per worker: with as many workers as cores, threads inside a decoder only add switching.
+Loader processes import this file, so it must start fast and must never import JAX.  Each process decodes in one thread:
+with as many processes as cores, threads inside a decoder only add switching.
 """
 
 import contextlib
@@ -21,8 +21,8 @@ from av.video.reformatter import VideoReformatter
 from lift_flax.errors import system_reason
 from lift_flax.video import scaling
 
-# Too many open files, no memory, a network folder that went away: none of them says anything about the video.
-_NOT_THE_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE})
+# Too many open files, no memory, a lost network folder: the video itself may be good.
+_FAULTS_OF_THE_SYSTEM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE})
 
 
 class VideoError(Exception):
@@ -30,7 +30,7 @@ class VideoError(Exception):
 
 
 def count_frames(source: bytes | str | Path) -> int:
-    """Decodes all of `source` to count its frames: containers often lie.
+    """Counts the frames of `source` by decoding all of it: containers often give a wrong number.
 
     Raises:
       VideoError: the video is empty, damaged, or not a video.
@@ -42,26 +42,26 @@ def count_frames(source: bytes | str | Path) -> int:
 def iter_frames(
     source: bytes | str | Path, indices: Sequence[int] | np.ndarray | None = None
 ) -> Iterator[tuple[int, av.VideoFrame]]:
-    """Streams (native index, upright frame) in native order, and stops after the last wanted frame.
+    """Streams (native index, upright frame) in native order, and stops after the last of the frames `indices`.
 
     Args:
       source: an encoded video, or the path of one.
-      indices: native indices wanted, in any order; repeats are yielded once.  None for every frame.
+      indices: native indices, in any order; repeats are yielded once.  None for every frame.
 
     Raises:
-      VideoError: the video is empty, damaged, not a video, or shorter than an index asks.
+      VideoError: the video is empty, damaged, not a video, or too short for an index.
       ValueError: an index is negative.
     """
-    wanted = None if indices is None else {int(index) for index in indices}
-    if wanted is not None and not wanted:
+    numbers = None if indices is None else {int(index) for index in indices}
+    if numbers is not None and not numbers:
         return
-    if wanted is not None and min(wanted) < 0:
-        raise ValueError(f"frame indices start at 0, got {min(wanted)}")
-    last = None if wanted is None else max(wanted)
+    if numbers is not None and min(numbers) < 0:
+        raise ValueError(f"frame indices start at 0, got {min(numbers)}")
+    last = None if numbers is None else max(numbers)
     count = 0
     with open_video(source) as stream:
         for frame in decoded(stream):
-            if wanted is None or count in wanted:
+            if numbers is None or count in numbers:
                 yield count, upright(frame)
             if count == last:
                 return
@@ -84,7 +84,7 @@ def decode_frames(
       uint8 RGB [T,H,W,3] with T = len(indices), row t being the frame at indices[t].
 
     Raises:
-      VideoError: the video is empty, damaged, not a video, or shorter than an index asks.
+      VideoError: the video is empty, damaged, not a video, or too short for an index.
       ValueError: an index is negative, or `indices` is empty.
     """
     if indices is not None and len(indices) == 0:
@@ -107,12 +107,16 @@ def decode_flow(
     """Decodes stored optical flow: a grey video with u on the left half of each picture and v on the right.
 
     Args:
-      source, indices: as of `decode_frames`, and the same errors.
+      source: the encoded video.
+      indices: native indices, sorted or not, repeats allowed.  None for every frame in native order.
       size: width and height of the result, those of the frames that it belongs to.  None for the stored size.
 
     Returns:
       uint8 [T,H,W,2], codes as in flow_codes.py.  A change of size does not change the codes: they stay in pixels of
       the stored clip.
+
+    Raises:
+      VideoError, ValueError: as `decode_frames`.
     """
     if indices is not None and len(indices) == 0:
         raise ValueError("indices is empty: ask for at least one frame")
@@ -132,7 +136,19 @@ def decode_flow(
 def decode_jpegs(
     pictures: Sequence[bytes], indices: Sequence[int] | np.ndarray | None = None, short_side: int | None = None
 ) -> np.ndarray:
-    """Decodes stored JPEGs, one a frame, as `decode_frames` does a video."""
+    """Decodes stored JPEGs, one for each frame, as `decode_frames` decodes a video.
+
+    Args:
+      pictures: the JPEGs of a clip, in native order.
+      indices: native indices, sorted or not, repeats allowed.  None for every frame in native order.
+      short_side: pixels of the shorter side of the result.  None for the native size.
+
+    Returns:
+      uint8 RGB [T,H,W,3].
+
+    Raises:
+      VideoError: a frame is not a JPEG.
+    """
     order = range(len(pictures)) if indices is None else [int(index) for index in indices]
     scaler = VideoReformatter()
     frames: dict[int, np.ndarray] = {}
@@ -140,7 +156,7 @@ def decode_jpegs(
         try:
             rgb = simplejpeg.decode_jpeg(pictures[index], colorspace="RGB")
         except ValueError as error:
-            raise VideoError(f"frame {index} is no JPEG ({error})") from error
+            raise VideoError(f"frame {index} is not a JPEG ({error})") from error
         if short_side and short_side != min(rgb.shape[:2]):
             rgb = scaling.picture(rgb, scaling.scaled_size(*rgb.shape[1::-1], short_side), scaler)
         frames[index] = rgb
@@ -152,7 +168,7 @@ def open_video(source: bytes | str | Path) -> Iterator[av.VideoStream]:
     """Opens the main video stream for one decoding thread; closes the container on every way out.
 
     Raises:
-      VideoError: there is no such file, or it is empty, not a video, or holds no video stream.
+      VideoError: the file is missing, empty, not a video, or without a video stream.
     """
     with _av_errors("not a video"):
         if isinstance(source, bytes):
@@ -175,7 +191,7 @@ def open_video(source: bytes | str | Path) -> Iterator[av.VideoStream]:
 
 
 def decoded(stream: av.VideoStream) -> Iterator[av.VideoFrame]:
-    """All frames in presentation order, as they are coded.
+    """Yields all frames in presentation order, as they are coded.
 
     Raises:
       VideoError: the stream breaks off or holds no frame.
@@ -194,7 +210,7 @@ def decoded(stream: av.VideoStream) -> Iterator[av.VideoFrame]:
 
 
 def orientation(frame: av.VideoFrame) -> tuple[int, bool]:
-    """How players show a frame: (quarter turns clockwise, whether it is mirrored left to right before that)."""
+    """(Quarter turns clockwise, whether a mirroring left to right comes before them) that players apply to a frame."""
     data = SideDataContainer(frame).get(Type.DISPLAYMATRIX)  # frame.side_data would keep every frame in a cycle
     if data is None:
         return 0, False
@@ -207,7 +223,7 @@ def orientation(frame: av.VideoFrame) -> tuple[int, bool]:
 
 
 def upright(frame: av.VideoFrame) -> av.VideoFrame:
-    """The frame as players show it: turned by a multiple of 90 degrees and mirrored if its file asks for it."""
+    """The frame as players show it: mirrored and turned by a multiple of 90 degrees if its file says so."""
     turns, mirrored = orientation(frame)
     if not turns and not mirrored:
         return frame
@@ -228,6 +244,6 @@ def _av_errors(reason: str) -> Iterator[None]:
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         raise VideoError(system_reason(error)) from error
     except (av.error.FFmpegError, OSError, EOFError) as error:
-        if getattr(error, "errno", None) in _NOT_THE_FILES:
+        if getattr(error, "errno", None) in _FAULTS_OF_THE_SYSTEM:
             raise
         raise VideoError(f"{reason} ({(getattr(error, 'strerror', None) or type(error).__name__).lower()})") from error

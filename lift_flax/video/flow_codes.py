@@ -1,14 +1,14 @@
 """Optical flow as bytes: how displacements in pixels are coded in records and batches.
 
-A code is round(v * 127 / 20) + 128 for v clipped to +-20 px: zero motion is exactly 128, and the mirror image of a
-code c is exactly 256 - c.  One step is 0.16 px.  Pixels are those of the stored clip: resizing a picture of codes does
-not change what they mean.  NumPy only: data preparation imports this file.
+The code of v is round(v * 127 / 20) + 128, with v clipped to +-20 px.  Zero motion is exactly 128, and the mirror image
+of a code c is exactly 256 - c.  One step is 0.16 px.  Pixels are those of the stored clip: resizing a picture of codes
+does not change their meaning.
 """
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
-FLOW_RANGE = 20.0  # px; longer displacements are cut off
+FLOW_RANGE = 20.0  # px; longer displacements are clipped
 ZERO = 128  # code of no motion
 STEPS = 127  # codes from ZERO to FLOW_RANGE
 

@@ -1,6 +1,6 @@
-"""Gamma Intensity Correction: how the luminous pathway is lit (paper section III-B).
+"""Gamma Intensity Correction, which brightens the luminous stream (paper section III-B).
 
-Agrees with DarkLight's public code: a table of 256 levels, truncated, applied to the 8-bit frame before any resize.
+It agrees with DarkLight's public code: a table of 256 truncated levels, applied to 8-bit frames before any resizing.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
-"""What a video file really holds, found by decoding all of it, and what is wrong or odd about it.
+"""Decodes all of a video file to report its true length, and what is bad or odd about it.
 
-A file is *bad* when clips made of it would not be what was filmed: then `inspect_video` raises with the reason.  It is
-*odd* when a reader could trip over it, but what is stored of it is right: then `notes` says so.
+A file is *bad* if its clips would not show what was filmed: `inspect_video` raises an error with the reason.  It is
+*odd* if other readers could read it wrongly, but its records are right: `notes` says why.
 """
 
 import contextlib
@@ -21,23 +21,23 @@ from lift_flax.video.decode import VideoError
 from lift_flax.video.luma import LUMA
 
 LUMA_BINS = 32  # of the histogram, each 8 levels wide
-_SLACK_FRAMES = 2  # frames fewer than promised that pass for a miscount
-# The same as a share, by container; those that are not named promise nothing that is reliable.
+_SLACK_FRAMES = 2  # so many frames fewer than promised count as a miscount, not as a cut
+# The same as a share, by container; the promises of other containers are not reliable.
 _SLACK_SHARE = {"avi": 0.1, "asf": 0.1, "mov": 0.0, "matroska": 0.0}
-_HOLE_SECONDS, _HOLE_SHARE = 0.5, 0.2  # longer than both, in time and of the whole: frames were lost
-_SLOWEST, _FASTEST = 0.01, 1000.0  # frames per second that are believed
+_HOLE_SECONDS, _HOLE_SHARE = 0.5, 0.2  # of a pause; above both, frames were lost
+_SLOWEST, _FASTEST = 0.01, 1000.0  # frames per second that count as true
 _FULL_RANGE = np.clip(np.round((np.arange(256) - 16) * 255 / 219), 0, 255).astype(np.int64)  # of studio levels
 
 
 @dataclasses.dataclass(frozen=True)
 class Inspection:
-    """What decoding a whole video found.
+    """Facts about a video, from decoding all of it.
 
     Attributes:
       num_frames: frames that decode.
       fps: frames per second, on average.
       width, height: pixels of the first frame, upright.
-      notes: what is odd, each a few words.
+      notes: oddities, each in a few words.
       content: digest of the decoded luma: equal for copies, whatever their name, container or rotation.
       luma: share of the pixels in each of `LUMA_BINS` equal ranges of luma, from black to white.
       mean_luma: 0 (black) to 255 (white).
@@ -56,9 +56,12 @@ class Inspection:
 def inspect_video(source: bytes | str | Path) -> Inspection:
     """Decodes all of `source`, in memory that does not grow with its length.
 
+    Args:
+      source: an encoded video, or the path of one.
+
     Raises:
-      VideoError: zero bytes, not a video, no video stream, no frame or only one, frames that decode wrongly, or fewer
-        of them than the container promises.
+      VideoError: `source` is empty, not a video, has no video stream or fewer than two frames, decodes wrongly, or has
+        fewer frames than its container promises.
     """
     content, levels = hashlib.blake2b(digest_size=16), np.zeros(256, np.int64)
     sizes: dict[tuple[int, int], None] = {}
@@ -91,9 +94,9 @@ def inspect_video(source: bytes | str | Path) -> Inspection:
 
 @contextlib.contextmanager
 def coder_errors() -> Iterator[None]:
-    """Turns what decoders, scalers and encoders raise about pictures they cannot take into a VideoError.
+    """Turns the errors of decoders, scalers and encoders about a picture into a VideoError.
 
-    What says something of the machine rather than of the video (an OSError) passes.
+    An OSError passes: it is about the machine, not about the video.
     """
     try:
         yield
@@ -105,7 +108,7 @@ def coder_errors() -> Iterator[None]:
 
 
 def inspect_pictures(frames: Iterable[UInt8[np.ndarray, "H W 3"]], fps: float) -> Inspection:
-    """The same of a clip that is stored as pictures."""
+    """Inspects a clip that is stored as pictures.  Raises VideoError if there are none."""
     content, levels, count = hashlib.blake2b(digest_size=16), np.zeros(256, np.int64), 0
     weights = np.array(LUMA, np.float32)
     for frame in frames:
@@ -120,14 +123,14 @@ def inspect_pictures(frames: Iterable[UInt8[np.ndarray, "H W 3"]], fps: float) -
 
 
 def _summary(levels: Int[np.ndarray, "256"]) -> tuple[tuple[float, ...], float]:
-    """(histogram in bins, mean) of counts of levels."""
+    """(Histogram in bins, mean) of the counts of levels."""
     shares = levels / levels.sum()
     bins = np.round(shares.reshape(LUMA_BINS, -1).sum(axis=1), 5)  # [256] -> [bins]
     return tuple(bins.tolist()), float(np.dot(shares, np.arange(256)))
 
 
 def _luma(frame: av.VideoFrame) -> tuple[UInt8[np.ndarray, "H W"], bool]:
-    """(luma, whether its levels are 0 to 255 rather than 16 to 235)."""
+    """(Luma, whether its levels are 0 to 255 rather than 16 to 235)."""
     first = frame.format.components[0]
     if frame.format.is_planar and first.is_luma and first.bits == 8:
         plane = frame.planes[0]
@@ -138,17 +141,17 @@ def _luma(frame: av.VideoFrame) -> tuple[UInt8[np.ndarray, "H W"], bool]:
 
 
 def _histogram(luma: UInt8[np.ndarray, "H W"], full_range: bool) -> Int[np.ndarray, "256"]:
-    """Pixels at each level from 0 to 255; of a large picture, those on a grid."""
+    """Number of pixels at each level from 0 to 255; of a large picture, only pixels on a grid are counted."""
     step = max(1, min(luma.shape) // 128)
     levels = np.bincount(luma[::step, ::step].ravel(), minlength=256)
     return levels if full_range else np.bincount(_FULL_RANGE, weights=levels, minlength=256).astype(np.int64)
 
 
 def _check_promises(stream: av.VideoStream, times: list[int | None], fps: float) -> list[str]:
-    """What the container says of its length and does not keep.  Raises VideoError where frames are missing.
+    """Notes on wrong lengths in the container.  Raises VideoError if frames are missing.
 
-    A container may promise a number of frames and a duration.  Cut clips hide frames from players, so a file counts as
-    truncated only when it falls short of everything it promises.
+    A container may promise a number of frames and a duration.  Cut clips hide frames from players, so a file is
+    truncated only if it falls short of both promises.
     """
     container = stream.container
     slack = next((share for name, share in _SLACK_SHARE.items() if name in container.format.name), None)
@@ -158,25 +161,25 @@ def _check_promises(stream: av.VideoStream, times: list[int | None], fps: float)
         _check_holes(times, stream.time_base)
         return ["length unknown: its container promises none, so a cut would not show"]
     expected = stream.frames or 0.9 * (seconds or 0) * fps
-    if count < expected:  # with all frames there, a pause is a pause
+    if count < expected:  # a pause in a video with all its frames is no damage
         _check_holes(times, stream.time_base)
     if stream.frames:
         short.append(stream.frames - count)
         if count != stream.frames:
             notes.append(f"miscounted: {count} frames where the file promises {stream.frames}")
     if seconds:
-        there = _seconds(times, stream.time_base, fps)
-        short.append((seconds - there) * fps)
-        if abs(seconds - there) > max(0.5, 0.1 * there):
-            notes.append(f"wrong duration: {there:.1f} s where the file promises {seconds:.1f} s")
+        decoded = _seconds(times, stream.time_base, fps)
+        short.append((seconds - decoded) * fps)
+        if abs(seconds - decoded) > max(0.5, 0.1 * decoded):
+            notes.append(f"wrong duration: {decoded:.1f} s where the file promises {seconds:.1f} s")
     if short and min(short) > max(_SLACK_FRAMES, slack * count):
-        promised = f"{count} of {stream.frames} frames" if stream.frames else f"{there:.1f} of {seconds:.1f} s"
-        raise VideoError(f"truncated: {promised} are there")
+        promised = f"{count} of {stream.frames} frames" if stream.frames else f"{decoded:.1f} of {seconds:.1f} s"
+        raise VideoError(f"truncated: only {promised} decode")
     return notes
 
 
 def _check_holes(times: list[int | None], time_base: Fraction) -> None:
-    """Raises VideoError where frames are missing in the midst of a video, as containers with a lost block have it."""
+    """Raises VideoError if frames are missing inside a video, as after the loss of a block of the file."""
     if None in times:
         return
     steps = np.diff(sorted(times)) * float(time_base)
@@ -186,7 +189,7 @@ def _check_holes(times: list[int | None], time_base: Fraction) -> None:
 
 
 def _promised_seconds(stream: av.VideoStream) -> float | None:
-    """Of the video stream; of the container where it holds nothing else."""
+    """The promised duration of the video stream, or of a container that holds nothing else."""
     if stream.duration:
         return float(stream.duration * stream.time_base)
     container = stream.container
@@ -196,7 +199,7 @@ def _promised_seconds(stream: av.VideoStream) -> float | None:
 
 
 def _seconds(times: list[int | None], time_base: Fraction, fps: float) -> float:
-    """From the first frame to the end of the last; by their number where they have no times."""
+    """Seconds from the first frame to the end of the last; from the number of frames if some have no time."""
     known = [time for time in times if time is not None]
     if len(known) < len(times):
         return len(times) / fps

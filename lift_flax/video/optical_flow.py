@@ -1,10 +1,10 @@
 """Optical flow between neighbouring native frames, as it is stored beside a clip.
 
-The flow of a stored frame leads to the frame that followed it in the source, however far apart stored frames are, so it
-does not depend on how clips are sampled.  The last frame of a source has no follower and repeats its predecessor's.
+The flow of a stored frame leads to the next frame of the source, however far apart stored frames are.  So it does not
+depend on how clips are sampled.  The last frame of a source repeats the flow of the frame before it.
 
-DIS (medium) is the default: it has less error than Farneback's method at less than its time.  TV-L1 is what most
-two-stream papers used: a sixth less error for a hundred times the time.
+DIS (medium) is the default: it has less error than Farneback's method and takes less time.  Most two-stream papers used
+TV-L1, which has a sixth less error and takes a hundred times as long.
 """
 
 import functools
@@ -20,7 +20,7 @@ from lift_flax.errors import UserError
 from lift_flax.video.decode import VideoError
 from lift_flax.video.flow_codes import encode
 
-Frames = Callable[[Sequence[int]], Iterator[tuple[int, av.VideoFrame]]]  # as decode.iter_frames with a source
+Frames = Callable[[Sequence[int]], Iterator[tuple[int, av.VideoFrame]]]  # decode.iter_frames of one source
 FlowFunction = Callable[[UInt8[np.ndarray, "H W"], UInt8[np.ndarray, "H W"]], Float32[np.ndarray, "H W 2"]]
 
 
@@ -36,11 +36,11 @@ def flow_function(method: Literal["dis", "tvl1"]) -> FlowFunction:
         import cv2  # here: transcoding without flow needs no OpenCV
     except ImportError as error:
         raise UserError(f"optical flow needs OpenCV ({error}): {install}") from error
-    cv2.setNumThreads(1)  # a process for each core is at work already
+    cv2.setNumThreads(1)  # there is a process for each core already
 
     def guarded(create: Callable) -> FlowFunction:
         def flow(before, after):
-            try:  # a new one for each pair: after a small one DIS takes other scales for good
+            try:  # a new one for each pair: after a small pair DIS keeps other scales
                 return create().calc(before, after, None)
             except cv2.error as error:
                 raise VideoError(
@@ -59,18 +59,24 @@ def flow_function(method: Literal["dis", "tvl1"]) -> FlowFunction:
 def codes(
     frames: Frames, indices: Sequence[int], num_frames: int, size: tuple[int, int], method: str
 ) -> Iterator[UInt8[np.ndarray, "h w 2"]]:
-    """The coded flow (lift_flax/video/flow_codes.py) of each frame in `indices`, in pixels of the stored size.
+    """Yields the coded flow (lift_flax/video/flow_codes.py) of each frame in `indices`, in pixels of the stored size.
 
     Args:
-      frames: of a video of `num_frames` frames, two at least.
+      frames: gives the frames of a video.
       indices: native indices, rising.
+      num_frames: of the video, two at least.
       size: width and height that frames are scaled to first.
+      method: as in `flow_function`.
+
+    Raises:
+      UserError: OpenCV is not installed.
+      VideoError: the frames are too small for optical flow, or break off.
     """
     calculate = flow_function(method)
     starts = [min(index, num_frames - 2) for index in indices]
-    wanted = sorted({index for start in starts for index in (start, start + 1)})
+    needed = sorted({index for start in starts for index in (start, start + 1)})
     grey: dict[int, np.ndarray] = {}
-    pictures = _grey_frames(frames, wanted, size)
+    pictures = _grey_frames(frames, needed, size)
     last: tuple[int, np.ndarray] | None = None
     for start in starts:
         if last is None or last[0] != start:
@@ -92,15 +98,18 @@ def _grey_frames(
 
 def _grey(frame: av.VideoFrame, size: tuple[int, int], scaler: VideoReformatter) -> UInt8[np.ndarray, "h w"]:
     grey = scaler.reformat(frame, *size, format="gray", interpolation="AREA", threads=1)
-    return np.ascontiguousarray(grey.to_ndarray())  # OpenCV wants rows without gaps
+    return np.ascontiguousarray(grey.to_ndarray())  # OpenCV needs rows without gaps
 
 
 class LiveCodes:
-    """Coded flow between frames that come one at a time: the numbers of `codes`.
+    """Coded flow between frames that come one at a time; the same numbers as `codes`.
 
     Args:
       size: width and height that frames are scaled to first.
-      method: as of `flow_function`, and the same errors.
+      method: as in `flow_function`.
+
+    Raises:
+      UserError: OpenCV is not installed.
     """
 
     def __init__(self, size: tuple[int, int], method: str):
@@ -108,8 +117,12 @@ class LiveCodes:
         self._before: UInt8[np.ndarray, "h w"] | None = None
 
     def __call__(self, frame: av.VideoFrame) -> UInt8[np.ndarray, "h w 2"] | None:
-        """The flow that leads from the frame before to this one; None for the first.  Raises VideoError."""
+        """The flow from the previous frame to this one; None for the first frame.
+
+        Raises:
+          VideoError: the frames are too small for optical flow.
+        """
         grey = _grey(frame, self._size, self._scaler)
         coded = None if self._before is None else encode(self._calculate(self._before, grey))
-        self._before = grey  # not where that failed: the frame is then left out
+        self._before = grey  # only after a success: a frame that fails is left out
         return coded

@@ -1,4 +1,4 @@
-"""Which files count as videos, and which of them a command line means."""
+"""Which files are videos, and which videos a command line names."""
 
 import collections
 import glob
@@ -15,29 +15,29 @@ VIDEO_SUFFIXES = frozenset(
 
 
 def videos_below(root: Path) -> tuple[list[Path], collections.Counter[str]]:
-    """(sorted video files below `root`, how many files have other endings); follows links, leaves out hidden names."""
-    found = []
+    """(Sorted video files below `root`, number of files by each other ending).  Follows links, skips hidden names."""
+    videos = []
     seen: set[str] = set()
     others: collections.Counter[str] = collections.Counter()
     for folder, subfolders, names in os.walk(root, followlinks=True):
-        if (place := os.path.realpath(folder)) in seen:  # a link back to a folder above, or a second one to the same
+        if (place := os.path.realpath(folder)) in seen:  # a link to a folder above, or a second link to one
             subfolders[:] = []
             continue
         seen.add(place)
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         others.update(Path(n).suffix.lower() for n in names if Path(n).suffix.lower() not in VIDEO_SUFFIXES)
         files = [Path(folder, n) for n in names if Path(n).suffix.lower() in VIDEO_SUFFIXES and not n.startswith(".")]
-        found += [path for path in files if not path.is_fifo() and not path.is_dir()]
-    return sorted(found), others
+        videos += [path for path in files if not path.is_fifo() and not path.is_dir()]
+    return sorted(videos), others
 
 
 def named_videos(words: list[str]) -> list[Path]:
-    """Files by name, videos in folders, files that match a pattern, and for "-" those named on standard input.
+    """The videos that `words` name: files, folders with videos, patterns, and "-" for paths on standard input.
 
-    A name that leads to nothing is given back as it is: it will have its error in the right place.
+    A path that does not exist is returned as it is, so that its error is reported in its place.
 
     Raises:
-      UserError: there is none at all.
+      UserError: `words` name nothing.
     """
     videos = list(_named(words))
     if not videos:

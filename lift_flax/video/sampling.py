@@ -1,4 +1,4 @@
-"""Which frames of a video make a clip: index arithmetic only, on the host."""
+"""Which frames of a video make a clip, and which part of a frame: index arithmetic on the host."""
 
 import dataclasses
 
@@ -7,9 +7,9 @@ from jaxtyping import Int
 
 
 def train_indices(num_frames: int, count: int, rng: np.random.Generator) -> Int[np.ndarray, "T"]:
-    """One frame drawn from each of `count` equal segments of the video, in order.
+    """Draws one frame from each of `count` equal segments of the video, in order.
 
-    Shorter videos repeat frames: with fewer frames than segments a segment lies within one frame.
+    A video with fewer frames than segments repeats frames.
     """
     edges = np.linspace(0, num_frames, count + 1)
     drawn = rng.uniform(edges[:-1], edges[1:])
@@ -17,18 +17,18 @@ def train_indices(num_frames: int, count: int, rng: np.random.Generator) -> Int[
 
 
 def eval_indices(num_frames: int, count: int, phase: float = 0.5) -> Int[np.ndarray, "T"]:
-    """The frame that is `phase` (0 to 1) of the way through each of `count` equal segments; their centres."""
+    """Takes the frame `phase` (0 to 1) of the way through each of `count` equal segments, by default its centre."""
     centres = (np.arange(count) + phase) * num_frames / count
     return np.minimum(centres.astype(np.int64), num_frames - 1)
 
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """One look at a clip.
+    """A test-time crop of a clip, in time and space.
 
     Attributes:
       phase: which frame of each segment, 0 to 1.
-      share: where the crop lies along the longer side, 0 to 1.
+      share: position of the crop along the longer side, 0 to 1.
     """
 
     phase: float = 0.5
@@ -39,10 +39,10 @@ CENTRE = View()
 
 
 def view_grid(clips: int, crops: int) -> tuple[View, ...]:
-    """`clips` temporal views by `crops` spatial ones, the latter fastest; 1 by 1 is the centre.
+    """Views at `clips` times and `crops` places each, places first; 1 by 1 is the centre.
 
-    Temporal views take other frames of the same segments, evenly spread, since that is how clips are sampled in
-    training; crops are spread from end to end of the longer side.
+    Views in time take other frames of the same segments, evenly spread, because training samples clips in this way.
+    Crops are spread from end to end of the longer side.
     """
     phases = [(c + 0.5) / clips for c in range(clips)]
     shares = [0.5] if crops == 1 else np.linspace(0, 1, crops).tolist()
@@ -50,5 +50,5 @@ def view_grid(clips: int, crops: int) -> tuple[View, ...]:
 
 
 def crop_origin(height: int, width: int, size: int, share_y: float, share_x: float) -> tuple[int, int]:
-    """Upper left corner of a `size` square, `share` (0 to 1) of the way through the room there is on each axis."""
+    """Upper left corner of a square of `size` px, `share` (0 to 1) of the way through the free room on each axis."""
     return int((height - size) * share_y + 0.5), int((width - size) * share_x + 0.5)

@@ -114,5 +114,5 @@ def test_only_what_windows_share_is_kept(long_video, monkeypatch):
     stack = windows.np.stack
     monkeypatch.setattr(windows.np, "stack", lambda rows, **how: live.append(len(rows)) or stack(rows, **how))
     generator = read_clips(open_file(long_video), _how(num_frames=20), Windows(10.0, 4.0, 2.0))
-    kept = [len(generator.gi_frame.f_locals["seen"]) for _ in generator]
+    kept = [len(generator.gi_frame.f_locals["kept"]) for _ in generator]
     assert max(kept) <= 20 + 10 and len(live) == 9

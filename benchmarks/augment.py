@@ -85,26 +85,40 @@ def main() -> None:
     """Prints the table."""
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     config = config_lib.from_dict(common.get_config("paper,unfreeze=all").to_dict())
-    ranges, luminous, key = config.augment, config.model.luminous, jax.random.key(0)
+    ranges, luminous = config.augment, config.model.luminous
     clip = np.random.default_rng(0).integers(0, 90, (BATCH, FRAMES, SIZE, SIZE, 3))
     clip = jnp.asarray(clip, jnp.uint8)
     flow = clip[..., :2] + 100
+    key, shape = jax.random.key(0), clip.shape
+    drawn = {name: (stage, draw) for stage, draw in streams.draw_stages(key, ranges, shape) for name in stage.texts}
+    warping, drawn_warp = drawn["flip"]
+    jitter, drawn_jitter = drawn["jitter"]
+    sample_flow, turn_flow = warping.flow
 
     def warp_and_jitter(clip):
-        return streams._jitter(streams._warp(clip, key, ranges), key, ranges)
+        return jitter.frames(warping.frames(clip, drawn_warp, ranges), drawn_jitter, ranges)
+
+    def warp_then_jitter(clip):
+        return bound_jitter(bound_warp(clip))
 
     def everything(clip):
-        clip = streams._augment_frames(clip, key, ranges)
+        clip = streams.augment_frames(clip, streams.draw_stages(key, ranges, shape), ranges)
         return clip, streams._light(clip, luminous)
 
-    for name in ("_shuffle", "_warp", "_jitter", "_rain", "_cutmix"):
-        measure(name.strip("_"), _bound(getattr(streams, name), key, ranges), clip)
+    bound_warp, bound_jitter = _bound(warping.frames, drawn_warp, ranges), _bound(jitter.frames, drawn_jitter, ranges)
+    for name in ("shuffle", "flip", "jitter", "rain", "cutmix"):
+        stage, draw = drawn[name]
+        measure("warp" if stage is warping else name, _bound(stage.frames, draw, ranges), clip)
     measure("gamma", _bound(streams._light, luminous), clip)
-    measure("flow: warp", _bound(streams._sample_flow, key, ranges), flow)
-    measure("flow: vectors", _bound(streams._turn_flow, key, ranges), streams._sample_flow(flow, key, ranges))
-    measure("flow: luminous view", _bound(streams._flow_view, luminous), flow)
+    measure("flow: warp", _bound(sample_flow, drawn_warp, ranges), flow)
+    measure(
+        "flow: vectors",
+        _bound(turn_flow, drawn_warp, ranges),
+        jax.jit(sample_flow, static_argnums=2)(flow, drawn_warp, ranges),
+    )
+    measure("flow: luminous stream", _bound(streams._flow_stream, luminous), flow)
     measure("warp as three samplings", functools.partial(parts_apart, key=key, ranges=ranges), clip)
-    measure("warp and jitter, a jit each", warp_and_jitter, clip)
+    measure("warp and jitter, a jit each", warp_then_jitter, clip)
     measure("warp and jitter, one jit", jax.jit(warp_and_jitter), clip)
     measure("everything, a jit each", everything, clip)
     measure("everything, one jit", jax.jit(everything), clip)

@@ -1,4 +1,6 @@
-"""What rearranges clips: the order of a clip's frames, and CutMix between a clip and its neighbour in the batch."""
+"""Rearranges clips: the order of a clip's frames, and CutMix between a clip and its neighbour in the batch."""
+
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +15,20 @@ def frame_order(key: Key[Array, ""], probability: float, count: int) -> Int[Arra
     return jnp.where(jax.random.bernoulli(use_key, probability), shuffled, in_order)
 
 
-def draw_box(key: Key[Array, ""], probability: float, height: int, width: int) -> Int[Array, "4"]:
-    """(top, bottom, left, right) of a row's CutMix box in whole pixels, clipped to the frame; empty where not drawn.
+class Box(NamedTuple):
+    """One draw of CutMix.
+
+    Attributes:
+      edges: [4] (top, bottom, left, right) of the box in whole pixels, clipped to the frame; empty where not drawn.
+      share: [] exact area of the clipped box, as a share of the frame.
+    """
+
+    edges: Array
+    share: Array
+
+
+def draw_box(key: Key[Array, ""], probability: float, height: int, width: int) -> Box:
+    """Draws a row's box.
 
     The box before clipping has the frame's aspect and the share 1 - lambda of its area, lambda from Beta(1, 1), which
     is the uniform distribution; its centre is uniform over the frame.
@@ -26,7 +40,8 @@ def draw_box(key: Key[Array, ""], probability: float, height: int, width: int) -
     start = jnp.clip(jnp.round(centre - half), 0, side)
     stop = jnp.clip(jnp.round(centre + half), 0, side)
     box = jnp.stack([start, stop], axis=1).reshape(4).astype(jnp.int32)  # [2, 2] -> [4]
-    return box * jax.random.bernoulli(use_key, probability)
+    top, bottom, left, right = edges = box * jax.random.bernoulli(use_key, probability)
+    return Box(edges, (bottom - top) * (right - left) / (height * width))
 
 
 def paste(clips: UInt8[Array, "B T H W C"], boxes: Int[Array, "B 4"]) -> UInt8[Array, "B T H W C"]:
@@ -38,10 +53,9 @@ def paste(clips: UInt8[Array, "B T H W C"], boxes: Int[Array, "B 4"]) -> UInt8[A
     return jnp.where(inside[:, None, :, :, None], jnp.roll(clips, 1, axis=0), clips)  # [B, 1, H, W, 1] in the condition
 
 
-def mix_targets(targets: Float[Array, "B K"], boxes: Int[Array, "B 4"], height: int, width: int) -> Float[Array, "B K"]:
-    """Soft labels: the partner's share is the exact area of the clipped box."""
-    top, bottom, left, right = boxes.T
-    share = ((bottom - top) * (right - left) / (height * width))[:, None]  # [B, 1]
+def mix_targets(targets: Float[Array, "B K"], shares: Float[Array, "B"]) -> Float[Array, "B K"]:
+    """Soft labels: the partner's share is that of the box."""
+    share = shares[:, None]  # [B, 1]
     return targets * (1 - share) + jnp.roll(targets, 1, axis=0) * share
 
 

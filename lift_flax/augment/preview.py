@@ -19,6 +19,7 @@ from configs import common
 from lift_flax import command_line
 from lift_flax import config as config_lib
 from lift_flax.augment import streams
+from lift_flax.augment.stages import STAGES
 from lift_flax.config import AUGMENTATIONS, Augment, Config
 from lift_flax.data.batches import read_eval_examples
 from lift_flax.data.records import open_records
@@ -134,19 +135,7 @@ def augmented(
     return np.asarray(streams.make_train_streams(batch, key, config, count)["dark"])
 
 
-def _texts(r: Augment) -> dict[str, str]:
+def _texts(ranges: Augment) -> dict[str, str]:
     """For each augmentation its probability and range."""
-    texts = {
-        "flip": "",
-        "affine": f"zoom 1 ± {r.scale:g}, turn ± {r.rotate:g}°,\n"
-        f"shift ± {r.translate:g} of a side, shear ± {r.shear:g}°",
-        "optical": f"k ± {r.optical_k:g}",
-        "elastic": f"7x7 points, deviation {r.elastic_std:g} px",
-        "jitter": f"brightness ± {r.brightness:g}, contrast ± {r.contrast:g},\n"
-        f"saturation ± {r.saturation:g}, hue ± {r.hue:g} turns",
-        "rain": f"slant ± {r.rain_slant:g}°, streaks of {r.rain_length:g} px,\n"
-        f"{r.rain_speed:g} px a frame, scene darker by {r.rain_darken:g}",
-        "cutmix": "area uniform, from the clip before",
-        "shuffle": f"all {NUM_FRAMES} frames in any order",
-    }
-    return {name: f"probability {getattr(r, name):g}\n{text}" for name, text in texts.items()}
+    texts = {name: text(ranges) for stage in STAGES for name, text in stage.texts.items()}
+    return {name: f"probability {getattr(ranges, name):g}\n{texts[name]}" for name in AUGMENTATIONS}

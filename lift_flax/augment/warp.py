@@ -64,24 +64,23 @@ def coordinates(warp: Warp, height: int, width: int) -> tuple[Float[Array, "H W"
     return a * x + b * y + warp.shift[0] + cx, c * x + d * y + warp.shift[1] + cy
 
 
-def warp_clip(clip: UInt8[Array, "T H W C"], key: Key[Array, ""], ranges: Augment) -> UInt8[Array, "T H W C"]:
-    """One draw of the warp on every frame."""
-    return sample(clip, *coordinates(draw_warp(key, ranges, *clip.shape[1:3]), *clip.shape[1:3]))
+def warp_clip(clip: UInt8[Array, "T H W C"], warp: Warp) -> UInt8[Array, "T H W C"]:
+    """Every frame through the same warp."""
+    return sample(clip, *coordinates(warp, *clip.shape[1:3]))
 
 
-def sample_flow(flow: UInt8[Array, "T H W 2"], key: Key[Array, ""], ranges: Augment) -> Float[Array, "T H W 2"]:
-    """Coded flow sampled through the field that `warp_clip` takes with the same key: codes with no motion at 0."""
-    size = flow.shape[1:3]
-    return _interpolate(flow, *coordinates(draw_warp(key, ranges, *size), *size)) - flow_codes.ZERO
+def sample_flow(flow: UInt8[Array, "T H W 2"], warp: Warp) -> Float[Array, "T H W 2"]:
+    """Coded flow sampled through the field that `warp_clip` takes: codes with no motion at 0."""
+    return _interpolate(flow, *coordinates(warp, *flow.shape[1:3])) - flow_codes.ZERO
 
 
-def turn_flow(moved: Float[Array, "T H W 2"], key: Key[Array, ""], ranges: Augment) -> UInt8[Array, "T H W 2"]:
+def turn_flow(moved: Float[Array, "T H W 2"], warp: Warp) -> UInt8[Array, "T H W 2"]:
     """Turns the vectors of `sample_flow` with the picture, and codes them.
 
     Where the affine takes its source from M p + c, a displacement d becomes M^-1 d.  The optical and the elastic part
     move the vectors and leave their directions and lengths as they are.
     """
-    (a, b), (c, d) = draw_warp(key, ranges, *moved.shape[1:3]).matrix
+    (a, b), (c, d) = warp.matrix
     determinant = a * d - b * c
     u, v = moved[..., 0], moved[..., 1]  # two of [T, H, W]
     turned = jnp.stack([(d * u - b * v) / determinant, (a * v - c * u) / determinant], axis=-1)

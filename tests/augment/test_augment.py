@@ -10,20 +10,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lift_flax.augment import mix, preview, rain
+from lift_flax.augment import mix, preview, rain, stages
 from lift_flax.augment import streams as augment
 from lift_flax.augment.streams import gamma_correct
-from lift_flax.config import AUGMENTATIONS, Config
+from lift_flax.config import AUGMENTATIONS, Augment, Config
 from lift_flax.errors import UserError
 from lift_flax.models import inputs
 from lift_flax.video import flow_codes
-from tests.support.augment_tools import DEFAULT, NOTHING, noise, only
+from tests.support.augment_tools import DEFAULT, NOTHING, all_flow, all_frames, noise, only, stage_frames
 from tests.support.small_config import small_config
 from tests.support.video_files import write_numbered
 from tests.test_config import ROOT
 
-STAGES = {"shuffle": augment._shuffle, "jitter": augment._jitter, "rain": augment._rain, "cutmix": augment._cutmix}
-STAGES |= dict.fromkeys(("flip", "affine", "optical", "elastic"), augment._warp)
 RANGES = {
     "affine": ("scale", "rotate", "translate", "shear"),
     "optical": ("optical_k",),
@@ -50,8 +48,8 @@ def _batch(rows: int = 4, side: int = 32) -> dict[str, jax.Array]:
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_probability_zero_changes_nothing_and_one_changes_every_clip(name):
     clip, key = noise(shape=(4, 6, 24, 24, 3)), jax.random.key(0)
-    np.testing.assert_array_equal(STAGES[name](clip, key, only()), clip)
-    changed = np.asarray(STAGES[name](clip, key, only(name)) != clip)
+    np.testing.assert_array_equal(stage_frames(name, clip, key, only()), clip)
+    changed = np.asarray(stage_frames(name, clip, key, only(name)) != clip)
     assert changed.any(axis=(1, 2, 3, 4)).all()
 
 
@@ -59,24 +57,24 @@ def test_probability_zero_changes_nothing_and_one_changes_every_clip(name):
 def test_zero_ranges_change_nothing(name):
     clip = noise(shape=(4, 6, 24, 24, 3))
     ranges = only(name, **dict.fromkeys(RANGES[name], 0.0))
-    np.testing.assert_array_equal(STAGES[name](clip, jax.random.key(0), ranges), clip)
+    np.testing.assert_array_equal(stage_frames(name, clip, jax.random.key(0), ranges), clip)
 
 
 @pytest.mark.parametrize("name", ["affine", "elastic", "jitter", "rain", "shuffle"])
 def test_a_rows_draw_depends_on_its_place_and_key_alone(name):
     key, ranges = jax.random.key(3), only(name)
     clip = jnp.repeat(noise(shape=(1, 6, 20, 24, 3)), 4, axis=0)
-    whole = np.asarray(STAGES[name](clip, key, ranges))
-    np.testing.assert_array_equal(whole[:2], STAGES[name](clip[:2], key, ranges))
-    np.testing.assert_array_equal(whole[2:], STAGES[name](clip.at[:2].set(0), key, ranges)[2:])
+    whole = np.asarray(stage_frames(name, clip, key, ranges))
+    np.testing.assert_array_equal(whole[:2], stage_frames(name, clip[:2], key, ranges))
+    np.testing.assert_array_equal(whole[2:], stage_frames(name, clip.at[:2].set(0), key, ranges)[2:])
     assert not np.array_equal(whole[0], whole[1])
-    assert not np.array_equal(whole[0], STAGES[name](clip, jax.random.key(4), ranges)[0])
+    assert not np.array_equal(whole[0], stage_frames(name, clip, jax.random.key(4), ranges)[0])
 
 
 @pytest.mark.parametrize("name", ["affine", "optical", "elastic", "jitter", "cutmix"])
 def test_one_draw_holds_for_all_frames_of_a_clip(name):
     still = jnp.repeat(noise(shape=(4, 1, 20, 24, 3)), 5, axis=1)
-    out = STAGES[name](still, jax.random.key(1), only(name))
+    out = stage_frames(name, still, jax.random.key(1), only(name))
     np.testing.assert_array_equal(out, jnp.repeat(out[:, :1], 5, axis=1))
     assert not np.array_equal(out, still)
 
@@ -84,17 +82,17 @@ def test_one_draw_holds_for_all_frames_of_a_clip(name):
 def test_grey_stays_grey_under_hue_and_saturation():
     grey = jnp.full((4, 2, 8, 8, 3), 100, jnp.uint8)
     ranges = dataclasses.replace(NOTHING, jitter=1.0, saturation=0.5, hue=0.5)
-    np.testing.assert_array_equal(augment._jitter(grey, jax.random.key(0), ranges), grey)
+    np.testing.assert_array_equal(stage_frames("jitter", grey, jax.random.key(0), ranges), grey)
 
 
 def test_shuffle_reorders_frames_and_flow_alike():
     numbers = jnp.arange(6, dtype=jnp.uint8)[None, :, None, None, None]
     clip, codes = jnp.tile(numbers, (8, 1, 4, 4, 3)), jnp.tile(numbers, (8, 1, 4, 4, 2))
     key, ranges = jax.random.key(0), only("shuffle")
-    out = np.asarray(augment._augment_frames(clip, key, ranges))[:, :, 0, 0, 0]
+    out = np.asarray(all_frames(clip, key, ranges))[:, :, 0, 0, 0]
     np.testing.assert_array_equal(np.sort(out, axis=1), np.tile(np.arange(6), (8, 1)))
     assert len(np.unique(out, axis=0)) > 4
-    np.testing.assert_array_equal(out, augment._augment_flow(codes, key, ranges)[:, :, 0, 0, 0])
+    np.testing.assert_array_equal(out, all_flow(codes, key, ranges)[:, :, 0, 0, 0])
 
 
 def test_rain_falls_by_its_speed_along_its_slant():
@@ -110,7 +108,7 @@ def test_rain_falls_by_its_speed_along_its_slant():
 def test_the_next_frames_rain_is_this_ones_moved_down():
     ranges = only("rain", rain_slant=0.0)  # then whole pixels, so the pictures must agree exactly
     scene = jnp.full((1, 4, 224, 224, 3), 40, jnp.uint8)
-    out = np.asarray(augment._rain(scene, jax.random.key(0), ranges))[0]
+    out = np.asarray(stage_frames("rain", scene, jax.random.key(0), ranges))[0]
     speed = int(ranges.rain_speed)
     np.testing.assert_array_equal(out[1:, speed:], out[:-1, :-speed])
     values, counts = np.unique(out, return_counts=True)
@@ -125,8 +123,8 @@ def test_cutmix_pastes_the_row_before_and_weighs_labels_by_area():
     rows, side = 16, 24
     clip = jnp.broadcast_to(jnp.arange(rows, dtype=jnp.uint8)[:, None, None, None, None], (rows, 3, side, side, 3))
     key, ranges = jax.random.key(2), only("cutmix")
-    out = np.asarray(augment._cutmix(clip, key, ranges))
-    targets = np.asarray(augment._mix_targets(jnp.eye(rows), key, ranges, (side, side)))
+    out = np.asarray(stage_frames("cutmix", clip, key, ranges))
+    targets = np.asarray(augment.mix_targets(jnp.eye(rows), augment.draw_stages(key, ranges, clip.shape), ranges))
     shares = []
     for row in range(rows):
         pasted = out[row] != row  # [T, H, W, C]
@@ -140,13 +138,13 @@ def test_cutmix_pastes_the_row_before_and_weighs_labels_by_area():
         shares.append(box.mean())
     np.testing.assert_allclose(targets.sum(axis=1), 1, atol=1e-6)
     assert min(shares) < 0.15 and max(shares) > 0.5
-    codes = np.asarray(augment._augment_flow(clip[..., :2], key, ranges))
+    codes = np.asarray(all_flow(clip[..., :2], key, ranges))
     np.testing.assert_array_equal(codes, out[..., :2])  # the same boxes
 
 
 def test_cutmix_areas_are_uniform_before_clipping():
     """Beta(1, 1): in a large frame, boxes that lie wholly inside have every area, and centres are everywhere."""
-    boxes = jax.vmap(lambda key: mix.draw_box(key, 1.0, 1000, 1000))(jax.random.split(jax.random.key(0), 4000))
+    boxes = jax.vmap(lambda key: mix.draw_box(key, 1.0, 1000, 1000).edges)(jax.random.split(jax.random.key(0), 4000))
     top, bottom, left, right = np.asarray(boxes).T
     centred = (top > 0) & (left > 0) & (bottom < 1000) & (right < 1000)
     areas = ((bottom - top) * (right - left) / 1e6)[centred]
@@ -160,7 +158,7 @@ def test_cutmix_areas_are_uniform_before_clipping():
 
 def test_probabilities_are_kept():
     keys = jax.random.split(jax.random.key(0), 3000)
-    boxes = jax.vmap(lambda key: mix.draw_box(key, DEFAULT.cutmix, 64, 64))(keys)
+    boxes = jax.vmap(lambda key: mix.draw_box(key, DEFAULT.cutmix, 64, 64).edges)(keys)
     drawn = (boxes[:, 1] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 2])
     assert float(drawn.mean()) == pytest.approx(DEFAULT.cutmix, abs=0.04)
     orders = jax.vmap(lambda key: mix.frame_order(key, DEFAULT.shuffle, 30))(keys)
@@ -189,7 +187,7 @@ def test_flow_view_is_flow_and_its_length():
     u, v = np.moveaxis(np.asarray(batch["flow"], float) - 128, -1, 0)
     np.testing.assert_array_equal(streams["luminous"][..., 2], np.round(np.minimum(np.hypot(u, v), 127)) + 128)
     known = jnp.asarray(flow_codes.encode(np.array([[0.0, 0.0], [3.0, -4.0], [-20.0, 0.0], [20.0, 20.0]])))
-    lengths = augment._flow_view(known.reshape(1, 1, 2, 2, 2), _config(light="flow", size=2).model.luminous)[..., 2]
+    lengths = augment._flow_stream(known.reshape(1, 1, 2, 2, 2), _config(light="flow", size=2).model.luminous)[..., 2]
     assert lengths.ravel().tolist() == [128, 128 + 31, 255, 255]  # of codes 19 and -25
     half = augment.make_eval_streams(
         batch | {"flow": jnp.full_like(batch["flow"], 140)}, _config(light="flow", size=16), 3
@@ -235,3 +233,27 @@ def test_preview_without_clips_is_one_line(tmp_path):
     ran = subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
     assert ran.returncode == 2, ran.stderr
     assert len(ran.stderr.strip().splitlines()) == 1 and "--videos" in ran.stderr
+
+
+def test_every_augmentation_belongs_to_one_stage():
+    names = [name for stage in stages.STAGES for name in stage.texts]
+    assert sorted(names) == sorted(AUGMENTATIONS)
+    assert [stage.purpose for stage in stages.STAGES] == [4, 0, 1, 2, 3]  # other numbers would change every run's draws
+
+
+def test_a_new_augmentation_is_a_function_a_field_and_a_stage(monkeypatch):
+    """The three edits of CONTRIBUTING.md, made for the length of this test."""
+
+    def negative(clip, key, ranges):  # 1: in a file of lift_flax/augment/
+        return jnp.where(jax.random.bernoulli(key, ranges.negative), 255 - clip, clip)
+
+    ranges_type = dataclasses.make_dataclass("Augment", [("negative", float, 0.5)], bases=(Augment,), frozen=True)  # 2
+    stage = stages.Stage(purpose=5, texts={"negative": lambda r: "light for dark"}, frames=stages.by_row(negative))
+    monkeypatch.setattr(augment, "STAGES", (*stages.STAGES, stage))  # 3
+
+    batch, ranges = _batch(8), ranges_type(**dataclasses.asdict(NOTHING))
+    config = dataclasses.replace(_config(), augment=ranges)
+    dark = np.asarray(augment.make_train_streams(batch, jax.random.key(0), config, 3)["dark"])
+    turned = (dark == 255 - np.asarray(batch["clip"])).all(axis=(1, 2, 3, 4))
+    assert 0 < turned.sum() < 8
+    np.testing.assert_array_equal(dark[~turned], batch["clip"][~turned])

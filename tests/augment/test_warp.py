@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lift_flax.augment import streams, warp
+from lift_flax.augment import warp
 from lift_flax.video import flow_codes, sampling
 from lift_flax.video.decode import count_frames, decode_frames
-from tests.support.augment_tools import NOTHING, noise, only, smooth_clip
+from tests.support.augment_tools import NOTHING, all_flow, noise, only, smooth_clip, stage_frames
 from tests.test_config import ROOT
 
 PARTS = ("flip", "affine", "optical", "elastic")
@@ -80,9 +80,9 @@ def test_sampling_between_pixels_is_bilinear():
 
 def test_flip_mirrors_every_frame_and_twice_is_nothing():
     clip, key = noise(), jax.random.key(0)
-    once = streams._warp(clip, key, only("flip"))
+    once = stage_frames("flip", clip, key, only("flip"))
     np.testing.assert_array_equal(once, clip[:, :, :, ::-1])
-    np.testing.assert_array_equal(streams._warp(once, key, only("flip")), clip)
+    np.testing.assert_array_equal(stage_frames("flip", once, key, only("flip")), clip)
 
 
 def test_elastic_moves_by_the_stated_pixels():
@@ -105,7 +105,7 @@ def test_optical_distortion_is_radial_and_within_its_range():
 
 
 def _warp_flow(codes, key, ranges):
-    return np.asarray(streams._augment_flow(jnp.asarray(codes), key, ranges))
+    return np.asarray(all_flow(jnp.asarray(codes), key, ranges))
 
 
 def test_codes_of_flow():
@@ -168,7 +168,7 @@ def test_flow_is_the_motion_of_the_warped_clip(seed):
     ranges = only("affine", "flip", rotate=40.0, scale=0.3, shear=15.0, translate=0.02)
     clip = jnp.asarray(smooth_clip(2, 96, step))[None]  # [1, 2, 96, 96, 3]
     codes = jnp.asarray(np.broadcast_to(flow_codes.encode(np.array(step)), (1, 2, 96, 96, 2)))
-    moved = np.asarray(streams._warp(clip, key, ranges), np.float32)[0]
+    moved = np.asarray(stage_frames("flip", clip, key, ranges), np.float32)[0]
     claimed = flow_codes.decode(_warp_flow(codes, key, ranges))[0, 0]
     assert np.ptp(claimed, axis=(0, 1)).max() < 1e-6
     measured = _measured_motion(moved[0], moved[1], start=np.zeros(2))

@@ -71,8 +71,12 @@ with jax.set_mesh(mesh):
         arrays = flatten({"params": state["params"], "batch_stats": state["batch_stats"]})
         np.savez(out, losses=losses, **{path: np.asarray(leaf) for path, leaf in arrays.items()})
     else:
-        stages = (augment._shuffle, augment._warp, augment._jitter, augment._rain, augment._cutmix)
-        texts = [stage.lower(batch["clip"], key, config.augment).compile().as_text() for stage in stages]
+        draws, ranges = augment.draw_stages(key, config.augment, batch["clip"].shape), config.augment
+        texts = [
+            augment._apply.lower(stage.frames, batch["clip"], drawn, ranges).compile().as_text()
+            for stage, drawn in draws
+        ]
+        assert len(texts) == 5
         facts["views"] = [collective_bytes(text) for text in texts]
         facts["step"] = collective_bytes(compiled.as_text())
         facts["trained_bytes"] = 4 * count_parameters(optim.split_params(state["params"], phase.trains)[0])

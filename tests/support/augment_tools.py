@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from configs import common
+from lift_flax.augment import stages, streams
 from lift_flax.config import AUGMENTATIONS, Augment
 
 DEFAULT = Augment(**common.defaults().augment.to_dict())
@@ -17,6 +18,22 @@ def only(*names: str, **ranges: float) -> Augment:
     """The default ranges with the augmentations `names` always drawn and no other, then `ranges`."""
     probabilities = {name: float(name in names) for name in AUGMENTATIONS}
     return dataclasses.replace(DEFAULT, **{**probabilities, **ranges})
+
+
+def stage_frames(name: str, clip: jax.Array, key: jax.Array, ranges: Augment) -> jax.Array:
+    """A batch of frames after the stage of the augmentation `name` alone."""
+    (stage,) = (stage for stage in stages.STAGES if name in stage.texts)
+    return streams._apply(stage.frames, clip, streams._draw(stage, key, ranges, clip.shape), ranges)
+
+
+def all_frames(clip: jax.Array, key: jax.Array, ranges: Augment) -> jax.Array:
+    """A batch of frames after all stages."""
+    return streams.augment_frames(clip, streams.draw_stages(key, ranges, clip.shape), ranges)
+
+
+def all_flow(codes: jax.Array, key: jax.Array, ranges: Augment) -> jax.Array:
+    """A batch of coded flow after all stages."""
+    return streams.augment_flow(codes, streams.draw_stages(key, ranges, (*codes.shape[:4], 3)), ranges)
 
 
 def noise(seed: int = 0, shape=(2, 3, 20, 24, 3)) -> jax.Array:

@@ -12,13 +12,11 @@ from pathlib import Path
 
 import jax
 from absl import flags
-from rich.console import Console
-from rich.table import Table
 
 from lift_flax import compiling, config_flags, errors
 from lift_flax import config as config_lib
 from lift_flax.distributed import processes
-from lift_flax.train import run
+from lift_flax.train import run, summary
 
 
 def parse_command_line(values: flags.FlagValues, arguments: list[str]) -> tuple[config_lib.Config, Path]:
@@ -35,7 +33,7 @@ def _flags(arguments: list[str]) -> flags.FlagValues:
     flags.DEFINE_string(
         "workdir", None, "folder of this run: checkpoints, metrics, results, report", flag_values=values
     )
-    flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0, where no scheduler tells", flag_values=values)
+    flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0, where no scheduler gives it", flag_values=values)
     flags.DEFINE_integer("num_processes", None, "processes of the run, with --coordinator", flag_values=values)
     flags.DEFINE_integer("process_id", None, "number of this process, with --coordinator", flag_values=values)
     flags.DEFINE_bool("cluster", False, "look for the others of a TPU pod of virtual machines", flag_values=values)
@@ -66,7 +64,7 @@ def main() -> None:
 def _run(config: config_lib.Config, workdir: Path) -> None:
     _check_devices()
     if not processes.is_first():
-        sys.stdout = open(os.devnull, "w")  # one process tells what happens; errors are told by each
+        sys.stdout = open(os.devnull, "w")  # one process prints what happens; each prints its errors
     stop = processes.StopSignal()
     stop.listen()
     try:
@@ -76,24 +74,29 @@ def _run(config: config_lib.Config, workdir: Path) -> None:
             raise
         raise errors.UserError(
             f"too little memory on a device ({str(error).splitlines()[0][:200]}): save some with "
-            "config.train.remat.*, accumulate, mesh.fsdp or a smaller batch_size; lift_flax.plan tells what fits"
+            "config.train.remat.*, accumulate, mesh.fsdp or a smaller batch_size; `lift-flax plan` says what fits"
         ) from error
     except processes.Stopped as stopped:
         print(f"{stopped}; the same command continues", flush=True)
         return
     if processes.is_first():
-        _print_table(results, workdir)
+        summary.show_accuracy(results)
+        for line in (*summary.unfitted(results, config), f"results: {workdir / 'results.json'}"):
+            print(line, flush=True)
     with processes.all_or_none():
         if processes.is_first():
-            _write_report(workdir)
+            _finish(config, workdir)
 
 
-def _write_report(workdir: Path) -> None:
+def _finish(config: config_lib.Config, workdir: Path) -> None:
     """Writes the page last: whatever goes wrong with it, the results are saved and shown."""
     from lift_flax.report import __main__ as report  # here: it loads what draws, which a run needs at its end alone
 
     report.write(workdir)
     print(f"report: {workdir / 'report.html'}", flush=True)
+    print("next:")
+    for command in summary.next_commands(workdir, summary.sample_videos(config, workdir)):
+        print(f"  {command}", flush=True)
 
 
 def _check_devices() -> None:
@@ -102,25 +105,6 @@ def _check_devices() -> None:
     except (RuntimeError, AssertionError) as error:  # plugins assert where their device is missing
         wanted = jax.config.jax_platforms
         raise errors.UserError(f"no device of JAX_PLATFORMS={wanted}: set it to what there is, or unset it") from error
-
-
-def _print_table(results: dict, workdir: Path) -> None:
-    print(
-        f"{results['dataset']}, fold {results['fold']}: {results['num_examples']} test clips, one centre view of each"
-    )
-    table = Table("class", "teacher", "student")
-    networks = [results["teacher"], results["student"]]
-    for name in results["classes"]:
-        table.add_row(name, *[_percent(n and n["per_class"][name]) for n in networks])
-    table.add_section()
-    table.add_row("top-1", *[_percent(n and n["top1"]) for n in networks])
-    table.add_row("top-5", *[_percent(n and n["top5"]) for n in networks])
-    Console().print(table)
-    print(f"results: {workdir / 'results.json'}", flush=True)
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.1f} %"
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def phase_folder(workdir: Path, phase: str) -> Path:
     """The checkpoints of a phase, "teacher" or "student".  Raises UserError where none was trained."""
     folder = workdir / phase
     if not folder.is_dir():
-        raise UserError(f"{workdir} holds no trained {phase} yet: run lift_flax.main first")
+        raise UserError(f"{workdir} holds no trained {phase} yet: train first with the command of this run")
     return folder
 
 

@@ -1,0 +1,88 @@
+"""What a finished run prints: its accuracy, whether it has fitted its training clips, and the next commands."""
+
+import shutil
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from lift_flax.command_line import percent
+from lift_flax.config import Config
+from lift_flax.data.records import open_records
+from lift_flax.files import replacing
+
+_EPOCHS = {"teacher": "teacher_epochs", "student": "student_epochs"}
+_SAMPLES = 2  # test videos that are copied to the workdir
+
+
+def show_accuracy(results: dict, console: Console | None = None) -> None:
+    """Prints the test accuracy of both networks by class, and beside it that of the last epoch of training.
+
+    Args:
+      results: of results.json; one of an earlier version has no "training".
+    """
+    console = console or Console()
+    print(
+        f"{results['dataset']}, fold {results['fold']}: {results['num_examples']} test clips, one centre view of each"
+    )
+    table = Table("class", "teacher", "student")
+    networks = [results["teacher"], results["student"]]
+    for name in results["classes"]:
+        table.add_row(name, *[percent(n and n["per_class"][name]) for n in networks])
+    table.add_section()
+    table.add_row("top-1", *[percent(n and n["top1"]) for n in networks])
+    table.add_row("top-5", *[percent(n and n["top5"]) for n in networks])
+    if training := results.get("training"):
+        table.add_section()
+        phases = [training["teacher"], training["student"]]
+        table.add_row("top-1 in training", *[percent(phase and phase["top1"]) for phase in phases])
+    console.print(table)
+
+
+def unfitted(results: dict, config: Config) -> list[str]:
+    """One line for each phase that has not fitted its training clips, with the fields to raise.
+
+    That is where the accuracy of its last epoch, measured on augmented clips while it trained, is less than halfway
+    from chance (naming the most frequent class every time) to 1.
+    """
+    lines = []
+    for phase, facts in results.get("training", {}).items():
+        if facts and facts["fitted"] is False:
+            epochs = _EPOCHS[phase]
+            lines.append(
+                f"the {phase} has not fitted its training clips: {percent(facts['top1'])} of them are right in its "
+                f"last epoch, {percent(facts['chance'])} by chance.  Train anew with a larger "
+                f"--config.train.{epochs} (now {getattr(config.train, epochs)}) or "
+                f"--config.train.learning_rate (now {config.train.learning_rate:g})"
+            )
+    return lines
+
+
+def next_commands(workdir: Path, videos: list[Path]) -> list[str]:
+    """Commands that ask the run about `videos`, or about VIDEO where there are none."""
+    named = " ".join(map(str, videos)) or "VIDEO"
+    first = str(videos[0]) if videos else "VIDEO"
+    return [
+        f"lift-flax predict --workdir={workdir} {named}",
+        f"lift-flax explain --workdir={workdir} {first} --out={workdir / 'explained'}",
+    ]
+
+
+def sample_videos(config: Config, workdir: Path) -> list[Path]:
+    """Two test videos of different classes in the workdir's folder `videos`, copied there where they lack.
+
+    Only of records that keep the videos they were made from, as those of rendered figures do; of others none.
+    """
+    records = open_records(config.data.dir)
+    ids = records.split(config.data.fold, "test")
+    rendered = {path.stem: path for path in (records.dir / "videos" / "clips").glob("*/*.mp4")}
+    found = {records.index[i].label: rendered[Path(i).name] for i in reversed(ids) if Path(i).name in rendered}
+    copies = []
+    for label in sorted(found)[:_SAMPLES]:
+        copy = workdir / "videos" / found[label].name
+        copy.parent.mkdir(exist_ok=True)
+        if not copy.exists():
+            with replacing(copy) as part:
+                shutil.copyfile(found[label], part)
+        copies.append(copy)
+    return copies

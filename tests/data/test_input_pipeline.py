@@ -23,6 +23,7 @@ def _missing():
     raise ImportError("no such reader\nand more lines")
 
 
+@pytest.mark.slow
 def test_readers_agree_and_times_are_finite(pipeline, tmp_path, monkeypatch, capsys):
     for number in range(3):
         frames = numbered_frames(range(10 + number), 128, 128)

@@ -57,6 +57,11 @@ def test_order_and_pixels_depend_on_the_step_alone(records, opened):
     _assert_same(_batches(opened, config, 3, first_step=4), whole[4:])
     uncached = small_config(records=records, **{"data.cache": "none"})
     _assert_same(_batches(opened, uncached, 7), whole)
+
+
+@pytest.mark.slow
+def test_loader_processes_change_nothing(records, opened):
+    whole = _batches(opened, small_config(records=records), 7)
     workers = small_config(records=records, **{"data.cache": "none", "data.workers": 2})
     _assert_same(_batches(opened, workers, 3, first_step=4), whole[4:])
 
@@ -116,14 +121,14 @@ def test_flow_comes_with_the_frames_it_belongs_to(records, opened):
         assert "flow" not in next(gamma)
 
 
-def test_records_without_flow_are_told(opened):
+def test_records_without_flow_are_refused(opened):
     config = small_config("tiny,luminous=flow", records=opened.dir)
     records_lib.check_fits(opened, config)
     with pytest.raises(UserError, match="holds no optical flow: build it again with --flow --overwrite"):
         records_lib.check_fits(dataclasses.replace(opened, prepared={**opened.prepared, "flow": "none"}), config)
 
 
-def test_records_of_another_data_set_are_told(opened):
+def test_records_of_another_data_set_are_refused(opened):
     infar = dataclasses.replace(opened, source="infar")
     with pytest.raises(UserError, match="holds infar, the config is for hmdb51: use the config of infar"):
         records_lib.check_fits(infar, small_config(records=opened.dir, dataset="hmdb51"))

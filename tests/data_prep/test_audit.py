@@ -21,7 +21,7 @@ def test_folder_of_odd_files(tmp_path: Path, capsys: pytest.CaptureFixture) -> N
     expected = damaged_videos.odd_files(tmp_path / "videos" / "train" / "a")
     shutil.copy(tmp_path / "videos/train/a/plain.mp4", tmp_path / "videos/test/a/copy.mp4")
     write_numbered(tmp_path / "videos" / "test" / "b" / "new.mp4", 20)
-    audit.main([str(tmp_path / "videos"), "--out", str(tmp_path / "out"), "--workers", "2"])
+    audit.main([str(tmp_path / "videos"), "--out", str(tmp_path / "out"), "--workers", "1"])
     report = json.loads((tmp_path / "out" / "audit.json").read_text())
     listed = [name for name in expected if Path(name).suffix not in (".h264", ".ts")]  # others are no videos by name
     assert report["files"] == len(listed) + 2
@@ -42,6 +42,7 @@ def test_folder_of_odd_files(tmp_path: Path, capsys: pytest.CaptureFixture) -> N
     assert np.asarray(Image.open(tmp_path / "out" / "luma.png")).shape[1] > 1000  # a panel for each split
 
 
+@pytest.mark.usefixtures("in_process")
 @pytest.mark.parametrize("codec", ["h264", "jpeg", "original"])
 def test_records(tmp_path: Path, codec: str) -> None:
     for number in range(6):

@@ -13,6 +13,7 @@ import pytest
 from data_prep import build, sources, staging
 from data_prep.transcode import Encoding, transcode
 from lift_flax import files
+from lift_flax.errors import UserError
 from tests.support.build_tools import ROOT, command, read_records, run_build, whole_clips
 from tests.support.video_files import write_numbered, write_video
 
@@ -21,6 +22,7 @@ def _children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+@pytest.mark.usefixtures("in_process")
 def test_killed_build_continues(tmp_path: Path) -> None:
     """kill -9 in the middle: no process stays behind, nothing is done twice, and the records are the same."""
     for number in range(8):
@@ -54,6 +56,7 @@ def test_killed_build_continues(tmp_path: Path) -> None:
     assert (out / "folds.json").read_text() == (tmp_path / "whole" / "folds.json").read_text()
 
 
+@pytest.mark.slow
 def test_ten_kills(tmp_path: Path) -> None:
     """kill -9 at ten random moments: what was done is never done again, and the end is that of a quiet build."""
     rng = np.random.default_rng(0)
@@ -88,6 +91,7 @@ _DIES = """
 import os, pathlib, shutil, sys
 from data_prep import build, write_records
 from lift_flax import files
+from lift_flax.errors import UserError
 step = sys.argv.pop(1)
 rename, rmtree, write = pathlib.Path.rename, shutil.rmtree, write_records.write_records
 def die(*args, **kwargs): os._exit(9)
@@ -108,7 +112,11 @@ if __name__ == "__main__": build.main(sys.argv[1:])
 """
 
 
-@pytest.mark.parametrize("step", ["writing", "written", "renamed", "folds", "report"])
+@pytest.mark.usefixtures("in_process")
+@pytest.mark.parametrize(
+    "step",
+    ["folds", *(pytest.param(step, marks=pytest.mark.slow) for step in ("writing", "written", "renamed", "report"))],
+)
 def test_death_at_every_step_of_the_end(tmp_path: Path, step: str) -> None:
     """The records are written, moved in place and described: a build that dies in between is finished by the next."""
     for number in range(4):
@@ -150,6 +158,7 @@ def test_staged_clips_belong_to_their_source_and_settings(tmp_path: Path) -> Non
     assert staging._read_staged(tmp_path / "staged") is None
 
 
+@pytest.mark.usefixtures("in_process")
 def test_a_finished_build_keeps_the_work_of_another_that_was_cut_off(tmp_path: Path) -> None:
     for number in range(4):
         write_numbered(tmp_path / "videos" / "ab"[number % 2] / f"{number}.mp4", 5)
@@ -166,6 +175,5 @@ def test_one_build_at_a_time(tmp_path: Path) -> None:
     for number in range(4):
         write_numbered(tmp_path / "videos" / "ab"[number % 2] / f"{number}.mp4", 3)
     with files.only_writer(tmp_path / "out" / ".staging", "--out"):
-        done = run_build("folder", "--videos", tmp_path / "videos", "--out", tmp_path / "out")
-    assert done.returncode == 2
-    assert "another process is writing" in done.stderr
+        with pytest.raises(UserError, match="another process is writing"):
+            build.main(["folder", "--videos", str(tmp_path / "videos"), "--out", str(tmp_path / "out")])

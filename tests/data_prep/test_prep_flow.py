@@ -75,6 +75,7 @@ def test_packing_loses_less_than_a_code(tmp_path: Path) -> None:
     np.testing.assert_allclose(np.median(half[0][inside], (0, 1)), np.median(found[3], (0, 1)), atol=1)
 
 
+@pytest.mark.usefixtures("in_process")
 def test_flow_of_odd_originals_has_the_size_of_their_frames(tmp_path: Path) -> None:
     for number, name in enumerate("abab"):
         (tmp_path / "videos" / name).mkdir(parents=True, exist_ok=True)

@@ -65,6 +65,12 @@ def test_odd_videos_are_stored_right(odd, codec: str) -> None:
     assert _stored_frames(transcode(folder / "odd.mkv", encoding)).shape[0] == 30
 
 
+def test_a_video_damaged_in_every_way(tmp_path: Path) -> None:
+    """One of each: cut, flipped in one, nine or 99 bits, zeroed, doubled, dropped, swapped."""
+    _check_damaged([write_video(tmp_path / "last.mp4", _textured(48))], tmp_path, cuts=2, mutants=7, at_least=9)
+
+
+@pytest.mark.slow
 def test_two_hundred_damaged_videos(tmp_path: Path) -> None:
     """Cut anywhere, flipped, zeroed, doubled, dropped, swapped, in four containers."""
     frames = _textured(48)
@@ -77,6 +83,7 @@ def test_two_hundred_damaged_videos(tmp_path: Path) -> None:
     _check_damaged(sources, tmp_path, cuts=25, mutants=28, at_least=212)
 
 
+@pytest.mark.slow
 def test_damaged_real_videos(real_data: Path, tmp_path: Path) -> None:
     """The same with clips of ARID."""
     sources = sorted((real_data / "arid_subset" / "clips").glob("*/*.mp4"))[::40]
@@ -129,7 +136,7 @@ def _check_kept(name: str, path: Path, clip: Transcoded, whole: np.ndarray) -> N
     (".mp4", "libx264"), (".mov", "libx264"), (".mkv", "libx264"), (".webm", "libvpx"), (".avi", "mpeg4"),
     (".wmv", "msmpeg4"), (".ts", "libx264"), (".mpg", "mpeg1video"),
 ])  # fmt: skip
-def test_cut_videos_are_told(tmp_path: Path, suffix: str, codec: str) -> None:
+def test_cut_videos_are_reported(tmp_path: Path, suffix: str, codec: str) -> None:
     """A third and two thirds of a file: refused, or its container says nothing of length and a note says that."""
     source = damaged_videos.encode(tmp_path / f"whole{suffix}", _textured(60), codec)
     assert inspect_video(source).num_frames == 60
@@ -140,8 +147,8 @@ def test_cut_videos_are_told(tmp_path: Path, suffix: str, codec: str) -> None:
             said = "; ".join(inspect_video(cut).notes)
         except VideoError as error:
             said = str(error)
-        told = ("truncated", "damaged", "not a video", *(["length unknown"] if suffix in (".ts", ".mpg") else []))
-        assert said.startswith(told), said
+        reasons = ("truncated", "damaged", "not a video", *(["length unknown"] if suffix in (".ts", ".mpg") else []))
+        assert said.startswith(reasons), said
 
 
 def test_pauses_and_slow_rates_are_no_damage(tmp_path: Path) -> None:
@@ -160,7 +167,7 @@ def test_errors_of_coders_and_of_the_machine() -> None:
         raise OSError("too many open files")
 
 
-@pytest.mark.parametrize("flow", ["none", "dis"])
+@pytest.mark.parametrize("flow", [pytest.param("none", marks=pytest.mark.slow), "dis"])
 def test_what_no_coder_takes_is_a_bad_video(tmp_path: Path, flow: str) -> None:
     """Pictures too wide for H.264 and too narrow for optical flow, and rates that no clock has."""
     shapes = {"wide": (2, 4, 17000), "narrow": (3, 4, 400), "dot": (3, 2, 2)}

@@ -14,6 +14,8 @@ from lift_flax.errors import UserError
 from lift_flax.video.decode import decode_frames
 from tests.support.video_files import link_videos
 
+pytestmark = pytest.mark.usefixtures("in_process")
+
 
 def _build(*args: str | Path) -> None:
     build.main([*map(str, args), "--workers", "1"])

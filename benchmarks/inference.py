@@ -124,9 +124,9 @@ def clips(predictor: Predictor, steps: int) -> dict[str, list[float]]:
     as_trained = unfolded(trained)
     return in_turn(
         {
-            "one": lambda: predictor._compute([clip])[0],
+            "one": lambda: predictor.probabilities([clip]),
             "one_unfolded": lambda: as_trained(*one)["probabilities"],
-            "batch": lambda: predictor._compute([clip] * batch_size)[0],
+            "batch": lambda: predictor.probabilities([clip] * batch_size),
         },
         steps,
     )
@@ -176,7 +176,7 @@ def measure(args: argparse.Namespace, config: config_lib.Config, workdir: Path) 
     """Everything; times in milliseconds as [median, least, most], cold starts in seconds."""
     write_run(config, args.classes, workdir)
     found = {"cold_start": cold_starts(workdir)}
-    predictor = lift_flax.load(workdir, batch_size=args.batch)
+    predictor = lift_flax.load(workdir, batch_size=args.batch).predictor
     found["clip_ms"] = clips(predictor, args.steps)
     found["vit_ms"] = vit(predictor, args.steps)
     found["stream_ms"] = {every: stream(predictor, every, args.steps) for every in STRIDES}

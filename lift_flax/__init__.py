@@ -1,10 +1,40 @@
-"""LIFT-Net in JAX and Flax: recognising human actions in dark, daylight and infrared video."""
+"""LIFT-Net in JAX and Flax: recognising human actions in dark, daylight and infrared video.
+
+    run = lift_flax.load("RUN")                               # a trained run: answers, scores, explanations, exports
+    run = lift_flax.train_run("own:tiny", "RUN", {"data.dir": "records"})
+    print(run("clip.mp4").label)
+
+`UserError` is raised for mistakes that the caller can fix, `Windows` says how long videos are cut.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from lift_flax.quiet import quiet_libraries
+
+if TYPE_CHECKING:
+    from lift_flax.errors import UserError
+    from lift_flax.loaded_run import LoadedRun, load, train_run
+    from lift_flax.video.clips import Windows
+
+# Imported at first use: processes that read videos import this package too, and must not start JAX.
+_MODULES = {
+    "LoadedRun": "lift_flax.loaded_run",
+    "UserError": "lift_flax.errors",
+    "Windows": "lift_flax.video.clips",
+    "load": "lift_flax.loaded_run",
+    "train_run": "lift_flax.loaded_run",
+}
+
+__all__ = ["LoadedRun", "UserError", "Windows", "load", "train_run"]
 
 
-def load(workdir, **options):
-    """The predictor of a trained run: `lift_flax.load(workdir)(video)`; see lift_flax/predict/predictor.py."""
-    from lift_flax.predict import (
-        predictor,  # here: processes that read videos import this package, and must not start JAX
-    )
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    with quiet_libraries():
+        return getattr(importlib.import_module(_MODULES[name]), name)
 
-    return predictor.load(workdir, **options)
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -70,3 +70,21 @@ def test_freed_memory_goes_back_to_the_system():
     full, kept, left = map(int, done.stdout.split())
     assert kept > full - 100e6, "nothing to give back: the test says nothing"
     assert left < full - 200e6
+
+
+def test_commands_keep_compiled_programs_where_nobody_chose_a_place(tmp_path, monkeypatch):
+    fields = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    chosen = {field: getattr(jax.config, field) for field in fields}
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", raising=False)
+    try:
+        jax.config.update("jax_compilation_cache_dir", "theirs")
+        compiling.keep_compiled_programs()
+        assert {field: getattr(jax.config, field) for field in fields} == {**chosen, fields[0]: "theirs"}
+        jax.config.update("jax_compilation_cache_dir", None)
+        compiling.keep_compiled_programs()
+        assert jax.config.jax_compilation_cache_dir == f"{tmp_path}/.cache/lift_flax/jax"
+        assert jax.config.jax_persistent_cache_min_compile_time_secs == 0
+    finally:
+        for field, value in chosen.items():
+            jax.config.update(field, value)

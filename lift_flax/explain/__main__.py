@@ -10,7 +10,6 @@ what each picture means, and what it does not.
 
 import argparse
 import json
-import math
 import os
 import sys
 import tempfile
@@ -20,16 +19,14 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from lift_flax import command_line, errors
+from lift_flax import command_line, compiling, errors
 from lift_flax.errors import UserError, system_reason
 from lift_flax.explain import pictures
 from lift_flax.explain.explainer import Explainer, Explanation
 from lift_flax.files import write_text
-from lift_flax.predict import predictor
-from lift_flax.predict.predictor import Predictor
+from lift_flax.predict.reading import read_whole
+from lift_flax.runs.trained import open_trained
 from lift_flax.video import encode
-from lift_flax.video.clips import Clip, Windows
-from lift_flax.video.decode import VideoError
 from lift_flax.video.paths import named_videos
 
 _PACE = 2.0, 12.0  # slowest and fastest film, frames a second
@@ -41,12 +38,12 @@ def main(argv: list[str] | None = None) -> None:
     videos = named_videos(args.videos)
     folders = [args.out / name for name in folder_names(videos)]
     _check_folders(folders, args.overwrite)
-    reader = predictor.load(args.workdir, windows=Windows(longest=math.inf))  # always one clip
-    trained, bad = reader.trained, 0
+    compiling.keep_compiled_programs()
+    trained, bad = open_trained(args.workdir), 0
     label, explainer = _label(args.label, trained.classes), Explainer(trained)
     for video, folder in zip(videos, folders, strict=True):
         try:
-            clip = _read(reader, video)
+            clip = read_whole(video, trained)
             explanation = explainer(clip.parts, label)
             write(explanation, trained.classes, folder, name=video.name, seconds=clip.end - clip.start)
         except UserError as error:
@@ -89,14 +86,6 @@ def _check_folders(folders: list[Path], overwrite: bool) -> None:
     for folder in folders:
         if folder.exists() and not (overwrite and folder.is_dir()):
             raise UserError(f"{folder} exists already: choose another --out, or replace its files with --overwrite")
-
-
-def _read(reader: Predictor, video: Path) -> Clip:
-    try:
-        (clip,) = reader.read(video)
-    except VideoError as error:
-        raise UserError(f"{video} cannot be used ({error}): give another video") from error
-    return clip
 
 
 def write(explanation: Explanation, classes: tuple[str, ...], folder: Path, *, name: str, seconds: float) -> None:

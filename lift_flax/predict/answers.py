@@ -1,4 +1,4 @@
-"""What a predictor answers for a video: shares of the classes, and what was seen when."""
+"""What a network answers: for a clip, for a whole video, and for the last frames of a camera."""
 
 import dataclasses
 
@@ -7,13 +7,13 @@ from jaxtyping import Float
 
 
 @dataclasses.dataclass(frozen=True)
-class Moment:
-    """The answer for a part of a video, or for several parts in a row that have the same one.
+class ClipAnswer:
+    """The answer for one clip of a video, or for several neighbouring clips that have the same label.
 
     Attributes:
-      start, end: seconds.
-      label: class name.
-      probability: of it; of several parts the mean.
+      start, end: seconds from the beginning of the video.
+      label: name of the likeliest class.
+      probability: of that class; the mean over several clips.
     """
 
     start: float
@@ -23,23 +23,23 @@ class Moment:
 
 
 @dataclasses.dataclass(frozen=True)
-class Prediction:
+class VideoAnswer:
     """The answer for a video.
 
     Attributes:
       video: its path; "frames" for an array.
       classes: names, by label.
       probabilities: of each class, mean over the clips of the video.
-      timeline: what each of its clips shows, in order.
+      timeline: the answers for its clips, in order.
       notes: what is odd about the file.
-      decode_ms, model_ms: milliseconds a clip took to be read and to go through the network (with its batch).
-      error: why there is no answer; then `probabilities` is empty.
+      decode_ms, model_ms: milliseconds that a clip took to read, and to compute (its share of a batch).
+      error: why the video failed; `probabilities` is then empty.
     """
 
     video: str
     classes: tuple[str, ...]
     probabilities: Float[np.ndarray, "K"]
-    timeline: tuple[Moment, ...] = ()
+    timeline: tuple[ClipAnswer, ...] = ()
     notes: tuple[str, ...] = ()
     decode_ms: float = 0.0
     model_ms: float = 0.0
@@ -47,26 +47,48 @@ class Prediction:
 
     @property
     def label(self) -> str:
-        """The likeliest class."""
+        """Name of the likeliest class."""
         return self.classes[int(self.probabilities.argmax())]
 
     @property
     def probability(self) -> float:
-        """Of the likeliest class."""
+        """Probability of the likeliest class."""
         return float(self.probabilities.max())
 
-    def segments(self) -> list[Moment]:
-        """The timeline with neighbours of the same label joined; where windows overlap, a change lies in the middle."""
-        joined: list[list[Moment]] = []
-        for moment in self.timeline:
-            if joined and joined[-1][-1].label == moment.label:
-                joined[-1].append(moment)
+    def segments(self) -> list[ClipAnswer]:
+        """Joins neighbours of the timeline that have the same label.
+
+        Where windows overlap, a segment ends in the middle of the overlap.
+        """
+        joined: list[list[ClipAnswer]] = []
+        for clip in self.timeline:
+            if joined and joined[-1][-1].label == clip.label:
+                joined[-1].append(clip)
             else:
-                joined.append([moment])
+                joined.append([clip])
         cuts = [(before[-1].end + after[0].start) / 2 for before, after in zip(joined, joined[1:], strict=False)]
         starts = [joined[0][0].start, *cuts] if joined else []
         ends = [*cuts, joined[-1][-1].end] if joined else []
         return [
-            Moment(start, end, same[0].label, float(np.mean([m.probability for m in same])))
+            ClipAnswer(start, end, same[0].label, float(np.mean([clip.probability for clip in same])))
             for start, end, same in zip(starts, ends, joined, strict=True)
         ]
+
+
+@dataclasses.dataclass(frozen=True)
+class StreamAnswer:
+    """The answer for the last T frames of a camera.
+
+    Attributes:
+      index: of the last frame, counted from 0 in the order of pushing.
+      label: name of the likeliest class.
+      probability: of that class.
+      probabilities: of each class.
+      latency_ms: milliseconds from the push of the last frame to the answer.
+    """
+
+    index: int
+    label: str
+    probability: float
+    probabilities: Float[np.ndarray, "K"]
+    latency_ms: float

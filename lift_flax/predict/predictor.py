@@ -1,21 +1,12 @@
-"""A trained run as a function from videos to answers.
+"""A trained run as a function from videos to answers: clips are read ahead, computed in batches, joined by video.
 
-    predictor = lift_flax.load("RUN")
-    answer = predictor("clip.mp4")                # a path, or uint8 frames [T, H, W, 3]
-    print(answer.label, answer.probability)
-    for answer in predictor.each(paths):          # many: reading and computing overlap, memory does not grow
-        print(answer.video, answer.error or answer.label)
-    stream = predictor.stream(every=5)            # a camera: frames one at a time (lift_flax/predict/stream.py)
-
-What is done to a video first (frames, sizes, gamma, normalisation) comes from the run.
+Frames, sizes, gamma and normalisation are those of the run.
 """
 
 import collections
+import contextlib
 import dataclasses
 import functools
-import math
-import queue
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -27,50 +18,39 @@ from lift_flax import compiling
 from lift_flax.errors import UserError
 from lift_flax.evaluate.scoring import NETWORKS
 from lift_flax.predict import inference
-from lift_flax.predict.answers import Moment, Prediction
+from lift_flax.predict.answers import ClipAnswer, VideoAnswer
+from lift_flax.predict.prefetch import prefetch
+from lift_flax.predict.reading import ReadClip, Source, VideoEnd, preparation_of, read_video, read_videos
 from lift_flax.predict.stream import Programs, Stream, compile_programs
-from lift_flax.runs.trained import TrainedRun, open_trained
-from lift_flax.video.clips import Clip, Preparation, Video, Windows, open_array, open_file, read_clips
-from lift_flax.video.decode import VideoError
-from lift_flax.video.inspection import coder_errors
-
-Source = str | Path | np.ndarray  # the last: uint8 [T,H,W,3]
-_PATIENCE = 2.0  # seconds that leaving waits for the reading thread, which may be amid a long file
+from lift_flax.runs.trained import TrainedRun
+from lift_flax.video.clips import Clip, Windows
 
 
 @dataclasses.dataclass(frozen=True)
-class _Read:
-    """What the reading thread hands over: a clip, or that a video has ended (well, or with an error)."""
+class _Computed:
+    """The answer for a clip; its pixels are no longer needed."""
 
-    video: str
-    clip: Clip | None = None
-    seconds: float = 0.0
-    notes: tuple[str, ...] = ()
-    error: str = ""
-
-
-@dataclasses.dataclass(frozen=True)
-class _Answer:
-    """What is kept of a clip."""
-
-    moment: Moment
-    shares: Float[np.ndarray, "K"]
+    answer: ClipAnswer
+    probabilities: Float[np.ndarray, "K"]
     read_seconds: float
     model_seconds: float
 
 
 class Predictor:
-    """Answers for videos, compiled once.
+    """Answers for videos; its programs are compiled at the first answer.
 
     Args:
       trained: the run.
       network: student or teacher.
-      batch_size: clips that are computed together where several wait.
-      windows: how long videos are cut.
+      batch_size: clips that are computed together when that many are ready.
+      windows: how long videos are cut into clips.
+
+    Attributes:
+      preparation: how videos become clips.
 
     Raises:
-      UserError: the run has no such network, or batch_size is no number of clips; with the first answer: it takes
-        optical flow, and OpenCV is not there.
+      UserError: the run has no such network, or batch_size is not a positive whole number.  With the first answer: the
+        run takes optical flow, and OpenCV is not installed.
     """
 
     def __init__(
@@ -79,18 +59,11 @@ class Predictor:
         if network not in NETWORKS:
             raise UserError(f"network={network!r} is unknown: choose {' or '.join(NETWORKS)}")
         if not isinstance(batch_size, int) or batch_size < 1:
-            raise UserError(f"batch_size={batch_size!r}: it is a whole number of clips, 1 or more")
+            raise UserError(f"batch_size={batch_size!r}: give a whole number of clips, 1 or more")
         if network == "teacher" and not trained.config.train.distill:
             raise UserError(f"{trained.workdir} has no teacher: it was trained without distillation")
         self.trained, self.batch_size, self.windows = trained, batch_size, windows or Windows()
-        config, prepared = trained.config, trained.prepared
-        flow = "none"
-        if config.model.luminous.input == "flow":
-            flow = prepared["flow"]
-        self.preparation = Preparation(
-            prepared["codec"], prepared["short_side"], prepared["max_frames"], flow, config.data.num_frames,
-            config.data.size,
-        )  # fmt: skip
+        self.preparation = preparation_of(trained)
         self._network = network
         self._programs: dict[int, Callable] = {}  # compiled, by number of clips: 1 and batch_size
 
@@ -102,110 +75,69 @@ class Predictor:
     def _stream_programs(self) -> Programs:
         return compile_programs(self._folded, self._network)
 
-    def stream(self, *, every: int = 5) -> Stream:
-        """Takes frames one at a time and answers after every so many; the first stream compiles, others share it."""
-        return Stream(self._stream_programs, self.preparation, self.trained.classes, every=every)
-
-    def __call__(self, video: Source) -> Prediction:
-        """The answer for one video.  Raises UserError where it cannot be used."""
+    def __call__(self, video: Source) -> VideoAnswer:
+        """Answers for one video: a path, or uint8 RGB frames [T,H,W,3].  Raises UserError if it cannot be used."""
         (answer,) = self.each([video])
         if answer.error:
             raise UserError(f"{answer.video} cannot be used ({answer.error}): give another video")
         return answer
 
-    def read(self, video: Source) -> Iterator[Clip]:
-        """The clips of a video as the network gets them.  Raises VideoError where it cannot be used."""
-        with coder_errors():
-            yield from read_clips(*self._opened(video))
+    def each(self, videos: Iterable[Source]) -> Iterator[VideoAnswer]:
+        """Answers for many videos in order, each as soon as its clips are computed.
 
-    def _opened(self, video: Source) -> tuple[Video, Preparation, Windows]:
-        """Frames in memory are one clip always: their rate is not known, so windows of seconds cannot be."""
-        if isinstance(video, np.ndarray):
-            return open_array(video), self.preparation, Windows(longest=math.inf)
-        return open_file(Path(video)), self.preparation, self.windows
+        A thread reads the next clips meanwhile.  The answer for a bad video has an `error`.
 
-    def each(self, videos: Iterable[Source]) -> Iterator[Prediction]:
-        """Answers in the order of `videos`, each as soon as it is there; a bad video has an `error` in its place.
-
-        The next clips are read, by a thread, while one batch is computed.  Raises UserError where `videos` is one.
+        Raises:
+          UserError: `videos` is a single path.
         """
         if isinstance(videos, (str, Path)):
             raise UserError(f"each() takes several videos: give [{str(videos)!r}]")
         yield from self._each(videos)
 
-    def _each(self, videos: Iterable[Source]) -> Iterator[Prediction]:
-        waiting: queue.Queue[_Read | BaseException | None] = queue.Queue(maxsize=2 * self.batch_size)
-        stop = threading.Event()
-        thread = threading.Thread(target=self._read_all, args=(videos, waiting, stop), daemon=True)
-        thread.start()
-        try:
-            yield from self._answers(waiting)
-        finally:
-            stop.set()
-            deadline = time.monotonic() + _PATIENCE
-            while thread.is_alive() and time.monotonic() < deadline:  # it may wait for room
-                _drain(waiting)
-                thread.join(0.05)
+    def stream(self, *, every: int = 5) -> Stream:
+        """Answers for frames that come one at a time, after every so many.  Streams of a predictor share programs."""
+        return Stream(self._stream_programs, self.preparation, self.trained.classes, every=every)
 
-    def _read_all(self, videos: Iterable[Source], waiting: queue.Queue, stop: threading.Event) -> None:
-        try:
-            for video in videos:
-                for part in self._parts(video):
-                    waiting.put(part)
-                    if stop.is_set():
-                        return
-            waiting.put(None)
-        except BaseException as error:  # is raised again where the answers are taken
-            waiting.put(error)
+    def read(self, video: Source) -> Iterator[Clip]:
+        """Reads the clips of a video as the network takes them.  Raises VideoError if it cannot be used."""
+        return read_video(video, self.preparation, self.windows)
 
-    def _parts(self, video: Source) -> Iterator[_Read]:
-        name = "frames" if isinstance(video, np.ndarray) else str(video)
-        try:
-            with coder_errors():
-                since = time.perf_counter()
-                opened, how, windows = self._opened(video)
-                for clip in read_clips(opened, how, windows):
-                    yield _Read(name, clip, time.perf_counter() - since)
-                    since = time.perf_counter()
-            yield _Read(name, notes=opened.notes)
-        except VideoError as error:
-            yield _Read(name, error=str(error))
+    def probabilities(self, clips: list[Clip]) -> Float[np.ndarray, "B K"]:
+        """Computes the class probabilities of clips; compiled once for each number of clips."""
+        return self._timed(clips)[0]
 
-    def _answers(self, waiting: queue.Queue) -> Iterator[Prediction]:
-        """Computes what waits, a whole batch or one clip at a time, so that two programs serve every load."""
-        parts: collections.deque[_Read] = collections.deque()  # in order: clips, and ends of videos
-        answered: list[_Answer] = []  # of the video that is under way, without its pixels
-        ended = False
-        while parts or not ended:
-            ended = ended or self._take(parts, waiting)
-            batch = [part.clip for part in parts if part.clip][: self.batch_size]
-            if len(batch) < self.batch_size:
-                batch = batch[:1]
-            shares, seconds = self._compute(batch) if batch else ([], 0.0)
-            results = collections.deque(shares)
-            while parts and (results or not parts[0].clip):
-                part = parts.popleft()
-                if part.clip:
-                    answered.append(self._answer(part, results.popleft(), seconds / len(batch)))
-                else:
-                    yield self._together(part, answered)
-                    answered = []
+    def _each(self, videos: Iterable[Source]) -> Iterator[VideoAnswer]:
+        """Read, compute, answer."""
+        read = read_videos(videos, self.preparation, self.windows)
+        with contextlib.closing(prefetch(read, 2 * self.batch_size)) as ready:
+            yield from self._answers(self._computed(ready))
 
-    def _take(self, parts: collections.deque, waiting: queue.Queue) -> bool:
-        """Adds to `parts` what waits, until it begins with a video's end or holds a batch.  True at the very end."""
-        while not parts or (parts[0].clip and len(parts) < 2 * self.batch_size):
-            if parts and waiting.empty():
-                return False
-            part = waiting.get()
-            if isinstance(part, BaseException):
-                raise part
-            if part is None:
-                return True
-            parts.append(part)
-        return False
+    def _computed(self, ready: Iterable[list[ReadClip | VideoEnd]]) -> Iterator[_Computed | VideoEnd]:
+        """Computes the clips that are ready, as whole batches and the rest one by one: two programs serve any load."""
+        for parts in ready:
+            clips = collections.deque(part for part in parts if isinstance(part, ReadClip))
+            results: collections.deque[_Computed] = collections.deque()
+            for part in parts:
+                if isinstance(part, VideoEnd):
+                    yield part
+                    continue
+                if not results:
+                    size = self.batch_size if len(clips) >= self.batch_size else 1
+                    results.extend(self._batch([clips.popleft() for _ in range(size)]))
+                yield results.popleft()
 
-    def _compute(self, clips: list[Clip]) -> tuple[Float[np.ndarray, "B K"], float]:
-        """(probabilities, seconds, compilation aside)."""
+    def _batch(self, batch: list[ReadClip]) -> list[_Computed]:
+        shares, seconds = self._timed([part.clip for part in batch])
+        return [
+            _Computed(self._clip_answer(part.clip, row), row, part.seconds, seconds / len(batch))
+            for part, row in zip(batch, shares, strict=True)
+        ]
+
+    def _clip_answer(self, clip: Clip, shares: Float[np.ndarray, "K"]) -> ClipAnswer:
+        return ClipAnswer(clip.start, clip.end, self.trained.classes[int(shares.argmax())], float(shares.max()))
+
+    def _timed(self, clips: list[Clip]) -> tuple[Float[np.ndarray, "B K"], float]:
+        """Returns (probabilities, seconds without compilation)."""
         rows = [clip.parts for clip in clips]
         batch = {name: np.stack([row[name] for row in rows]) for name in rows[0]}  # [T,H,W,C] -> [B,T,H,W,C]
         arrays = self._folded.arrays
@@ -215,38 +147,26 @@ class Predictor:
         since = time.perf_counter()
         return np.asarray(self._programs[len(rows)](arrays, batch)), time.perf_counter() - since
 
-    def _answer(self, read: _Read, shares: Float[np.ndarray, "K"], seconds: float) -> _Answer:
-        label = self.trained.classes[int(shares.argmax())]
-        moment = Moment(read.clip.start, read.clip.end, label, float(shares.max()))
-        return _Answer(moment, shares, read.seconds, seconds)
+    def _answers(self, parts: Iterable[_Computed | VideoEnd]) -> Iterator[VideoAnswer]:
+        """Joins the clips of each video as soon as its end comes."""
+        clips: list[_Computed] = []
+        for part in parts:
+            if isinstance(part, VideoEnd):
+                yield self._video_answer(part, clips)
+                clips = []
+            else:
+                clips.append(part)
 
-    def _together(self, end: _Read, answered: list[_Answer]) -> Prediction:
+    def _video_answer(self, end: VideoEnd, clips: list[_Computed]) -> VideoAnswer:
         classes = self.trained.classes
         if end.error:
-            return Prediction(end.video, classes, np.empty(0, np.float32), error=end.error)
-        return Prediction(
+            return VideoAnswer(end.video, classes, np.empty(0, np.float32), error=end.error)
+        return VideoAnswer(
             end.video,
             classes,
-            np.mean([answer.shares for answer in answered], axis=0),
-            tuple(answer.moment for answer in answered),
+            np.mean([clip.probabilities for clip in clips], axis=0),
+            tuple(clip.answer for clip in clips),
             end.notes,
-            decode_ms=1000 * float(np.mean([answer.read_seconds for answer in answered])),
-            model_ms=1000 * float(np.mean([answer.model_seconds for answer in answered])),
+            decode_ms=1000 * float(np.mean([clip.read_seconds for clip in clips])),
+            model_ms=1000 * float(np.mean([clip.model_seconds for clip in clips])),
         )
-
-
-def _drain(waiting: queue.Queue) -> None:
-    while not waiting.empty():
-        waiting.get_nowait()
-
-
-def load(
-    workdir: str | Path, *, network: str = "student", batch_size: int = 8, windows: Windows | None = None
-) -> Predictor:
-    """The predictor of a run; arguments as of `Predictor`.  Raises UserError where the run has no trained network.
-
-    Programs that it compiles are kept in the user's cache folder, unless JAX was told of another place.
-    """
-    compiling.keep_compiled_programs()
-    trained = open_trained(Path(workdir))
-    return Predictor(trained, network=network, batch_size=batch_size, windows=windows)

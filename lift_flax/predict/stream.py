@@ -1,17 +1,16 @@
-"""Answers for a camera: frames come one at a time, and each is looked at once.
+"""Answers for a camera: frames come one at a time, and each goes through the ViT once.
 
-    stream = predictor.stream(every=5)
+    stream = run.stream(every=5)
     for frame in camera:                              # uint8 RGB [H, W, 3]
         answer = stream.push(frame)                   # None between answers
         if answer:
             print(answer.index, answer.label, answer.probability)
 
-The window of an answer is the last T frames; they are answered as `predictor` answers for an array of them.  The main
-stream reads every frame for itself, so its token of a frame is computed when the frame comes, while the next one is
-waited for, and kept for all windows that the frame lies in.  Frames are not gathered for that: they would all have to
-be computed between the last frame of a window and its answer, and on a CPU are no cheaper together (five blocks of
-ViT-B/16 on two cores: 72 ms a frame alone, 79 ms among five, 92 ms among thirty).  What looks across frames (the
-R(2+1)D, the levels, the head) is computed for each answer.
+An answer is that of the last T frames as an array.  The main stream reads each frame alone, so its token of a frame is
+computed when the frame comes, while the camera makes the next one, and kept for all windows that hold the frame.
+Gathering frames would be no cheaper on a CPU and would delay the answer: five blocks of ViT-B/16 on two cores take
+72 ms for a frame alone, 79 ms a frame among five, 92 ms among thirty.  What looks across frames (the R(2+1)D, the
+levels, the head) is computed for each answer.
 """
 
 import collections
@@ -25,13 +24,14 @@ import av
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 
 from lift_flax.augment.streams import clip_streams
 from lift_flax.compiling import compile_once
 from lift_flax.errors import UserError
 from lift_flax.evaluate.scoring import NETWORKS
 from lift_flax.models.inputs import normalise, student_inputs
+from lift_flax.predict.answers import StreamAnswer
 from lift_flax.predict.inference import Folded, input_shapes
 from lift_flax.video.clips import Parts, Preparation, flow_scaler, frame_scaler, stored_size
 from lift_flax.video.decode import VideoError
@@ -40,26 +40,8 @@ from lift_flax.video.optical_flow import LiveCodes
 
 
 @dataclasses.dataclass(frozen=True)
-class Answer:
-    """For the T frames up to one.
-
-    Attributes:
-      index: of the last frame, counted from 0 in the order of pushing.
-      label, probability: the likeliest class.
-      probabilities: of each class.
-      latency_ms: milliseconds from the push of the last frame to the answer.
-    """
-
-    index: int
-    label: str
-    probability: float
-    probabilities: Float[np.ndarray, "K"]
-    latency_ms: float
-
-
-@dataclasses.dataclass(frozen=True)
 class Programs:
-    """What is compiled, for any number of streams.
+    """The compiled programs, which any number of streams share.
 
     Attributes:
       token: uint8 frame [H,W,3] -> its token of the main stream [1,1,E]; None where nothing reads the main stream.
@@ -71,7 +53,7 @@ class Programs:
 
 
 def compile_programs(folded: Folded, network: str) -> Programs:
-    """The programs of a run's network: student or teacher."""
+    """Compiles the programs of a run's network: student or teacher."""
     config, arrays = folded.config, folded.arrays
     inputs = {name: jax.ShapeDtypeStruct((1, *shape), np.uint8) for name, shape in input_shapes(config).items()}
     _, t, *frame_shape = inputs["clip"].shape
@@ -101,54 +83,55 @@ def compile_programs(folded: Folded, network: str) -> Programs:
 
 
 class Stream:
-    """The frames of one camera, all of one size.  What it keeps does not grow.
+    """The frames of one camera, all of one size, in memory that does not grow.
 
     Args:
       programs: of the network that answers.
-      how: what a frame goes through first.
+      how: how a frame is prepared.
       classes: names, by label.
-      every: frames from one answer to the next; the first comes with frame T.  Above T there are frames that no
-        window holds; nothing is computed of them.
+      every: frames from one answer to the next; the first answer comes with frame T.  Above T, some frames lie in no
+        window, and nothing is computed for them.
 
     Raises:
-      UserError: `every` is not 1 or more; the run takes optical flow, and OpenCV is not there (with the first frame).
+      UserError: `every` is not a positive whole number.  With the first frame: the run takes optical flow, and OpenCV
+        is not installed.
     """
 
     def __init__(self, programs: Programs, how: Preparation, classes: tuple[str, ...], *, every: int):
         if not isinstance(every, int) or every < 1:
-            raise UserError(f"every={every!r}: an answer can come after every frame (1) or after more of them")
+            raise UserError(f"every={every!r}: give a whole number of frames from one answer to the next, 1 or more")
         self._programs, self._how, self._classes, self._every = programs, how, classes, every
         self._size: tuple[int, ...] = ()  # height and width of the first frame
         self._window: _Window | None = None
         self._tokens: collections.deque[jax.Array] = collections.deque(maxlen=how.num_frames)
         self._count = 0
 
-    def push(self, frame: Any) -> Answer | None:
-        """Takes the next frame, uint8 RGB [H,W,3]; it may be overwritten afterwards.
+    def push(self, frame: Any) -> StreamAnswer | None:
+        """Takes the next frame, uint8 RGB [H,W,3]; the array may be overwritten afterwards.
 
         Returns:
-          The answer for the last T frames where one is due.
+          The answer for the last T frames if one is due, else None.
         Raises:
-          UserError: the frame is no such array, or of another size than the first.  It then does not count.
+          UserError: the frame is another kind of array, or differs in size from the first.  It then does not count.
         """
         since, t = time.perf_counter(), self._how.num_frames
         window = self._checked(frame)
         index = self._count
-        if index % self._every < t:  # else it lies between two windows
+        if index % self._every < t:  # otherwise it lies between two windows
             try:
                 with coder_errors():
                     scaled = window.add(frame)
             except VideoError as error:
                 raise UserError(f"frame {index} cannot be used ({error}): push another") from error
             if self._programs.token:
-                self._tokens.append(self._programs.token(scaled))  # goes on beside what the caller does next
+                self._tokens.append(self._programs.token(scaled))  # computed in the background
         self._count += 1
         if index < t - 1 or (index - (t - 1)) % self._every:
             return None
         shares = np.asarray(self._programs.answer(tuple(self._tokens), window.batch()))[0]  # [1, K] -> [K]
         label = int(shares.argmax())
         seconds = time.perf_counter() - since
-        return Answer(index, self._classes[label], float(shares[label]), shares, 1000 * seconds)
+        return StreamAnswer(index, self._classes[label], float(shares[label]), shares, 1000 * seconds)
 
     def _checked(self, frame: Any) -> "_Window":
         if (
@@ -172,7 +155,7 @@ class Stream:
 
 
 class _Window:
-    """The last T frames as the network gets them, and the flow between them where it takes flow."""
+    """The last T frames as the network takes them, and the flow between them if it takes flow."""
 
     def __init__(self, width: int, height: int, how: Preparation):
         self._scale, self._scale_flow = frame_scaler(width, height, how), flow_scaler(width, height, how)
@@ -181,7 +164,7 @@ class _Window:
         self._flows: collections.deque[np.ndarray] = collections.deque(maxlen=how.num_frames - 1)
 
     def add(self, frame: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "H W 3"]:
-        """The frame scaled.  Raises VideoError where that, or the flow to it, cannot be made; it is then left out."""
+        """Adds a frame and returns it scaled.  Raises VideoError, and adds nothing, if scaling or flow fails."""
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
         scaled, codes = self._scale(picture), self._codes and self._codes(picture)
         if codes is not None:
@@ -190,7 +173,7 @@ class _Window:
         return scaled
 
     def batch(self) -> Parts:
-        """A batch of one; the last frame has no follower yet and repeats its predecessor's flow."""
+        """Returns a batch of one.  The last frame has no successor yet, so it repeats the flow of the one before."""
         parts = {"clip": list(self._frames)}
         if self._codes:
             parts["flow"] = [*self._flows, self._flows[-1]]

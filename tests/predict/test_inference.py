@@ -1,4 +1,4 @@
-"""Answers without BatchNorm are those of the network that was trained; compiled programs are kept."""
+"""Answers without BatchNorm are those of the network that was trained."""
 
 import functools
 import re
@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from flax import nnx
 
-import lift_flax
 from lift_flax.augment.streams import clip_streams
 from lift_flax.errors import UserError
 from lift_flax.evaluate.scoring import NETWORKS
@@ -18,7 +17,7 @@ from lift_flax.models.layers.norm import BatchNorm
 from lift_flax.predict import inference
 from lift_flax.predict.predictor import Predictor
 from lift_flax.video.clips import Clip
-from tests.support.trained_tools import random_trained, write_run
+from tests.support.trained_tools import random_trained
 
 KINDS = {
     "both": ("tiny", {"model.levels": 2, "train.remat.levels": True}),
@@ -45,7 +44,7 @@ def test_the_predictor_answers_as_what_was_trained(kind, network):
     predictor = Predictor(trained, network=network, batch_size=2)
     rows = [{name: np.asarray(part[i]) for name, part in inputs.items()} for i in (0, 1)]
     clips = [Clip(0.0, 1.0, np.arange(len(row["clip"])), row) for row in rows]
-    found, _ = predictor._compute(clips)
+    found = predictor.probabilities(clips)
     expected = jax.nn.softmax(answers[NETWORKS[network]])
     np.testing.assert_allclose(found, expected, rtol=0, atol=2e-2 if kind == "bfloat16" else 1e-5)
     assert np.ptp(expected, axis=0).max() > 1e-3 and found.dtype == np.float32
@@ -69,36 +68,16 @@ def test_folding_takes_all_batch_norms_out_and_leaves_the_run_alone():
     jax.tree.map(np.testing.assert_array_equal, (trained.params, trained.batch_stats), before)
 
 
-def test_loading_keeps_compiled_programs_where_nobody_chose_a_place(tmp_path, monkeypatch):
-    run = tmp_path / "run"
-    write_run(_case("both")[0], run)
-    fields = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
-    chosen = {field: getattr(jax.config, field) for field in fields}
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", raising=False)
-    try:
-        jax.config.update("jax_compilation_cache_dir", "theirs")
-        lift_flax.load(run)
-        assert {field: getattr(jax.config, field) for field in fields} == {**chosen, fields[0]: "theirs"}
-        jax.config.update("jax_compilation_cache_dir", None)
-        lift_flax.load(run)
-        assert jax.config.jax_compilation_cache_dir == f"{tmp_path}/.cache/lift_flax/jax"
-        assert jax.config.jax_persistent_cache_min_compile_time_secs == 0
-    finally:
-        for field, value in chosen.items():
-            jax.config.update(field, value)
-
-
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"network": "teecher"}, "network='teecher' is unknown: choose teacher or student"),
-        ({"batch_size": 0}, "batch_size=0: it is a whole number of clips, 1 or more"),
+        ({"batch_size": 0}, "batch_size=0: give a whole number of clips, 1 or more"),
     ],
     ids=str,
 )
-def test_wrong_options_are_told_at_once(options, told):
-    with pytest.raises(UserError, match=re.escape(told)):
+def test_wrong_options_are_reported_at_once(options, message):
+    with pytest.raises(UserError, match=re.escape(message)):
         Predictor(_case("both")[0], **options)
 
 

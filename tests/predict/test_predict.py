@@ -18,7 +18,7 @@ from lift_flax.distributed import mesh as sharding
 from lift_flax.errors import UserError
 from lift_flax.evaluate import scoring
 from lift_flax.predict import __main__ as predict
-from lift_flax.predict.answers import Moment, Prediction
+from lift_flax.predict.answers import ClipAnswer, VideoAnswer
 from lift_flax.runs.trained import open_trained
 from lift_flax.video.decode import decode_frames
 from lift_flax.video.paths import named_videos
@@ -63,7 +63,7 @@ def test_one_by_one_or_in_batches(predictor, videos):
     together = list(predictor.each(videos))
     for path, answer in zip(videos, together, strict=True):
         np.testing.assert_allclose(predictor(path).probabilities, answer.probabilities, atol=1e-5)
-    assert set(predictor._programs) <= {1, 4}
+    assert set(predictor.predictor._programs) <= {1, 4}
 
 
 def test_a_bad_video_among_good_ones(run, videos, tmp_path):
@@ -105,8 +105,8 @@ def test_a_long_video_gets_a_timeline(run, tmp_path, capsys):
 
 
 def test_segments_join_what_is_alike():
-    moments = tuple(Moment(2.0 * i, 2.0 * i + 4, label, 0.5 + 0.1 * i) for i, label in enumerate("aabba"))
-    found = Prediction("v", ("a", "b"), np.array([0.6, 0.4]), moments).segments()
+    moments = tuple(ClipAnswer(2.0 * i, 2.0 * i + 4, label, 0.5 + 0.1 * i) for i, label in enumerate("aabba"))
+    found = VideoAnswer("v", ("a", "b"), np.array([0.6, 0.4]), moments).segments()
     assert [(s.start, s.end, s.label) for s in found] == [(0, 5, "a"), (5, 9, "b"), (9, 12, "a")]
     assert [s.probability for s in found] == pytest.approx([0.55, 0.75, 0.9])
 
@@ -161,7 +161,7 @@ def test_memory_does_not_grow(run, videos):
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["--top=0", "x"], "--top and --batch_size"),
+    (["--top=0", "x"], "--top and --batch-size"),
     (["--hop=5", "x"], "--hop at most --window"),
     (["-"], "no videos"),
     ([], "VIDEO"),

@@ -1,0 +1,260 @@
+"""A trained run in Python: answers for videos, scores, explanations, the report, exported files.
+
+The calls change nothing of the process that makes them: no settings of JAX, no logging, no signal handlers.
+"""
+
+import dataclasses
+import functools
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from lift_flax import config as config_lib
+from lift_flax.config import Config
+from lift_flax.errors import UserError
+from lift_flax.predict.answers import VideoAnswer
+from lift_flax.predict.predictor import Predictor
+from lift_flax.predict.reading import Source, name_of, read_whole
+from lift_flax.predict.stream import Stream
+from lift_flax.quiet import quiet_libraries
+from lift_flax.runs.trained import TrainedRun, open_trained
+from lift_flax.video.clips import Clip, Preparation, Windows
+
+
+def load(
+    workdir: str | Path, *, network: str = "student", batch_size: int = 8, windows: Windows | None = None
+) -> "LoadedRun":
+    """Opens the workdir of a trained run.
+
+    Args:
+      workdir: the --workdir of its training.
+      network: which one answers for videos: student or teacher.
+      batch_size: clips that are computed together when that many are ready.
+      windows: how long videos are cut into clips; None: above 30 s into windows of 4 s, every 2 s.
+
+    Raises:
+      UserError: the folder holds no trained run, or the run has no such network.
+
+    >>> import lift_flax
+    >>> run = lift_flax.load(workdir)
+    >>> answer = run(video)
+    >>> answer.label in run.classes, 0 < answer.probability <= 1
+    (True, True)
+    """
+    with quiet_libraries():
+        return LoadedRun(open_trained(Path(workdir)), network=network, batch_size=batch_size, windows=windows)
+
+
+class LoadedRun:
+    """A trained run.  `load` makes it.
+
+    Attributes:
+      trained: its config, classes and arrays.
+      workdir: its folder.
+      config: its config.
+      classes: names, by label.
+      preparation: how videos become clips.
+      predictor: answers for videos.
+    """
+
+    def __init__(self, trained: TrainedRun, **options: Any):
+        self.trained = trained
+        self.predictor = Predictor(trained, **options)
+        self.workdir: Path = trained.workdir
+        self.config: Config = trained.config
+        self.classes: tuple[str, ...] = trained.classes
+        self.preparation: Preparation = self.predictor.preparation
+
+    def __call__(self, video: Source) -> VideoAnswer:
+        """Answers for one video: a path, or uint8 RGB frames [T,H,W,3].
+
+        Raises:
+          UserError: the video cannot be used.
+        """
+        return self.predictor(video)
+
+    def each(self, videos: Iterable[Source]) -> Iterator[VideoAnswer]:
+        """Answers for many videos, in order; the answer for a bad one has an `error`.
+
+        Clips are read ahead in a thread and computed in batches; the memory does not grow with the number of videos.
+
+        >>> import lift_flax
+        >>> run = lift_flax.load(workdir)
+        >>> [answer.error or answer.label in run.classes for answer in run.each([video, "missing.mp4"])]
+        [True, 'no such file or directory']
+        """
+        return self.predictor.each(videos)
+
+    def stream(self, *, every: int = 5) -> Stream:
+        """Answers for the frames of a camera: `push` each frame, and get an answer after every so many.
+
+        >>> import lift_flax, numpy
+        >>> stream = lift_flax.load(workdir).stream(every=2)
+        >>> answers = [stream.push(numpy.zeros((48, 64, 3), numpy.uint8)) for _ in range(8)]
+        >>> [answer.index for answer in answers if answer]
+        [3, 5, 7]
+        """
+        return self.predictor.stream(every=every)
+
+    def read(self, video: Source) -> Iterator[Clip]:
+        """Reads the clips of a video as the network takes them: `clip.parts["clip"]` is uint8 [T,H,W,3].
+
+        Raises:
+          VideoError: the video cannot be used.
+        """
+        return self.predictor.read(video)
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """What training measured on the test split: results.json."""
+        return json.loads((self.workdir / "results.json").read_text(encoding="utf-8"))
+
+    def evaluate(
+        self,
+        *,
+        data_dir: str | Path | None = None,
+        split: str = "test",
+        fold: int | None = None,
+        views: str = "1x1",
+        average: str = "logits",
+        batch_size: int | None = None,
+        illumination: bool = False,
+        twins: Iterable[tuple[str, str | Path]] = (),
+    ) -> dict[str, Any]:
+        """Scores the run on a split; returns what `lift-flax evaluate --out` writes for one run (docs/use.md).
+
+        Args:
+          data_dir: records to score on; None takes those of the run.
+          split: test or train, of the fold.
+          fold: official fold; None takes that of the run.
+          views: clips x crops of each video, for example "3x3".
+          average: what is averaged over the views: logits or softmax.
+          batch_size: views that are computed together; None takes 8 for each device.
+          illumination: also score in other light, as a curve over brightness.
+          twins: (name, records) of the same motions in other light, marked on that curve.
+        Raises:
+          UserError: the records do not fit the run, or an argument is not one of these.
+
+        >>> import lift_flax
+        >>> scores = lift_flax.load(workdir).evaluate(views="2x1")
+        >>> scores["split"], scores["views"], 0 <= scores["student"]["top1"] <= 1
+        ('test', '2x1', True)
+        """
+        from lift_flax.evaluate.evaluation import Evaluation, Protocol
+
+        protocol = Protocol(data_dir, split, fold, views, average, batch_size, illumination, tuple(twins))
+        with quiet_libraries():
+            return Evaluation(self.trained, protocol).run()
+
+    def explain(self, video: Source, *, out: str | Path | None = None, label: str | None = None) -> Any:
+        """Shows which frames and regions of a video drove the student's prediction.
+
+        Args:
+          video: a path, or uint8 RGB frames [T,H,W,3]; always one clip.
+          out: folder to write the pictures of `lift-flax explain` into; files of the same names are replaced.
+          label: the class to explain; None takes the predicted one.
+        Returns:
+          Weights and maps as arrays: a lift_flax.explain.explainer.Explanation.
+        Raises:
+          UserError: the video cannot be used, or the run does not know the class.
+
+        >>> import lift_flax
+        >>> explanation = lift_flax.load(workdir).explain(video)
+        >>> explanation.frames.shape, bool(abs(explanation.attention.sum() - 1) < 1e-5)
+        ((4, 32, 32, 3), True)
+        """
+        if label is not None and label not in self.classes:
+            raise UserError(f"label={label!r} is unknown to the run: choose one of {', '.join(self.classes)}")
+        with quiet_libraries():
+            clip = read_whole(video, self.trained)
+            explanation = self._explainer(clip.parts, None if label is None else self.classes.index(label))
+        if out is not None:
+            from lift_flax.explain.__main__ import write
+
+            write(explanation, self.classes, Path(out), name=Path(name_of(video)).name, seconds=clip.end - clip.start)
+        return explanation
+
+    def report(self) -> Path:
+        """Writes report.html into the workdir and returns its path.
+
+        Raises:
+          UserError: the run is not finished, or its records are missing.
+        """
+        from lift_flax.report import __main__ as report
+
+        with quiet_libraries():
+            report.write(self.workdir)
+        return self.workdir / "report.html"
+
+    def export(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Writes the run as one file that answers without this project: NAME.stablehlo or NAME.onnx.
+
+        Returns:
+          `path`.  Beside it, NAME.stablehlo.json or NAME.onnx.json describes inputs and classes (docs/export.md).
+        Raises:
+          UserError: the file exists and `overwrite` is not set, its folder is missing, or its ending is another.
+          RuntimeError: the file answers differently from the network; nothing is written.
+        """
+        from lift_flax import export
+
+        path = Path(path)
+        export.check_out(path, overwrite=overwrite)
+        with quiet_libraries():
+            export.export(self.trained, path)
+        return path
+
+    @functools.cached_property
+    def _explainer(self) -> Any:
+        from lift_flax.explain.explainer import Explainer
+
+        return Explainer(self.trained)
+
+
+def train_run(
+    config: str | ConfigDict | Config, workdir: str | Path, fields: dict[str, Any] | None = None
+) -> LoadedRun:
+    """Trains and tests a run and writes its report, as `lift-flax train` does; continues an interrupted run.
+
+    Args:
+      config: a config, or its name as the command line takes it: "own:tiny", "my_config.py:preset".
+      workdir: folder for checkpoints, metrics, results and the report.
+      fields: values of single fields by dotted name, for example {"data.dir": "records"}.
+    Returns:
+      The trained run; `results` holds its scores.
+    Raises:
+      UserError: a field, the records or the workdir are wrong.
+    """
+    from lift_flax.distributed import processes
+    from lift_flax.train.run import train_and_test
+
+    workdir = Path(workdir)
+    with quiet_libraries():
+        train_and_test(_config(config, fields or {}), workdir)
+        run = load(workdir)
+        with processes.all_or_none():
+            if processes.is_first():
+                run.report()
+    return run
+
+
+def _config(config: str | ConfigDict | Config, fields: dict[str, Any]) -> Config:
+    if isinstance(config, str):
+        from absl import flags
+
+        from lift_flax import config_flags
+
+        values, arguments = flags.FlagValues(), ["train_run", f"--config={config}"]
+        config_flags.define_config(values, arguments)
+        nested = config_flags.parse(values, arguments)
+    else:
+        nested = config.to_dict() if isinstance(config, ConfigDict) else dataclasses.asdict(config)
+    for name, value in fields.items():
+        *groups, last = name.split(".")
+        group = nested
+        for part in groups:
+            group = group.setdefault(part, {})
+        group[last] = value
+    return config_lib.from_dict(nested)

@@ -6,15 +6,20 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Array, Float, UInt8
 
 from lift_flax.augment.streams import clip_streams
+from lift_flax.config import Config
 from lift_flax.data.clip_reader import Parts
-from lift_flax.explain import attention_rollout
 from lift_flax.explain import class_activation as activation
-from lift_flax.models import inputs
+from lift_flax.explain.attention_rollout import frame_rollout, patch_rollout
+from lift_flax.models.functional import Network, Tree
+from lift_flax.models.inputs import Streams, student_inputs
+from lift_flax.models.intermediates import Intermediates
 from lift_flax.runs.trained import TrainedRun
 from lift_flax.video.gamma import gamma_table
+
+Arrays = dict[str, Array]  # intermediates by name (lift_flax/models/intermediates.py)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,52 +55,115 @@ class Explainer:
 
     def __init__(self, trained: TrainedRun):
         self.trained = trained
-        size = trained.config.model.luminous.size
-        clip = (1, trained.config.data.num_frames, size, size, 3)
-        model = jax.eval_shape(trained.network.module, trained.params, trained.batch_stats)
-        self.stage = activation.choose_stage(model, jax.ShapeDtypeStruct(clip, trained.config.train.dtype))
-        self._look = jax.jit(functools.partial(_look, trained, self.stage))
+        config = trained.config
+        frames, dtype = config.data.num_frames, config.train.dtype
+        dark, luminous = (
+            jax.ShapeDtypeStruct((1, frames, size, size, 3), dtype)
+            for size in (config.data.size, config.model.luminous.size)
+        )
+        forward = functools.partial(_forward, trained.network)
+        _, shapes = jax.eval_shape(forward, trained.params, trained.batch_stats, dark, luminous, {})
+        self.stage = activation.choose_stage(shapes)
+        points = {name: shapes[name] for name in (activation.point(self.stage), "fused")}
+        self._look = jax.jit(functools.partial(_look, trained, self.stage, points))
 
     def __call__(self, parts: Parts, label: int | None = None) -> Explanation:
         """Explains one clip: "clip" uint8 [T,H,W,3], and "flow" uint8 [T,H,W,2] where the run takes it.
 
         Args:
-          label: the class to ask for; None for the one that the student predicts.
+          label: the class to explain; None for the one that the student predicts.
         """
         trained = self.trained
         batch = {name: jnp.asarray(parts[name])[None] for name in ("clip", "flow") if name in parts}
-        views = clip_streams(batch, trained.config)
-        asked = jnp.array([-1 if label is None else label])
-        found = jax.tree.map(np.asarray, self._look(trained.params, trained.batch_stats, views, asked))
+        streams = clip_streams(batch, trained.config)
+        label_or_none = jnp.array([-1 if label is None else label])
+        found = jax.tree.map(np.asarray, self._look(trained.params, trained.batch_stats, streams, label_or_none))
         return Explanation(
             frames=gamma_table(trained.config.model.luminous.gamma)[parts["clip"]],
-            probabilities=found["probabilities"][0],
-            label=int(found["label"][0]),
-            main=found["main"][0],
-            luminous=found["luminous"][0],
-            attention=_attention(found["main"][0], found["luminous"][0], found["patches"][0]),
-            activation=found["activation"][0],
+            probabilities=found["probabilities"],
+            label=int(found["label"]),
+            main=found["main"],
+            luminous=found["luminous"],
+            attention=_attention(found["main"], found["luminous"], found["patches"]),
+            activation=found["activation"],
             stage=self.stage,
-            relevance=found["relevance"][0],
+            relevance=found["relevance"],
             spectra=found["spectra"],
         )
 
 
-def _look(trained: TrainedRun, stage: str, params: dict, batch_stats: dict, views: dict, asked: jax.Array) -> dict:
-    """All that is asked of the network about a batch of one clip; traced once."""
-    model = trained.network.module(params, batch_stats)
-    dark, luminous = inputs.student_inputs(trained.config, views)
-    found = attention_rollout.walk(model, dark, luminous)
-    label = jnp.where(asked < 0, found["logits"].argmax(axis=-1), asked)  # [B]
-    levels = [jnp.stack([before[0], after[0]]) for before, after in found.pop("foe")]
+def _forward(
+    network: Network, params: Tree, batch_stats: Tree, dark: Array, luminous: Array, shifts: Arrays
+) -> tuple[dict[str, Array], Arrays]:
+    """(outputs, intermediates) of the student in inference, with `shifts` added to intermediates."""
+    inside = Intermediates(shifts=shifts)
+    model = network.module(params, batch_stats)  # here: Flax forbids a gradient to change a module from outside
+    outputs = model(dark, luminous, train=False, intermediates=inside)
+    return outputs, inside.arrays
+
+
+def _look(
+    trained: TrainedRun, stage: str, points: dict, params: Tree, batch_stats: Tree, streams: Streams, label: Array
+) -> Arrays:
+    """Everything about a batch of one clip, by one forward pass and the gradient of one logit.
+
+    Args:
+      points: shapes of the intermediates that the logit is differentiated by, by name.
+      label: the class to explain [1]; below 0 for the predicted one.
+    """
+    config = trained.config
+    dark, luminous = student_inputs(config, streams)
+
+    def logit(shifts: Arrays) -> tuple[Array, tuple]:
+        outputs, inside = _forward(trained.network, params, batch_stats, dark, luminous, shifts)
+        of = jnp.where(label < 0, outputs["logits"].argmax(axis=-1), label)  # [1]
+        return outputs["logits"][0, of[0]], (outputs["logits"][0], inside, of[0])
+
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), points)
+    gradients, (logits, inside, of) = jax.grad(logit, has_aux=True)(zeros)
+    frames = frame_rollout(
+        *(_of_levels(config, inside, part) for part in ("lift", "critic", "fusion")), config.model.streams
+    )
     return {
-        **found,
-        "label": label,
-        "probabilities": jax.nn.softmax(found["logits"]),
-        "activation": activation.class_activation(model, dark, luminous, label, stage),
-        "relevance": activation.frame_relevance(model, found["fused"], label),
-        "spectra": jnp.stack(levels) if levels else jnp.zeros((0, 2, *found["fused"].shape[1:])),
+        "label": of,
+        "probabilities": jax.nn.softmax(logits),
+        "main": frames[0][0],
+        "luminous": frames[1][0],
+        "patches": _patches(config, inside),
+        "activation": _activation(config, inside, gradients, stage),
+        "relevance": activation.frame_relevance(inside["fused"], gradients["fused"])[0],
+        "spectra": _spectra(config, inside),
     }
+
+
+def _of_levels(config: Config, inside: Arrays, part: str) -> list[Float[Array, "B N S R"]]:
+    return [inside[f"levels/{i}/{part}/attention"] for i in range(config.model.levels)]
+
+
+def _patches(config: Config, inside: Arrays) -> Float[Array, "T h w"]:
+    """What each frame's class token took from its patches, 1 over a frame's; without a main stream h = w = 1."""
+    if config.model.streams == "luminous":
+        return jnp.ones((config.data.num_frames, 1, 1))
+    pvit = config.model.pvit
+    shares = patch_rollout([inside[f"main/pvit/blocks/{i}/attention"] for i in range(pvit.blocks)])[:, 1:]  # [T, P]
+    side = config.data.size // pvit.patch
+    return (shares / shares.sum(axis=1, keepdims=True)).reshape(-1, side, side)
+
+
+def _activation(config: Config, inside: Arrays, gradients: Arrays, stage: str) -> Float[Array, "t y x"]:
+    place = activation.point(stage)
+    if stage == activation.PVIT:
+        side = config.data.size // config.model.pvit.patch
+        return activation.patch_activation(inside[place], gradients[place]).reshape(-1, side, side)
+    return activation.class_activation(inside[place], gradients[place], stage)[0]
+
+
+def _spectra(config: Config, inside: Arrays) -> Float[Array, "N 2 T E"]:
+    """Tokens before and after each level's Fourier Enhancement."""
+    if not config.model.foe:
+        return jnp.zeros((0, 2, *inside["fused"].shape[1:]))
+    places = [[f"levels/{i}/fusion/{when}_foe" for when in ("before", "after")] for i in range(config.model.levels)]
+    return jnp.stack([jnp.stack([inside[name][0] for name in level]) for level in places])
 
 
 def _attention(

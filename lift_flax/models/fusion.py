@@ -1,6 +1,8 @@
 """One level of LIFT-Net: LIFT on the main stream, Critic on the luminous stream, and their Fusion (paper III-B to E).
 
 Every sublayer is x + LN(sublayer(x)): the norm sits on the branch, the sum is not normalised.
+
+Each module here names its attention weights "attention" [B, N, S, R] where it is given `Intermediates`.
 """
 
 import math
@@ -9,6 +11,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from lift_flax.models.fourier import FourierEnhancement
+from lift_flax.models.intermediates import Intermediates, keep, within
 from lift_flax.models.layers.attention import MultiHeadAttention
 from lift_flax.models.layers.dense import gelu
 from lift_flax.models.layers.norm import LayerNorm
@@ -24,8 +27,10 @@ class Lift(nnx.Module):
         self.attention = MultiHeadAttention(dim, num_heads, rngs=rngs)
         self.norm = LayerNorm(dim, eps=LN_EPS, rngs=rngs)
 
-    def __call__(self, x: Float[Array, "B S E"]) -> Float[Array, "B S E"]:
-        return x + self.norm(self.attention(x, x))
+    def __call__(
+        self, x: Float[Array, "B S E"], *, intermediates: Intermediates | None = None
+    ) -> Float[Array, "B S E"]:
+        return x + self.norm(self.attention(x, x, intermediates=intermediates))
 
 
 class Critic(nnx.Module):
@@ -40,8 +45,10 @@ class Critic(nnx.Module):
         self.mlp = Mlp(dim, mlp_ratio * dim, gelu="exact", rngs=rngs)
         self.norm2 = LayerNorm(dim, eps=LN_EPS, rngs=rngs)
 
-    def __call__(self, x: Float[Array, "B S E"]) -> Float[Array, "B S E"]:
-        x = x + self.norm1(self.attention(x, x))
+    def __call__(
+        self, x: Float[Array, "B S E"], *, intermediates: Intermediates | None = None
+    ) -> Float[Array, "B S E"]:
+        x = x + self.norm1(self.attention(x, x, intermediates=intermediates))
         return x + self.norm2(gelu(self.mlp(x)))
 
 
@@ -60,13 +67,22 @@ class Fusion(nnx.Module):
         self.norm = LayerNorm(dim, eps=LN_EPS, rngs=rngs)
         self.foe = FourierEnhancement(dim, eps=LN_EPS, rngs=rngs) if foe else None
 
-    def __call__(self, luminous: Float[Array, "B S E"], main: Float[Array, "B R E"]) -> Float[Array, "B S E"]:
-        fused = self.fuse(luminous, main)
-        return fused if self.foe is None else self.foe(fused)
+    def __call__(
+        self,
+        luminous: Float[Array, "B S E"],
+        main: Float[Array, "B R E"],
+        *,
+        intermediates: Intermediates | None = None,
+    ) -> Float[Array, "B S E"]:
+        """Fuses the streams.
 
-    def fuse(self, luminous: Float[Array, "B S E"], main: Float[Array, "B R E"]) -> Float[Array, "B S E"]:
-        """Eqs. 1 and 2: what the Fourier Enhancement takes."""
-        return self.norm(self.attention(luminous, main)) + luminous
+        Intermediates:
+          "attention" [B, N, S, R]; "before_foe" [B, S, E], the result of Eqs. 1 and 2, and "after_foe" [B, S, E], that
+            of Eqs. 3 and 4 (absent without a Fourier Enhancement).
+        """
+        fused = self.norm(self.attention(luminous, main, intermediates=intermediates)) + luminous
+        fused = keep(intermediates, "before_foe", fused)
+        return fused if self.foe is None else keep(intermediates, "after_foe", self.foe(fused))
 
 
 class Level(nnx.Module):
@@ -77,7 +93,18 @@ class Level(nnx.Module):
         self.critic = Critic(dim, num_heads, mlp_ratio, rngs=rngs)
         self.fusion = Fusion(dim, num_heads, scale=scale, foe=foe, rngs=rngs)
 
-    def __call__(self, main: Float[Array, "B R E"], luminous: Float[Array, "B S E"]) -> tuple[Array, Array]:
-        """Returns the next level's (main, luminous), both [B, S, E]."""
-        luminous = self.critic(luminous)
-        return self.fusion(luminous, self.lift(main)), luminous
+    def __call__(
+        self,
+        main: Float[Array, "B R E"],
+        luminous: Float[Array, "B S E"],
+        *,
+        intermediates: Intermediates | None = None,
+    ) -> tuple[Array, Array]:
+        """Returns the next level's (main, luminous), both [B, S, E].
+
+        Intermediates:
+          "lift/attention" [B, N, R, R], "critic/attention" [B, N, S, S], and those of `Fusion` with "fusion/" before.
+        """
+        luminous = self.critic(luminous, intermediates=within(intermediates, "critic"))
+        main = self.lift(main, intermediates=within(intermediates, "lift"))
+        return self.fusion(luminous, main, intermediates=within(intermediates, "fusion")), luminous

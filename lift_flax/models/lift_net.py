@@ -14,6 +14,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from lift_flax.models.fusion import LN_EPS, Level
+from lift_flax.models.intermediates import Intermediates, keep, within
 from lift_flax.models.layers.dense import Linear, accumulation_dtype, gelu
 from lift_flax.models.layers.norm import BatchNorm, LayerNorm
 from lift_flax.models.layers.scan_blocks import scan_blocks
@@ -50,10 +51,13 @@ class MainStream(nnx.Module):
         self.project = Linear(pvit_dim, dim, rngs=rngs)
         self.norm = LayerNorm(dim, eps=LN_EPS, rngs=rngs)
 
-    def __call__(self, dark: Float[Array, "B T H W 3"]) -> Float[Array, "B T E"]:
+    def __call__(
+        self, dark: Float[Array, "B T H W 3"], *, intermediates: Intermediates | None = None
+    ) -> Float[Array, "B T E"]:
+        """Intermediates: those of `PViT` with "pvit/" before; its images are the frames, B*T of them."""
         b, t = dark.shape[:2]
         with jax.named_scope("pvit"):
-            x = self.pvit(dark.reshape(b * t, *dark.shape[2:]))  # [B*T, D]
+            x = self.pvit(dark.reshape(b * t, *dark.shape[2:]), intermediates=within(intermediates, "pvit"))  # [B*T, D]
         return self.tokens(x.reshape(b, t, -1))  # [B, T, E]
 
     def tokens(self, x: Float[Array, "B T D"]) -> Float[Array, "B T E"]:
@@ -110,7 +114,12 @@ class LiftNet(nnx.Module):
         self.unroll = None
 
     def __call__(
-        self, dark: Float[Array, "B T H W 3"], luminous: Float[Array, "B T h w 3"], *, train: bool
+        self,
+        dark: Float[Array, "B T H W 3"],
+        luminous: Float[Array, "B T h w 3"],
+        *,
+        train: bool,
+        intermediates: Intermediates | None = None,
     ) -> dict[str, Array]:
         """Classifies normalised clips; their dtype is that of the activations in the trunks.
 
@@ -118,28 +127,42 @@ class LiftNet(nnx.Module):
           "logits" [B, K], the paper's h2; "teacher_logits" [B, K], its h1 (absent where nothing is distilled);
           "main_tokens", "luminous_tokens" [B, T, E] before the first level; "fused" [B, T, E] after the last.  All
           are float32.
+        Intermediates:
+          "main/pvit/..." of `PViT`, "trunk/..." of `VideoResNet`, "levels/i/..." of `Level`, and "fused", as above.
         """
-        main = None if self.streams == "luminous" else self.main(dark)
-        return self.from_tokens(main, luminous, train=train)
+        main = None
+        if self.streams != "luminous":
+            main = self.main(dark, intermediates=within(intermediates, "main"))
+        return self.from_tokens(main, luminous, train=train, intermediates=intermediates)
 
     def from_tokens(
-        self, main: Float[Array, "B T E"] | None, luminous: Float[Array, "B T h w 3"], *, train: bool
+        self,
+        main: Float[Array, "B T E"] | None,
+        luminous: Float[Array, "B T h w 3"],
+        *,
+        train: bool,
+        intermediates: Intermediates | None = None,
     ) -> dict[str, Array]:
         """The same with the main stream's tokens in place of its frames; None where it is left out."""
-        out = self.luminous_stream(luminous, train=train)
+        out = self.luminous_stream(luminous, train=train, intermediates=intermediates)
         if main is not None:
             out["main_tokens"] = main
-        out["fused"] = self.fuse(*first_streams(main, out.get("luminous_tokens")))
+        fused = self.fuse(*first_streams(main, out.get("luminous_tokens")), intermediates=intermediates)
+        out["fused"] = keep(intermediates, "fused", fused)
         with jax.named_scope("head"):
             out["logits"] = self.head(out["fused"], train=train)
         return out
 
-    def luminous_stream(self, luminous: Float[Array, "B T h w 3"], *, train: bool) -> dict[str, Array]:
+    def luminous_stream(
+        self, luminous: Float[Array, "B T h w 3"], *, train: bool, intermediates: Intermediates | None = None
+    ) -> dict[str, Array]:
         """What is computed of the luminous clip alone: "teacher_logits" and "luminous_tokens", where there are any."""
         out = {}
         if self.trunk is not None:
             with jax.named_scope("trunk"):
-                trunk = self.trunk(luminous, train=train and self.trunk_trains)
+                trunk = self.trunk(
+                    luminous, train=train and self.trunk_trains, intermediates=within(intermediates, "trunk")
+                )
             if not self.trunk_trains:  # then it still is the teacher
                 out["teacher_logits"] = trunk["logits"]
         if self.teacher is not None:
@@ -149,9 +172,19 @@ class LiftNet(nnx.Module):
             out["luminous_tokens"] = luminous_tokens(trunk["features"], luminous.shape[1])
         return out
 
-    def fuse(self, main: Float[Array, "B T E"], luminous: Float[Array, "B T E"]) -> Float[Array, "B T E"]:
+    def fuse(
+        self,
+        main: Float[Array, "B T E"],
+        luminous: Float[Array, "B T E"],
+        *,
+        intermediates: Intermediates | None = None,
+    ) -> Float[Array, "B T E"]:
         """The levels one after the other: the main stream after the last."""
         with jax.named_scope("levels"):
+            if intermediates is not None:  # which cannot leave a scan, or a part that is computed again
+                for i, level in enumerate(self.levels):
+                    main, luminous = level(main, luminous, intermediates=within(intermediates, f"levels/{i}"))
+                return main
             how = {"remat": self.remat, "unroll": self.unroll}
             return scan_blocks(lambda level, both: level(*both), self.levels, (main, luminous), **how)[0]
 

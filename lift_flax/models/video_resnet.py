@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from lift_flax.models.intermediates import Intermediates, keep
 from lift_flax.models.layers.dense import Linear, accumulation_dtype
 from lift_flax.models.layers.norm import BatchNorm
 from lift_flax.models.layers.scan_blocks import scan_blocks
@@ -207,16 +208,21 @@ class VideoResNet(nnx.Module):
         fc_init = jax.nn.initializers.normal(0.01)
         self.fc = Linear(spec.widths[-1], num_classes, kernel_init=fc_init, rngs=rngs)
 
-    def __call__(self, clip: Float[Array, "B T H W 3"], *, train: bool) -> dict[str, Array]:
+    def __call__(
+        self, clip: Float[Array, "B T H W 3"], *, train: bool, intermediates: Intermediates | None = None
+    ) -> dict[str, Array]:
         """Classifies normalised clips; their dtype is that of all activations.
 
         Returns:
           "logits" [B, K], float32 always, and "features" [B, t, h, w, E], the last stage's map: t = ceil(T/8),
           h = ceil(H/16) (H/32 for the tiny ones; Hara's halve both once more; mc3 keeps t = T).
+        Intermediates:
+          "layer1" to "layer4" [B, t, h, w, C]: the map of each stage; layer4's is the "features".
         """
         x = self.enter(clip, train=train)  # [B, T, H/2, W/2, C] (H/4 for the tiny ones)
         for name in STAGES:
             x = self.stage(name, x, train=train)  # stages 2 to 4 halve time and space
+            x = keep(intermediates, name, x)
         with jax.named_scope("fc"):
             return {"logits": self.fc(x.mean(axis=(1, 2, 3), dtype=accumulation_dtype(x))), "features": x}
 

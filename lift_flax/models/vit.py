@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from lift_flax.models.intermediates import Intermediates, keep, within
 from lift_flax.models.layers.attention import MultiHeadAttention
 from lift_flax.models.layers.dense import Linear, accumulation_dtype, add_bias, gelu, matmul
 from lift_flax.models.layers.norm import LayerNorm
@@ -62,13 +63,19 @@ class ViTBlock(nnx.Module):
         self.norm2 = LayerNorm(dim, eps=ln_eps, rngs=rngs)
         self.mlp = Mlp(dim, mlp_dim, gelu=gelu, rngs=rngs)
 
-    def __call__(self, x: Float[Array, "B S E"], *, only_cls: bool = False) -> Float[Array, "B s E"]:
-        """All tokens, or with `only_cls` the first token alone (s = 1): the same numbers, without the others' work."""
+    def __call__(
+        self, x: Float[Array, "B S E"], *, only_cls: bool = False, intermediates: Intermediates | None = None
+    ) -> Float[Array, "B s E"]:
+        """All tokens, or with `only_cls` the first token alone (s = 1): the same numbers, without the others' work.
+
+        Intermediates:
+          "attention" [B, N, s, S].
+        """
         y = self.norm1(x)
         if only_cls:
-            x = x[:, :1] + self.attention.attend_one_query(y[:, :1], y)  # [B, 1, E]
+            x = x[:, :1] + self.attention.attend_one_query(y[:, :1], y, intermediates=intermediates)  # [B, 1, E]
         else:
-            x = x + self.attention(y, y)
+            x = x + self.attention(y, y, intermediates=intermediates)
         return x + self.mlp(self.norm2(x))
 
 
@@ -118,9 +125,21 @@ class PViT(nnx.Module):
         x = jnp.concatenate([cls, x], axis=1) + self.positions[...]  # [B, 1+S, E]
         return x.astype(images.dtype)
 
-    def __call__(self, images: Float[Array, "B H W 3"]) -> Float[Array, "B E"]:
+    def __call__(
+        self, images: Float[Array, "B H W 3"], *, intermediates: Intermediates | None = None
+    ) -> Float[Array, "B E"]:
+        """The class token of each image.
+
+        Intermediates:
+          "blocks/i/attention" [B, N, 1+S, 1+S] of block i; of the last block [B, N, 1, 1+S], the class token's alone.
+          "last_input" [B, 1+S, E]: the tokens that the last block takes.
+        """
         x = self.embed(images)  # [B, 1+S, E]
-        *others, last = self.blocks
-        for block in others:  # no scan: it would keep more for the gradient, and compiles no faster
-            x = scan_blocks(lambda block, x: block(x), [block], x, remat=self.remat)
-        return scan_blocks(lambda block, x: block(x, only_cls=True), [last], x, remat=self.remat)[:, 0]  # [B, E]
+        remat = self.remat and intermediates is None  # nothing else can leave a part that is computed again
+        last = len(self.blocks) - 1
+        for i, block in enumerate(self.blocks):  # no scan: it would keep more for the gradient, and compiles no faster
+            if i == last:
+                x = keep(intermediates, "last_input", x)
+            how = {"only_cls": i == last, "intermediates": within(intermediates, f"blocks/{i}")}
+            x = scan_blocks(functools.partial(ViTBlock.__call__, **how), [block], x, remat=remat)
+        return x[:, 0]  # [B, E]

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from lift_flax.models.intermediates import Intermediates, keep
 from lift_flax.models.layers.dense import Linear, accumulation_dtype
 
 
@@ -68,11 +69,24 @@ class MultiHeadAttention(nnx.Module):
         self.num_heads = num_heads
         self.scale = 1 / math.sqrt(dim // num_heads) if scale is None else scale
 
-    def __call__(self, x: Float[Array, "B S E"], y: Float[Array, "B R E"]) -> Float[Array, "B S E"]:
-        mixed = attend(*self._queries_and_keys(x, y), self._split(self.value(y)))  # [B, N, S, D]
+    def __call__(
+        self, x: Float[Array, "B S E"], y: Float[Array, "B R E"], *, intermediates: Intermediates | None = None
+    ) -> Float[Array, "B S E"]:
+        """Mixes y for each x.
+
+        Intermediates:
+          "attention" [B, N, S, R]: the softmax, how much each head takes of every y for every x.  It is float32, and
+            its rows sum to 1.
+        """
+        q, k = self._split(self.query(x) * self.scale), self._split(self.key(y))  # [B, N, S, D], [B, N, R, D]
+        if intermediates is not None:
+            keep(intermediates, "attention", jax.nn.softmax(scores(q, k), axis=-1))
+        mixed = attend(q, k, self._split(self.value(y)))  # [B, N, S, D]
         return self.out(mixed.swapaxes(1, 2).reshape(x.shape))  # [B, S, E]
 
-    def attend_one_query(self, x: Float[Array, "B S E"], y: Float[Array, "B R E"]) -> Float[Array, "B S E"]:
+    def attend_one_query(
+        self, x: Float[Array, "B S E"], y: Float[Array, "B R E"], *, intermediates: Intermediates | None = None
+    ) -> Float[Array, "B S E"]:
         """The same where S is far smaller than R: no key and no value of y is ever made.
 
         q (y W)^T is (q W^T) y^T, and p (y W) is (p y) W.  What a key's bias adds to the scores is the same for all of
@@ -82,18 +96,12 @@ class MultiHeadAttention(nnx.Module):
         to_keys, to_values = (self._by_head(linear.kernel[...]) for linear in (self.key, self.value))  # [E, N, D]
         q = jnp.einsum("BNSD,END->BSNE", q, to_keys).astype(y.dtype)  # [B, S, N, E]
         p = jax.nn.softmax(jnp.einsum("BSNE,BRE->BSNR", q, y, preferred_element_type=accumulation_dtype(y)), axis=-1)
+        keep(intermediates, "attention", p.swapaxes(1, 2))
         mixed = jnp.einsum("BSNR,BRE->BSNE", p.astype(y.dtype), y, preferred_element_type=accumulation_dtype(y))
         mixed = jnp.einsum("BSNE,END->BSND", mixed, to_values).reshape(x.shape)  # [B, S, E]
         if self.value.bias is not None:
             mixed += self.value.bias[...]
         return self.out(mixed.astype(x.dtype))  # [B, S, E]
-
-    def weights(self, x: Float[Array, "B S E"], y: Float[Array, "B R E"]) -> Float[Array, "B N S R"]:
-        """softmax(scale * q(x) k(y)^T): how much each head takes of every y for every x; float32, rows sum to 1."""
-        return jax.nn.softmax(scores(*self._queries_and_keys(x, y)), axis=-1)  # [B, N, S, R]
-
-    def _queries_and_keys(self, x: Array, y: Array) -> tuple[Float[Array, "B N S D"], Float[Array, "B N R D"]]:
-        return self._split(self.query(x) * self.scale), self._split(self.key(y))
 
     def _split(self, x: Float[Array, "B S E"]) -> Float[Array, "B N S D"]:
         return self._by_head(x).swapaxes(-2, -3)

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-Weights = Float[Array, "B N S R"]  # of one attention: how much each head takes of every token R for every token S
+Weights = Float[Array, "B N _ R"]  # of one attention: how much each head takes of every token R, for each that asks
 
 
 def patch_rollout(blocks: Sequence[Weights]) -> Float[Array, "B R"]:
     """How much the class token after the last ViT block took of [itself, patch 1, patch 2, ...]; sums to 1.
 
     Args:
-      blocks: weights of each block in order; of the last block those of the class token are enough (S = 1).
+      blocks: weights of each block in order; of the last block those of the class token are enough [B, N, 1, R].
     """
     tokens = blocks[0].shape[-1]
     shares = jnp.broadcast_to(jnp.eye(tokens), (len(blocks[0]), tokens, tokens))  # [B, R, R]
@@ -52,6 +52,6 @@ def frame_rollout(
     return shares[:, :frames], shares[:, frames:]
 
 
-def _taken(weights: Weights, shares: Float[Array, "B R P"]) -> Float[Array, "B S P"]:
+def _taken(weights: Weights, shares: Float[Array, "B R P"]) -> Float[Array, "B _ P"]:
     """What an attention carries over of the shares of the tokens that it reads."""
     return weights.mean(axis=1).astype(jnp.float32) @ shares

@@ -19,21 +19,26 @@ SMALLEST = 4  # places along a side, below which a map shows too little
 PVIT = "pvit"
 
 
-def choose_stage(shapes: Mapping[str, jax.ShapeDtypeStruct]) -> str:
-    """The part of the student that the activation is taken of: a stage of the R(2+1)D, or "pvit" without one.
+def choose_stage(shapes: Mapping[str, jax.ShapeDtypeStruct], streams: str) -> str:
+    """The part of the student that shows the activation: a stage of the R(2+1)D, or "pvit" of the main stream alone.
 
     Args:
       shapes: of the student's intermediates, by name.
+      streams: both | main | luminous, the student's.
     """
-    if point(STAGES[-1]) not in shapes:
+    if streams == "main":  # its R(2+1)D, where it has one, only gives the teacher's logits
         return PVIT
-    fit = [name for name in STAGES if min(shapes[point(name)].shape[2:4]) >= SMALLEST]
+    fit = [name for name in STAGES if min(shapes[f"trunk/{name}"].shape[2:4]) >= SMALLEST]
     return fit[-1] if fit else STAGES[0]
 
 
-def point(stage: str) -> str:
-    """Name of the intermediate that the activation of a stage is computed from."""
-    return "main/pvit/last_input" if stage == PVIT else f"trunk/{stage}"
+def point(stage: str, blocks: int) -> str:
+    """Name of the intermediate that the activation of a stage is computed from.
+
+    Of a PViT with `blocks` blocks it is what the last attention reads.  Before that LayerNorm, a token's length does
+    not count, so gradient times token would be zero.
+    """
+    return f"main/pvit/blocks/{blocks - 1}/normed" if stage == PVIT else f"trunk/{stage}"
 
 
 def class_activation(
@@ -52,7 +57,7 @@ def class_activation(
 
 
 def patch_activation(x: Float[Array, "B S E"], gradient: Float[Array, "B S E"]) -> Float[Array, "B P"]:
-    """Gradient times token of the PViT's patches (S = 1+P), summed over channels, where positive."""
+    """The map of the PViT's patches (S = 1+P): gradient times token, summed over channels, where positive."""
     return jax.nn.relu((gradient.astype(jnp.float32) * x.astype(jnp.float32)).sum(axis=-1)[:, 1:])
 
 

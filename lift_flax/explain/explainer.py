@@ -61,10 +61,10 @@ class Explainer:
             jax.ShapeDtypeStruct((1, frames, size, size, 3), dtype)
             for size in (config.data.size, config.model.luminous.size)
         )
-        forward = functools.partial(_forward, trained.network)
-        _, shapes = jax.eval_shape(forward, trained.params, trained.batch_stats, dark, luminous, {})
-        self.stage = activation.choose_stage(shapes)
-        points = {name: shapes[name] for name in (activation.point(self.stage), "fused")}
+        look = functools.partial(forward, trained.network)
+        _, shapes = jax.eval_shape(look, trained.params, trained.batch_stats, dark, luminous, {})
+        self.stage = activation.choose_stage(shapes, config.model.streams)
+        points = {name: shapes[name] for name in (activation.point(self.stage, config.model.pvit.blocks), "fused")}
         self._look = jax.jit(functools.partial(_look, trained, self.stage, points))
 
     def __call__(self, parts: Parts, label: int | None = None) -> Explanation:
@@ -92,7 +92,7 @@ class Explainer:
         )
 
 
-def _forward(
+def forward(
     network: Network, params: Tree, batch_stats: Tree, dark: Array, luminous: Array, shifts: Arrays
 ) -> tuple[dict[str, Array], Arrays]:
     """(outputs, intermediates) of the student in inference, with `shifts` added to intermediates."""
@@ -115,7 +115,7 @@ def _look(
     dark, luminous = student_inputs(config, streams)
 
     def logit(shifts: Arrays) -> tuple[Array, tuple]:
-        outputs, inside = _forward(trained.network, params, batch_stats, dark, luminous, shifts)
+        outputs, inside = forward(trained.network, params, batch_stats, dark, luminous, shifts)
         of = jnp.where(label < 0, outputs["logits"].argmax(axis=-1), label)  # [1]
         return outputs["logits"][0, of[0]], (outputs["logits"][0], inside, of[0])
 
@@ -151,7 +151,7 @@ def _patches(config: Config, inside: Arrays) -> Float[Array, "T h w"]:
 
 
 def _activation(config: Config, inside: Arrays, gradients: Arrays, stage: str) -> Float[Array, "t y x"]:
-    place = activation.point(stage)
+    place = activation.point(stage, config.model.pvit.blocks)
     if stage == activation.PVIT:
         side = config.data.size // config.model.pvit.patch
         return activation.patch_activation(inside[place], gradients[place]).reshape(-1, side, side)

@@ -74,14 +74,10 @@ class Overlays:
 
 def enlarge(maps: Float[np.ndarray, "t h w"], shape: tuple[int, int, int]) -> Float[np.ndarray, "T H W"]:
     """Linear between the centres of cells in time and space; constant beyond the outermost."""
-    for axis, count in enumerate(shape):
-        old = maps.shape[axis]
-        place = np.clip((np.arange(count) + 0.5) * old / count - 0.5, 0, old - 1)
-        low = np.minimum(place.astype(int), max(old - 2, 0))
-        share = (place - low).reshape([-1 if a == axis else 1 for a in range(3)])
-        upper = np.minimum(low + 1, old - 1)
-        maps = np.take(maps, low, axis) * (1 - share) + np.take(maps, upper, axis) * share
-    return maps
+    from scipy import ndimage  # here: slow to import, and not needed until something is drawn
+
+    factors = [new / old for new, old in zip(shape, maps.shape, strict=True)]
+    return ndimage.zoom(maps, factors, order=1, mode="nearest", grid_mode=True)
 
 
 def film(explanation: Explanation, title: str, seconds: float) -> UInt8[np.ndarray, "T H W 3"]:

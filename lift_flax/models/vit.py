@@ -69,9 +69,9 @@ class ViTBlock(nnx.Module):
         """All tokens, or with `only_cls` the first token alone (s = 1): the same numbers, without the others' work.
 
         Intermediates:
-          "attention" [B, N, s, S].
+          "normed" [B, S, E], what the attention reads; "attention" [B, N, s, S].
         """
-        y = self.norm1(x)
+        y = keep(intermediates, "normed", self.norm1(x))
         if only_cls:
             x = x[:, :1] + self.attention.attend_one_query(y[:, :1], y, intermediates=intermediates)  # [B, 1, E]
         else:
@@ -131,15 +131,12 @@ class PViT(nnx.Module):
         """The class token of each image.
 
         Intermediates:
-          "blocks/i/attention" [B, N, 1+S, 1+S] of block i; of the last block [B, N, 1, 1+S], the class token's alone.
-          "last_input" [B, 1+S, E]: the tokens that the last block takes.
+          "blocks/i/..." of `ViTBlock`; of the last one the attention is the class token's alone, [B, N, 1, 1+S].
         """
         x = self.embed(images)  # [B, 1+S, E]
         remat = self.remat and intermediates is None  # nothing else can leave a part that is computed again
         last = len(self.blocks) - 1
         for i, block in enumerate(self.blocks):  # no scan: it would keep more for the gradient, and compiles no faster
-            if i == last:
-                x = keep(intermediates, "last_input", x)
             how = {"only_cls": i == last, "intermediates": within(intermediates, f"blocks/{i}")}
             x = scan_blocks(functools.partial(ViTBlock.__call__, **how), [block], x, remat=remat)
         return x[:, 0]  # [B, E]

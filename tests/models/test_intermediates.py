@@ -77,7 +77,8 @@ def test_every_part_of_the_student_names_its_arrays():
     assert shapes == levels | {
         "main/pvit/blocks/0/attention": (3, 2, tokens, tokens),
         "main/pvit/blocks/1/attention": (3, 2, 1, tokens),
-        "main/pvit/last_input": (3, tokens, 24),
+        "main/pvit/blocks/0/normed": (3, tokens, 24),
+        "main/pvit/blocks/1/normed": (3, tokens, 24),
         "trunk/layer1": (1, 3, 8, 8, 16),
         "trunk/layer2": (1, 2, 4, 4, 32),
         "trunk/layer3": (1, 1, 2, 2, 64),

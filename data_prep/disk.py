@@ -72,9 +72,10 @@ def _read_header(path: Path) -> _Header | None:
     """None where the file is no video, or does not say how long it is."""
     try:
         with decode.open_video(path) as stream:
-            seconds = float(stream.duration * stream.time_base) if stream.duration else 0.0
-            if not seconds and stream.container.duration:
-                seconds = stream.container.duration / 1e6
+            seconds = float(stream.duration * decode.time_base_of(stream)) if stream.duration else 0.0
+            duration = decode.container_of(stream).duration
+            if not seconds and duration:
+                seconds = duration / 1e6
             frames = stream.frames or seconds * float(stream.average_rate or 25)
             if frames > 0 and stream.width and stream.height:
                 return _Header(frames, stream.width, stream.height)

@@ -3,7 +3,7 @@
 import concurrent.futures
 import multiprocessing
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
@@ -14,7 +14,7 @@ from lift_flax.video.decode import VideoError
 
 
 def run_each(
-    function: Callable[..., Any], tasks: dict[str, Sequence[Any]], *, workers: int, time_limit: float
+    function: Callable[..., Any], tasks: Mapping[str, Sequence[Any]], *, workers: int, time_limit: float
 ) -> Iterator[tuple[str, Any | VideoError]]:
     """Yields (key, result) of `function(*tasks[key])` for each task, as they finish.
 
@@ -27,9 +27,13 @@ def run_each(
     if not tasks:
         return
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPool(min(workers, len(tasks)), context=context, initializer=start_worker)
+    pool = ProcessPool(
+        min(workers, len(tasks)),
+        context=context,  # pyright: ignore[reportArgumentType]  # pebble names Connection, on Windows it is another
+        initializer=start_worker,
+    )
     try:
-        futures = {
+        futures: dict[concurrent.futures.Future, str] = {
             pool.schedule(function, args=list(arguments), timeout=time_limit): key for key, arguments in tasks.items()
         }
         for future in concurrent.futures.as_completed(futures):

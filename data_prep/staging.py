@@ -6,6 +6,7 @@ it is whole or absent.
 """
 
 import dataclasses
+import errno
 import hashlib
 import itertools
 import json
@@ -147,7 +148,10 @@ def _stage_one(source: Path, target: Path, encoding: Encoding) -> StagedClip:
             f"takes {size / 2**30:.1f} GiB where a record holds less than 2; cut it, or store fewer frames"
         )
     _write(target, header, clip.parts.values())
-    return _read_staged(target)
+    staged = _read_staged(target)
+    if not isinstance(staged, StagedClip):
+        raise OSError(errno.EIO, "a file just written reads back otherwise", str(target))
+    return staged
 
 
 def _write(target: Path, header: dict[str, Any], parts: Iterable[bytes | list[bytes]]) -> None:

@@ -30,7 +30,7 @@ class VideoRecords(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def __init__(self, name: str, videos: VideoList, staged: dict[str, StagedClip], data_dir: Path):
         """Makes a builder of the data set `name` below `data_dir`, from the staged file of each clip."""
-        self.name = name
+        self.name = name  # pyright: ignore[reportAttributeAccessIssue]  # TFDS sets it on the class
         self._videos = videos
         self._staged = staged
         self._parts = list(next(iter(staged.values())).sizes)

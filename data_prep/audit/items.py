@@ -40,9 +40,9 @@ def find_items(folder: Path) -> tuple[list[Item], dict[str, dict[str, list[str]]
         return _record_items(folder)
     items = []
     for path in video_list.find_videos(folder):
-        parts = path.relative_to(folder).parts
-        split = parts[0] if parts[0] in ("train", "test") and len(parts) > 1 else "all"
-        label = parts[-2] if len(parts) > (1 if split == "all" else 2) else "all"
+        *above, _ = path.relative_to(folder).parts
+        split = above[0] if above and above[0] in ("train", "test") else "all"
+        label = above[-1] if len(above) > (split != "all") else "all"
         items.append(Item(str(path.relative_to(folder)), split, label, path))
     names = {split: [item.name for item in items if item.split == split] for split in ("train", "test")}
     return items, {"1": names}
@@ -109,4 +109,5 @@ def _read_record(source: tuple[Path, int]) -> dict[str, Any]:
 def _open_records(folder: Path) -> Any:
     import tensorflow_datasets as tfds  # here: audits of files need no TFDS
 
-    return tfds.builder_from_directory(folder).as_data_source("all")
+    builder = tfds.builder_from_directory(folder)
+    return builder.as_data_source("all")  # pyright: ignore[reportCallIssue]  # TFDS wraps the method

@@ -58,7 +58,7 @@ def _point(body: Body, x, y, z) -> np.ndarray:
 
 def _gait(clock: Clock, style: Style, rate: float, hip: float, knee: float, arm: float) -> Curves:
     """Legs and arms of a gait: `rate` cycles a second, amplitudes in degrees; arms swing against the legs."""
-    curves = {}
+    curves: Curves = {}
     for name, sign in SIDES:
         angle = 2 * np.pi * (rate * style.speed * clock.seconds + style.phase) + (0 if sign > 0 else np.pi)
         swing = (0.5 + 0.5 * np.cos(angle + 0.6)) ** 2
@@ -95,7 +95,7 @@ def jump(clock: Clock, style: Style, body: Body) -> Curves:
     air = np.clip((cycle - 0.42) / 0.43, 0, 1)
     crouch = np.interp(cycle, [0, 0.22, 0.36, 0.43, 0.84, 0.93, 1], [0.25, 1, 0.75, 0, 0.05, 0.6, 0.25])
     arms = np.interp(cycle, [0, 0.22, 0.42, 0.6, 0.85, 1], [0, -45, 120, 150, 40, 0])
-    curves = {"rise": 0.34 * style.size * 4 * air * (1 - air), "lean": 34 * crouch}
+    curves: Curves = {"rise": 0.34 * style.size * 4 * air * (1 - air), "lean": 34 * crouch}
     for name, _ in SIDES:
         curves |= {f"{name}_hip": 70 * crouch, f"{name}_knee": 98 * crouch, f"{name}_arm": arms * style.size}
         curves |= {f"{name}_elbow": 25 + 15 * crouch, f"{name}_arm_out": 14 + 8 * np.sin(np.pi * air)}
@@ -110,7 +110,7 @@ def pick(clock: Clock, style: Style, body: Body) -> Curves:
     there = _point(body, style.side * 0.07, 0.045 + 0.17 * style.level, 0.27)
     carry = _point(body, style.side * 0.09, 0.60, 0.22)
     lift = (rise * rise)[:, None]
-    curves = {
+    curves: Curves = {
         "lean": 78 * bend,
         "nod": 12 * bend,
         f"{hand}_reach": there + (carry - there) * lift,
@@ -129,7 +129,11 @@ def pour(clock: Clock, style: Style, body: Body) -> Curves:
     tilt = clock.ramp(0.22, 0.42, style) * (1 - clock.ramp(0.7, 0.88, style))
     low, high = _point(body, style.side * 0.17, 0.52, 0.19), _point(body, style.side * 0.085, 0.76, 0.28)
     cup = _point(body, -style.side * 0.085, 0.575, 0.25) + np.zeros((len(lift), 3))
-    curves = {f"{hand}_reach": low + (high - low) * lift[:, None], f"{hand}_pull": 1.0, f"{hand}_elbow_out": 0.9 * lift}
+    curves: Curves = {
+        f"{hand}_reach": low + (high - low) * lift[:, None],
+        f"{hand}_pull": 1.0,
+        f"{hand}_elbow_out": 0.9 * lift,
+    }
     return curves | {
         f"{other}_reach": cup,
         f"{other}_pull": 1.0,
@@ -175,7 +179,7 @@ def stand(clock: Clock, style: Style, body: Body) -> Curves:
 
 def _seat(down: np.ndarray, style: Style) -> Curves:
     """Curves of a figure that is standing where `down` [T] is 0 and seated where it is 1."""
-    curves = {"lean": 4 * down + 42 * style.size * np.sin(np.pi * down**0.9) ** 1.5}
+    curves: Curves = {"lean": 4 * down + 42 * style.size * np.sin(np.pi * down**0.9) ** 1.5}
     for name, _ in SIDES:
         curves |= {f"{name}_hip": 86 * down, f"{name}_knee": 90 * down, f"{name}_hip_out": 3 + 6 * down}
         curves |= {f"{name}_arm": 14 * np.sqrt(down), f"{name}_elbow": 12 + 44 * down}
@@ -186,7 +190,7 @@ def turn(clock: Clock, style: Style, body: Body) -> Curves:
     """Turns about the vertical axis with small steps; the head leads."""
     go = clock.ramp(0.02, 0.98, style)
     speed = np.clip(4 * go * (1 - go), 0, 1)
-    curves = {"yaw": style.side * (250 + 100 * style.level) * go, "look": style.side * 22 * speed}
+    curves: Curves = {"yaw": style.side * (250 + 100 * style.level) * go, "look": style.side * 22 * speed}
     for name, sign in SIDES:
         step = np.clip(np.sin(2 * np.pi * 1.5 * clock.seconds + np.pi * (sign > 0)), 0, 1) * speed
         curves |= {f"{name}_hip": 30 * step, f"{name}_knee": 55 * step, f"{name}_arm_out": 8 + 6 * speed}
@@ -197,7 +201,7 @@ def wave(clock: Clock, style: Style, body: Body) -> Curves:
     """Both hands are raised and wave from side to side, as one does to be seen from afar."""
     up = clock.ramp(0.0, 0.18, style) if style.level < 0.25 else np.ones_like(clock.share)
     beat = np.sin(2 * np.pi * (1.25 * style.speed * clock.seconds + style.phase))
-    curves = {"twist": 10 * style.side * beat * up}
+    curves: Curves = {"twist": 10 * style.side * beat * up}
     for name, sign in SIDES:
         path = _point(body, 0.17 * sign + 0.15 * style.size * style.side * beat, 1.08 - 0.05 * beat**2, 0.06)
         curves |= {f"{name}_reach": path, f"{name}_pull": up, f"{name}_elbow_out": 1.2}

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .pose import SIDES, Body, Curves
+from .pose import SIDES, Body, Joints
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Outfit:
     bare_legs: bool
 
 
-def dress(joints: Curves, frames: Curves, body: Body, outfit: Outfit, eye: np.ndarray) -> list[tuple]:
+def dress(joints: Joints, frames: Joints, body: Body, outfit: Outfit, eye: np.ndarray) -> list[tuple]:
     """Puts flesh and clothes on the joints of a figure.
 
     Args:
@@ -56,7 +56,8 @@ def dress(joints: Curves, frames: Curves, body: Body, outfit: Outfit, eye: np.nd
                 for w, d in zip(across, deep, strict=True)
             ]
 
-        add(a, b, *extent(side), colour, extent(sight))
+        near, far = extent(side)
+        add(a, b, near, far, colour, extent(sight))
 
     root, chest, head = frames["root"], frames["chest"], frames["head"]
     top = j["neck"] - chest @ [0.0, 0.085 * h, 0.0]

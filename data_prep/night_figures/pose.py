@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-Curves = dict[str, np.ndarray]  # name -> [T] (angles in degrees) or [T,3] (reach targets in metres)
+# name -> [T] (angles in degrees) or [T,3] (reach targets in metres); a number holds for all T
+Curves = dict[str, np.ndarray | float]
+Joints = dict[str, np.ndarray]  # name -> places [T,3] in metres, or orientations [T,3,3]
 SIDES = (("l", 1.0), ("r", -1.0))
 
 
@@ -46,7 +48,7 @@ def rotation(axis: str, degrees: np.ndarray) -> np.ndarray:
     return matrix
 
 
-def pose(curves: Curves, body: Body, num_frames: int) -> tuple[Curves, Curves]:
+def pose(curves: Curves, body: Body, num_frames: int) -> tuple[Joints, Joints]:
     """Forward kinematics.
 
     Args:
@@ -96,7 +98,7 @@ def pose(curves: Curves, body: Body, num_frames: int) -> tuple[Curves, Curves]:
     return joints, {"root": root, "chest": chest, "head": head}
 
 
-def _ground(joints: Curves, root: np.ndarray, curve: Callable, walks: bool, h: float) -> None:
+def _ground(joints: Joints, root: np.ndarray, curve: Callable, walks: bool, h: float) -> None:
     """Moves the joints in place: lowest foot on the floor plus `rise`; feet stay put unless the figure walks."""
     feet = [joints[f"{n}_ankle"][:, 1] - 0.045 * h for n, _ in SIDES] + [
         joints[f"{n}_toe"][:, 1] - 0.02 * h for n, _ in SIDES

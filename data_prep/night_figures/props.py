@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .actions import Style
-from .pose import Body, Curves
+from .pose import Body, Curves, Joints
 from .render import Box, random_albedo
 
 
@@ -25,7 +25,7 @@ class Props:
 
 
 def make_props(
-    action: str, curves: Curves, joints: Curves, root: np.ndarray, style: Style, body: Body, rng: np.random.Generator
+    action: str, curves: Curves, joints: Joints, root: np.ndarray, style: Style, body: Body, rng: np.random.Generator
 ) -> Props:
     """Cup, bottle, table, object, box or chair of an action, in the figure's own space.
 
@@ -46,11 +46,11 @@ def make_props(
         radius = np.stack(np.broadcast_arrays(ra, rb, np.zeros(num_frames))[:2], -1)  # [T,2]
         held.append((a, b, radius, radius, paint))
 
+    holder = other if action == "Pour" else main
+    cup = joints[f"{holder}_hand"] + root @ [0, 0.02, 0.035]
     if action in ("Drink", "Pour"):
         tilt = np.deg2rad(np.broadcast_to(curves.get("cup_tilt", 0.0), num_frames))
         axis = np.einsum("tij,tj->ti", root, np.stack([0 * tilt, np.cos(tilt), -np.sin(tilt)], -1))
-        holder = main if action == "Drink" else other
-        cup = joints[f"{holder}_hand"] + root @ [0, 0.02, 0.035]
         add(cup - 0.04 * axis, cup + 0.05 * axis, 0.036, 0.045, colour)
     if action == "Pour":
         tilt = np.deg2rad(curves["bottle_tilt"])
@@ -64,8 +64,8 @@ def make_props(
         table = np.array([0.34, 0.21 * h, 0.17])
         still.append(Box(np.array([0, table[1], 0.36 * h]), table, 0.0, random_albedo(rng, 0.1, 0.4, 0.5)))
     if action == "Pick":
-        there = curves[f"{main}_reach"][0] - [0, 0.035 * h, -0.02]
-        taken = curves["taken"][:, None]
+        there = np.asarray(curves[f"{main}_reach"])[0] - [0, 0.035 * h, -0.02]
+        taken = np.asarray(curves["taken"])[:, None]
         spot = np.where(taken, joints[f"{main}_hand"] - [0, 0.05, -0.02], there)
         add(spot - [0.05, 0, 0], spot + [0.05, 0, 0], 0.07, 0.07, colour)
         tall = there[1] - 0.06

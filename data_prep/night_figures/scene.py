@@ -12,7 +12,7 @@ import numpy as np
 
 from .actions import ACTIONS, Clock, Style
 from .outfit import Outfit, dress
-from .pose import Body, Curves, pose, rotation
+from .pose import Body, Joints, pose, rotation
 from .props import Props, make_props
 from .render import (
     Box,
@@ -76,7 +76,7 @@ def make_scene(seed: int) -> Scene:
     return Scene(
         room=make_room(rng),
         body=Body(rng.normal(1.71, 0.07), rng.uniform(0.88, 1.14), rng.uniform(0.96, 1.04)),
-        outfit=Outfit(skin, hair, *clothes, *(bool(b) for b in bare)),
+        outfit=Outfit(skin, hair, *clothes, bare_arms=bool(bare[0]), bare_legs=bool(bare[1])),
         lamp=lamp,
         lamp_colour=np.array([1.0, 0.95 - 0.25 * warm, 0.9 - 0.5 * warm]),
         ambient=rng.uniform(0.12, 0.4) * np.array([0.8, 0.95, 1.15]),
@@ -98,8 +98,8 @@ class Performance:
         props: the things of the action, in world metres.
     """
 
-    joints: Curves
-    frames: Curves
+    joints: Joints
+    frames: Joints
     props: Props
 
 
@@ -179,7 +179,8 @@ def render_scene(plan: ClipPlan, light: str, height: int, width: int, num_frames
     drift = _shake(plan, num_frames, fps) * height
     frames = np.empty((num_frames, height, width, 3), np.float32)
     for t in range(num_frames):
-        canvas, at = shifted(stage, *drift[t], height, width)
+        dx, dy = drift[t]
+        canvas, at = shifted(stage, dx, dy, height, width)
         if not infrared:
             cast_shadow(canvas, floor_part(floor, at), spots[t], lamp, 0.5 if light == "day" else 0.6)
         for box in act.props.moving[t]:
@@ -209,7 +210,7 @@ def _in_infrared(scene: Scene) -> tuple[Room, Outfit]:
         boxes=tuple(dataclasses.replace(box, colour=_warmth(box.colour) * 1.2) for box in room.boxes),
     )
     heat = [np.full(3, level) for level in (0.85, 0.4, 0.52, 0.42, 0.2)]
-    return warm, Outfit(*heat, outfit.bare_arms, outfit.bare_legs)
+    return warm, Outfit(*heat, bare_arms=outfit.bare_arms, bare_legs=outfit.bare_legs)
 
 
 def _warmth(colour: np.ndarray) -> np.ndarray:

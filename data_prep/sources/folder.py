@@ -53,14 +53,15 @@ def read(
     ]
     VideoList(classes, clips, {}).check()  # ids must be unique before a split is made of them
 
-    if any(split is None for _, _, split in rows):
+    given = [split for _, _, split in rows if split is not None]
+    if len(given) < len(rows):
         splits = _draw_test(classes, clips, test_share or default_share, seed or 0)
     elif test_share is not None or seed is not None:
         source = csv_file or f"the folders {videos / 'train'} and test"
         raise UserError(f"{source} give the splits: leave out --test-share and --seed, which draw one")
     else:
         splits = {"train": [], "test": []}
-        for clip, (_, _, split) in zip(clips, rows, strict=True):
+        for clip, split in zip(clips, given, strict=True):
             splits.setdefault(split, []).append(clip.id)
     result = VideoList(classes, clips, {"1": splits})
     result.check()
@@ -152,14 +153,14 @@ def _groups(paths: list[Path], videos: Path, group_regex: str | None) -> list[st
     if pattern.groups == 0:
         raise UserError(f"--group-regex {group_regex!r} has no capture group; put the group's part in parentheses")
     names = [(path.relative_to(videos) if path.is_relative_to(videos) else path).as_posix() for path in paths]
-    matches = [pattern.search(name) for name in names]
-    unmatched = [name for name, match in zip(names, matches, strict=True) if not match or not match[1]]
+    groups = [(match[1] or "") if (match := pattern.search(name)) else "" for name in names]
+    unmatched = [name for name, group in zip(names, groups, strict=True) if not group]
     if unmatched:
         raise UserError(
             f"--group-regex {group_regex!r} gives no group for {len(unmatched)} of {len(names)} videos, "
             f"the first is {unmatched[0]}"
         )
-    return [match[1] for match in matches]
+    return groups
 
 
 def _draw_test(classes: list[str], clips: list[Clip], test_share: float, seed: int) -> dict[str, list[str]]:

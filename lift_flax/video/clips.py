@@ -185,7 +185,8 @@ def _final_size(width: int, height: int, preparation: Preparation) -> tuple[int,
 
 def _cropped(picture: UInt8[np.ndarray, "h w *C"], size: int) -> UInt8[np.ndarray, "H W *C"]:
     """The square in the middle."""
-    y, x = sampling.crop_origin(*picture.shape[:2], size, 0.5, 0.5)
+    height, width = picture.shape[:2]
+    y, x = sampling.crop_origin(height, width, size, 0.5, 0.5)
     return np.ascontiguousarray(picture[y : y + size, x : x + size])
 
 

@@ -10,11 +10,15 @@ import io
 import math
 import os
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import simplejpeg
+from av.codec.context import ThreadType
+from av.container import InputContainer
+from av.error import FFmpegError
 from av.sidedata.sidedata import SideDataContainer, Type
 from av.video.reformatter import VideoReformatter
 
@@ -124,7 +128,7 @@ def decode_flow(
     flows: dict[int, np.ndarray] = {}
     for index, frame in iter_frames(source, indices):
         plane = frame.planes[0]
-        rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)  # [H, padded 2W]
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)  # [H, padded 2W]
         halves = np.split(rows[: frame.height, : frame.width], 2, axis=1)  # two of [H, W]
         if size is not None:
             halves = [scaling.picture(half, size, scaler) for half in halves]
@@ -183,9 +187,9 @@ def open_video(source: bytes | str | Path) -> Iterator[av.VideoStream]:
         if not container.streams.video:
             raise VideoError("no video stream")
         stream = container.streams.best("video")  # not a cover picture
-        if stream is None or stream.codec_context is None:
+        if not isinstance(stream, av.VideoStream) or stream.codec_context is None:
             raise VideoError("damaged, or coded in a way FFmpeg cannot decode")
-        stream.thread_type = "NONE"
+        stream.thread_type = ThreadType.NONE
         stream.codec_context.thread_count = 1
         yield stream
 
@@ -197,7 +201,8 @@ def decoded(stream: av.VideoStream) -> Iterator[av.VideoFrame]:
       VideoError: the stream breaks off or holds no frame.
     """
     count = 0
-    with contextlib.closing(stream.container.decode(stream)) as frames:
+    frames = container_of(stream).decode(stream)
+    with contextlib.closing(frames):  # pyright: ignore[reportArgumentType]  # a generator, says PyAV's source
         while True:
             with _av_errors(f"damaged: breaks off after {count} frames"):
                 frame = next(frames, None)
@@ -209,12 +214,28 @@ def decoded(stream: av.VideoStream) -> Iterator[av.VideoFrame]:
         raise VideoError("no frames")
 
 
+def container_of(stream: av.VideoStream) -> InputContainer:
+    """The open file that a stream of `open_video` is read from."""
+    container = stream.container
+    assert isinstance(container, InputContainer)  # the base class knows no reading
+    return container
+
+
+def time_base_of(stream: av.VideoStream) -> Fraction:
+    """Seconds in one unit of the stream's times.  Raises VideoError where the file gives none."""
+    if stream.time_base is None:
+        raise VideoError("damaged: its times have no unit")
+    return stream.time_base
+
+
 def orientation(frame: av.VideoFrame) -> tuple[int, bool]:
     """(Quarter turns clockwise, whether a mirroring left to right comes before them) that players apply to a frame."""
-    data = SideDataContainer(frame).get(Type.DISPLAYMATRIX)  # frame.side_data would keep every frame in a cycle
+    # frame.side_data would keep every frame in a cycle
+    data = SideDataContainer(frame).get(Type.DISPLAYMATRIX)  # pyright: ignore[reportCallIssue]  # PyAV's stub lacks it
     if data is None:
         return 0, False
-    matrix = np.frombuffer(data, np.int32)  # rows (a, b, u), (c, d, v), (x, y, w): x' = a x + c y, y' = b x + d y
+    # rows (a, b, u), (c, d, v), (x, y, w): x' = a x + c y, y' = b x + d y
+    matrix = np.frombuffer(memoryview(data), np.int32)
     a, b, c, d = (float(matrix[i]) for i in (0, 1, 3, 4))
     mirrored = a * d - b * c < 0
     if mirrored:
@@ -228,7 +249,7 @@ def upright(frame: av.VideoFrame) -> av.VideoFrame:
     if not turns and not mirrored:
         return frame
     planes = frame.reformat(format="yuv444p", threads=1)
-    pixels = planes.to_ndarray()  # [3, H, W]
+    pixels = np.asarray(planes.to_ndarray(), np.uint8)  # [3, H, W]
     turned = np.rot90(pixels[:, :, ::-1] if mirrored else pixels, -turns, axes=(1, 2))
     result = av.VideoFrame.from_ndarray(np.ascontiguousarray(turned), format="yuv444p")
     result.pts, result.time_base = frame.pts, frame.time_base
@@ -243,7 +264,7 @@ def _av_errors(reason: str) -> Iterator[None]:
         yield
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         raise VideoError(system_reason(error)) from error
-    except (av.error.FFmpegError, OSError, EOFError) as error:
+    except (FFmpegError, OSError, EOFError) as error:
         if getattr(error, "errno", None) in _FAULTS_OF_THE_SYSTEM:
             raise
         raise VideoError(f"{reason} ({(getattr(error, 'strerror', None) or type(error).__name__).lower()})") from error

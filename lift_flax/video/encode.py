@@ -8,6 +8,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.video.frame import PictureType
 from jaxtyping import UInt8
 from PIL import Image
 
@@ -59,7 +60,7 @@ def h264(
                     stream.width, stream.height = frame.width, frame.height
                     stream.codec_context.colorspace = frame.colorspace
                     stream.codec_context.color_range = frame.color_range
-                frame.pict_type = av.video.frame.PictureType.NONE  # otherwise the source's keyframes are copied
+                frame.pict_type = PictureType.NONE  # otherwise the source's keyframes are copied
                 frame.pts, frame.time_base = position, 1 / fps
                 container.mux(stream.encode(frame))
             container.mux(stream.encode(None))

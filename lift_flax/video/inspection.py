@@ -13,6 +13,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.error import FFmpegError
 from av.video.reformatter import ColorRange
 from jaxtyping import Int, UInt8
 
@@ -67,24 +68,26 @@ def inspect_video(source: bytes | str | Path) -> Inspection:
     sizes: dict[tuple[int, int], None] = {}
     times: list[int | None] = []
     corrupt, interlaced, shown = 0, False, (0, False)
+    pixels: av.VideoFormat | None = None
     with decode.open_video(source) as stream:
         for frame in decode.decoded(stream):
             corrupt += frame.is_corrupt
             interlaced = interlaced or frame.interlaced_frame
-            shown = decode.orientation(frame)
+            shown, pixels = decode.orientation(frame), frame.format
             sizes[frame.width, frame.height] = None
             times.append(frame.pts)
             luma, full_range = _luma(frame)
-            content.update(np.ascontiguousarray(luma))
+            content.update(np.ascontiguousarray(luma).data)
             levels += _histogram(luma, full_range)
-        count, pixels = len(times), frame.format
+        assert pixels is not None  # `decoded` raises where there is no frame
+        count, time_base = len(times), decode.time_base_of(stream)
         fps = min(max(float(stream.average_rate or stream.guessed_rate or 25), _SLOWEST), _FASTEST)
         if corrupt:
             raise VideoError(f"damaged: {corrupt} of {count} frames decode wrongly")
         if count == 1:
             raise VideoError("only one frame")
         notes = _check_promises(stream, times, fps)
-        notes += _rate_notes(times, stream.time_base) + _stream_notes(stream)
+        notes += _rate_notes(times, time_base) + _stream_notes(stream)
     notes += _picture_notes(list(sizes), shown, pixels) + ["interlaced: stored as it is"] * interlaced
     width, height = next(iter(sizes))
     if shown[0] % 2:
@@ -100,7 +103,7 @@ def coder_errors() -> Iterator[None]:
     """
     try:
         yield
-    except (av.error.FFmpegError, ArithmeticError, MemoryError, ValueError) as error:
+    except (FFmpegError, ArithmeticError, MemoryError, ValueError) as error:
         if isinstance(error, OSError):
             raise
         words = [type(error).__name__, *str(error).splitlines()[:1]]
@@ -110,15 +113,16 @@ def coder_errors() -> Iterator[None]:
 def inspect_pictures(frames: Iterable[UInt8[np.ndarray, "H W 3"]], fps: float) -> Inspection:
     """Inspects a clip that is stored as pictures.  Raises VideoError if there are none."""
     content, levels, count = hashlib.blake2b(digest_size=16), np.zeros(256, np.int64), 0
+    height, width = 0, 0
     weights = np.array(LUMA, np.float32)
     for frame in frames:
         luma = np.round(frame @ weights).astype(np.uint8)  # [H, W, 3] -> [H, W]
-        content.update(luma)
+        height, width = luma.shape
+        content.update(luma.data)
         levels += _histogram(luma, full_range=True)
         count += 1
     if count == 0:
         raise VideoError("no frames")
-    height, width = luma.shape
     return Inspection(count, fps, width, height, (), content.hexdigest(), *_summary(levels))
 
 
@@ -134,7 +138,7 @@ def _luma(frame: av.VideoFrame) -> tuple[UInt8[np.ndarray, "H W"], bool]:
     first = frame.format.components[0]
     if frame.format.is_planar and first.is_luma and first.bits == 8:
         plane = frame.planes[0]
-        rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)  # [H, padded W]
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)  # [H, padded W]
         return rows[: frame.height, : frame.width], frame.color_range == ColorRange.JPEG
     grey = frame.reformat(format="gray", dst_color_range=ColorRange.JPEG, threads=1)
     return grey.to_ndarray(), True
@@ -156,19 +160,20 @@ def _check_promises(stream: av.VideoStream, times: list[int | None], fps: float)
     container = stream.container
     slack = next((share for name, share in _SLACK_SHARE.items() if name in container.format.name), None)
     count, notes, short = len(times), [], []
+    time_base = decode.time_base_of(stream)
+    decoded = _seconds(times, time_base, fps)
     seconds = _promised_seconds(stream)
     if slack is None or not (stream.frames or seconds):
-        _check_holes(times, stream.time_base)
+        _check_holes(times, time_base)
         return ["length unknown: its container promises none, so a cut would not show"]
     expected = stream.frames or 0.9 * (seconds or 0) * fps
     if count < expected:  # a pause in a video with all its frames is no damage
-        _check_holes(times, stream.time_base)
+        _check_holes(times, time_base)
     if stream.frames:
         short.append(stream.frames - count)
         if count != stream.frames:
             notes.append(f"miscounted: {count} frames where the file promises {stream.frames}")
     if seconds:
-        decoded = _seconds(times, stream.time_base, fps)
         short.append((seconds - decoded) * fps)
         if abs(seconds - decoded) > max(0.5, 0.1 * decoded):
             notes.append(f"wrong duration: {decoded:.1f} s where the file promises {seconds:.1f} s")
@@ -180,9 +185,10 @@ def _check_promises(stream: av.VideoStream, times: list[int | None], fps: float)
 
 def _check_holes(times: list[int | None], time_base: Fraction) -> None:
     """Raises VideoError if frames are missing inside a video, as after the loss of a block of the file."""
-    if None in times:
+    known = [time for time in times if time is not None]
+    if len(known) < len(times):
         return
-    steps = np.diff(sorted(times)) * float(time_base)
+    steps = np.diff(sorted(known)) * float(time_base)
     whole, longest = steps.sum(), steps.max()
     if longest > max(_HOLE_SECONDS, _HOLE_SHARE * whole, 5 * np.median(steps)):
         raise VideoError(f"damaged: no frame for {longest:.1f} of {whole:.1f} s")
@@ -191,8 +197,8 @@ def _check_holes(times: list[int | None], time_base: Fraction) -> None:
 def _promised_seconds(stream: av.VideoStream) -> float | None:
     """The promised duration of the video stream, or of a container that holds nothing else."""
     if stream.duration:
-        return float(stream.duration * stream.time_base)
-    container = stream.container
+        return float(stream.duration * decode.time_base_of(stream))
+    container = decode.container_of(stream)
     if container.duration and len(container.streams) == 1:
         return container.duration / av.time_base
     return None
@@ -207,9 +213,10 @@ def _seconds(times: list[int | None], time_base: Fraction, fps: float) -> float:
 
 
 def _rate_notes(times: list[int | None], time_base: Fraction) -> list[str]:
-    if None in times:
+    known = [time for time in times if time is not None]
+    if len(known) < len(times):
         return []
-    steps = np.diff(sorted(times))
+    steps = np.diff(sorted(known))
     if steps.max() <= 1.5 * np.median(steps) and steps.min() >= 0.5 * np.median(steps):
         return []
     low, high = (float(step * time_base) * 1000 for step in (int(steps.min()), int(steps.max())))

@@ -50,10 +50,10 @@ def flow_function(method: Literal["dis", "tvl1"]) -> FlowFunction:
         return flow
 
     if method == "dis":
-        return guarded(lambda: cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM))
+        return guarded(lambda: cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM))
     if not hasattr(cv2, "optflow"):
         raise UserError(f"TV-L1 flow needs OpenCV with its contributed modules: {install}")
-    return guarded(cv2.optflow.DualTVL1OpticalFlow_create)
+    return guarded(cv2.optflow.DualTVL1OpticalFlow.create)
 
 
 def codes(

@@ -17,7 +17,11 @@ EXACT_AREA = int(Interpolation.AREA) | int(Interpolation.FULL_CHR_H_INT) | int(I
 def scaled_size(width: int, height: int, short_side: int, multiple: int = 1) -> tuple[int, int]:
     """Width and height in pixels with a shorter side of `short_side`, each rounded to a multiple of `multiple`."""
     scale = short_side / min(width, height)
-    return tuple(max(multiple, multiple * round(side * scale / multiple)) for side in (width, height))
+
+    def scaled(side: int) -> int:
+        return max(multiple, multiple * round(side * scale / multiple))
+
+    return scaled(width), scaled(height)
 
 
 def stored_frame(frame: av.VideoFrame, size: tuple[int, int], scaler: VideoReformatter) -> av.VideoFrame:

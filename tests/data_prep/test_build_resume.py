@@ -13,7 +13,7 @@ import pytest
 from data_prep import build, sources, staging
 from data_prep.transcode import Encoding, transcode
 from lift_flax import files
-from lift_flax.errors import UserError
+from lift_flax.errors import UserError, file_system_message
 from tests.support.build_tools import ROOT, command, read_records, run_build, whole_clips
 from tests.support.video_files import write_numbered, write_video
 
@@ -91,7 +91,6 @@ _DIES = """
 import os, pathlib, shutil, sys
 from data_prep import build, write_records
 from lift_flax import files
-from lift_flax.errors import UserError
 step = sys.argv.pop(1)
 rename, rmtree, write = pathlib.Path.rename, shutil.rmtree, write_records.write_records
 def die(*args, **kwargs): os._exit(9)
@@ -156,6 +155,14 @@ def test_staged_clips_belong_to_their_source_and_settings(tmp_path: Path) -> Non
     assert (clip.parts(), clip.num_frames, clip.source) == (whole.parts, 5, whole.source)
     os.truncate(tmp_path / "staged", 500)  # what a power cut may leave
     assert staging._read_staged(tmp_path / "staged") is None
+
+
+def test_a_staged_file_that_cannot_be_read_back_is_an_error_of_the_disk(tmp_path: Path, monkeypatch) -> None:
+    source = write_numbered(tmp_path / "clip.mp4", 5)
+    monkeypatch.setattr(staging, "_read_staged", lambda path: None)
+    with pytest.raises(OSError, match="reads back otherwise") as caught:
+        staging._stage_one(source, tmp_path / "staged", Encoding(short_side=64))
+    assert file_system_message(caught.value)
 
 
 @pytest.mark.usefixtures("in_process")

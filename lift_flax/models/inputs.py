@@ -18,7 +18,7 @@ def normalise(
 
 def teacher_outputs(network: Network, config: Config, params: Tree, stats: Tree, streams: Streams, *, train: bool):
     """(outputs, new statistics) of the teacher on a batch's luminous streams."""
-    return network.apply(params, stats, _luminous(streams, config), train=train)
+    return network.apply(params, stats, teacher_inputs(config, streams), train=train)
 
 
 def student_outputs(network: Network, config: Config, params: Tree, stats: Tree, streams: Streams, *, train: bool):
@@ -29,7 +29,7 @@ def student_outputs(network: Network, config: Config, params: Tree, stats: Tree,
 def student_inputs(config: Config, streams: Streams) -> tuple[Float[Array, "B T H W 3"], Float[Array, "B T h w 3"]]:
     """(dark, luminous) clips as the student takes them: normalised, in the dtype of its trunks."""
     dark = normalise(streams["dark"], config.model.pvit.mean, config.model.pvit.std).astype(config.train.dtype)
-    return dark, _luminous(streams, config)
+    return dark, teacher_inputs(config, streams)
 
 
 def luminous_statistics(config: Config) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -40,5 +40,6 @@ def luminous_statistics(config: Config) -> tuple[tuple[float, ...], tuple[float,
     return teacher.mean, teacher.std
 
 
-def _luminous(streams: Streams, config: Config) -> Float[Array, "B T h w 3"]:
+def teacher_inputs(config: Config, streams: Streams) -> Float[Array, "B T h w 3"]:
+    """Luminous clips as the R(2+1)D takes them: normalised, in the dtype of the trunks."""
     return normalise(streams["luminous"], *luminous_statistics(config)).astype(config.train.dtype)

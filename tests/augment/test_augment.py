@@ -206,10 +206,10 @@ def test_colours_and_rain_leave_flow_alone():
 def test_no_motion_is_zero_for_the_network():
     config = _config(light="flow")
     still = jnp.full((1, 2, 8, 8, 3), flow_codes.ZERO, jnp.uint8)
-    np.testing.assert_allclose(inputs._luminous({"luminous": still}, config), 0, atol=1e-6)
-    fast = inputs._luminous({"luminous": jnp.full_like(still, 255)}, config)
+    np.testing.assert_allclose(inputs.teacher_inputs(config, {"luminous": still}), 0, atol=1e-6)
+    fast = inputs.teacher_inputs(config, {"luminous": jnp.full_like(still, 255)})
     np.testing.assert_allclose(fast, 127 / 255 / 0.226, rtol=1e-5)
-    frames = inputs._luminous({"luminous": still}, _config())
+    frames = inputs.teacher_inputs(_config(), {"luminous": still})
     assert float(jnp.abs(frames).min()) > 0.1  # frames have the trunk's own mean
 
 

@@ -1,31 +1,35 @@
 """Writes a trained run as one file that answers without this project: StableHLO for jax, or ONNX for onnxruntime.
 
-    python -m lift_flax.export --workdir=RUN --out=FILE.stablehlo
-    .venv-onnx/bin/python -m lift_flax.export --workdir=RUN --out=FILE.onnx      # `make onnx` sets that place up
+    lift-flax export --workdir=RUN --out=FILE.stablehlo
+    .venv-onnx/bin/lift-flax export --workdir=RUN --out=FILE.onnx      # `make onnx` sets that place up
 
-The file takes uint8 frames [B,T,H,W,3] and gives logits and probabilities; gamma correction, normalisation and
-BatchNorm are within it.  It is compared with the network before it gets its name.  Beside it FILE.stablehlo.json
-or FILE.onnx.json tells the classes and how to make a clip; docs/export.md how to call the file.
+The file takes uint8 frames [B,T,H,W,3] and gives logits and probabilities.  Gamma correction, normalisation and
+BatchNorm are part of it.  It gets its name only after its answers were compared with the network's.  Beside it,
+FILE.stablehlo.json or FILE.onnx.json describes the classes and how to make a clip; docs/export.md says how to call it.
 """
 
+import dataclasses
 import json
+import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
 import numpy as np
 
-from lift_flax import command_line, errors, export_onnx, export_stablehlo
+from lift_flax import command_line, errors
 from lift_flax.config import Config
 from lift_flax.errors import UserError
-from lift_flax.files import write_text
+from lift_flax.files import replacing, write_text
 from lift_flax.models.inputs import luminous_statistics
-from lift_flax.predict.inference import input_shapes, unfolded
+from lift_flax.predict.inference import input_shapes, make_inference, unfolded
 from lift_flax.runs.trained import TrainedRun, open_trained
 from lift_flax.video.flow_codes import FLOW_RANGE, STEPS, ZERO
 
-FORMATS = {".stablehlo": export_stablehlo, ".onnx": export_onnx}
-BOUND = 1e-4  # of the difference to the network, in units of its largest answer
-CLIPS = 2  # to compare on
+Arrays = dict[str, np.ndarray]  # inputs or answers by name
+PLATFORMS = ("cpu", "cuda", "tpu")  # of a StableHLO file
+BOUND = 1e-4  # largest difference from the network, relative to its largest answer
+CLIPS = 2  # random clips to compare on
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -36,13 +40,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace the file where it exists")
     args = parser.parse_args(argv)
     check_out(args.out, overwrite=args.overwrite)
-    facts = export(open_trained(args.workdir), args.out)
+    facts = export_run(open_trained(args.workdir), args.out)
     print(
         f"{args.out}: {args.out.stat().st_size / 2**20:.1f} MiB, {facts['frames']} frames of {facts['size']} px, "
-        f"{len(facts['classes'])} classes, step {facts['step']}; {facts_path(args.out)} tells how to use it"
+        f"{len(facts['classes'])} classes, step {facts['step']}; {facts_path(args.out)} describes how to use it"
     )
-    told = ", ".join(f"{name} {value:.1e}" for name, value in facts["largest_difference"].items())
-    print(f"largest difference to the network on {CLIPS} random clips, of its largest answer: {told}")
+    differences = ", ".join(f"{name} {value:.1e}" for name, value in facts["largest_difference"].items())
+    print(f"largest difference from the network on {CLIPS} random clips, relative to its largest answer: {differences}")
 
 
 def facts_path(out: Path) -> Path:
@@ -51,7 +55,11 @@ def facts_path(out: Path) -> Path:
 
 
 def check_out(out: Path, *, overwrite: bool) -> None:
-    """Raises UserError where `out` has no known ending, cannot be made here, or exists and may not be replaced."""
+    """Checks that a run can be exported to `out`.
+
+    Raises:
+      UserError: its ending is unknown, its folder or a package is missing, or it exists and may not be replaced.
+    """
     if out.suffix not in FORMATS:
         raise UserError(f"--out={out}: choose a name that ends in {' or '.join(FORMATS)}")
     if not out.parent.is_dir():
@@ -62,35 +70,32 @@ def check_out(out: Path, *, overwrite: bool) -> None:
         if path.exists() and not overwrite:
             raise UserError(f"{path} exists: choose another --out, or give --overwrite to replace it")
     if out.suffix == ".onnx":
-        export_onnx.check_installed()
+        _check_onnx_installed()
 
 
-def export(trained: TrainedRun, out: Path) -> dict:
-    """Writes `out`, and its facts beside it, once it answers as the network does on random clips.
+def export_run(trained: TrainedRun, out: Path) -> dict:
+    """Writes `out` and its facts beside it, once the file answers as the network does on random clips.
 
     Returns:
-      What is in the JSON file.
+      What the JSON file holds.
     Raises:
-      RuntimeError: it answers otherwise; nothing is left behind.
+      RuntimeError: the file answers differently; nothing is left behind.
     """
-    facts, form, part = describe(trained), FORMATS[out.suffix], out.with_name(f".{out.name}.part")
+    facts, form = describe(trained), FORMATS[out.suffix]
     inputs = random_inputs(trained.config)
-    with jax.default_device(jax.local_devices(backend="cpu")[0]):  # others round products by default
-        try:
-            part.write_bytes(form.make(trained, facts))
-            found = differences(form.run(part, inputs), unfolded(trained)(*inputs.values()))
-            if not all(value <= BOUND for value in found.values()):
-                raise RuntimeError(f"the exported file differs from the network by {found}, more than {BOUND}")
-            part.replace(out)
-        finally:
-            part.unlink(missing_ok=True)
+    # On a CPU, because other devices round products by default.
+    with jax.default_device(jax.local_devices(backend="cpu")[0]), replacing(out) as part:
+        part.write_bytes(form.serialise(trained, facts))
+        found = differences(form.answer(part, inputs), unfolded(trained)(*inputs.values()))
+        if not all(value <= BOUND for value in found.values()):
+            raise RuntimeError(f"the exported file differs from the network by {found}, more than {BOUND}")
     facts["largest_difference"] = found
     write_text(facts_path(out), json.dumps(facts, indent=2) + "\n")
     return facts
 
 
-def differences(found: dict[str, np.ndarray], expected: dict[str, jax.Array]) -> dict[str, float]:
-    """The largest difference of each answer, in units of the largest number expected in it."""
+def differences(found: Arrays, expected: dict[str, jax.Array]) -> dict[str, float]:
+    """The largest difference of each answer, relative to the largest number expected in it."""
     if found.keys() != expected.keys():
         raise RuntimeError(f"the exported file answers {sorted(found)}, the network {sorted(expected)}")
     return {
@@ -99,7 +104,7 @@ def differences(found: dict[str, np.ndarray], expected: dict[str, jax.Array]) ->
     }
 
 
-def random_inputs(config: Config) -> dict[str, np.ndarray]:
+def random_inputs(config: Config) -> Arrays:
     """Coarse patterns whose brightness changes with clip and frame: of plain noise all frames would look alike."""
     rng = np.random.default_rng(0)
     inputs = {}
@@ -112,7 +117,7 @@ def random_inputs(config: Config) -> dict[str, np.ndarray]:
 
 
 def describe(trained: TrainedRun) -> dict:
-    """What a caller must know who has nothing but the file."""
+    """What a caller who has only the file must know."""
     config = trained.config
     t, size = config.data.num_frames, config.data.size
     inputs = {
@@ -123,7 +128,7 @@ def describe(trained: TrainedRun) -> dict:
     }
     logits = f"float32 [B,{len(trained.classes)}], in the order of classes"
     outputs = {"logits": logits, "probabilities": f"{logits}: softmax of logits"}
-    distilled = {"teacher_logits": f"{logits}: what the teacher would say"} if config.train.distill else {}
+    distilled = {"teacher_logits": f"{logits}: the teacher's answer"} if config.train.distill else {}
     mean, std = luminous_statistics(config)
     luminous = config.model.luminous
     return {
@@ -144,6 +149,69 @@ def describe(trained: TrainedRun) -> dict:
             "dark_std": list(config.model.pvit.std),
         },
     }
+
+
+def to_stablehlo(trained: TrainedRun, facts: dict) -> bytes:
+    """The serialised program for all `PLATFORMS` and any batch size."""
+    del facts  # the format has no place for them
+    program = jax.jit(make_inference(trained))
+    return bytes(jax.export.export(program, platforms=PLATFORMS)(*_input_structs(trained.config)).serialize())
+
+
+def answer_stablehlo(path: Path, inputs: Arrays) -> Arrays:
+    """What a StableHLO file answers on the current device."""
+    exported = jax.export.deserialize(bytearray(path.read_bytes()))
+    return {name: np.asarray(found) for name, found in exported.call(*inputs.values()).items()}
+
+
+def to_onnx(trained: TrainedRun, facts: dict) -> bytes:
+    """The serialised model for any batch size; its metadata are `facts`, texts as they are and all else as JSON."""
+    from jax2onnx import to_onnx
+    from onnx import helper
+
+    logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # it reports every shape that it leaves to be inferred
+    infer, inputs = make_inference(trained, fft=False), _input_structs(trained.config)
+    names = sorted(jax.eval_shape(infer, *inputs))  # the order in which a dict is flattened
+    input_names = [*input_shapes(trained.config)]
+    model = to_onnx(infer, inputs, model_name="lift_net", input_names=input_names, output_names=names)
+    helper.set_model_props(model, {k: v if isinstance(v, str) else json.dumps(v) for k, v in facts.items()})
+    return model.SerializeToString()
+
+
+def answer_onnx(path: Path, inputs: Arrays) -> Arrays:
+    """What an ONNX file answers through onnxruntime on the CPU."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, inputs), strict=True))
+
+
+def _check_onnx_installed() -> None:
+    try:
+        import jax2onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+    except ImportError as error:
+        raise UserError(
+            f"{error.name} is not installed here: run `make onnx` once, then this command with .venv-onnx/bin/python"
+        ) from error
+
+
+def _input_structs(config: Config) -> list[jax.ShapeDtypeStruct]:
+    """The inputs in order, with a batch size that is left open."""
+    (batch,) = jax.export.symbolic_shape("b")
+    return [jax.ShapeDtypeStruct((batch, *shape), np.uint8) for shape in input_shapes(config).values()]
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """A file format: (run, facts) -> bytes of the file, and (file, inputs) -> its answers."""
+
+    serialise: Callable[[TrainedRun, dict], bytes]
+    answer: Callable[[Path, Arrays], Arrays]
+
+
+FORMATS = {".stablehlo": Format(to_stablehlo, answer_stablehlo), ".onnx": Format(to_onnx, answer_onnx)}
 
 
 if __name__ == "__main__":

@@ -172,9 +172,10 @@ class LoadedRun:
             clip = read_whole(video, self.trained)
             explanation = self._explainer(clip.parts, None if label is None else self.classes.index(label))
         if out is not None:
-            from lift_flax.explain.__main__ import write
+            from lift_flax.explain.files import write_files
 
-            write(explanation, self.classes, Path(out), name=Path(name_of(video)).name, seconds=clip.end - clip.start)
+            name, seconds = Path(name_of(video)).name, clip.end - clip.start
+            write_files(explanation, self.classes, Path(out), name=name, seconds=seconds)
         return explanation
 
     def report(self) -> Path:
@@ -203,7 +204,7 @@ class LoadedRun:
         path = Path(path)
         export.check_out(path, overwrite=overwrite)
         with quiet_libraries():
-            export.export(self.trained, path)
+            export.export_run(self.trained, path)
         return path
 
     @functools.cached_property

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from lift_flax import export, export_onnx
+from lift_flax import export
 from lift_flax.predict.inference import unfolded
 from tests.support.trained_tools import random_trained
 from tests.test_export import KINDS
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(bool(_MISSING), reason=f"{' and '.join(_MISSING)
 def test_every_kind_of_network(kind, tmp_path):
     arg, fields = KINDS[kind]
     out = tmp_path / "net.onnx"
-    facts = export.export(random_trained(arg, **fields), out)
+    facts = export.export_run(random_trained(arg, **fields), out)
     assert set(facts["largest_difference"]) == set(facts["outputs"])
     assert all(value <= 1e-4 for value in facts["largest_difference"].values())
     assert [path.name for path in tmp_path.iterdir() if path != out] == ["net.onnx.json"]
@@ -29,7 +29,7 @@ def test_any_batch_and_the_classes_within(tmp_path):
     import onnx
 
     trained, out = random_trained(), tmp_path / "net.onnx"
-    export.export(trained, out)
+    export.export_run(trained, out)
     model = onnx.load(out)
     onnx.checker.check_model(model, full_check=True)
     assert {node.op_type for node in model.graph.node}.isdisjoint({"DFT", "Loop", "Scan", "BatchNormalization"})
@@ -39,5 +39,5 @@ def test_any_batch_and_the_classes_within(tmp_path):
     rng = np.random.default_rng(1)
     for batch in (1, 3):
         clips = rng.integers(0, 60, (batch, 4, 32, 32, 3), np.uint8)
-        found = export.differences(export_onnx.run(out, {"clip": clips}), unfolded(trained)(clips))
+        found = export.differences(export.answer_onnx(out, {"clip": clips}), unfolded(trained)(clips))
         assert all(value <= 1e-4 for value in found.values())

@@ -71,7 +71,7 @@ def _check_description(found: dict) -> None:
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["--label=jump", "a.mp4"], "--label=jump: the run does not know this class; it knows down, right, still"),
+    (["--label=jump", "a.mp4"], "--label=jump is unknown to the run: choose one of down, right, still"),
     (["none.mp4"], "1 of 1 videos could not be explained"),
     ([], "VIDEO"),
 ])  # fmt: skip

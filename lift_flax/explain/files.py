@@ -49,7 +49,7 @@ def write_files(explanation: Explanation, classes: tuple[str, ...], folder: Path
 
 def answer_text(explanation: Explanation, classes: tuple[str, ...]) -> str:
     """The explained class and its probability, for people."""
-    return f"{classes[explanation.label]} {percent(explanation.probabilities[explanation.label])}"
+    return f"{classes[explanation.label]} {percent(float(explanation.probabilities[explanation.label]))}"
 
 
 def describe(explanation: Explanation, classes: tuple[str, ...], name: str) -> dict:

@@ -142,6 +142,7 @@ def test_configs_by_name_as_config_dicts_and_as_configs():
         loaded_run._config(small_config(), {"train.batch_sise": 8})
 
 
+@pytest.mark.slow
 def test_arrays_are_answered_and_explained_as_one_clip(loaded):
     frames = np.random.default_rng(0).integers(0, 60, (9, 48, 64, 3), np.uint8)
     answer, explanation = loaded(frames), loaded.explain(frames)

@@ -37,8 +37,14 @@ def _case(kind: str):
     return trained, answers, inputs
 
 
-@pytest.mark.parametrize("network", NETWORKS)
-@pytest.mark.parametrize("kind", KINDS)
+SLOW = [pytest.param(kind, network, marks=pytest.mark.slow) for kind in KINDS for network in NETWORKS]
+
+
+@pytest.mark.parametrize(
+    ("kind", "network"),
+    [("both", "student"), ("flow", "teacher")]
+    + [case for case in SLOW if case.values not in {("both", "student"), ("flow", "teacher")}],
+)
 def test_the_predictor_answers_as_what_was_trained(kind, network):
     trained, answers, inputs = _case(kind)
     predictor = Predictor(trained, network=network, batch_size=2)
@@ -50,7 +56,7 @@ def test_the_predictor_answers_as_what_was_trained(kind, network):
     assert np.ptp(expected, axis=0).max() > 1e-3 and found.dtype == np.float32
 
 
-@pytest.mark.parametrize(("kind", "dtype"), [("both", "f32"), ("bfloat16", "bf16")])
+@pytest.mark.parametrize(("kind", "dtype"), [("both", "f32"), pytest.param("bfloat16", "bf16", marks=pytest.mark.slow)])
 def test_trunks_compute_in_the_precision_of_the_run(kind, dtype):
     trained, _, inputs = _case(kind)
     folded = inference.fold(trained)

@@ -37,7 +37,7 @@ def videos(records) -> list[Path]:
     return sorted((records.parent / "videos" / "test").rglob("*.mp4"))
 
 
-@pytest.mark.parametrize("network", ["student", "teacher"])
+@pytest.mark.parametrize("network", ["student", pytest.param("teacher", marks=pytest.mark.slow)])
 def test_files_get_the_answers_of_their_records(run, records, network):
     """Up to what coding the records loses."""
     trained, opened = open_trained(run), open_records(str(records))
@@ -149,6 +149,7 @@ assert threading.active_count() == threads
 """
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow(run, videos):
     """Ten clips over and over, in a process that does nothing else; and nothing is left by whoever stops asking."""
     ten = (videos * 2)[:10]
@@ -178,6 +179,7 @@ def test_importing_the_package_starts_nothing():
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
+@pytest.mark.slow
 def test_real_clips(run, real_data, capsys):
     """Every real clip gets an answer, 1920x1080 and 30 s among them."""
     folder = real_data / "decode_clips"

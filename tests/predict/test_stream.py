@@ -22,14 +22,18 @@ T = 4  # of tests/support/small_config.py
 KINDS = {  # what the networks differ in that a stream must know: (argument, fields, network)
     "both": ("tiny", {"model.levels": 2}, "student"),
     "teacher": ("tiny", {"model.luminous.size": 24}, "teacher"),
+    "flow": ("tiny,luminous=flow", {"model.luminous.size": 24}, "student"),
     "finetuned teacher": ("tiny", {"train.trunk": "finetune"}, "teacher"),
     "teacher of main alone": ("tiny,streams=main", {}, "teacher"),
     "main alone": ("tiny,streams=main,distill=no", {}, "student"),
     "main alone, distilled": ("tiny,streams=main", {}, "student"),
     "luminous alone": ("tiny,streams=luminous,distill=no", {}, "student"),
-    "flow": ("tiny,luminous=flow", {"model.luminous.size": 24}, "student"),
     "flow of a teacher": ("tiny,luminous=flow", {}, "teacher"),
 }
+
+
+def _slow(*values):
+    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 @functools.cache
@@ -67,7 +71,7 @@ def _assert_those_of_arrays(answers: dict, predictor: Predictor, frames: list[np
     assert np.ptp([answer.probabilities for answer in answers.values()], axis=0).max() > 1e-3
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*list(KINDS)[:3], *map(_slow, list(KINDS)[3:])])
 def test_the_answers_of_the_same_frames_at_once(kind, video):
     predictor, frames = _predictor(kind), _frames(video, 47, 53)
     answers = _answers(predictor.stream(every=3), frames)
@@ -75,8 +79,10 @@ def test_the_answers_of_the_same_frames_at_once(kind, video):
     _assert_those_of_arrays(answers, predictor, frames)
 
 
-@pytest.mark.parametrize("kind", ["both", "flow"])
-@pytest.mark.parametrize(("codec", "height", "width"), [("h264", 21, 31), ("jpeg", 48, 45), ("original", 33, 64)])
+@pytest.mark.parametrize("kind", [_slow("both"), "flow"])
+@pytest.mark.parametrize(
+    ("codec", "height", "width"), [("h264", 21, 31), _slow("jpeg", 48, 45), _slow("original", 33, 64)]
+)
 def test_any_size_goes_the_way_of_the_records(kind, codec, height, width, video):
     """Frames smaller than the network's are enlarged; records of a short side below the frames' are scaled twice."""
     predictor = copy.copy(_predictor(kind))  # the same programs
@@ -92,7 +98,7 @@ def test_any_size_goes_the_way_of_the_records(kind, codec, height, width, video)
     (4, [3, 7, 11], 14),
     (6, [3, 9], 4 + 4 + 2),  # frames 4, 5, 10 and 11 are in no window
 ])  # fmt: skip
-@pytest.mark.parametrize("kind", ["both", "flow"])
+@pytest.mark.parametrize("kind", ["both", _slow("flow")])
 def test_each_frame_is_looked_at_once(kind, every, expected, looks, video):
     predictor, frames, seen = _predictor(kind), _frames(video, 48, 64), []
     stream = predictor.stream(every=every)
@@ -121,7 +127,7 @@ def test_streams_of_one_predictor_share_programs_and_nothing_else(video):
         _assert_those_of_arrays({pair[of].index: pair[of] for pair in found if pair[of]}, predictor, order)
 
 
-@pytest.mark.parametrize("kind", ["both", "flow"])
+@pytest.mark.parametrize("kind", ["both", _slow("flow")])
 def test_a_camera_may_fill_the_same_array_again(kind, video):
     predictor, frames = _predictor(kind), _frames(video, 32, 32)
     expected, stream, buffer = _answers(predictor.stream(), frames), predictor.stream(), np.empty_like(frames[0])
@@ -135,6 +141,7 @@ def test_a_camera_may_fill_the_same_array_again(kind, video):
     assert answer.index == max(expected) == 13
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["both", "flow"])
 def test_memory_does_not_grow(kind, video):
     frames, stream = _frames(video, 48, 64), _predictor(kind).stream(every=2)
@@ -186,6 +193,7 @@ def test_mistakes():
         stream.push(narrow)
 
 
+@pytest.mark.slow
 def test_the_example_of_the_documentation(video, tmp_path, monkeypatch, capsys):
     """docs/use.md as it stands, on a run and a file that is read frame by frame."""
     section = (Path(__file__).parents[2] / "docs" / "use.md").read_text().split("## Streams")[1]

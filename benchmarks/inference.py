@@ -26,8 +26,7 @@ import numpy as np
 from timed_steps import count
 
 import lift_flax
-from configs import common
-from lift_flax import command_line
+from lift_flax import command_line, presets
 from lift_flax import config as config_lib
 from lift_flax.errors import UserError, run_cli
 from lift_flax.models.build import make_student
@@ -60,7 +59,7 @@ print(json.dumps({{"import_s": imported - since, "load_s": loaded - imported, "f
 def read_config(args: argparse.Namespace) -> config_lib.Config:
     """The preset with what the flags change; all blocks may train, since weights are random."""
     try:
-        values = common.get_config(args.config).unlock()
+        values = presets.get_config(args.config).unlock()
     except ValueError as error:
         raise UserError(str(error)) from error
     given = {"data.num_frames": args.frames, "model.levels": args.n, "model.luminous.size": args.size}
@@ -213,7 +212,7 @@ def show(found: dict, args: argparse.Namespace) -> None:
 def main() -> None:
     """The command line."""
     parser = command_line.parser(__doc__, "python -m benchmarks.inference")
-    parser.add_argument("--config", default="paper", help="PRESET[,key=value...] of configs/common.py")
+    parser.add_argument("--config", default="paper", help="PRESET[,key=value...] of lift_flax/presets.py")
     parser.add_argument("--size", type=count, help="px, of the R(2+1)D's frames; the preset's if not given")
     parser.add_argument("--frames", type=count, help="of a clip; the preset's if not given")
     parser.add_argument("--n", type=count, help="levels; the preset's if not given")

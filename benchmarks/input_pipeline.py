@@ -42,9 +42,8 @@ from rich.progress import track
 from rich.table import Table
 from video_readers import REFERENCE, Read, Video, ours, plain_pyav, usable_readers
 
-from configs import common
 from data_prep.sources import video_list
-from lift_flax import command_line
+from lift_flax import command_line, presets
 from lift_flax import config as config_lib
 from lift_flax.data import records as records_lib
 from lift_flax.data.batches import train_batches
@@ -172,7 +171,7 @@ def time_methods(methods: list[Method], kept: list[int], args: argparse.Namespac
 
 def time_loader(records: records_lib.Records, workers: int, args: argparse.Namespace) -> tuple[float, float]:
     """CPU and wall seconds per clip of the loader that training uses."""
-    values = common.get_config("paper").unlock()
+    values = presets.get_config("paper").unlock()
     values.update_from_flattened_dict(
         {
             "data.dir": str(records.dir),

@@ -17,8 +17,7 @@ import time
 import jax
 import train_step
 
-from configs import common
-from lift_flax import command_line, compiling
+from lift_flax import command_line, compiling, presets
 from lift_flax import config as config_lib
 from lift_flax.distributed.mesh import batch_sharding, make_mesh, replicated, state_sharding
 from lift_flax.errors import run_cli
@@ -31,7 +30,7 @@ STEPS = 5  # timed, after the first
 
 def read_config(fsdp: int) -> config_lib.Config:
     """The tiny preset on a mesh that spreads parameters over `fsdp` devices."""
-    values = common.get_config("tiny").unlock()
+    values = presets.get_config("tiny").unlock()
     values.update_from_flattened_dict({"mesh.fsdp": fsdp, "train.batch_size": BATCH})
     return config_lib.from_dict(values.to_dict())
 

@@ -15,8 +15,7 @@ import time
 import tracemalloc
 from pathlib import Path
 
-from configs import common
-from lift_flax import command_line
+from lift_flax import command_line, presets
 from lift_flax import config as config_lib
 from lift_flax.data import records as records_lib
 from lift_flax.data.batches import train_batches
@@ -30,7 +29,7 @@ MIB = 2**20
 
 def read_config(folder: Path) -> config_lib.Config:
     """The tiny preset on these records."""
-    values = common.get_config("tiny").unlock()
+    values = presets.get_config("tiny").unlock()
     values.update_from_flattened_dict({"data.dir": str(folder), "data.cache": "none"})
     return config_lib.from_dict(values.to_dict())
 

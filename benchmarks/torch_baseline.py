@@ -43,8 +43,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.append(str(Path(__file__).parents[1]))  # tests/ is no installed package
 
-from configs.common import KINETICS_MEAN, KINETICS_STD
 from lift_flax import command_line
+from lift_flax.config import KINETICS_MEAN, KINETICS_STD
 from lift_flax.errors import run_cli
 from tests.reference.lift_net import ComplexLinear, LiftNet, student_loss
 from tests.reference.video_resnet import VideoResNet

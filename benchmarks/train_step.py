@@ -21,8 +21,7 @@ import numpy as np
 import timed_steps
 from timed_steps import count
 
-from configs import common
-from lift_flax import command_line, compiling
+from lift_flax import command_line, compiling, presets
 from lift_flax import config as config_lib
 from lift_flax.errors import UserError, run_cli
 from lift_flax.models.functional import Network, Tree, count_parameters, trees_of
@@ -59,7 +58,7 @@ def random_streams(config: config_lib.Config, batch: int) -> dict[str, jax.Array
 def read_config(args: argparse.Namespace) -> config_lib.Config:
     """The config, its ViT blocks frozen as it says though their weights are random: for timing they do."""
     try:
-        values = common.get_config(args.config).unlock()
+        values = presets.get_config(args.config).unlock()
     except ValueError as error:
         raise UserError(str(error)) from error
     given = {"model.luminous.size": args.size, "data.num_frames": args.frames, "model.levels": args.n}
@@ -117,7 +116,7 @@ def make_timer(args: argparse.Namespace) -> timed_steps.Timer:
 def main() -> None:
     """Runs the steps and prints what they took."""
     parser = command_line.parser(__doc__, "python -m benchmarks.train_step")
-    parser.add_argument("--config", default="paper", help="PRESET[,key=value...] of configs/common.py")
+    parser.add_argument("--config", default="paper", help="PRESET[,key=value...] of lift_flax/presets.py")
     parser.add_argument("--phase", choices=("teacher", "student"), default="student")
     parser.add_argument("--size", type=count, help="px, side of the R(2+1)D's frames (default: the config's)")
     parser.add_argument("--frames", type=count, help="of a clip (default: the config's)")

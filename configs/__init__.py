@@ -1,1 +1,1 @@
-"""One leaf file per experiment; every field and its default stands in common.py."""
+"""One file for each experiment; lift_flax/config.py holds every field, lift_flax/presets.py the presets."""

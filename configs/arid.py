@@ -1,15 +1,16 @@
-"""LIFT-Net on ARID: eleven actions filmed in the dark, gamma-corrected frames in the luminous pathway.
+"""LIFT-Net on ARID: eleven actions filmed in the dark, gamma-corrected frames in the luminous stream.
 
-    python -m data_prep.build arid --videos DIR --lists DIR --out RECORDS
-    python -m lift_flax.main --config=configs/arid.py --config.data.dir=RECORDS --workdir=DIR
-    python -m lift_flax.main --config=configs/arid.py:tiny --config.data.dir=RECORDS --workdir=DIR   # on a laptop
+    lift-flax build arid --videos DIR --lists DIR --out RECORDS
+    lift-flax train --config=arid --config.data.dir=RECORDS --workdir=DIR
+    lift-flax train --config=arid:tiny --config.data.dir=RECORDS --workdir=DIR     # on a laptop
 
-The first needs pretrained weights (`model.pvit.init_from`) and accelerators; `:tiny` starts from nothing.
+The first training command needs pretrained weights (`model.pvit.init_from`) and accelerators; `:tiny` starts from
+random ones.
 """
 
-from configs import common
+from lift_flax import presets
 
 
 def get_config(arg: str | None = None):
-    """See configs/common.py for `arg`."""
-    return common.get_config(arg, dataset="arid")
+    """See lift_flax/presets.py for `arg`."""
+    return presets.get_config(arg, dataset="arid")

@@ -2,14 +2,15 @@
 
     make demo
 
-does the set-up, renders the clips, makes the records and then runs
+sets everything up, renders the clips, makes the records and trains.  The same by hand:
 
-    python -m lift_flax.main --config=configs/demo.py --config.data.dir=runs/demo/records --workdir=runs/demo/workdir
+    lift-flax build night_figures --out runs/demo/records
+    lift-flax train --config=demo --config.data.dir=runs/demo/records --workdir=runs/demo/workdir
 """
 
-from configs import common
+from lift_flax import presets
 
 
 def get_config(arg: str | None = None):
-    """See configs/common.py for `arg`; the preset is `tiny` unless another one is named."""
-    return common.get_config(arg, preset="tiny", dataset="night_figures")
+    """See lift_flax/presets.py for `arg`; the preset is `tiny` unless another one is named."""
+    return presets.get_config(arg, preset="tiny", dataset="night_figures")

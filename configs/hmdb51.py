@@ -1,16 +1,15 @@
-"""LIFT-Net on HMDB51: 51 actions in clips from films and the web, optical flow in the luminous pathway.
+"""LIFT-Net on HMDB51: 51 actions in clips from films and the web, optical flow in the luminous stream.
 
-    python -m data_prep.build hmdb51 --videos DIR --lists DIR --flow --out RECORDS
-    python -m lift_flax.main --config=configs/hmdb51.py --config.data.dir=RECORDS --workdir=DIR
-    python -m lift_flax.main --config=configs/hmdb51.py:luminous=gamma --config.data.dir=RECORDS --workdir=DIR
+    lift-flax build hmdb51 --videos DIR --lists DIR --flow --out RECORDS
+    lift-flax train --config=hmdb51 --config.data.dir=RECORDS --workdir=DIR
+    lift-flax train --config=hmdb51:luminous=gamma --config.data.dir=RECORDS --workdir=DIR     # records without flow
 
-The network needs pretrained weights (`model.pvit.init_from`) and accelerators; `:tiny` starts from nothing.
-`luminous=gamma` needs no flow in the records.
+The network needs pretrained weights (`model.pvit.init_from`) and accelerators; `:tiny` starts from random ones.
 """
 
-from configs import common
+from lift_flax import presets
 
 
 def get_config(arg: str | None = None):
-    """See configs/common.py for `arg`."""
-    return common.get_config(arg, dataset="hmdb51", **{"model.luminous.input": "flow"})
+    """See lift_flax/presets.py for `arg`."""
+    return presets.get_config(arg, dataset="hmdb51", **{"model.luminous.input": "flow"})

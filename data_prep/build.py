@@ -1,4 +1,4 @@
-"""Turns videos into records: `python -m data_prep.build SOURCE --out DIR`.
+"""Turns videos into records: `lift-flax build SOURCE --out DIR`.
 
 Reads the splits, transcodes every clip once in parallel, writes TFDS records, `folds.json` and `prep_report.json`.
 Everything appears by a rename, the report last: a folder without it is not finished, and the same command continues it.
@@ -92,7 +92,7 @@ def build(args: argparse.Namespace) -> None:
         shutil.rmtree(work)
     print_report(report, videos, console)
     console.print(f"{len(videos.clips)} clips in {args.out} after {report['seconds']:.0f} s.  Train with")
-    console.print(f"  python -m lift_flax.main {_train_flags(args)} --workdir=runs/{args.source}")
+    console.print(f"  lift-flax train {_train_flags(args)} --workdir=runs/{args.source}")
 
 
 def _remove_leftovers(work: Path) -> None:
@@ -118,8 +118,7 @@ def _train_flags(args: argparse.Namespace) -> str:
     data_set = DATA_SETS[args.source]
     luminous = "gamma" if args.flow == "none" else "flow"
     keys = "" if luminous == data_set.luminous else f",luminous={luminous}"
-    title = " --config.dataset=mine" if args.source == "folder" else ""
-    return f"--config=configs/{data_set.config}.py:tiny{keys}{title} --config.data.dir={args.out}"
+    return f"--config={data_set.config}:tiny{keys} --config.data.dir={args.out}"
 
 
 def _settings(args: argparse.Namespace) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The flags of `python -m data_prep.build`: one sub-command for each kind of source."""
+"""The flags of `lift-flax build`: one sub-command for each kind of source."""
 
 import argparse
 import contextlib

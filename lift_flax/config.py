@@ -1,217 +1,214 @@
-"""The experiment as frozen dataclasses: what `configs/*.py` become at start-up, checked once.
+"""Every field of an experiment, once: its type, bound, default and meaning.  The defaults are the paper's set-up.
 
-Meanings and defaults stand in configs/common.py; this file only says what a field may hold.
+docs/paper_notes.md gives the reading behind each.  A config file (configs/) starts from these and changes some; a flag
+`--config.train.batch_size=16` sets any.  A field that is added later, and whose default would change what an old run
+computes, says what its absence meant: `Annotated[bool, Added(before=False)] = True`.
 """
 
 import dataclasses
-import math
-import typing
+from typing import Annotated, Literal
 
+from lift_flax import fields
 from lift_flax.errors import UserError
+from lift_flax.fields import Bound
+from lift_flax.fields import flatten as flatten
+
+KINETICS_MEAN = (0.43216, 0.394666, 0.37645)
+KINETICS_STD = (0.22803, 0.22145, 0.216989)
+
+Positive = Annotated[float, Bound(gt=0)]
+NotNegative = Annotated[float, Bound(ge=0)]
+Probability = Annotated[float, Bound(ge=0, le=1)]
+BelowOne = Annotated[float, Bound(ge=0, lt=1)]
+Count = Annotated[int, Bound(gt=0)]
+Colour = tuple[float, ...]  # of R, G and B
 
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    dir: str
-    fold: int
-    num_frames: int
-    size: int
-    val_share: float
-    cache: typing.Literal["none", "memory"]
-    workers: int
+    """Where clips come from, and their size."""
+
+    dir: str = ""  # folder written by `lift-flax build`
+    fold: int = 1  # official fold in folds.json
+    num_frames: Count = 30  # T, frames of a clip
+    size: Count = 224  # px, side of the square dark frames
+    val_share: BelowOne = 0.0  # share of the training groups kept for validation; 0 = use the last checkpoint
+    cache: Literal["none", "memory"] = "none"  # memory: keep all decoded clips, for small sets; needs workers = 0
+    workers: Annotated[int, Bound(ge=0)] = 2  # decoding processes of each process; 0 = threads within it
 
 
 @dataclasses.dataclass(frozen=True)
 class Augment:
-    flip: float
-    affine: float
-    scale: float
-    rotate: float
-    translate: float
-    shear: float
-    optical: float
-    optical_k: float
-    elastic: float
-    elastic_std: float
-    jitter: float
-    brightness: float
-    contrast: float
-    saturation: float
-    hue: float
-    rain: float
-    rain_slant: float
-    rain_length: float
-    rain_speed: float
-    rain_darken: float
-    cutmix: float
-    shuffle: float
+    """Augmentations of the training clips: the probability of each, followed by its ranges."""
+
+    flip: Probability = 0.5  # horizontal flip
+    affine: Probability = 0.5  # affine warp
+    scale: BelowOne = 0.1  # zoom drawn from 1 +- this
+    rotate: Annotated[float, Bound(ge=0, lt=360)] = 10.0  # degrees, +-
+    translate: BelowOne = 0.06  # share of the side, +-
+    shear: Annotated[float, Bound(ge=0, lt=90)] = 5.0  # degrees, +-
+    optical: Probability = 0.3  # optical distortion
+    optical_k: Annotated[float, Bound(ge=0, lt=0.36)] = 0.15  # r -> r (1 + k r^2 + k r^4), k +- this; r in sides
+    elastic: Probability = 0.3  # elastic distortion
+    elastic_std: NotNegative = 3.0  # px at side 224 (scaled with the side): deviation of the points of a 7x7 grid
+    jitter: Probability = 0.8  # colour jitter
+    brightness: BelowOne = 0.2  # factors drawn from 1 +- this
+    contrast: BelowOne = 0.2
+    saturation: BelowOne = 0.2
+    hue: BelowOne = 0.05  # turns of the colour circle, +-
+    rain: Probability = 0.1  # streaks of rain
+    rain_slant: Annotated[float, Bound(ge=0, lt=90)] = 10.0  # degrees, +-
+    rain_length: NotNegative = 20.0  # px at side 224 (scaled with the side), of a streak
+    rain_speed: NotNegative = 30.0  # px at side 224 per frame
+    rain_darken: BelowOne = 0.15  # share of its light that the scene behind the rain loses
+    cutmix: Probability = 0.5  # a clip gets a box of its neighbour in the batch
+    shuffle: Probability = 0.1  # a clip's frames are shuffled
 
 
 @dataclasses.dataclass(frozen=True)
 class Luminous:
-    input: typing.Literal["gamma", "flow"]
-    gamma: float
-    size: int
-    flow_mean: float
-    flow_std: float
+    """The input of the R(2+1)D."""
+
+    input: Literal["gamma", "flow"] = "gamma"  # gamma: the frames, lit | flow: optical flow (records built with --flow)
+    gamma: Positive = 1.8  # exponent 1/gamma of the intensity correction
+    size: Count = 224  # px, side of the luminous frames
+    flow_mean: float = 128 / 255  # of coded flow in [0, 1], every channel; 128 is no motion
+    flow_std: Positive = 0.226
 
 
 @dataclasses.dataclass(frozen=True)
 class Teacher:
-    name: typing.Literal[
+    """The R(2+1)D: the teacher, and the trunk of the student's luminous stream."""
+
+    name: Literal[
         "r2plus1d_34", "r2plus1d_34_shared", "r2plus1d_18", "r2plus1d_tiny",
         "r3d_34", "r3d_18", "r3d_tiny", "mc3_18", "hara_34",
-    ]  # fmt: skip
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    bn_eps: float
-    bn_momentum: float
-    init_from: str
+    ] = "r2plus1d_34"  # fmt: skip
+    mean: Colour = KINETICS_MEAN  # of the input in [0, 1]
+    std: Annotated[Colour, Bound(gt=0)] = KINETICS_STD
+    bn_eps: Positive = 1e-3  # IG65M's value; 1e-5 for weights from torchvision
+    bn_momentum: Probability = 0.9  # Flax convention: running = 0.9 running + 0.1 batch
+    init_from: str = ""  # folder of converted weights (docs/weights.md); not the same as resuming
 
 
 @dataclasses.dataclass(frozen=True)
 class PViT:
-    blocks: int
-    patch: int
-    dim: int
-    num_heads: int
-    mlp_dim: int
-    gelu: typing.Literal["exact", "tanh"]
-    ln_eps: float
-    qkv_bias: bool
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    unfreeze: typing.Literal["first", "all", "none"]
-    init_from: str
+    """The main stream's partial ViT."""
+
+    blocks: Count = 5  # how many of the first blocks
+    patch: Count = 16  # px
+    dim: Count = 768
+    num_heads: Count = 12
+    mlp_dim: Count = 3072
+    gelu: Literal["exact", "tanh"] = "exact"  # exact (PyTorch) | tanh (Google)
+    ln_eps: Positive = 1e-6
+    qkv_bias: bool = True  # biases of queries, keys and values
+    mean: Colour = (0.5, 0.5, 0.5)  # of the input in [0, 1]
+    std: Annotated[Colour, Bound(gt=0)] = (0.5, 0.5, 0.5)
+    unfreeze: Literal["first", "all", "none"] = "first"  # which blocks are trained
+    init_from: str = ""  # folder of converted weights
 
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    streams: typing.Literal["both", "main", "luminous"]
-    levels: int
-    num_heads: int
-    critic_mlp_ratio: int
-    fusion_scale: typing.Literal["num_heads", "head_dim"]
-    foe: bool
-    luminous: Luminous
-    teacher: Teacher
-    pvit: PViT
+    """LIFT-Net: two trunks, and N levels that fuse them."""
+
+    streams: Literal["both", "main", "luminous"] = "both"
+    levels: Count = 8  # N, levels of LIFT, Critic and Fusion
+    num_heads: Count = 8  # heads of every attention after the two trunks
+    critic_mlp_ratio: Count = 4  # hidden width of the Critic's MLP, in units of E
+    fusion_scale: Literal["num_heads", "head_dim"] = "num_heads"  # Eq. 1 literally; head_dim is the usual scaling
+    foe: bool = True  # Fourier Enhancement block in every fusion
+    luminous: Luminous = Luminous()
+    teacher: Teacher = Teacher()
+    pvit: PViT = PViT()
 
 
 @dataclasses.dataclass(frozen=True)
 class Remat:
-    trunk: bool
-    pvit: bool
-    levels: bool
+    """What is computed again for the gradient instead of kept: memory for time."""
+
+    trunk: bool = False  # residual blocks of the R(2+1)D
+    pvit: bool = False  # blocks of the ViT
+    levels: bool = False  # levels of LIFT, Critic and Fusion
 
 
 @dataclasses.dataclass(frozen=True)
 class Train:
-    batch_size: int
-    teacher_epochs: int
-    student_epochs: int
-    learning_rate: float
-    weight_decay: float
-    adam_eps: float
-    distill: bool
-    distill_weight: float
-    teacher_from: str
-    trunk: typing.Literal["frozen", "finetune"]
-    checkpoint_epochs: int
-    dtype: typing.Literal["bfloat16", "float32"]
-    accumulate: int
-    profile_steps: str
-    remat: Remat
+    """The two phases of training."""
+
+    batch_size: Count = 32  # B over all devices
+    teacher_epochs: Count = 60
+    student_epochs: Count = 60
+    learning_rate: Positive = 1e-4  # AdamW, cosine to 0
+    weight_decay: NotNegative = 0.01
+    adam_eps: Positive = 1e-8
+    distill: bool = True  # False: no teacher phase, the R(2+1)D is trained with the student
+    distill_weight: NotNegative = 1.0  # weight of the L1 term in Eq. 6
+    teacher_from: str = ""  # workdir of a finished run whose teacher is taken: there is no teacher phase then
+    trunk: Literal["frozen", "finetune"] = "frozen"  # the student's R(2+1)D, when distilled
+    checkpoint_epochs: Count = 1  # save every so many epochs (and always at the end)
+    dtype: Literal["bfloat16", "float32"] = "float32"  # of the trunks' activations; everything else stays float32
+    accumulate: Count = 1  # parts that a batch is computed in, one after another; BatchNorm sees a part at a time
+    profile_steps: str = ""  # "10:15" writes a trace of these steps of each phase
+    remat: Remat = Remat()
 
 
 @dataclasses.dataclass(frozen=True)
 class Mesh:
-    data: int
-    fsdp: int
-    heartbeat_seconds: int
+    """How devices share the work."""
+
+    data: int = -1  # devices along the batch; -1 = all that remain
+    fsdp: Count = 1  # devices that share the parameters of one replica
+    heartbeat_seconds: Count = 60  # a process that is silent for so long ends the whole run
 
 
 @dataclasses.dataclass(frozen=True)
 class Log:
-    every_steps: int
-    progress: bool
+    """What a run writes while it trains."""
+
+    every_steps: Count = 10  # steps between lines of metrics.jsonl
+    progress: bool = True  # a progress bar where the output is a terminal
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    dataset: str
-    seed: int
-    data: Data
-    augment: Augment
-    model: Model
-    train: Train
-    mesh: Mesh
-    log: Log
+    """One experiment."""
+
+    dataset: str = ""  # name of the data set, for titles and results.json; empty: the name of the clips' folder
+    seed: Annotated[int, Bound(ge=0)] = 0  # the only source of randomness: weights, data order, augmentation
+    data: Data = Data()
+    augment: Augment = Augment()
+    model: Model = Model()
+    train: Train = Train()
+    mesh: Mesh = Mesh()
+    log: Log = Log()
 
 
-# The eight augmentations: fields of Augment that are probabilities; its other fields are ranges.
-AUGMENTATIONS = ("flip", "affine", "optical", "elastic", "jitter", "rain", "cutmix", "shuffle")
-
-_PROBABILITIES = (*(f"augment.{name}" for name in AUGMENTATIONS), "model.teacher.bn_momentum")
-_RANGES = tuple(
-    name for field in dataclasses.fields(Augment) if (name := f"augment.{field.name}") not in _PROBABILITIES
-)
-_BELOW = {  # where a zoom, a tangent, the radial distortion or a factor of light stops making sense
-    "augment.scale": 1, "augment.rotate": 360, "augment.translate": 1, "augment.shear": 90, "augment.optical_k": 0.36,
-    "augment.brightness": 1, "augment.contrast": 1, "augment.saturation": 1, "augment.hue": 1, "augment.rain_slant": 90,
-    "augment.rain_darken": 1,
-}  # fmt: skip
-_POSITIVE = (
-    "data.num_frames", "data.size", "model.levels", "model.num_heads", "model.critic_mlp_ratio", "model.luminous.gamma",
-    "model.luminous.size", "model.luminous.flow_std", "model.pvit.blocks", "model.pvit.patch", "model.pvit.dim",
-    "model.pvit.num_heads", "model.pvit.mlp_dim", "train.batch_size", "train.learning_rate", "train.teacher_epochs",
-    "train.student_epochs", "train.checkpoint_epochs", "train.accumulate", "log.every_steps", "mesh.fsdp",
-    "mesh.heartbeat_seconds", "train.adam_eps", "model.teacher.bn_eps", "model.pvit.ln_eps",
-)  # fmt: skip
+# The eight augmentations: the probabilities among the fields of Augment; its other fields are ranges.
+AUGMENTATIONS = tuple(name for name, hint in Augment.__annotations__.items() if hint is Probability)
 
 
-def from_dict(values: dict) -> Config:
-    """Checks nested `values` (a ConfigDict's `to_dict()`, or config.json) and freezes them.
+def from_dict(values: dict, *, stored: bool = False) -> Config:
+    """Makes a config of nested `values` (a ConfigDict's `to_dict()`, or what config.json holds), checked.
+
+    Args:
+      stored: `values` come from a config.json; a field that it lacks takes what its absence meant.
 
     Raises:
-      UserError: a missing, unknown or ill-typed field, or a combination that cannot work; names the field.
+      UserError: an unknown or ill-typed field, a value beyond its bound, or a combination that cannot work.
     """
-    config = _build(Config, values, "")
-    flat = flatten(config)
-    for name in _POSITIVE:
-        if flat[name] <= 0:
-            raise UserError(f"config.{name} is {flat[name]}: it must be above 0")
-    for name in _PROBABILITIES:
-        if not 0 <= flat[name] <= 1:
-            raise UserError(f"config.{name} is {flat[name]}: it lies between 0 and 1")
-    for name in ("train.weight_decay", "train.distill_weight"):
-        if flat[name] < 0:
-            raise UserError(f"config.{name} is {flat[name]}: it must not be below 0")
-    for part in ("teacher", "pvit"):
-        if min(flat[f"model.{part}.std"]) <= 0:
-            raise UserError(f"config.model.{part}.std is {flat[f'model.{part}.std']}: deviations are above 0")
-    for name in _RANGES:
-        if flat[name] < 0:
-            raise UserError(f"config.{name} is {flat[name]}: a range must not be below 0")
-    for name, bound in _BELOW.items():
-        if flat[name] >= bound:
-            raise UserError(f"config.{name} is {flat[name]}: it must be below {bound}")
+    config = fields.read(Config, values, stored=stored)
     _check_combinations(config)
     return config
 
 
 def _check_combinations(config: Config) -> None:
     data, model, train = config.data, config.model, config.train
-    if config.seed < 0:
-        raise UserError(f"config.seed is {config.seed}: it must not be below 0")
-    if data.workers < 0:
-        raise UserError(f"config.data.workers is {data.workers}: it must be 0 or more")
     if config.mesh.data != -1 and config.mesh.data < 1:
-        raise UserError(f"config.mesh.data is {config.mesh.data}: a number of devices, or -1 for all that remain")
+        raise UserError(f"config.mesh.data is {config.mesh.data}: set a number of devices, or -1 for all that remain")
     if train.trunk == "finetune" and model.streams == "main":
         raise UserError("config.train.trunk=finetune has nothing to train with config.model.streams=main")
-    if not 0 <= data.val_share < 1:
-        raise UserError(f"config.data.val_share is {data.val_share}: a share lies between 0 and 1 (1 excluded)")
     if data.cache == "memory" and data.workers > 0:
         raise UserError("config.data.cache=memory keeps clips in this process: set config.data.workers=0 with it")
     if data.size % model.pvit.patch:
@@ -235,49 +232,3 @@ def _check_combinations(config: Config) -> None:
             f"config.model.pvit.unfreeze={model.pvit.unfreeze} would freeze random ViT blocks: give pretrained weights "
             "in config.model.pvit.init_from (docs/weights.md), or train all blocks with unfreeze=all"
         )
-
-
-def _build(cls, values: dict, prefix: str):
-    hints = typing.get_type_hints(cls)
-    unknown = sorted(set(values) - set(hints))
-    missing = sorted(set(hints) - set(values))
-    if unknown or missing:
-        word, name = ("unknown", unknown[0]) if unknown else ("missing", missing[0])
-        raise UserError(f"config: {word} field {prefix}{name}; configs/common.py lists them all")
-    return cls(**{name: _convert(hint, values[name], prefix + name) for name, hint in hints.items()})
-
-
-def _convert(hint, value, name: str):
-    if dataclasses.is_dataclass(hint):
-        if not isinstance(value, dict):
-            raise UserError(f"config.{name} is {value!r}: it is a group of fields")
-        return _build(hint, value, name + ".")
-    if typing.get_origin(hint) is typing.Literal:
-        if value not in (choices := typing.get_args(hint)):
-            raise UserError(f"config.{name} is {value!r}: choose one of {', '.join(choices)}")
-        return value
-    if typing.get_origin(hint) is tuple:
-        if not isinstance(value, (list, tuple)) or len(value) != 3:
-            raise UserError(f"config.{name} is {value!r}: it takes three numbers, for R, G and B")
-        if not all(type(v) in (int, float) for v in value):
-            raise UserError(f"config.{name} is {value!r}: it takes three numbers, for R, G and B")
-        return tuple(float(v) for v in value)
-    if hint is float and type(value) is int:
-        return float(value)
-    if type(value) is float and not math.isfinite(value):
-        raise UserError(f"config.{name} is {value}: it takes a finite number")
-    if type(value) is not hint:
-        raise UserError(f"config.{name} is {value!r}: it takes a value of type {hint.__name__}")
-    return value
-
-
-def flatten(config) -> dict[str, typing.Any]:
-    """{"data.num_frames": 30, ...}: every field by its dotted name."""
-    flat = {}
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if dataclasses.is_dataclass(value):
-            flat.update({f"{field.name}.{k}": v for k, v in flatten(value).items()})
-        else:
-            flat[field.name] = value
-    return flat

@@ -1,8 +1,10 @@
 """Trains a teacher and a student, evaluates both, and writes a report.
 
-    python -m lift_flax.main --config=configs/arid.py --config.data.dir=RECORDS --workdir=DIR
+    lift-flax train --config=arid --config.data.dir=RECORDS --workdir=DIR
+    lift-flax train --config=own:tiny --config.train.batch_size=4 --config.data.dir=RECORDS --workdir=DIR
 
-The same command continues a run that was interrupted.  On a cluster start it once for every process (docs/cluster.md).
+RECORDS is what `lift-flax build` has written.  The same command continues a run that was interrupted.  On a cluster
+start it once for every process (docs/cluster.md).
 """
 
 import logging
@@ -13,14 +15,13 @@ from pathlib import Path
 import jax
 from absl import flags
 
-from lift_flax import compiling, config_flags, errors
+from lift_flax import command_line, compiling, config_flags, errors
 from lift_flax import config as config_lib
 from lift_flax.distributed import processes
 from lift_flax.train import run, summary
 
 
-def parse_command_line(values: flags.FlagValues, arguments: list[str]) -> tuple[config_lib.Config, Path]:
-    """(config, workdir).  Raises UserError for anything in them that is wrong."""
+def _parse(values: flags.FlagValues, arguments: list[str]) -> tuple[config_lib.Config, Path]:
     nested = config_flags.parse(values, arguments)
     if not values.workdir:
         raise errors.UserError("--workdir=DIR is needed (--help explains all flags)")
@@ -40,14 +41,22 @@ def _flags(arguments: list[str]) -> flags.FlagValues:
     return values
 
 
-def main() -> None:
-    """The command line."""
-    values = _flags(sys.argv)
-    if {"--help", "-h"} & set(sys.argv):
-        print(__doc__ + "\n" + values.get_help())
+def main(argv: list[str] | None = None) -> None:
+    """The command line.
+
+    Args:
+      argv: flags without the program's name; None takes those of the process.
+
+    Raises:
+      UserError: for anything that is wrong in them, in the data or in the workdir.
+    """
+    arguments = config_flags.arguments_of(argv)
+    values = _flags(arguments)
+    if {"--help", "-h"} & set(arguments):
+        print(config_flags.help_text(__doc__, values))
         return
-    config, workdir = parse_command_line(values, sys.argv)
-    logging.getLogger("absl").setLevel(logging.CRITICAL)  # what it would log is raised as well
+    config, workdir = _parse(values, arguments)
+    command_line.quieten_absl(logging.CRITICAL)  # what it would log is raised as well
     compiling.keep_compiled_programs()
     processes.join(
         values.coordinator,

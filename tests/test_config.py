@@ -1,15 +1,19 @@
 """Configs build, mistakes are one clear line, and a resumed run must be the same run."""
 
 import dataclasses
+import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Annotated, Literal
 
 import pytest
 
-from configs import arid, common, demo, hmdb51, infar, ucf101
+from configs import arid, demo, hmdb51, infar, own, ucf101
 from lift_flax import config as config_lib
+from lift_flax import config_flags, fields, main, presets
 from lift_flax.errors import UserError
+from lift_flax.fields import Added, Bound
 from lift_flax.runs import config_file
 from tests.support.small_config import small_config
 
@@ -22,6 +26,7 @@ def _read(values) -> config_lib.Config:
 
 def test_leaf_configs_build():
     assert _read(demo.get_config()).dataset == "night_figures"
+    assert _read(own.get_config("tiny")).dataset == ""
     assert _read(arid.get_config("tiny")).model.teacher.name == "r2plus1d_tiny"
     assert _read(arid.get_config("unfreeze=all")).model.levels == 8
     for leaf, name in ((hmdb51, "hmdb51"), (ucf101, "ucf101"), (infar, "infar")):
@@ -39,7 +44,7 @@ def test_leaf_configs_build():
     ("unfreeze=none", "model.pvit.unfreeze", "none"),
 ])  # fmt: skip
 def test_presets_and_keys(arg, field, value):
-    config = common.get_config(arg).unlock()
+    config = presets.get_config(arg).unlock()
     config.model.pvit.init_from = "weights.npz"
     assert config_lib.flatten(_read(config))[field] == value
 
@@ -47,7 +52,7 @@ def test_presets_and_keys(arg, field, value):
 @pytest.mark.parametrize("arg", ["huge", "tiny,m=3", "n=many", "distill=perhaps"])
 def test_unknown_presets_keys_and_values_are_refused(arg):
     with pytest.raises(ValueError, match="config's argument"):
-        common.get_config(arg)
+        presets.get_config(arg)
 
 
 @pytest.mark.parametrize(("overrides", "message"), [
@@ -55,7 +60,7 @@ def test_unknown_presets_keys_and_values_are_refused(arg):
     ({"train.batch_size": 0}, "config.train.batch_size is 0: it must be above 0"),
     ({"augment.flip": 1.5}, "config.augment.flip is 1.5: it lies between 0 and 1"),
     ({"augment.cutmix": -0.1}, "config.augment.cutmix is -0.1: it lies between 0 and 1"),
-    ({"augment.elastic_std": -1.0}, "config.augment.elastic_std is -1.0: a range must not be below 0"),
+    ({"augment.elastic_std": -1.0}, "config.augment.elastic_std is -1.0: it must not be below 0"),
     ({"augment.rotate": float("nan")}, "config.augment.rotate is nan: it takes a finite number"),
     ({"augment.brightness": 5.0}, "config.augment.brightness is 5.0: it must be below 1"),
     ({"augment.scale": 1.0}, "config.augment.scale is 1.0: it must be below 1"),
@@ -63,7 +68,7 @@ def test_unknown_presets_keys_and_values_are_refused(arg):
     ({"model.luminous.flow_std": 0.0}, "config.model.luminous.flow_std is 0.0: it must be above 0"),
     ({"train.weight_decay": -1.0}, "config.train.weight_decay is -1.0: it must not be below 0"),
     ({"model.teacher.bn_momentum": 7.0}, "config.model.teacher.bn_momentum is 7.0: it lies between 0 and 1"),
-    ({"model.pvit.std": (0.0, 1.0, 1.0)}, "config.model.pvit.std is .*: deviations are above 0"),
+    ({"model.pvit.std": (0.0, 1.0, 1.0)}, "config.model.pvit.std is .*: it must be above 0"),
     ({"data.val_share": 1.0}, "config.data.val_share"),
     ({"data.workers": 1}, "set config.data.workers=0"),
     ({"data.size": 30}, "not a multiple of config.model.pvit.patch"),
@@ -93,17 +98,104 @@ def test_only_where_a_run_runs_may_change(tmp_path):
         config_file.check_same_run(config, other, tmp_path)
 
 
+@pytest.mark.parametrize("body", [
+    "return presets.get_config(arg, **{'train.batchsize': 3})",
+    "c = presets.get_config(arg); c.train.batchsize = 3; return c",
+])  # fmt: skip
+@pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
+def test_a_mistyped_field_in_a_file_of_ones_own_is_one_line(body, tmp_path):
+    leaf = tmp_path / "mine.py"
+    leaf.write_text(f"from lift_flax import presets\n\n\ndef get_config(arg=None):\n    {body}\n")
+    with pytest.raises(UserError, match=r"no such field.*[dD]id you mean .*batch_size.*\?") as caught:
+        main.main([f"--config={leaf}:tiny", "--workdir=x"])
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_flags_of_configs_take_names_hyphens_and_underscores():
+    _, named, field = config_flags.arguments_of(["--config=own:tiny,n=1", "--config.train.batch-size=3"])
+    assert named == f"--config={ROOT / 'configs' / 'own.py'}:tiny,n=1" and field == "--config.train.batch_size=3"
+    assert config_flags.arguments_of(["--config", "own"])[1:] == ["--config", str(ROOT / "configs" / "own.py")]
+    assert {"arid", "demo", "own"} <= set(config_flags.names())
+
+
+def test_every_default_is_within_its_bound():
+    values = dataclasses.asdict(config_lib.Config())
+    assert fields.read(config_lib.Config, values) == config_lib.Config() == fields.read(config_lib.Config, {})
+
+
+def test_fields_that_are_missing_take_their_defaults(tmp_path):
+    values = dataclasses.asdict(small_config())
+    del values["train"]["adam_eps"], values["log"]
+    assert config_lib.from_dict(values) == dataclasses.replace(small_config(), log=config_lib.Log())
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    assert config_file.load(tmp_path / "config.json").train == small_config().train
+
+
+@dataclasses.dataclass(frozen=True)
+class _Light:
+    lit: Annotated[Literal["all", "half"], Added(before="half")] = "all"
+    level: Annotated[float, Bound(ge=-1, lt=2), Added(before=-1.0)] = 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class _Lamp:
+    count: int = 3
+    light: _Light = _Light()
+
+
+def test_later_fields_take_what_their_absence_meant_in_old_files():
+    assert fields.read(_Lamp, {"count": 1}) == _Lamp(1)
+    assert fields.read(_Lamp, {"count": 1}, stored=True) == _Lamp(1, _Light("half", -1.0))
+    there = {"light": {"lit": "all"}}
+    assert fields.read(_Lamp, there, stored=True) == _Lamp(3, _Light("all", -1.0))
+
+
+@pytest.mark.parametrize(("values", "message"), [
+    ({"cuont": 3}, r"^config.cuont: no such field; did you mean config.count\?$"),
+    ({"level": 0.5}, r"^config.level: no such field; did you mean config.light.level\?$"),
+    ({"light": {"lti": "all"}}, r"^config.light.lti: no such field; did you mean config.light.lit\?$"),
+    ({"zzz": 3}, "lift_flax/config.py lists all fields"),
+    ({"light": 3}, "config.light is 3: it is a group of fields"),
+    ({"light": {"level": 2}}, "config.light.level is 2.0: it must be below 2"),
+    ({"light": {"level": -1.5}}, "config.light.level is -1.5: it must not be below -1"),
+    ({"light": {"level": "bright"}}, "config.light.level is 'bright': it takes a value of type float"),
+    ({"count": True}, "config.count is True: it takes a value of type int"),
+])  # fmt: skip
+def test_unknown_and_mistyped_fields_are_one_line(values, message):
+    with pytest.raises(UserError, match=message):
+        fields.read(_Lamp, values)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[3]", "3"])
+def test_a_damaged_config_json_is_one_line(text, tmp_path):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(UserError, match="config.json is damaged"):
+        config_file.load(tmp_path / "config.json")
+
+
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["--config=configs/demo.py", "--workdir=x", "--config.train.batchsize=3"], "no such field"),
+    (["--config=demo", "--workdir=x", "--config.train.batchsize=3"], "no such field; did you mean config.train.batch_"),
+    (["--config=dmeo", "--workdir=x"], r"did you mean --config=demo\?"),
     (["--config=configs/demo.py", "--workdir=x", "--config.train.batch_size=many"], "batch_size=many"),
     (["--config=configs/demo.py:huge", "--workdir=x"], "unknown preset 'huge'"),
     (["--config=configs/nothing.py", "--workdir=x"], "cannot read the config file"),
     (["--config=configs/demo.py"], "--workdir=DIR is needed"),
-    (["--config=configs/demo.py", "--workdir=x", "--config.data.dir=nowhere"], "nowhere does not exist"),
+    (["--workdir=x"], "--config=NAME is needed: arid, demo, "),
+    (["--config=demo", "--workdir=x", "--wrokdir=y"], "wrokdir"),
+    (["--config=demo", "--workdir=x", "y"], "'y' is not a flag"),
 ])  # fmt: skip
-def test_command_line_mistakes_are_one_line_and_exit_code_2(arguments, message, tmp_path):
-    command = [sys.executable, "-m", "lift_flax.main", *arguments]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+@pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
+def test_command_line_mistakes_are_one_line(arguments, message, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(UserError, match=message) as caught:
+        main.main(arguments)
+    assert len(str(caught.value).splitlines()) == 1
+    assert not (ROOT / "x").exists()
+
+
+def test_a_mistake_ends_the_command_with_code_2():
+    command = [sys.executable, "-m", "lift_flax.main", "--config=configs/demo.py", "--workdir=x"]
+    ran = subprocess.run([*command, "--config.data.dir=nowhere"], cwd=ROOT, capture_output=True, text=True)
     assert ran.returncode == 2, ran.stderr
-    assert len(ran.stderr.strip().splitlines()) == 1 and message in ran.stderr
+    assert len(ran.stderr.strip().splitlines()) == 1 and "nowhere does not exist" in ran.stderr
     assert not (ROOT / "x").exists()

@@ -8,8 +8,9 @@ import jax
 import pytest
 from flax import nnx
 
-from configs import arid, common
+from configs import arid
 from lift_flax import config as config_lib
+from lift_flax import presets
 from lift_flax.models.build import make_student, make_teacher
 from lift_flax.models.functional import count_parameters, create
 from lift_flax.train.optim import split_params, trains_in_student_phase
@@ -27,7 +28,7 @@ def _fields() -> dict:
         for name, value in tree.items():
             walk(value, f"{prefix}{name}.") if isinstance(value, dict) else flat.update({prefix + name: value})
 
-    walk(common.defaults().to_dict(), "")
+    walk(presets.defaults().to_dict(), "")
     return flat
 
 

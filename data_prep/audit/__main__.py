@@ -1,4 +1,4 @@
-"""Looks at every video before (or after) it becomes a record: `python -m data_prep.audit DIR`.
+"""Looks at every video before (or after) it becomes a record: `lift-flax audit DIR`.
 
 DIR is a folder of videos, or one of records written by `data_prep.build`.  Everything is decoded; `audit.json` says per
 file what is bad or odd, `luma.png` shows how dark each split and class is, and `contact_sheet.png` what is in them.

@@ -1,12 +1,12 @@
 """The paper's ablation table (Table VI) as one command: every row is trained, tested and put beside the paper's number.
 
-    python -m lift_flax.ablate --config=configs/demo.py                                   # on the embedded figures
-    python -m lift_flax.ablate --config=configs/arid.py --config.data.dir=RECORDS --workdir=DIR \
+    lift-flax ablate --config=demo                                                        # on the rendered figures
+    lift-flax ablate --config=arid --config.data.dir=RECORDS --workdir=DIR \
         --config.model.pvit.init_from=VIT --config.model.teacher.init_from=IG65M --seeds=3
 
-The same command continues where it was stopped.  Rows are runs of lift_flax.main in DIR/rows/NAME/seedN; rows that do
-not change the teacher share the one of the first row.  Rows that freeze ViT blocks need pretrained ones: those of
---config.model.pvit.init_from, or they are pretrained first on --vit_records.  The figures are rendered where they are
+The same command continues where it was stopped.  Rows are runs of `lift-flax train` in DIR/rows/NAME/seedN; rows that
+do not change the teacher share the one of the first row.  Rows that freeze ViT blocks need pretrained ones: those of
+--config.model.pvit.init_from, or they are pretrained first on --vit-records.  The figures are rendered where they are
 missing: in the dark, with optical flow, for the rows, and by day, other scenes, for the ViT.
 """
 
@@ -20,6 +20,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from absl import flags
@@ -41,15 +42,19 @@ _DAY_SEED = 1000  # of the figures that the ViT is pretrained on: other rooms an
 _FIGURES = ("--train-per-class=30", "--test-per-class=24")  # so few that rows differ, and that all take under two hours
 
 
-def run(arguments: list[str]) -> None:
-    """The command line; `arguments` begin with the program's name.
+def main(argv: list[str] | None = None) -> None:
+    """The command line.
+
+    Args:
+      argv: flags without the program's name; None takes those of the process.
 
     Raises:
       UserError: bad flags or config, or a row that failed (the others are made all the same).
     """
+    arguments = config_flags.arguments_of(argv)
     values = _flags(arguments)
     if {"--help", "-h"} & set(arguments):
-        print(__doc__ + values.get_help(include_special_flags=False))
+        print(config_flags.help_text(__doc__, values))
         return
     nested = config_flags.parse(values, arguments)
     given = _for_rows(arguments[1:])
@@ -60,7 +65,7 @@ def run(arguments: list[str]) -> None:
         if row.needs != "r3d" or row.changes["model.teacher.name"]:
             config_lib.from_dict(_changed(nested, {**reference("any weights"), **row.changes}))
     workdir = Path(values.workdir).absolute()
-    with only_writer(workdir, "--workdir"):
+    with _ended_by_sigterm(), only_writer(workdir, "--workdir"):
         nested["data"]["dir"] = str(_records(nested, workdir))
         config = config_lib.from_dict(nested)
         vit = _pretrained(config, given, workdir, values.vit_records)
@@ -87,7 +92,7 @@ def _for_rows(words: list[str]) -> list[str]:
     for word in given:
         name = re.fullmatch(r"--config(?:\.([\w.]+))?=.*", word, re.DOTALL)
         if not name:
-            raise UserError(f"{word}: write flags of the config as --config=FILE and --config.FIELD=VALUE")
+            raise UserError(f"{word}: write flags of the config as --config=NAME and --config.FIELD=VALUE")
         if name[1] in ours and name[1] != "model.pvit.init_from":
             raise UserError(f"{word}: the rows set config.{name[1]} themselves")
     return given
@@ -130,7 +135,8 @@ def _records(nested: dict, workdir: Path) -> Path:
 
 
 def _figures(folder: Path, *flags: str) -> Path:
-    _call([sys.executable, "-m", "data_prep.build", "night_figures", "--out", str(folder), *_FIGURES, *flags], None)
+    build = [sys.executable, "-m", "lift_flax.cli", "build", "night_figures", f"--out={folder}"]
+    _call([*build, *_FIGURES, *flags], None)
     return folder
 
 
@@ -171,9 +177,9 @@ class _Ablation:
     def why_not(self, row: Row) -> str:
         """Why a row cannot be run; empty where it can."""
         if row.needs == "flow" and not self.has_flow:
-            return "the records hold no optical flow (data_prep.build --flow)"
+            return "the records hold no optical flow (lift-flax build --flow)"
         if row.needs == "vit" and not self.vit:
-            return "no pretrained ViT (--config.model.pvit.init_from or --vit_records)"
+            return "no pretrained ViT (--config.model.pvit.init_from or --vit-records)"
         if row.needs == "r3d" and not row.changes["model.teacher.name"]:
             return f"{self.config.model.teacher.name} has no R3D of its size"
         if row.needs == "r3d" and self.config.model.teacher.init_from:
@@ -245,7 +251,8 @@ def _call(command: list[str], log: Path | None) -> None:
     started = time.time()
     with contextlib.ExitStack() as stack:
         out = stack.enter_context(log.open("a")) if log else None
-        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT if log else None)
+        environment = {"PYTHONUNBUFFERED": "1", **os.environ}
+        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT if log else None, env=environment)
         stack.callback(_end, process)
         code = process.wait()
     if code == 0 and log and "the same command continues" in _last_line(log) and log.stat().st_mtime >= started:
@@ -266,14 +273,19 @@ def _last_line(log: Path) -> str:
     return lines[-1] if lines else "nothing was written"
 
 
-def _main() -> None:
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Lets SIGTERM end what is done here as Ctrl-C does."""
+
     def stop(signum, frame):
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, stop)
-    os.environ.setdefault("PYTHONUNBUFFERED", "1")
-    run(sys.argv)
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 if __name__ == "__main__":
-    errors.run_cli(_main)
+    errors.run_cli(main)

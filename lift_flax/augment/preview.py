@@ -1,4 +1,4 @@
-"""A picture of what each augmentation does to real clips, at the ranges of configs/common.py.
+"""A picture of what each augmentation does to real clips, at the default ranges of lift_flax/config.py.
 
     python -m lift_flax.augment --preview=FILE.png [--videos FILE FILE ... | --records DIR]
 
@@ -15,8 +15,7 @@ import numpy as np
 from jaxtyping import UInt8
 from matplotlib.figure import Figure
 
-from configs import common
-from lift_flax import command_line
+from lift_flax import command_line, presets
 from lift_flax import config as config_lib
 from lift_flax.augment import streams
 from lift_flax.augment.stages import STAGES
@@ -65,7 +64,7 @@ def main() -> None:
 
 def preview_config() -> Config:
     """The defaults, for clips of 8 frames."""
-    values = common.get_config("unfreeze=all").to_dict()
+    values = presets.get_config("unfreeze=all").to_dict()
     values["data"].update(num_frames=NUM_FRAMES, size=SIZE)
     return config_lib.from_dict(values)
 

@@ -16,7 +16,7 @@ class DataSet:
       about: what it is, in the help of `build`.
       num_classes: None for the user's own videos, whose classes are read from their folders.
       luminous: what the luminous stream takes; records for "flow" hold optical flow unless --flow=none.
-      config: the file of configs/ to train with.
+      config: the name in configs/ to train with.
       lists: names of the official lists; None where there are none and the split is drawn.
       crf: default quality of H.264 records; the dark needs a lower value.
     """
@@ -41,7 +41,7 @@ DATA_SETS = {
         lists="classInd.txt, trainlist01.txt to 03 and testlist01.txt to 03",
     ),
     "infar": DataSet("InfAR, with a split drawn by seed", 12, "flow", "infar"),
-    "folder": DataSet("your own videos, one folder for each class", None, "gamma", "arid"),
+    "folder": DataSet("your own videos, one folder for each class", None, "gamma", "own"),
     "night_figures": DataSet("drawn figures in the dark, made here", 11, "gamma", "demo", crf=15),
 }  # fmt: skip
 

@@ -45,6 +45,7 @@ class Records:
     source: str
     prepared: dict[str, str | int | None]
     cache: clip_reader.Cache = dataclasses.field(default_factory=dict, compare=False, repr=False)
+    title: str = ""  # for people: the data set, or the folder of the user's own videos
 
     @property
     def has_flow(self) -> bool:
@@ -108,7 +109,9 @@ def open_records(folder: str) -> Records:
     if settings["codec"] == "original":
         prepared["max_frames"] = None
     classes = tuple(folds["classes"])
-    return Records(path, classes, folds["folds"], index, path / report["records"], report["source"], prepared)
+    source = report["source"]
+    title = Path(settings["videos"]).name if source == "folder" else source
+    return Records(path, classes, folds["folds"], index, path / report["records"], source, prepared, title=title)
 
 
 def _read_json(path: Path) -> dict:

@@ -1,8 +1,8 @@
 """Will it fit?  Compiles the real training steps for a machine before you rent it.
 
-    python -m lift_flax.plan --config=configs/arid.py --topology=v5e:4x4
-    python -m lift_flax.plan --config=configs/arid.py --topology=h100x8 --remat=both --search
-    python -m lift_flax.plan --config=configs/arid.py:tiny                 # for the devices of this machine
+    lift-flax plan --config=arid --topology=v5e:4x4
+    lift-flax plan --config=arid --topology=h100x8 --remat=both --search
+    lift-flax plan --config=arid:tiny                       # for the devices of this machine
 
 It reads neither weights nor records and uses no TPU or GPU: their compilers, from `.[tpu]` and `.[cuda12]`, are
 enough.  A full-size step takes minutes to compile; the search for the largest batch takes a few compilations more.
@@ -49,17 +49,17 @@ def main(argv: list[str] | None = None) -> None:
     Raises:
       UserError: bad flags or config, an unknown topology, or one whose compiler is not installed.
     """
-    arguments = [sys.argv[0], *(sys.argv[1:] if argv is None else argv)]
-    if {"--help", "-h"} & set(arguments):
-        print(__doc__ + _flags(arguments).get_help(include_special_flags=False))
-        return
+    arguments = config_flags.arguments_of(argv)
     values = _flags(arguments)
+    if {"--help", "-h"} & set(arguments):
+        print(config_flags.help_text(__doc__, values))
+        return
     config = read_config(config_flags.parse(values, arguments))
     logging.getLogger("absl").setLevel(logging.ERROR)
     data_set = DATA_SETS.get(config.dataset)
     num_classes = values.num_classes or (data_set and data_set.num_classes)
     if not num_classes or num_classes < 1:
-        raise UserError(f"config.dataset='{config.dataset}' has no known number of classes: give --num_classes=K")
+        raise UserError(f"config.dataset='{config.dataset}' has no known number of classes: give --num-classes=K")
     topology = topologies.find(values.topology)
     mesh = make_mesh(config, topology.devices)
     phases.check_start(config, num_classes)

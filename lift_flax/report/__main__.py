@@ -17,8 +17,7 @@ from flax.traverse_util import flatten_dict
 from jaxtyping import Int
 from markupsafe import Markup
 
-from configs import common
-from lift_flax import command_line, compiling, errors
+from lift_flax import command_line, compiling, errors, presets
 from lift_flax import config as config_lib
 from lift_flax.config import Config
 from lift_flax.data.records import Records, open_records
@@ -74,7 +73,7 @@ def write(workdir: Path) -> None:
     page = _template().render(
         style=Markup(resources.files("lift_flax.report").joinpath("page.css").read_text(encoding="utf-8")),
         config=config_lib.flatten(config),
-        defaults=flatten_dict(common.defaults().to_dict(), sep="."),
+        defaults=flatten_dict(presets.defaults().to_dict(), sep="."),
         run=run,
         devices=Counter(run["devices"]),
         results=results,

@@ -30,18 +30,22 @@ def save(config: Config, path: Path) -> None:
 
 
 def load(path: Path) -> Config:
-    """Reads config.json of a workdir.  Raises UserError where it is missing or not ours."""
+    """Reads config.json of a workdir; fields that it lacks take what their absence meant.
+
+    Raises:
+      UserError: it is missing or damaged, or holds a field or a value that this version does not know.
+    """
     if not path.is_file():
         raise UserError(f"{path.parent} is not a workdir of a run: it holds no {path.name}")
     try:
-        values = json.loads(path.read_text())
-    except ValueError as error:
+        values = dict(json.loads(path.read_text()))
+    except (TypeError, ValueError) as error:
         raise UserError(f"{path} is damaged ({error}): choose another --workdir") from error
     try:
-        return from_dict(values)
+        return from_dict(values, stored=True)
     except UserError as error:
         raise UserError(
-            f"{path} is of another version of this project ({error}): mend that field in it, then give the training "
+            f"{path} is of another version of this project ({error}): fix that field in it, then give the training "
             "command of this run again"
         ) from error
 

@@ -92,7 +92,7 @@ def test_the_command(records, tmp_path):
 @pytest.mark.parametrize(("arguments", "message"), [
     (["--config.seed=3"], "the rows set config.seed themselves"),
     (["--config.model.levels=3"], "the rows set config.model.levels themselves"),
-    (["--noconfig.train.distill"], "write flags of the config as --config=FILE"),
+    (["--noconfig.train.distill"], "write flags of the config as --config=NAME"),
     (["--config.train.trunk=finetune"], "finetune"),
     (["--rows=bigger"], "--rows=bigger is no row: the rows are large, r3d"),
     (["--config.data.dir=nowhere"], "nowhere does not exist"),
@@ -102,9 +102,9 @@ def test_the_command(records, tmp_path):
 @pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
 def test_mistakes(records, tmp_path, arguments, message):
     given = [f"--config.data.dir={records}", *arguments]
-    command = ["ablate", "--config=tests/support/small_config.py", f"--workdir={tmp_path / 'table'}"]
+    command = ["--config=tests/support/small_config.py", f"--workdir={tmp_path / 'table'}"]
     with pytest.raises(UserError, match=message):
-        ablate.run([*command, *given])
+        ablate.main([*command, *given])
 
 
 def test_rows_that_lack_something_say_so():

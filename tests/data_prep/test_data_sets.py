@@ -53,5 +53,5 @@ def test_a_new_data_set_is_a_reader_and_a_line(tmp_path, monkeypatch, capsys):
     videos = sources.read(args, None)
     assert [clip.label for clip in videos.clips] == [0, 1, 0, 1]
     assert "fold 1 lists 2 train and 2 test clips; the official one has 2 and 4" in capsys.readouterr().out
-    assert build._train_flags(args) == "--config=configs/toy.py:tiny --config.data.dir=records"
+    assert build._train_flags(args) == "--config=toy:tiny --config.data.dir=records"
     assert data_sets.different("toy", "arid")

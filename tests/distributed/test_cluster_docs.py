@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from configs import common
+from lift_flax import presets
 
 TEXT = (Path(__file__).parents[2] / "docs" / "cluster.md").read_text()
 
@@ -39,7 +39,7 @@ def test_fields_exist():
     named = set(re.findall(r"`((?:mesh|train)\.[\w.]+)`", TEXT)) | set(re.findall(r"--config\.([\w.]+)=", TEXT))
     assert len(named) > 8
     for name in named:
-        value = common.defaults()
+        value = presets.defaults()
         for part in name.split("."):
             assert part in value, name
             value = value[part]

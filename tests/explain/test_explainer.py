@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from configs import common
 from lift_flax import config as config_lib
+from lift_flax import presets
 from lift_flax.augment.streams import make_eval_streams
 from lift_flax.explain.attention_rollout import patch_rollout
 from lift_flax.explain.class_activation import choose_stage
@@ -125,7 +125,7 @@ def test_rollout_of_even_attention():
     ],
 )
 def test_the_deepest_map_that_shows_places(argument, size, stage):
-    values = common.get_config(argument).unlock()
+    values = presets.get_config(argument).unlock()
     values.update_from_flattened_dict({"model.luminous.size": size})
     config = config_lib.from_dict(values.to_dict())
     network, draw = create(functools.partial(make_student, config, 3), 0)

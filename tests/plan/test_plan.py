@@ -126,7 +126,7 @@ def test_gpus():
 @pytest.mark.parametrize(("arguments", "message"), [
     (["--topology=v9e:2x2"], "--topology=v9e:2x2 is unknown: choose local, v5e:2x2"),
     (["--topology=h100x12"], "take 1 to 8, or a multiple of 8"),
-    (["--config.dataset=mine"], "give --num_classes=K"),
+    (["--config.dataset=mine"], "give --num-classes=K"),
     (["--config.train.batch_size=-1"], "config.train.batch_size is -1"),
     (["--config.mesh.fsdp=3"], "data=-1 and fsdp=3 do not make 1 devices"),
     (["--config.train.batchsize=3"], "no such field"),
@@ -145,7 +145,7 @@ def test_mistakes(arguments, message):
 def test_a_config_is_needed_and_mistakes_are_one_line_and_exit_code_2():
     ran = _plan()
     *others, last = ran.stderr.strip().splitlines()
-    assert ran.returncode == 2 and last.startswith("error: --config=configs/NAME.py is needed")
+    assert ran.returncode == 2 and last.startswith("error: --config=NAME is needed")
     assert all("cuda" in line or "absl" in line for line in others)  # a GPU plugin speaks where there is no GPU
 
 

@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from configs import common
+from lift_flax import presets
 from lift_flax.augment import stages, streams
 from lift_flax.config import AUGMENTATIONS, Augment
 
-DEFAULT = Augment(**common.defaults().augment.to_dict())
+DEFAULT = Augment(**presets.defaults().augment.to_dict())
 NOTHING = Augment(**{field.name: 0.0 for field in dataclasses.fields(Augment)})
 
 

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from configs import common
 from lift_flax import config as config_lib
+from lift_flax import presets
 from lift_flax.config import Config
 from lift_flax.models import inputs
 from lift_flax.models.build import make_student
@@ -24,7 +24,7 @@ _LEAVES = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var":
 
 def make_config(levels: int, trunk: str) -> Config:
     """The `paper` preset with `levels`, an R(2+1)D `trunk`, and clips of 17 frames of 64 px."""
-    values = common.get_config(f"n={levels},teacher={trunk},unfreeze=all").unlock()
+    values = presets.get_config(f"n={levels},teacher={trunk},unfreeze=all").unlock()
     sizes = {"data.num_frames": FRAMES, "data.size": SIZE, "model.luminous.size": SIZE}
     values.update_from_flattened_dict({**sizes, "train.dtype": "float32"})
     config = config_lib.from_dict(values.to_dict())

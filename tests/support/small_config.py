@@ -4,8 +4,8 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from configs import common
 from lift_flax import config as config_lib
+from lift_flax import presets
 from lift_flax.config import Config
 
 OVERRIDES = {
@@ -26,8 +26,8 @@ OVERRIDES = {
 
 
 def get_config(arg: str | None = None) -> ConfigDict:
-    """`configs/common.py` with `arg`, made small."""
-    values = common.get_config(arg or "tiny").unlock()
+    """`lift_flax.presets` with `arg`, made small."""
+    values = presets.get_config(arg or "tiny").unlock()
     values.update_from_flattened_dict(OVERRIDES)
     return values.lock()
 

@@ -1,0 +1,150 @@
+"""Trees of frozen dataclasses that state each field once, and nested dicts read into them, checked.
+
+    class Light:
+        gamma: Annotated[float, Bound(gt=0)] = 1.8  # a type, a bound, a default, and what it means
+
+A field takes one of its `Literal` texts, a group of fields, three numbers (`tuple[float, ...]`, for R, G and B), or a
+bool, int, float or text.
+"""
+
+import dataclasses
+import difflib
+import math
+import typing
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from lift_flax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Bound:
+    """Where a number may lie: above `gt`, at least `ge`, below `lt` and at most `le`; of a tuple, each number."""
+
+    gt: int | float | None = None
+    ge: int | float | None = None
+    lt: int | float | None = None
+    le: int | float | None = None
+
+    def problem(self, value: int | float) -> str:
+        """Says what is wrong with `value`; empty where nothing is."""
+        if (self.ge, self.le) == (0, 1) and not 0 <= value <= 1:
+            return "it lies between 0 and 1"
+        for bound, fails, words in (
+            (self.gt, lambda bound: value <= bound, "it must be above"),
+            (self.ge, lambda bound: value < bound, "it must not be below"),
+            (self.lt, lambda bound: value >= bound, "it must be below"),
+            (self.le, lambda bound: value > bound, "it must not be above"),
+        ):
+            if bound is not None and fails(bound):
+                return f"{words} {bound:g}"
+        return ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Added:
+    """Marks a field that came later, and whose default differs from what was computed `before` it came."""
+
+    before: Any
+
+
+def read(cls: type, values: dict, *, stored: bool = False) -> Any:
+    """Makes a `cls` of nested `values`.  Fields that are missing take their defaults.
+
+    Args:
+      stored: `values` were written earlier, perhaps before some fields came: those take what their absence meant
+        (`Added`), so that an old run computes what it did.
+
+    Raises:
+      UserError: an unknown field (with the nearest known one), a value of another type or beyond its bound.
+    """
+    known = set(names(cls))
+    for name in _names_in(cls, values, ""):
+        if name not in known:
+            raise UserError(unknown(name, known))
+    return _read(cls, values, "", stored)
+
+
+def unknown(name: str, known: Iterable[str]) -> str:
+    """One line for a field that does not exist: its dotted name, and the nearest of the `known` ones."""
+    last = name.rpartition(".")[2]
+    near = [other for other in sorted(known) if other.rpartition(".")[2] == last]
+    near = near or difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean config.{near[0]}?" if near else "lift_flax/config.py lists all fields"
+    return f"config.{name}: no such field; {hint}"
+
+
+def names(cls: type, prefix: str = "") -> Iterator[str]:
+    """Yields the dotted name of every field that holds a value, such as "data.num_frames"."""
+    for name, hint in typing.get_type_hints(cls).items():
+        if dataclasses.is_dataclass(hint):
+            yield from names(hint, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+def flatten(tree: Any) -> dict[str, Any]:
+    """Every field of a tree by its dotted name: {"data.num_frames": 30, ...}."""
+    flat: dict[str, Any] = {}
+    for field in dataclasses.fields(tree):
+        value = getattr(tree, field.name)
+        if dataclasses.is_dataclass(value):
+            flat.update({f"{field.name}.{name}": inner for name, inner in flatten(value).items()})
+        else:
+            flat[field.name] = value
+    return flat
+
+
+def _names_in(cls: type, values: dict, prefix: str) -> Iterator[str]:
+    """Yields the dotted names of `values`, as deep as `cls` has groups."""
+    hints = typing.get_type_hints(cls)
+    for name, value in values.items():
+        if not dataclasses.is_dataclass(hints.get(name)):
+            yield prefix + name
+        elif isinstance(value, dict):
+            yield from _names_in(hints[name], value, f"{prefix}{name}.")
+
+
+def _read(cls: type, values: dict, prefix: str, stored: bool) -> Any:
+    chosen = {}
+    for own, hint in typing.get_type_hints(cls, include_extras=True).items():
+        name = prefix + own
+        kind, *marks = typing.get_args(hint) if typing.get_origin(hint) is typing.Annotated else (hint,)
+        if dataclasses.is_dataclass(kind):
+            group = values.get(own, {})
+            if not isinstance(group, dict):
+                raise UserError(f"config.{name} is {group!r}: it is a group of fields")
+            chosen[own] = _read(kind, group, f"{name}.", stored)
+        elif own in values:
+            chosen[own] = _convert(kind, values[own], name)
+            _check_bounds(marks, chosen[own], name)
+        elif stored:
+            chosen.update((own, mark.before) for mark in marks if isinstance(mark, Added))
+    return cls(**chosen)
+
+
+def _check_bounds(marks: list, value: Any, name: str) -> None:
+    for bound in (mark for mark in marks if isinstance(mark, Bound)):
+        for number in value if isinstance(value, tuple) else (value,):
+            if problem := bound.problem(number):
+                raise UserError(f"config.{name} is {value}: {problem}")
+
+
+def _convert(kind: Any, value: Any, name: str) -> Any:
+    """`value` as a `kind`: integers become floats where floats are due, lists tuples; nothing else is converted."""
+    if typing.get_origin(kind) is typing.Literal:
+        if value not in (choices := typing.get_args(kind)):
+            raise UserError(f"config.{name} is {value!r}: choose one of {', '.join(map(str, choices))}")
+        return value
+    if typing.get_origin(kind) is tuple:
+        numbers = isinstance(value, (list, tuple)) and all(type(v) in (int, float) and math.isfinite(v) for v in value)
+        if not numbers or len(value) != 3:
+            raise UserError(f"config.{name} is {value!r}: it takes three numbers, for R, G and B")
+        return tuple(float(v) for v in value)
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise UserError(f"config.{name} is {value!r}: it takes a value of type {kind.__name__}")
+    if kind is float and not math.isfinite(value):
+        raise UserError(f"config.{name} is {value}: it takes a finite number")
+    return value

@@ -1,0 +1,97 @@
+"""What config files are made of: the fields of lift_flax/config.py, with a preset and short keys on top.
+
+A config file, such as `configs/arid.py` or one of your own, defines `get_config(arg)`, which returns the result of
+`presets.get_config(arg, ...)`.  `arg` is what follows the colon in `--config=NAME:PRESET,key=value,...`; both parts are
+optional:
+
+  preset  paper (default, the same as large), large, medium, small (N = 8, 8, 6, 4 levels),
+          fast (paper with the R(2+1)D at 112x112), tiny (random initialisation, for a CPU)
+  keys    n, teacher, luminous, distill, unfreeze, vit_blocks, foe, streams: they override the preset
+          and give every row of the paper's Table VI
+"""
+
+import dataclasses
+
+from ml_collections import ConfigDict
+
+from lift_flax.config import Config
+
+
+def defaults() -> ConfigDict:
+    """All fields with their defaults: the paper's set-up."""
+    return ConfigDict(dataclasses.asdict(Config()))
+
+
+def tiny(c: ConfigDict) -> None:
+    """Both trunks small and from random initialisation: minutes on a laptop, for demonstration and tests."""
+    c.data.num_frames, c.data.size, c.data.workers, c.data.cache = 12, 64, 0, "memory"
+    c.model.levels, c.model.num_heads = 2, 4
+    c.model.luminous.size = 64
+    c.model.teacher.name = "r2plus1d_tiny"
+    c.model.pvit.update(blocks=3, patch=16, dim=96, num_heads=3, mlp_dim=384, unfreeze="all")
+    c.train.batch_size, c.train.learning_rate = 8, 1e-3
+    c.train.teacher_epochs, c.train.student_epochs = 20, 8
+    c.augment.affine, c.augment.jitter = 0.5, 0.5
+    # Off: eight epochs of a student from random weights are too few for these, and the demo was tuned without them.
+    c.augment.optical = c.augment.elastic = c.augment.rain = c.augment.cutmix = c.augment.shuffle = 0.0
+
+
+def _levels(n: int):
+    def preset(c: ConfigDict) -> None:
+        c.model.levels = n
+
+    return preset
+
+
+def _fast(c: ConfigDict) -> None:
+    c.model.luminous.size = 112
+
+
+PRESETS = {
+    "paper": _levels(8),
+    "large": _levels(8),
+    "medium": _levels(6),
+    "small": _levels(4),
+    "fast": _fast,
+    "tiny": tiny,
+}
+
+_YES_NO = {"yes": True, "no": False}
+KEYS = {  # key of the string argument -> (path of the field, how its text is read)
+    "n": ("model.levels", int),
+    "teacher": ("model.teacher.name", str),
+    "luminous": ("model.luminous.input", str),
+    "distill": ("train.distill", _YES_NO.__getitem__),
+    "unfreeze": ("model.pvit.unfreeze", str),
+    "vit_blocks": ("model.pvit.blocks", int),
+    "foe": ("model.foe", _YES_NO.__getitem__),
+    "streams": ("model.streams", str),
+}
+
+
+def get_config(arg: str | None, *, preset: str = "paper", **overrides) -> ConfigDict:
+    """Defaults, then the preset (`preset` unless `arg` names one), then `overrides` (dotted names), then `arg`'s keys.
+
+    Raises:
+      ValueError: an unknown preset or key, or a value that the key does not take; the message lists what is known.
+    """
+    words = [word for word in (arg or "").split(",") if word]
+    if words and "=" not in words[0]:
+        preset = words.pop(0)
+    if preset not in PRESETS:
+        raise ValueError(f"unknown preset '{preset}' in the config's argument; known: {', '.join(PRESETS)}")
+    c = defaults()
+    PRESETS[preset](c)
+    c.update_from_flattened_dict(overrides)
+    for word in words:
+        key, _, text = word.partition("=")
+        if key not in KEYS:
+            raise ValueError(f"unknown key '{key}' in the config's argument; known: {', '.join(KEYS)}")
+        path, read = KEYS[key]
+        try:
+            c.update_from_flattened_dict({path: read(text)})
+        except (KeyError, ValueError):
+            raise ValueError(f"key '{key}' in the config's argument does not take '{text}'") from None
+        if key == "teacher" and text not in ("r2plus1d_34", "r2plus1d_tiny"):
+            c.model.teacher.bn_eps = 1e-5  # torchvision's value, which the weights of these networks come with
+    return c.lock()

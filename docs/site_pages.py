@@ -40,7 +40,8 @@ def api_page(room: str, modules: list[str]) -> str:
     """Markdown that mkdocstrings fills: a heading for the room, then every module of it."""
     title = "lift_flax" if room == "lift_flax" else f"lift_flax.{room}"
     package = ["::: lift_flax\n    options:\n      members: true\n"] if room == "lift_flax" else []
-    return "\n".join([f"# {title}\n", *package, *(f"::: {name}\n" for name in modules)])
+    shown = [name for name in modules if name != "lift_flax.loaded_run"]  # its names are those of lift_flax itself
+    return "\n".join([f"# {title}\n", *package, *(f"::: {name}\n" for name in shown)])
 
 
 def on_config(config):

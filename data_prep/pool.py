@@ -30,7 +30,7 @@ def run_each(
     pool = ProcessPool(
         min(workers, len(tasks)),
         context=context,  # pyright: ignore[reportArgumentType]  # pebble names Connection, on Windows it is another
-        initializer=start_worker,
+        initializer=_start_worker,
     )
     try:
         futures: dict[concurrent.futures.Future, str] = {
@@ -44,7 +44,7 @@ def run_each(
         pool.join()
 
 
-def start_worker() -> None:
+def _start_worker() -> None:
     """Prepares a worker process: it leaves Ctrl-C to its parent and ends with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()

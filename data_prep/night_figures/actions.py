@@ -1,7 +1,7 @@
 """The eleven actions as joint angles over time.
 
-Every action is a function from a clock to curves of joint angles (degrees) and targets for the hands (metres), which
-`figure_pose` turns into joints in space.  Everything is vectorised over time: an array is [T] or [T,3].
+Every action is a function from a clock to curves of joint angles (degrees) and targets of the hands (metres); `pose`
+turns them into joints in space.  Everything is vectorised over time: an array is [T] or [T,3].
 """
 
 from collections.abc import Callable
@@ -14,15 +14,15 @@ from .pose import SIDES, Body, Curves
 
 @dataclass(frozen=True)
 class Style:
-    """How one clip performs its action.
+    """The manner in which one clip performs its action.
 
     Attributes:
-        side: +1 acts with the left hand (or turns left), -1 with the right.
-        speed: about 1; scales rates and shortens transitions.
-        phase: [0, 1), where a cycle starts.
-        size: about 1; scales amplitudes.
-        delay: about 0; shifts transitions, as a share of the clip.
-        level: [0, 1], a choice left to the action (how high the object stands, how far the turn goes).
+      side: +1 acts with the left hand or turns left, -1 with the right.
+      speed: about 1; scales rates and shortens transitions.
+      phase: 0 to 1, the start of a cycle.
+      size: about 1; scales amplitudes.
+      delay: about 0; shifts transitions, as a share of the clip.
+      level: 0 to 1; each action uses it in its own way (height of the object, angle of the turn).
     """
 
     side: float = 1.0
@@ -35,13 +35,13 @@ class Style:
 
 @dataclass(frozen=True)
 class Clock:
-    """Time of every frame, [T]: `seconds` since the start, and `share` of the clip in [0, 1]."""
+    """Time of every frame [T]: `seconds` since the start, and `share` of the clip from 0 to 1."""
 
     seconds: np.ndarray
     share: np.ndarray
 
     def ramp(self, start: float, end: float, style: Style) -> np.ndarray:
-        """A smooth step from 0 to 1 between two shares of the clip, [T], quicker or later as the style wants."""
+        """A smooth step [T] from 0 to 1 between two shares of the clip, at the speed and delay of the style."""
         middle, half = (start + end) / 2 + style.delay, (end - start) / 2 / style.speed
         x = np.clip((self.share - middle + half) / (2 * half), 0.0, 1.0)
         return x * x * (3 - 2 * x)
@@ -57,7 +57,7 @@ def _point(body: Body, x, y, z) -> np.ndarray:
 
 
 def _gait(clock: Clock, style: Style, rate: float, hip: float, knee: float, arm: float) -> Curves:
-    """Legs and arms of a gait: `rate` cycles a second, amplitudes in degrees; arms swing against the legs."""
+    """Legs and arms of a gait: `rate` cycles per second, amplitudes in degrees; arms swing against the legs."""
     curves: Curves = {}
     for name, sign in SIDES:
         angle = 2 * np.pi * (rate * style.speed * clock.seconds + style.phase) + (0 if sign > 0 else np.pi)
@@ -70,7 +70,7 @@ def _gait(clock: Clock, style: Style, rate: float, hip: float, knee: float, arm:
 
 
 def drink(clock: Clock, style: Style, body: Body) -> Curves:
-    """A cup goes from the waist to the mouth, is tilted with head and trunk, and comes down."""
+    """A cup moves from the waist to the mouth, is tilted together with head and trunk, and comes down."""
     hand, _ = _hand(style)
     up = clock.ramp(0.05, 0.32, style) * (1 - clock.ramp(0.74, 0.97, style))
     tilt = clock.ramp(0.25, 0.5, style) * (1 - clock.ramp(0.66, 0.85, style))
@@ -90,7 +90,7 @@ def drink(clock: Clock, style: Style, body: Body) -> Curves:
 
 
 def jump(clock: Clock, style: Style, body: Body) -> Curves:
-    """Crouch, swing the arms, fly, land; again and again."""
+    """Crouches, swings the arms, flies and lands, again and again."""
     cycle = (clock.seconds * style.speed / 1.05 + style.phase) % 1.0
     air = np.clip((cycle - 0.42) / 0.43, 0, 1)
     crouch = np.interp(cycle, [0, 0.22, 0.36, 0.43, 0.84, 0.93, 1], [0.25, 1, 0.75, 0, 0.05, 0.6, 0.25])
@@ -103,7 +103,7 @@ def jump(clock: Clock, style: Style, body: Body) -> Curves:
 
 
 def pick(clock: Clock, style: Style, body: Body) -> Curves:
-    """Bends down to an object, takes it and comes up with it."""
+    """Bends down to an object, takes it and straightens up with it."""
     hand, other = _hand(style)
     down, rise = clock.ramp(0.03, 0.42, style), clock.ramp(0.52, 0.93, style)
     bend = down * (1 - rise) * (1 - 0.3 * style.level)
@@ -154,7 +154,7 @@ def push(clock: Clock, style: Style, body: Body) -> Curves:
 
 
 def run(clock: Clock, style: Style, body: Body) -> Curves:
-    """A run: long quick strides with a flight, heels up behind, bent arms, the trunk forward."""
+    """Runs: long quick strides with a flight, heels up behind, bent arms, the trunk forward."""
     curves = _gait(clock, style, 1.6, 44, 105, 52)
     flight = np.sin(4 * np.pi * (1.6 * style.speed * clock.seconds + style.phase) - 0.6)
     curves |= {"lean": 20.0, "travel": 1.6 * style.speed * clock.seconds, "rise": 0.05 + 0.05 * flight, "walks": True}
@@ -162,23 +162,23 @@ def run(clock: Clock, style: Style, body: Body) -> Curves:
 
 
 def walk(clock: Clock, style: Style, body: Body) -> Curves:
-    """A walk: upright, nearly straight arms, one foot always on the floor."""
+    """Walks: upright, nearly straight arms, always one foot on the floor."""
     curves = _gait(clock, style, 0.8, 22, 42, 18)
     return curves | {"lean": 3.0, "travel": 0.85 * style.speed * clock.seconds, "walks": True}
 
 
 def sit(clock: Clock, style: Style, body: Body) -> Curves:
-    """From standing to seated on the chair behind, the trunk forward on the way."""
+    """Sits down on the chair behind, with the trunk forward on the way."""
     return _seat(clock.ramp(0.1, 0.75, style), style)
 
 
 def stand(clock: Clock, style: Style, body: Body) -> Curves:
-    """From seated to standing."""
+    """Stands up from a chair."""
     return _seat(1 - clock.ramp(0.2, 0.85, style), style)
 
 
 def _seat(down: np.ndarray, style: Style) -> Curves:
-    """Curves of a figure that is standing where `down` [T] is 0 and seated where it is 1."""
+    """Curves of a figure that stands at `down` [T] = 0 and is seated at 1."""
     curves: Curves = {"lean": 4 * down + 42 * style.size * np.sin(np.pi * down**0.9) ** 1.5}
     for name, _ in SIDES:
         curves |= {f"{name}_hip": 86 * down, f"{name}_knee": 90 * down, f"{name}_hip_out": 3 + 6 * down}
@@ -198,7 +198,7 @@ def turn(clock: Clock, style: Style, body: Body) -> Curves:
 
 
 def wave(clock: Clock, style: Style, body: Body) -> Curves:
-    """Both hands are raised and wave from side to side, as one does to be seen from afar."""
+    """Raises both hands and waves from side to side, as to somebody far away."""
     up = clock.ramp(0.0, 0.18, style) if style.level < 0.25 else np.ones_like(clock.share)
     beat = np.sin(2 * np.pi * (1.25 * style.speed * clock.seconds + style.phase))
     curves: Curves = {"twist": 10 * style.side * beat * up}

@@ -1,9 +1,8 @@
 """The skeleton of a figure: its proportions, and the forward kinematics from joint angles to joints in space.
 
-It knows no action and no picture: curves of joint angles (degrees) go in, places of joints come out.  Hands that must
-meet something (a mouth, a box, the floor) are led there by a two-bone reach.  Everything is vectorised over time: an
-array is [T] or [T,3].  Space is right-handed in metres: y is up, the floor is y = 0, a figure of heading 0 faces +z,
-its left hand is at +x.
+The input are curves of joint angles (degrees), the output are places of joints.  A two-bone reach leads hands to what
+they must meet (a mouth, a box, the floor).  Everything is vectorised over time: an array is [T] or [T,3].  Space is
+right-handed, in metres: y is up, the floor is y = 0, a figure of heading 0 faces +z, its left hand is at +x.
 """
 
 from collections.abc import Callable
@@ -19,7 +18,7 @@ SIDES = (("l", 1.0), ("r", -1.0))
 
 @dataclass(frozen=True)
 class Body:
-    """Proportions of a figure: `height` in metres; `build` widens it, `legs` lengthens legs at the torso's cost."""
+    """Proportions of a figure: `height` in metres, `build` scales its width, `legs` the share of legs in its height."""
 
     height: float = 1.72
     build: float = 1.0
@@ -27,12 +26,12 @@ class Body:
 
     @property
     def thigh(self) -> float:
-        """Length of the thigh, and of the shin, in metres."""
+        """Length of the thigh and of the shin, in metres."""
         return 0.245 * self.height * self.legs
 
     @property
     def torso(self) -> float:
-        """Length from pelvis to the base of the neck in metres."""
+        """Length from the pelvis to the base of the neck, in metres."""
         return 0.79 * self.height - 2 * self.thigh
 
 
@@ -49,15 +48,15 @@ def rotation(axis: str, degrees: np.ndarray) -> np.ndarray:
 
 
 def pose(curves: Curves, body: Body, num_frames: int) -> tuple[Joints, Joints]:
-    """Forward kinematics.
+    """Computes the forward kinematics.
 
     Args:
-        curves: angles and targets of an action; what is missing hangs at rest.
-        body: the proportions.
-        num_frames: T.
+      curves: angles and targets of an action; a joint without a curve is at rest.
+      body: the proportions.
+      num_frames: T.
 
     Returns:
-        Joints, name -> [T,3] in metres in the figure's own space; and the frames of "root", "chest", "head", [T,3,3].
+      The joints, name -> [T,3] in metres in the figure's own space, and the frames of "root", "chest", "head" [T,3,3].
     """
     h = body.height
 
@@ -99,7 +98,7 @@ def pose(curves: Curves, body: Body, num_frames: int) -> tuple[Joints, Joints]:
 
 
 def _ground(joints: Joints, root: np.ndarray, curve: Callable, walks: bool, h: float) -> None:
-    """Moves the joints in place: lowest foot on the floor plus `rise`; feet stay put unless the figure walks."""
+    """Moves the joints in place: the lowest foot is `rise` above the floor; feet stay in place unless it walks."""
     feet = [joints[f"{n}_ankle"][:, 1] - 0.045 * h for n, _ in SIDES] + [
         joints[f"{n}_toe"][:, 1] - 0.02 * h for n, _ in SIDES
     ]
@@ -115,7 +114,7 @@ def _ground(joints: Joints, root: np.ndarray, curve: Callable, walks: bool, h: f
 
 
 def _bend(shoulder: np.ndarray, target: np.ndarray, pole: np.ndarray, upper: float, lower: float):
-    """Elbow and wrist [T,3] of an arm of two bones that reaches for `target`; the elbow goes towards `pole`."""
+    """Elbow and wrist [T,3] of a two-bone arm that reaches for `target`, its elbow towards `pole`."""
     way = target - shoulder
     length = np.linalg.norm(way, axis=-1, keepdims=True) + 1e-9
     reach = np.clip(length, abs(upper - lower) + 0.02, upper + lower - 0.005)

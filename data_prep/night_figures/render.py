@@ -1,8 +1,8 @@
-"""Draws shaded capsules and boxes into a canvas in linear light, by numpy alone.
+"""Draws shaded capsules and boxes into a canvas in linear light, in numpy.
 
-A pinhole camera stands at (0, height, distance) and looks towards -z, tilted down by `pitch`.  Everything is drawn into
-a canvas with a depth buffer; edges are smoothed by their signed distance instead of supersampling, and only the pixels
-of a shape's bounding box are touched, which keeps a frame of 160x120 near two milliseconds.
+A pinhole camera stands at (0, height, distance) and looks towards -z, tilted down by `pitch`.  The canvas has a depth
+buffer.  Edges are smoothed by their signed distance instead of supersampling, and only the pixels in the bounding box
+of a shape are touched, so a frame of 160x120 takes about two milliseconds.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class View:
-    """Pinhole camera: `focal` in pixels, `height` and `distance` in metres, `pitch` downwards in radians."""
+    """A pinhole camera: `focal` in pixels, `height` and `distance` in metres, `pitch` downwards in radians."""
 
     focal: float
     height: float
@@ -34,8 +34,15 @@ class View:
 
 @dataclass(frozen=True)
 class Light:
-    """Illumination: a point `lamp` [3] in metres of `colour` [3], `ambient` [3], all linear; `facing` is the share of
-    ambient that falls off where a surface turns away from the camera; `glow` is how bright the lamp itself looks."""
+    """The illumination.
+
+    Attributes:
+      lamp: place of a point light, [3] in metres.
+      colour: its linear colour, [3].
+      ambient: linear colour of the light from everywhere, [3].
+      facing: share of the ambient light that a surface loses as it turns away from the camera.
+      glow: brightness of the lamp itself in the picture.
+    """
 
     lamp: np.ndarray
     colour: np.ndarray
@@ -52,8 +59,13 @@ class Light:
 
 @dataclass
 class Canvas:
-    """An image [H,W,3] in linear light with its depth [H,W] in metres; `xs` [W], `ys` [H] are the places of its pixels
-    relative to the optical axis."""
+    """A picture with depth.
+
+    Attributes:
+      image: linear light, [H,W,3].
+      depth: metres, [H,W].
+      xs, ys: places of the pixels relative to the optical axis, [W] and [H].
+    """
 
     image: np.ndarray
     depth: np.ndarray
@@ -61,14 +73,14 @@ class Canvas:
     ys: np.ndarray
 
     def window(self, left: float, right: float, top: float, bottom: float) -> tuple[slice, slice]:
-        """The rows and columns that a bounding box touches."""
+        """The rows and columns in a bounding box."""
         x, y, high, wide = float(self.xs[0]), float(self.ys[0]), len(self.ys), len(self.xs)
         rows = (min(max(int(edge), 0), high) for edge in (top - y, bottom - y + 2))
         cols = (min(max(int(edge), 0), wide) for edge in (left - x, right - x + 2))
         return slice(*rows), slice(*cols)
 
     def paint(self, at: tuple[slice, slice], cover: np.ndarray, depth: np.ndarray, colour: np.ndarray) -> None:
-        """Lays `colour` [h,w,3] over the window `at` with opacity `cover` [h,w], where `depth` [h,w] is nearest."""
+        """Paints `colour` [h,w,3] over the window `at` with opacity `cover` [h,w], if `depth` [h,w] is the nearest."""
         old = self.depth[at]
         cover = cover * (depth < old)
         image = self.image[at]
@@ -77,9 +89,9 @@ class Canvas:
 
 
 def shifted(canvas: Canvas, dx: float, dy: float, height: int, width: int) -> tuple[Canvas, tuple[slice, slice]]:
-    """Cuts a fresh canvas [height,width] out of a larger one, its centre moved by (dx, dy) pixels.
+    """Copies a canvas [height,width] out of a larger one, its centre moved by (dx, dy) pixels; also returns the window.
 
-    Between pixels it interpolates linearly.  Also returns the window it was cut from.
+    Between pixels it interpolates linearly.
     """
     left, top = (canvas.xs.size - width) / 2 + dx, (canvas.ys.size - height) / 2 + dy
     x0, y0 = int(left), int(top)
@@ -93,8 +105,14 @@ def shifted(canvas: Canvas, dx: float, dy: float, height: int, width: int) -> tu
 
 @dataclass(frozen=True)
 class Capsules:
-    """Tapered capsules over time: ends `a`, `b` [P,T,3]; radii [P,T,2] in metres seen across, `thick` [P,T,2] towards
-    the camera; linear albedo `colour` [P,3]."""
+    """Tapered capsules over time.
+
+    Attributes:
+      a, b: their ends, [P,T,3] in metres.
+      radius: radii at both ends across the line of sight, [P,T,2] in metres.
+      thick: radii at both ends towards the camera, [P,T,2] in metres.
+      colour: linear albedo, [P,3].
+    """
 
     a: np.ndarray
     b: np.ndarray
@@ -118,7 +136,7 @@ def prepare_capsules(capsules: Capsules, view: View, light: Light) -> tuple:
 
 
 def draw_capsules(canvas: Canvas, view: View, ready: tuple, frame: int, light: Light) -> None:
-    """Draws frame number `frame` of what `prepare_capsules` made, the far ones first."""
+    """Draws the capsules of `prepare_capsules` in frame `frame`, far ones first."""
     capsules, ends, lit, strength = ready
     order = np.argsort(-ends[:, frame, :, 2].mean(-1))
     for p in order:
@@ -131,14 +149,14 @@ def _draw_capsule(canvas: Canvas, view: View, ends: np.ndarray, radius, thick, a
     """Draws one capsule.
 
     Args:
-        canvas: where.
-        view: the camera.
-        ends: [2,3], projected ends.
-        radius: radii at both ends in metres, as seen across.
-        thick: radii at both ends in metres, towards the camera.
-        albedo: linear colour [3].
-        light: the illumination.
-        lit: direction to the lamp [3] (right, up, towards the camera), and its strength here.
+      canvas: the picture to draw into.
+      view: the camera.
+      ends: [2,3], projected ends.
+      radius: radii at both ends in metres, across the line of sight.
+      thick: radii at both ends in metres, towards the camera.
+      albedo: linear colour [3].
+      light: the illumination.
+      lit: direction to the lamp [3] (right, up, towards the camera), and the strength of its light.
     """
     (ax, ay, az), (bx, by, bz) = ends.tolist()
     ra, rb = (view.focal * radius[0] / az, view.focal * radius[1] / bz)

@@ -1,6 +1,6 @@
-"""The room behind a figure: what it is made of, how one is made up at random, and how it is drawn and shadowed.
+"""The room behind a figure: its surfaces and furniture, how it is drawn at random, rendered and shadowed.
 
-It tells nothing of the action, but it is most of the picture, so no two scenes have the same one.
+The room says nothing about the action.  It fills most of the picture, so every scene has a room of its own.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from .render import Box, Canvas, Light, View, draw_box, random_albedo
 
 @dataclass(frozen=True)
 class Room:
-    """A floor, a wall at z = -`wall`, side walls at x = `left` and `right` (metres), and what stands and hangs there.
+    """A floor, a wall at z = -`wall`, side walls at x = `left` and `right` (metres), furniture and pictures.
 
     `wall_pattern`: 0 plaster, 1 corrugated, 2 bricks, 3 panels; `floor_pattern`: 0 concrete, 1 tiles, 2 planks.
     `patches` are windows, doors and pictures on the wall: (x, y, half width, half height, colour [3], glow).
@@ -54,25 +54,17 @@ def draw_room(view: View, room: Room, light: Light, height: int, width: int) -> 
     """Draws the room without the figure.
 
     Args:
-        view: the camera.
-        room: the room.
-        light: the illumination.
-        height: rows H of the canvas.
-        width: columns W of the canvas.
+      view: the camera.
+      room: the room.
+      light: the illumination.
+      height: rows H of the canvas.
+      width: columns W of the canvas.
 
     Returns:
-        The canvas [H,W], and the floor coordinates (x, z), each float32 [H,W] (1000 where there is no floor).
+      The canvas [H,W], and the floor coordinates (x, z), each float32 [H,W] (1000 beside the floor).
     """
     xs, ys = (np.arange(n, dtype=np.float64) - (n - 1) / 2 for n in (width, height))
-    sin, cos = np.sin(view.pitch), np.cos(view.pitch)
-    right, up = np.broadcast_arrays(xs / view.focal, -ys[:, None] / view.focal)  # [H,W]
-    rays = np.stack([right, up * cos - sin, -up * sin - cos], axis=-1)  # [H,W,3], of depth 1
-    safe = np.where(np.abs(rays) < 1e-6, 1e-6, rays)
-    planes = [view.height / -safe[..., 1], (room.wall + view.distance) / -safe[..., 2]]
-    planes += [room.left / safe[..., 0], room.right / safe[..., 0]]
-    planes = np.stack([np.where(plane > 0, plane, 1e3) for plane in planes])  # [4,H,W]
-    which, depth = planes.argmin(0), planes.min(0)
-    spot = rays * depth[..., None] + [0.0, view.height, view.distance]
+    which, depth, spot = _surfaces(view, room, xs, ys)
     x, y, z = np.moveaxis(spot, -1, 0)
     floor, u = which == 0, np.where(which == 1, x, z)
     tone = np.where(floor, _floor_texture(room.floor_pattern, x, z), _wall_texture(room.wall_pattern, u, y))
@@ -105,6 +97,19 @@ def draw_room(view: View, room: Room, light: Light, height: int, width: int) -> 
     return canvas, tuple(np.where(floor, axis, 1e3).astype(np.float32) for axis in (x, z))
 
 
+def _surfaces(view: View, room: Room, xs: np.ndarray, ys: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What each pixel shows: the surface [H,W] (0 floor, 1 back wall, 2 and 3 sides), its depth, its place [H,W,3]."""
+    sin, cos = np.sin(view.pitch), np.cos(view.pitch)
+    right, up = np.broadcast_arrays(xs / view.focal, -ys[:, None] / view.focal)  # [H,W]
+    rays = np.stack([right, up * cos - sin, -up * sin - cos], axis=-1)  # [H,W,3], of depth 1
+    safe = np.where(np.abs(rays) < 1e-6, 1e-6, rays)
+    planes = [view.height / -safe[..., 1], (room.wall + view.distance) / -safe[..., 2]]
+    planes += [room.left / safe[..., 0], room.right / safe[..., 0]]
+    planes = np.stack([np.where(plane > 0, plane, 1e3) for plane in planes])  # [4,H,W]
+    which, depth = planes.argmin(0), planes.min(0)
+    return which, depth, rays * depth[..., None] + [0.0, view.height, view.distance]
+
+
 def _wall_texture(pattern: int, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Relative albedo [...] of a wall at `u` metres along and `v` up."""
     if pattern == 1:
@@ -130,10 +135,10 @@ def _floor_texture(pattern: int, x: np.ndarray, z: np.ndarray) -> np.ndarray:
 
 
 def cast_shadow(canvas: Canvas, floor: tuple, spots: np.ndarray, light: Light, share: float) -> None:
-    """Darkens the floor by soft blots where the lamp's rays through `spots` [N,3] meet it.
+    """Darkens the floor by soft spots where the lamp's rays through `spots` [N,3] meet it.
 
-    `floor` holds x and z [h,W] in metres of the lowest h rows, and is large where there is no floor; `share` of the
-    lamp's light is lost where it is darkest.
+    `floor` holds x and z [h,W] in metres of the lowest h rows, 1000 beside the floor.  The darkest place loses `share`
+    of the lamp's light.
     """
     x, z = floor
     if not x.size:
@@ -147,7 +152,7 @@ def cast_shadow(canvas: Canvas, floor: tuple, spots: np.ndarray, light: Light, s
 
 
 def floor_part(floor: tuple, at: tuple[slice, slice]) -> tuple:
-    """The floor's coordinates in a window, from the first row that has any floor."""
+    """The coordinates of the floor in a window, from the first row with floor."""
     x, z = (axis[at] for axis in floor)
     first = int(np.argmax(x.min(axis=1) < 1e3)) if x.min() < 1e3 else len(x)
     return x[first:], z[first:]

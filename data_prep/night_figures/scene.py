@@ -1,7 +1,7 @@
-"""What a clip shows before any camera: a scene, a figure that performs in it, and both drawn in linear light.
+"""A scene, the performance of a figure in it, and both rendered in linear light, before any camera.
 
-All randomness of a clip is in the two seeds of its plan.  The light is no part of the performance, so the same plan in
-the dark, by day and in infrared is the same act from the same viewpoint.
+All randomness of a clip comes from the two seeds of its plan.  The performance does not depend on the light, so a plan
+gives the same act from the same viewpoint in the dark, by day and in infrared.
 """
 
 import dataclasses
@@ -45,7 +45,7 @@ class ClipPlan:
 
 @dataclass(frozen=True)
 class Scene:
-    """What the clips of a group share; `luma` is the mean of the dark clips in 8-bit codes."""
+    """Everything that the clips of a group share; `luma` is the mean of the dark clips in 8-bit codes."""
 
     room: Room
     body: Body
@@ -61,7 +61,7 @@ class Scene:
 
 
 def make_scene(seed: int) -> Scene:
-    """The scene of a seed."""
+    """Draws a scene from a seed."""
     rng = np.random.default_rng(seed)
     skin = np.array([0.50, 0.29, 0.19]) * np.exp(rng.uniform(-1.1, 0.25))
     clothes = [
@@ -93,9 +93,9 @@ class Performance:
     """A clip before it is lit.
 
     Attributes:
-        joints: name -> [T,3] in world metres.
-        frames: orientation of root, chest and head, [T,3,3].
-        props: the things of the action, in world metres.
+      joints: name -> [T,3] in world metres.
+      frames: orientation of root, chest and head, [T,3,3].
+      props: the things of the action, in world metres.
     """
 
     joints: Joints
@@ -104,12 +104,12 @@ class Performance:
 
 
 def perform(plan: ClipPlan, num_frames: int, fps: float) -> Performance:
-    """Acts a clip: everything about it but the light.
+    """Performs a clip: everything but the light.
 
     Args:
-        plan: the clip.
-        num_frames: T.
-        fps: frames a second.
+      plan: the clip.
+      num_frames: T.
+      fps: frames per second.
     """
     scene, rng = make_scene(plan.scene_seed), np.random.default_rng(plan.seed)
     side = rng.choice([-1.0, 1.0])
@@ -125,7 +125,7 @@ def perform(plan: ClipPlan, num_frames: int, fps: float) -> Performance:
     turn = rotation("y", np.array(degrees))
     far = {"Run": 1.0, "Walk": 0.7, "Push": 0.6}.get(plan.class_name, 0.1)
     place = np.array([rng.uniform(-0.25, 0.25) / (1 + far), 0.0, rng.uniform(-0.4, 0.4) - far])
-    place[0] -= (joints["pelvis"] @ turn.T)[:, 0].mean()  # whoever crosses the picture is in its middle half-way
+    place[0] -= (joints["pelvis"] @ turn.T)[:, 0].mean()  # half-way across, the figure is in the middle of the picture
 
     def moved(points: np.ndarray) -> np.ndarray:
         return points @ turn.T + place
@@ -145,22 +145,22 @@ def perform(plan: ClipPlan, num_frames: int, fps: float) -> Performance:
 
 
 def _heading(action: str, share: float, jitter: float) -> float:
-    """Direction in degrees that a figure faces, 0 towards the camera, from the scene's `share` in [-1, 1]."""
+    """Heading of a figure in degrees, 0 towards the camera, from the scene's `share` (-1 to 1)."""
     if action in ("Push", "Run", "Walk"):
         return math.copysign(48 + 30 * abs(share), share) + jitter
     return 40 * share + jitter
 
 
 def render_scene(plan: ClipPlan, light: str, height: int, width: int, num_frames: int, fps: float) -> np.ndarray:
-    """Renders what the camera will look at: linear light, float32 [T,H,W,3].
+    """Renders a clip in linear light, float32 [T,H,W,3], for a camera to photograph.
 
     Args:
-        plan: the clip.
-        light: one of `LIGHTS`; performance and view do not depend on it.
-        height: rows H in pixels.
-        width: columns W in pixels.
-        num_frames: T.
-        fps: frames a second.
+      plan: the clip.
+      light: one of `LIGHTS`; performance and view do not depend on it.
+      height: rows H in pixels.
+      width: columns W in pixels.
+      num_frames: T.
+      fps: frames per second.
     """
     scene, act = make_scene(plan.scene_seed), perform(plan, num_frames, fps)
     lamp, infrared = _light(scene, light), light == "infrared"
@@ -200,7 +200,7 @@ def _light(scene: Scene, light: str) -> Light:
 
 
 def _in_infrared(scene: Scene) -> tuple[Room, Outfit]:
-    """Room and outfit as an infrared camera sees them: by their warmth."""
+    """Room and outfit for an infrared camera: warmth in place of colour."""
     room, outfit = scene.room, scene.outfit
     warm = dataclasses.replace(
         room,
@@ -214,12 +214,12 @@ def _in_infrared(scene: Scene) -> tuple[Room, Outfit]:
 
 
 def _warmth(colour: np.ndarray) -> np.ndarray:
-    """The infrared look of a lifeless thing: near the room's temperature, a little told apart by its material."""
+    """The infrared colour of a thing: close to that of the room, with a small difference between materials."""
     return np.full(3, 0.045 + 0.05 * float(np.mean(colour)))
 
 
 def _view(scene: Scene, plan: ClipPlan, height: int) -> View:
-    """The camera of a clip: the scene's, set up anew for every take."""
+    """The camera of a clip: that of its scene, with a small change for every take."""
     rng = np.random.default_rng((plan.seed, 1))
     eye, distance = scene.eye_height + rng.normal(0, 0.05), scene.distance * np.exp(rng.normal(0, 0.04))
     return View(1.3 * height, eye, distance, math.atan2(eye - 0.96, distance))

@@ -1,18 +1,14 @@
 """The embedded data set: ARID's eleven actions, performed by a rendered figure in the dark.
 
-Real dark video cannot be downloaded by a test or a demo, so this one is made: every clip is planned from a seed,
-acted by a figure of its own proportions and clothes in a room of its own, photographed by the low-light camera and
-written as H.264 in ARID's layout and list format.  The same plan in daylight and in infrared is the same performance:
-only the light differs.
+Tests and the demo need dark video without a download.  Every clip is planned from a seed, performed by a figure with
+its own proportions and clothes in its own room, photographed by the low-light camera, and written as H.264 in the
+layout and list format of ARID.  The same plan in daylight and in infrared is the same performance in another light.
 """
 
 import json
 import math
-import multiprocessing
 import os
 import sys
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from fractions import Fraction
 from pathlib import Path
 
@@ -23,34 +19,36 @@ from lift_flax.errors import UserError
 from lift_flax.files import replacing
 from lift_flax.video import encode
 from lift_flax.video.camera import Camera, expose, to_srgb
+from lift_flax.video.decode import VideoError
 from lift_flax.video.luma import LUMA
 
-from ..pool import start_worker
+from .. import pool
 from ..progress import counting
 from .actions import ACTIONS
 from .scene import LIGHTS, ClipPlan, make_scene, render_scene
 
 CLASSES = tuple(sorted(ACTIONS))
 CLIPS_PER_GROUP = 2
-SCENES_PER_CLASS_GROUP = 2.4  # scenes in the pool for each group of a class: every scene serves several classes
+SCENES_PER_CLASS_GROUP = 2.4  # scenes to deal from, for each group of a class: a scene serves several classes
 SETTINGS_FILE = "night_figures.json"
-VERSION = 2  # of the pictures: raise it when the same settings render differently
+_TIME_LIMIT = 600  # seconds for one clip
+VERSION = 2  # of the rendering: raise it when the same settings give other pictures
 
 
 def plan_clips(seed: int, train_per_class: int, test_per_class: int) -> list[ClipPlan]:
     """Plans the data set.
 
-    A group is a scene (room, actor, clothes, base viewpoint, illumination).  Several classes share a scene, so that a
-    room does not tell the action; no scene of the training clips is in a test clip, and test groups are numbered after
-    the training groups.
+    A group is a scene (room, actor, clothes, base viewpoint, illumination).  Several classes share a scene, so that the
+    room does not give the action away.  Training and test clips share no scene, and test groups are numbered after the
+    training groups.
 
     Args:
-        seed: of everything.
-        train_per_class: training clips of each class.
-        test_per_class: test clips of each class.
+      seed: determines all plans.
+      train_per_class: training clips of each class.
+      test_per_class: test clips of each class.
 
     Returns:
-        The plans, train before test, by class, group and clip.
+      The plans, train before test, by class, group and clip.
     """
     plans, first_group = [], 1
     for part, (split, count) in enumerate((("train", train_per_class), ("test", test_per_class))):
@@ -82,18 +80,18 @@ def render_clip(plan: ClipPlan, light: str, height: int, width: int, num_frames:
     """Films a clip; the same arguments give the same bytes.
 
     Args:
-        plan: the clip.
-        light: "dark", "day" or "infrared"; performance and view do not depend on it.
-        height: rows H in pixels.
-        width: columns W in pixels.
-        num_frames: T.
-        fps: frames a second.
+      plan: the clip.
+      light: "dark", "day" or "infrared"; performance and view do not depend on it.
+      height: rows H in pixels.
+      width: columns W in pixels.
+      num_frames: T.
+      fps: frames per second.
 
     Returns:
-        sRGB frames, uint8 [T,H,W,3].
+      sRGB frames, uint8 [T,H,W,3].
 
     Raises:
-        ValueError: an unknown light.
+      ValueError: an unknown light.
     """
     if light not in LIGHTS:
         raise ValueError(f"light is one of {', '.join(LIGHTS)}, not {light!r}")
@@ -108,7 +106,7 @@ def render_clip(plan: ClipPlan, light: str, height: int, width: int, num_frames:
 
 
 def _exposure(linear: np.ndarray, luma: float) -> float:
-    """The exposure at which frames [T,H,W,3] have the mean luma `luma` of 255, by bisection on a sample."""
+    """The exposure that gives frames [T,H,W,3] the mean luma `luma` (0 to 255), by bisection on a sample."""
     sample, low, high = linear[::6, 1::3, 1::3], 1e-5, 30.0
     weights = np.array(LUMA, np.float32)
     for _ in range(18):
@@ -123,7 +121,7 @@ def clip_frames(plan: ClipPlan, num_frames: tuple[int, int]) -> int:
 
 
 def encode_clip(frames: np.ndarray, path: Path, fps: int) -> None:
-    """Writes frames, uint8 [T,H,W,3], as H.264 at CRF 12, which keeps the dark; the file appears when it is whole."""
+    """Writes frames, uint8 [T,H,W,3], as H.264 at CRF 12, which keeps dark detail; the file is whole or missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     video = encode.h264(encode.rgb_frames(frames), fps=Fraction(fps), crf=12, preset="veryfast")
     with replacing(path) as part:
@@ -142,81 +140,81 @@ def write_dataset(
     fps: int = 20,
     workers: int | None = None,
 ) -> None:
-    """Writes the data set: `clips/Class/Class_g_k.mp4`, ARID's lists beside them, and a note of the settings.
+    """Writes the data set: `clips/Class/Class_g_k.mp4`, lists in ARID's format, and a file with the settings.
 
-    A run that was stopped can be called again: whole clips are kept, the others are made.  The files do not depend on
-    the number of workers.
+    A call that was stopped can be repeated: it makes the missing clips.  The files do not depend on the number of
+    workers.
 
     Args:
-        out_dir: folder, made when missing.
-        light: "dark", "day" or "infrared".
-        seed: of the plan.
-        train_per_class: training clips of each of the eleven classes.
-        test_per_class: test clips of each class.
-        height: rows in pixels, a multiple of 12; the width is 4/3 of it.
-        num_frames: least and most frames of a clip.
-        fps: frames a second.
-        workers: processes; as many as cores by default.
+      out_dir: folder of the data set, made if missing.
+      light: "dark", "day" or "infrared".
+      seed: of the plan.
+      train_per_class: training clips of each of the eleven classes.
+      test_per_class: test clips of each class.
+      height: rows in pixels, a multiple of 12; the width is 4/3 of it.
+      num_frames: least and most frames of a clip.
+      fps: frames per second.
+      workers: processes; as many as cores by default.
 
     Raises:
-        UserError: a setting is out of range, or the folder holds a data set of other settings.
+      UserError: a setting is out of range, or the folder holds a data set of other settings.
     """
-    out_dir, low, high = Path(out_dir), *num_frames
-    if light not in LIGHTS:
-        raise UserError(f"light={light} is unknown; use one of {', '.join(LIGHTS)}")
-    if height < 24 or height % 12:
-        raise UserError(f"height={height} does not fit; use a multiple of 12, such as 120 or 240")
-    if not 2 <= low <= high or fps < 1 or min(seed, train_per_class, test_per_class) < 0:
-        raise UserError(
-            f"num_frames={low},{high} fps={fps} seed={seed} clips={train_per_class}+{test_per_class} is no data set"
-        )
+    out_dir = Path(out_dir)
     settings = {"version": VERSION, "light": light, "seed": seed, "train_per_class": train_per_class}
     settings |= {"test_per_class": test_per_class, "height": height, "width": height * 4 // 3}
-    settings |= {"num_frames": [low, high], "fps": fps}
+    settings |= {"num_frames": [*num_frames], "fps": fps}
+    _check(settings)
     plans = plan_clips(seed, train_per_class, test_per_class)
     _settle(out_dir, settings)
     _write_lists(out_dir, plans)
-    for stale in out_dir.glob("clips/*/.*.part*"):  # of a run that was killed
-        stale.unlink()
+    for part in out_dir.glob("clips/*/.*.part*"):  # of a run that was killed
+        part.unlink()
     missing = [plan for plan in plans if not (out_dir / "clips" / f"{plan.name}.mp4").exists()]
-    context = multiprocessing.get_context("spawn")
-    workers = max(1, min(workers or len(os.sched_getaffinity(0)), len(missing)))
-    progress = counting(f"drawing night_figures ({light})", len(missing), Console(file=sys.stdout))
-    with progress as advance, ProcessPoolExecutor(workers, context, start_worker) as pool:
-        futures = [pool.submit(_make_clip, plan, out_dir, settings) for plan in missing]
-        try:
-            for future in as_completed(futures):
-                future.result()
-                advance()
-        except BrokenProcessPool as error:
-            raise UserError(
-                "a drawing process died, perhaps for lack of memory; run the same command again with fewer --workers "
-                "(what is done is kept)"
-            ) from error
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    tasks = {plan.name: (plan, out_dir, settings) for plan in missing}
+    workers = workers or len(os.sched_getaffinity(0))
+    with counting(f"drawing night_figures ({light})", len(missing), Console(file=sys.stdout)) as advance:
+        for name, result in pool.run_each(_make_clip, tasks, workers=workers, time_limit=_TIME_LIMIT):
+            if isinstance(result, VideoError):
+                raise UserError(f"{name} cannot be drawn ({result}); run the same command again (what is done is kept)")
+            advance()
+
+
+def _check(settings: dict) -> None:
+    """Raises UserError for a setting that is out of range."""
+    low, high = settings["num_frames"]
+    if settings["light"] not in LIGHTS:
+        raise UserError(f"light={settings['light']} is unknown; use one of {', '.join(LIGHTS)}")
+    if settings["height"] < 24 or settings["height"] % 12:
+        raise UserError(f"height={settings['height']} is not a multiple of 12; use 120 or 240, for example")
+    names = ("num_frames", "fps", "seed", "train_per_class", "test_per_class")
+    if not 2 <= low <= high or settings["fps"] < 1 or min(settings[name] for name in names[2:]) < 0:
+        shown = ", ".join(f"{name}={settings[name]}" for name in names)
+        raise UserError(f"one of {shown} is out of range; use at least 2 frames, 1 frame per second and 0 clips")
 
 
 def _settle(out_dir: Path, settings: dict) -> None:
-    """Notes the settings in the folder, or checks that they are those of the clips that are there already."""
+    """Writes the settings into the folder, or checks that its clips were made with them.
+
+    Raises:
+      UserError: the folder holds something else.
+    """
     note = out_dir / SETTINGS_FILE
     if out_dir.exists() and not out_dir.is_dir():
-        raise UserError(f"{out_dir} is a file; give a folder")
+        raise UserError(f"{out_dir} is a file; choose a folder")
     if not note.exists():
         if (out_dir / "clips").exists():
-            raise UserError(f"{out_dir} holds clips that night_figures did not make; give another folder")
+            raise UserError(f"{out_dir} holds clips that night_figures did not make; choose another folder")
         out_dir.mkdir(parents=True, exist_ok=True)
         note.write_text(json.dumps(settings, indent=1) + "\n")
         return
     try:
         old = json.loads(note.read_text())
     except ValueError:
-        raise UserError(f"{note} is not readable as settings; delete {out_dir} or give another folder") from None
+        raise UserError(f"{note} is damaged; delete {out_dir} or choose another folder") from None
     differ = [name for name in settings if not isinstance(old, dict) or old.get(name) != settings[name]]
     if differ:
         raise UserError(
-            f"{out_dir} was made with other settings ({', '.join(differ)}); delete it or give another folder"
+            f"{out_dir} was made with other settings ({', '.join(differ)}); delete it or choose another folder"
         )
 
 

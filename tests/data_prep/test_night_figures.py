@@ -146,7 +146,7 @@ def test_a_stopped_run_continues_and_workers_do_not_matter(dataset):
 
 
 def test_other_settings_in_the_same_folder_are_refused(dataset):
-    with pytest.raises(UserError, match="other settings .*light.*give another folder"):
+    with pytest.raises(UserError, match="other settings .*light.*choose another folder"):
         write_dataset(dataset, **SMALL, light="day")
     assert json.loads((dataset / "night_figures.json").read_text())["light"] == "dark"
 

@@ -58,8 +58,8 @@ def _train_order(count: int, seed: int) -> grain.MapDataset:
 
 def batch_ids(ids: list[str], *, seed: int, step: int, batch_size: int) -> list[str]:
     """Ids in the global batch of a step (from 1 on) of `train_batches`, without reading a clip."""
-    order = _train_order(len(ids), seed)
-    return [ids[order[i]] for i in range((step - 1) * batch_size, step * batch_size)]
+    order = _train_order(len(ids), seed)[(step - 1) * batch_size : step * batch_size]
+    return [ids[place] for place in order]
 
 
 def train_batches(

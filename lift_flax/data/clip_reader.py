@@ -48,7 +48,8 @@ class ClipReader:
             folder, clips, num_frames, size, flow, cache,
         )  # fmt: skip
         try:
-            self.source = tfds.builder_from_directory(folder).as_data_source("all")
+            builder = tfds.builder_from_directory(folder)
+            self.source = builder.as_data_source("all")  # pyright: ignore[reportCallIssue]  # TFDS wraps the method
         except Exception as error:  # a damaged file makes the readers raise anything
             raise damaged(folder, error) from error
 
@@ -106,7 +107,8 @@ class ClipReader:
 
     def _example(self, clip: int, parts: Parts, share_y: float, share_x: float) -> Example:
         clip_id, _, label = self.clips[clip]
-        y, x = sampling.crop_origin(*parts["clip"].shape[1:3], self.size, share_y, share_x)
+        _, height, width, _ = parts["clip"].shape
+        y, x = sampling.crop_origin(height, width, self.size, share_y, share_x)
         cropped = {  # [T, size, size, C]
             name: np.ascontiguousarray(part[:, y : y + self.size, x : x + self.size]) for name, part in parts.items()
         }

@@ -10,9 +10,11 @@ def end_with_parent() -> None:
 
     Call it in a process that `multiprocessing` started.
     """
-    threading.Thread(target=_wait_for_parent, daemon=True).start()
+    parent = multiprocessing.parent_process()
+    assert parent is not None
 
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
 
-def _wait_for_parent() -> None:
-    multiprocessing.parent_process().join()
-    os._exit(1)
+    threading.Thread(target=wait, daemon=True).start()

@@ -39,7 +39,7 @@ def rooms() -> dict[str, list[str]]:
 def api_page(room: str, modules: list[str]) -> str:
     """Markdown that mkdocstrings fills: a heading for the room, then every module of it."""
     title = "lift_flax" if room == "lift_flax" else f"lift_flax.{room}"
-    package = ["::: lift_flax\n    options:\n      members: true\n"] if room == "lift_flax" else []
+    package = ["::: lift_flax\n    options:\n      filters: public\n"] if room == "lift_flax" else []
     shown = [name for name in modules if name != "lift_flax.loaded_run"]  # its names are those of lift_flax itself
     return "\n".join([f"# {title}\n", *package, *(f"::: {name}\n" for name in shown)])
 

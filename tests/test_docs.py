@@ -1,6 +1,7 @@
 """The documents are true of the code: messages that they explain, files that they name."""
 
 import ast
+import configparser
 import re
 from pathlib import Path
 
@@ -43,6 +44,14 @@ def test_messages_are_those_of_the_code():
         if not any(all(part in text for part in fragments) for text in texts):
             unknown.append(message)
     assert not unknown
+
+
+def test_order_of_rooms_is_the_contract():
+    contracts = configparser.ConfigParser()
+    contracts.read(ROOT / ".importlinter")
+    order = [set(re.findall(r"\w+", line)) for line in contracts["importlinter:contract:order"]["layers"].split("\n")]
+    (stated,) = re.findall(r"```\n(cli, .*?)```", (ROOT / "docs" / "architecture.md").read_text(), re.DOTALL)
+    assert [set(re.findall(r"\w+", floor)) for floor in stated.split(">")] == [floor for floor in order if floor]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from lift_flax.cli import VERBS
+
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = [path for folder in ("configs", "data_prep", "lift_flax") for path in (ROOT / folder).rglob("*.py")]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -43,6 +45,26 @@ def test_messages_are_those_of_the_code():
         fragments = [part.strip() for part in message.split("...") if len(part.strip()) > 3]
         if not any(all(part in text for part in fragments) for text in texts):
             unknown.append(message)
+    assert not unknown
+
+
+def _commands() -> list[str]:
+    """`lift-flax ...` of all pages, a line each, without what a comment says."""
+    text = "\n".join(page.read_text() for page in PAGES).replace("\\\n", " ")
+    return [found.split("  #")[0] for found in re.findall(r"^lift-flax .*$|`(?=lift-flax )[^`]+`", text, re.MULTILINE)]
+
+
+def test_verbs_and_flags_exist():
+    known, unknown = set(_texts()), []
+    known |= {text.lstrip("-").replace("-", "_") for text in known}
+    assert len(_commands()) > 40
+    for command in _commands():
+        words = command.strip("`").split()[1:]
+        verb = " ".join(words[:2]) if words and words[0] == "weights" else " ".join(words[:1])
+        flags = [word.split("=")[0] for word in words if word.startswith("--") and not word.startswith("--config")]
+        if not verb.startswith(("VERB", "--")) and verb not in VERBS:
+            unknown.append(command)
+        unknown += [command for flag in flags if flag != "--help" and flag[2:].replace("-", "_") not in known]
     assert not unknown
 
 

@@ -1,13 +1,13 @@
-"""The light-invariance curve: accuracy over brightness, of teacher and student, on the same clips in other light.
+"""The light-invariance curve: accuracy of teacher and student over brightness, on the same clips in other light.
 
-Every clip is photographed again by a model of a camera (lift_flax/video/camera.py): its frames, as the network is about
-to see them, are taken back to linear light, exposed from four times down to a sixty-fourth, given the shot noise of a
-pixel of 8000 electrons and read noise of 3, and quantised again.  That darkens honestly; what the recording does not
-hold cannot be brought back, so above exposure 1 it only saturates.
+A model of a camera (lift_flax/video/camera.py) photographs every clip again.  The frames, as the network takes them, go
+back to linear light, are exposed from four times down to a sixty-fourth, get the shot noise of a pixel of 8000
+electrons and a read noise of 3, and are quantised.  Darkening is realistic.  Above exposure 1 the clip only saturates,
+because the recording holds no more.
 
-The area under the curve is the mean accuracy between the first and the last exposure, over stops, by trapezia: 1 is
-right in any light.  Exposure 1 is not the recording: the second camera's noise is in it.  The recording itself, and its
-twins in other light, are marks beside the curve.
+The area under the curve is the mean accuracy between the first and the last exposure, over stops, by the trapezoidal
+rule; 1 means right in any light.  Exposure 1 differs from the recording by the noise of the second camera.  The
+recording itself and its twins in other light are marks beside the curve.
 """
 
 import dataclasses
@@ -23,10 +23,12 @@ CAMERA = Camera(full_well=8000.0, read_noise=3.0)
 
 
 def curve(score: Callable[[Relight], dict]) -> dict:
-    """{"camera", "points": [{"exposure", "luma", "teacher", "student"}], "area": {"teacher", "student"}}.
+    """Scores the clips at every exposure.
 
     Args:
-      score: what `point` gives of all clips in this light, "exposure" aside.
+      score: gives the `point` of all clips in a light.
+    Returns:
+      {"camera", "points": [{"exposure", "luma", "teacher", "student"}], "area": {"teacher", "student"}}.
     """
     points = [
         {"exposure": exposure, **score(Relight(dataclasses.replace(CAMERA, exposure=exposure)))}
@@ -37,16 +39,16 @@ def curve(score: Callable[[Relight], dict]) -> dict:
 
 
 def point(results: dict, luma: np.ndarray) -> dict:
-    """One point of the curve: mean luma, top-1 and its interval of each network."""
-    found = {"luma": float(luma.mean())}
+    """Returns one point of the curve: mean luma, and each network's top-1 with its interval (None: no such network)."""
+    networks = {}
     for name in NETWORKS:
         scores = results[name]
-        found[name] = scores and {"top1": scores["top1"], "interval": scores["interval"]}
-    return found
+        networks[name] = scores and {"top1": scores["top1"], "interval": scores["interval"]}
+    return {"luma": float(luma.mean()), **networks}
 
 
 def area(points: list[dict], network: str) -> float | None:
-    """Mean top-1 over the stops between the first and the last exposure, by trapezia."""
+    """Computes the mean top-1 over the stops between the first and the last exposure; None without such a network."""
     if any(p[network] is None for p in points):
         return None
     stops = -np.log2([p["exposure"] for p in points])

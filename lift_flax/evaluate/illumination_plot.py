@@ -7,34 +7,38 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 COLOURS = {"teacher": "#b06a12", "student": "#1f6f9f"}  # of each network, in every picture
-QUIET = "#777777"  # what helps to read a picture
+QUIET = "#777777"  # of lines and texts that help to read a picture
 
 
-def draw(found: dict, path: Path, chance: float) -> None:
-    """Writes the curve as a picture."""
+def draw(curve: dict, path: Path, chance: float) -> None:
+    """Writes the picture of a curve, as `Evaluation.run` gives it under "illumination".
+
+    Args:
+      chance: accuracy of guessing, drawn as a line.
+    """
     figure = Figure(figsize=(7, 4.4), layout="constrained", dpi=150)
     axes = figure.subplots()
-    plot(axes, found, chance)
+    plot(axes, curve, chance)
     axes.grid(alpha=0.2)
     figure.savefig(path)
 
 
-def plot(axes: Axes, found: dict, chance: float) -> None:
-    """Draws the curve; the clips as they were recorded, and their twins in other light, are single marks."""
-    recorded = found["recorded"]
+def plot(axes: Axes, curve: dict, chance: float) -> None:
+    """Draws a curve; the recorded clips and their twins in other light are single marks."""
+    recorded = curve["recorded"]
     for network, colour in COLOURS.items():
-        if found["area"][network] is None:
+        if curve["area"][network] is None:
             continue
-        points = sorted(found["points"], key=lambda p: p["luma"])
+        points = sorted(curve["points"], key=lambda p: p["luma"])
         lumas, top1 = [p["luma"] for p in points], [p[network]["top1"] for p in points]
         low, high = zip(*[p[network]["interval"] for p in points], strict=True)
-        label = f"{network}, area {100 * found['area'][network]:.1f} %"
+        label = f"{network}, area {100 * curve['area'][network]:.1f} %"
         axes.plot(lumas, top1, marker="o", markersize=4, color=colour, label=label)
         axes.fill_between(lumas, low, high, color=colour, alpha=0.12, linewidth=0)
-        for twin in found["twins"]:
+        for twin in curve["twins"]:
             axes.plot(twin["luma"], twin[network]["top1"], marker="*", markersize=12, color=colour, linestyle="")
         axes.plot(recorded["luma"], recorded[network]["top1"], marker="D", markersize=6, color=colour, fillstyle="none")
-    for twin in found["twins"]:
+    for twin in curve["twins"]:
         lowest = min(twin[network]["top1"] for network in COLOURS if twin[network])
         axes.annotate(twin["name"], (twin["luma"], lowest), xytext=(0, -15), textcoords="offset points", ha="center")
     axes.axvline(recorded["luma"], color=QUIET, linewidth=0.8, linestyle=":")

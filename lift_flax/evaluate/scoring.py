@@ -87,7 +87,7 @@ class ScoreClips:
             scored[name] = metrics.average_views(values, "logits" if name == "luma" else average)
         scored["luma"] = scored["luma"][:, 0]  # [N, 1] -> [N]
         labels = np.array([self._records.index[i].label for i in ids]) if labels is None else labels
-        return {**scored, "labels": labels, "loss": np.float64(metrics.cross_entropy(scored["logits"], labels))}
+        return {**scored, "labels": labels, "loss": np.array(metrics.cross_entropy(scored["logits"], labels))}
 
 
 def test_results(config: Config, records: Records, ids: list[str], scored: SplitLogits) -> dict:

@@ -28,8 +28,7 @@ def student_outputs(network: Network, config: Config, params: Tree, stats: Tree,
 
 def student_inputs(config: Config, streams: Streams) -> tuple[Float[Array, "B T H W 3"], Float[Array, "B T h w 3"]]:
     """(dark, luminous) clips as the student takes them: normalised, in the dtype of its trunks."""
-    dark = normalise(streams["dark"], config.model.pvit.mean, config.model.pvit.std).astype(config.train.dtype)
-    return dark, teacher_inputs(config, streams)
+    return main_inputs(config, streams), teacher_inputs(config, streams)
 
 
 def luminous_statistics(config: Config) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -38,6 +37,11 @@ def luminous_statistics(config: Config) -> tuple[tuple[float, ...], tuple[float,
     if luminous.input == "flow":
         return (luminous.flow_mean,) * 3, (luminous.flow_std,) * 3
     return teacher.mean, teacher.std
+
+
+def main_inputs(config: Config, streams: Streams) -> Float[Array, "B T H W 3"]:
+    """Dark clips as the main stream takes them: normalised, in the dtype of the trunks."""
+    return normalise(streams["dark"], config.model.pvit.mean, config.model.pvit.std).astype(config.train.dtype)
 
 
 def teacher_inputs(config: Config, streams: Streams) -> Float[Array, "B T h w 3"]:

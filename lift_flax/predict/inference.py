@@ -1,8 +1,8 @@
 """A trained student for inference: its BatchNorms are folded into kernels, for `predict` and for `export`."""
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -100,9 +100,9 @@ def unfolded(trained: TrainedRun) -> Inference:
 
 def _folded_student(trained: TrainedRun) -> LiftNet:
     """Unrolls the levels too: without a gradient a scan saves no compile time, and stacks a copy of all parameters."""
-    student = trained.network.module(*jax.tree.map(jnp.asarray, (trained.params, trained.batch_stats)))
+    student = cast(LiftNet, trained.network.module(*jax.tree.map(jnp.asarray, (trained.params, trained.batch_stats))))
     fold_batch_norms(student)
-    for _, part in nnx.iter_modules(student):
+    for _, part in cast(Iterable[tuple[Any, Any]], nnx.iter_modules(student)):
         if hasattr(part, "remat"):
             part.remat, part.unroll = False, True
     return student

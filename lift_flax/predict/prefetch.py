@@ -2,7 +2,7 @@
 
 import collections
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -10,10 +10,10 @@ Item = TypeVar("Item")
 _PATIENCE = 2.0  # seconds that closing waits for the thread, which may be busy with a long item
 
 
-def prefetch(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+def prefetch(items: Iterable[Item], size: int) -> Generator[list[Item], None, None]:
     """Computes `items` in a thread, up to `size` ahead, and yields lists of those that are ready, each at least one.
 
-    Closing the iterator ends the thread after the item that it is at.  An error in `items` is raised once the items
+    Closing the generator ends the thread after the item that it is at.  An error in `items` is raised once the items
     before it are taken.
 
     >>> sum(prefetch(range(5), size=2), [])

@@ -30,7 +30,7 @@ from lift_flax.augment.streams import clip_streams
 from lift_flax.compiling import compile_once
 from lift_flax.errors import UserError
 from lift_flax.evaluate.scoring import NETWORKS
-from lift_flax.models.inputs import normalise, student_inputs
+from lift_flax.models.inputs import main_inputs, teacher_inputs
 from lift_flax.predict.answers import StreamAnswer
 from lift_flax.predict.inference import Folded, input_shapes
 from lift_flax.video.clips import Parts, Preparation, flow_scaler, frame_scaler, stored_size
@@ -59,12 +59,14 @@ def compile_programs(folded: Folded, network: str) -> Programs:
     _, t, *frame_shape = inputs["clip"].shape
 
     def token(arrays, frame):
-        dark = normalise(frame[None, None], config.model.pvit.mean, config.model.pvit.std)  # [1, 1, H, W, 3]
-        return folded.student(arrays).main(dark.astype(config.train.dtype))  # [1, 1, E]
+        dark = main_inputs(config, {"dark": frame[None, None]})  # [1, 1, H, W, 3]
+        main = folded.student(arrays).main
+        assert main is not None, "this program is compiled where the main stream is read"
+        return main(dark)  # [1, 1, E]
 
     def answer(arrays, tokens, batch):
         main = jnp.concatenate(tokens, axis=1) if tokens else None  # [1, T, E]
-        _, luminous = student_inputs(config, clip_streams(batch, config))
+        luminous = teacher_inputs(config, clip_streams(batch, config))
         student = folded.student(arrays)
         if network == "teacher":
             out = student.luminous_stream(luminous, train=False)

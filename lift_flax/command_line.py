@@ -30,7 +30,7 @@ class ArgumentParser(argparse.ArgumentParser):
         raise UserError(f"{message} (see {self.prog} --help)")
 
 
-def parser(doc: str, prog: str) -> ArgumentParser:
+def parser(doc: str | None, prog: str) -> ArgumentParser:
     """The parser of a command line that is described by `doc`, a text whose lines are kept, and started as `prog`.
 
     Also quietens absl's logging: libraries that use it raise what they log as an error.

@@ -134,12 +134,15 @@ def test_train_run_continues_and_returns_the_run(run, tmp_path):
 @pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
 def test_configs_by_name_as_config_dicts_and_as_configs():
     """And single fields by their dotted names."""
+    values = {"data.dir": "there", "train.batch_size": 8}
     expected = small_config(records="there", **{"train.batch_size": 8})
-    fields = {"data.dir": "there", "train.batch_size": 8}
     for config in (small_config(), get_config(), f"{ROOT}/tests/support/small_config.py"):
-        assert loaded_run._config(config, fields) == expected
-    with pytest.raises(UserError, match="batch_sise"):
+        assert loaded_run._config(config, values) == expected
+    assert loaded_run._config("own:tiny", values).data.dir == "there"
+    with pytest.raises(UserError, match="batch_sise: no such field; did you mean config.train.batch_size"):
         loaded_run._config(small_config(), {"train.batch_sise": 8})
+    with pytest.raises(UserError, match="did you mean --config=own"):
+        loaded_run._config("owm:tiny", {})
 
 
 @pytest.mark.slow

@@ -121,26 +121,30 @@ def draw_rooms() -> Figure:
     """The rooms in floors, arrows from each room to those it imports."""
     rooms = read_rooms()
     rows = floors(rooms)
-    width, box_width, box_height, step = 124, 17.5, 5.6, 10.2
+    single = next(i for i, row in enumerate(rows) if any(rooms[name].files > 1 for name in row))
+    rows = [sorted(name for row in rows[:single] for name in row), *rows[single:]]  # floors of single files as one
+    width, box_height, step = 124, 5.6, 10.2
     board = Board(width, len(rows) * step + 9)
     board.text(2, board.size[1] - 3.2, "Rooms of lift_flax, and what they import", 18, ha="left", weight="bold")
     arrows = "Arrows lead to what a room imports. Left out: those that follow from other arrows, or lead to a file."
     board.text(2, board.size[1] - 6.6, arrows, 11, FAINT, ha="left")
-    for i, (word, colours) in enumerate((("computes with JAX", TRAINED), ("never imports JAX", FROZEN))):
+    for i, (word, colours) in enumerate((("imports JAX", TRAINED), ("without JAX", FROZEN))):
         board.box(79 + 23 * i, board.size[1] - 4.3, 82 + 23 * i, board.size[1] - 2.1, colours)
         board.text(83 + 23 * i, board.size[1] - 3.2, word, 11.5, colours[0], ha="left")
-    places = {}
+    places, sizes = {}, {}  # a box's width, and its name's size
     for floor, row in enumerate(rows):
         gap = width / len(row)
         for i, name in enumerate(row):
             places[name] = (gap * (i + 0.5) + (2.5 if floor % 2 else -2.5) * (len(row) < 6), 4.5 + floor * step)
+            sizes[name] = (17.5, 13) if gap > 19 else (gap - 0.9, 10)
     for name, (x, y) in places.items():
         room = rooms[name]
         colours = TRAINED if room.jax else FROZEN
-        facts = f"{room.files} file{'s' * (room.files != 1)}, {room.lines:,} lines"
+        facts = f"{room.files} files, {room.lines:,} lines" if room.files > 1 else f"{room.lines:,} lines"
+        box_width, size = sizes[name]
         left, right = x - box_width / 2, x + box_width / 2
         board.box(left, y - box_height / 2, right, y + box_height / 2, colours, z=3)
-        board.text(x, y + 0.9, name, 13, TEXT, weight="bold", zorder=4)
+        board.text(x, y + 0.9, name, size, TEXT, weight="bold", zorder=4)
         board.text(x, y - 1.4, facts, 9.5, FAINT, zorder=4)
     for name, used in direct_uses(rooms).items():
         for other in used:

@@ -12,6 +12,13 @@ DEMO ?= runs/demo
 	$(RUN) -m pip install --quiet --editable ".[prep,test]"
 	touch $@
 
+# the command lift-flax alone, for those who want neither demo nor tests
+install:
+	test -x $(RUN) || $(PYTHON) -m venv .venv
+	$(RUN) -m pip install --quiet --upgrade pip
+	$(RUN) -m pip install --quiet --editable ".[prep]"
+	@echo "installed: .venv/bin/lift-flax --help"
+
 demo: .venv/installed
 	$(RUN) -m data_prep.build night_figures --out $(DEMO)/records
 	$(RUN) -m lift_flax.main --config=configs/demo.py --config.data.dir=$(DEMO)/records --workdir=$(DEMO)/workdir

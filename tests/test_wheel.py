@@ -1,0 +1,161 @@
+"""What is installed works by itself: from a wheel, an editable install and a checkout, with processes that spawn.
+
+The environments are empty but for a path to the packages that this one has, so nothing is downloaded.
+"""
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import moving_bar
+from tests.support.small_config import OVERRIDES
+from tests.support.video_files import write_video
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[1]
+FILES = ("setup.py", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
+PACKAGES = ("lift_flax", "configs", "data_prep")
+OWN_CONFIG = """\
+from lift_flax import presets
+
+
+def get_config(arg=None):
+    return presets.get_config(arg, preset="tiny", dataset="named in the file")
+"""
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the sources: installing writes into them."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in FILES:
+        shutil.copy(ROOT / name, folder)
+    for name in PACKAGES:
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    _pip(Path(sys.executable), "wheel", str(checkout), "--no-build-isolation", "--wheel-dir", str(folder))
+    shutil.rmtree(checkout / "build", ignore_errors=True)
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of programs of an environment with the wheel."""
+    programs = _environment(tmp_path_factory.mktemp("installed"))
+    _pip(programs / "python", "install", "--ignore-installed", str(wheel))
+    return programs
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's own clips: a folder of five for each of three classes."""
+    folder = tmp_path_factory.mktemp("home") / "my_clips"
+    for label, name in enumerate(("right", "down", "still")):
+        for index in range(5):
+            write_video(folder / name / f"{index}.mp4", moving_bar(label, index, 8))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def records(installed: Path, videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Records that the wheel's `lift-flax build` makes in an empty folder."""
+    empty = tmp_path_factory.mktemp("empty")
+    said = _call(
+        [installed / "lift-flax", "build", "folder", f"--videos={videos}", "--out=records", "--workers=2"], empty
+    )
+    assert "lift-flax train --config=own:tiny --config.data.dir=records" in said and "arid" not in said
+    return empty / "records"
+
+
+def test_a_wheel_holds_every_package_inside_one(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.split("/")[0].partition("-")[0] for name in names} == {"lift_flax"}
+    expected = {path.relative_to(ROOT / "lift_flax") for path in (ROOT / "lift_flax").rglob("*.py")}
+    for top in ("configs", "data_prep"):
+        expected |= {path.relative_to(ROOT) for path in (ROOT / top).rglob("*.py")}
+    expected |= {Path(name) for name in ("py.typed", "plan/h100.textproto", "report/page.html", "report/page.css")}
+    assert {Path(name).relative_to("lift_flax") for name in names if name.startswith("lift_flax/")} == expected
+
+
+@pytest.mark.parametrize("name", ["configs", "data_prep"])
+def test_no_other_package_is_installed(installed, name, tmp_path):
+    code = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({name!r}) is not None)"
+    assert importlib.util.find_spec(name) is not None  # in a checkout
+    _call([installed / "python", "-c", code], tmp_path)
+
+
+def test_a_wheel_trains_on_own_clips_and_answers(installed, records, videos):
+    here = records.parent
+    _call([installed / "lift-flax", "train", "--config=own:tiny", *_small(), "--workdir=run"], here)
+    results = json.loads((here / "run" / "results.json").read_text())
+    assert results["dataset"] == "my_clips" and results["classes"] == ["down", "right", "still"]
+    assert (here / "run" / "report.html").is_file()
+    clip = videos / "down" / "0.mp4"
+    said = _call([installed / "lift-flax", "predict", "--workdir=run", "--json", clip], here)
+    assert json.loads(said.splitlines()[-1])["label"] in results["classes"]
+
+
+def test_a_config_file_of_ones_own_trains(installed, records, tmp_path):
+    (tmp_path / "mine.py").write_text(OWN_CONFIG)
+    (tmp_path / "empty").mkdir()
+    command = [installed / "lift-flax", "train", f"--config={tmp_path / 'mine.py'}", *_small(records), "--workdir=run"]
+    _call(command, tmp_path / "empty")
+    results = json.loads((tmp_path / "empty" / "run" / "results.json").read_text())
+    assert results["dataset"] == "named in the file"
+
+
+@pytest.mark.parametrize("kind", ["checkout", "editable"])
+def test_two_workers_build(kind, checkout, videos, tmp_path):
+    programs = _environment(tmp_path / "environment")
+    if kind == "editable":
+        _pip(programs / "python", "install", "--ignore-installed", "--no-build-isolation", "--editable", str(checkout))
+        command, here = [programs / "lift-flax", "build"], tmp_path
+    else:
+        command, here = [programs / "python", "-m", "data_prep.build"], checkout
+    _call([*command, "folder", f"--videos={videos}", f"--out={tmp_path / 'records'}", "--workers=2"], here)
+    report = json.loads((tmp_path / "records" / "prep_report.json").read_text())
+    assert not report["rejected"] and report["source"] == "folder"
+
+
+def _small(records: str | Path = "records") -> list[str]:
+    fields = {**OVERRIDES, "train.teacher_epochs": 1, "train.student_epochs": 1, "data.dir": records}
+    del fields["dataset"]
+    return [f"--config.{name.replace('_', '-')}={value}" for name, value in fields.items()]
+
+
+def _environment(folder: Path) -> Path:
+    """Makes an environment that sees this one's packages, but not what is installed in place; returns its programs."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    paths = {"base": str(folder), "platbase": str(folder)}
+    site = Path(sysconfig.get_path("purelib", "venv", vars=paths))
+    (site / "dependencies.pth").write_text("\n".join({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}))
+    return Path(sysconfig.get_path("scripts", "venv", vars=paths))
+
+
+def _pip(python: Path, *words: str) -> None:
+    command = [sys.executable, "-m", "pip", "--python", str(python), "--quiet", "--disable-pip-version-check"]
+    _call([*command, words[0], "--no-deps", "--no-index", *words[1:]], Path.cwd())
+
+
+def _call(command: list, here: Path) -> str:
+    """What a command prints.  Fails where it does not end well."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    words = [str(word) for word in command]
+    ran = subprocess.run(words, cwd=here, env=environment, capture_output=True, text=True, timeout=600)
+    assert ran.returncode == 0, f"{' '.join(words)}\n{ran.stdout}\n{ran.stderr}"
+    return ran.stdout

@@ -1,1 +1,1 @@
-"""From folders of videos to TFDS ArrayRecord; nothing here is needed at training time."""
+"""Folders of videos to TFDS ArrayRecord; training needs nothing of this package."""

@@ -1,7 +1,8 @@
 """Turns videos into records: `lift-flax build SOURCE --out DIR`.
 
-Reads the splits, transcodes every clip once in parallel, writes TFDS records, `folds.json` and `prep_report.json`.
-Everything appears by a rename, the report last: a folder without it is not finished, and the same command continues it.
+A build reads the splits, transcodes every clip once in parallel, and writes TFDS records, `folds.json` and
+`prep_report.json`.  Every file appears by a rename, the report last.  A folder without a report is not finished, and
+the same command continues it.
 """
 
 import argparse
@@ -29,31 +30,43 @@ from .sources.video_list import VideoList
 from .staging import StagedClip
 from .transcode import Encoding
 
-_INSTALLING = "installing"  # file in the staging folder once new records may have taken the place of older ones
+_INSTALLING = "installing"  # a file in the staging folder while new records replace older ones
 _SHOWN_BAD_FILES = 3
-_TOLERATED_SHARE = 0.01  # of bad videos, left out where --on-bad says nothing
+_TOLERATED_SHARE = 0.01  # of bad videos, which are left out by default
 
 
 def main(argv: list[str] | None = None) -> None:
     """Runs the command line.
 
     Raises:
-      UserError: the videos, the lists, a flag or the output folder are at fault.
+      UserError: the videos, the lists, a flag or the output folder are unusable.
     """
     args = parse_args(argv)
     try:
-        build(args)
+        build_records(args)
     except OSError as error:
-        users = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
-        if error.errno not in users:
+        faults_of_the_folder = {
+            errno.ENOSPC,
+            errno.EDQUOT,
+            errno.EACCES,
+            errno.EPERM,
+            errno.EROFS,
+            errno.ENOTDIR,
+            errno.EEXIST,
+        }
+        if error.errno not in faults_of_the_folder:
             raise
         raise UserError(
-            f"{error.filename or args.out}: {system_reason(error)}; mend it or choose another --out"
+            f"{error.filename or args.out}: {system_reason(error)}; fix it or choose another --out"
         ) from error
 
 
-def build(args: argparse.Namespace) -> None:
-    """Builds the records that `args` ask for, or says that they are there already."""
+def build_records(args: argparse.Namespace) -> None:
+    """Builds the records that `args` describe, unless they exist.
+
+    Raises:
+      UserError: the videos, the lists or the output folder are unusable.
+    """
     console = Console(file=sys.stdout, highlight=False, markup=False, soft_wrap=True)
     settings = _settings(args)
     old = _read_json(args.out / "prep_report.json")
@@ -96,7 +109,7 @@ def build(args: argparse.Namespace) -> None:
 
 
 def _remove_leftovers(work: Path) -> None:
-    """Removes the staging folder of a build that was killed at its very end; that of one under way or cut off stays."""
+    """Removes the staging folder of a build that was killed at its very end; that of any other build stays."""
     if (work / _INSTALLING).exists():
         with only_writer(work, "--out"):
             shutil.rmtree(work)
@@ -104,12 +117,12 @@ def _remove_leftovers(work: Path) -> None:
 
 def _refuse_out_among_videos(args: argparse.Namespace) -> None:
     if args.source != "night_figures" and args.out.resolve().is_relative_to(args.videos.resolve()):
-        raise UserError(f"--out {args.out} lies in --videos {args.videos}: give a folder of its own to the records")
+        raise UserError(f"--out {args.out} lies in --videos {args.videos}: choose another folder for the records")
 
 
 def _encoding(args: argparse.Namespace) -> Encoding:
     if args.flow != "none":
-        optical_flow.flow_function(args.flow)  # refuses here what every worker would
+        optical_flow.flow_function(args.flow)  # reports a missing OpenCV before the work starts
     return Encoding(args.codec, args.size, args.max_frames, args.crf, args.flow)
 
 
@@ -122,7 +135,7 @@ def _train_flags(args: argparse.Namespace) -> str:
 
 
 def _settings(args: argparse.Namespace) -> dict[str, Any]:
-    """What the records depend on, as JSON: all flags but those that say how to get there."""
+    """The flags that the records depend on, as JSON."""
     skipped = {"out", "workers", "on_bad", "time_limit", "overwrite"}
     settings = {key: value for key, value in vars(args).items() if key not in skipped}
     settings = {key: str(value.resolve()) if isinstance(value, Path) else value for key, value in settings.items()}
@@ -142,7 +155,7 @@ def _refuse_other_settings(old: dict[str, Any], new: dict[str, Any], out: Path) 
 
 
 def _digest(videos: VideoList) -> str:
-    """Of every clip's id, label and group and of every split: what a later build is compared with."""
+    """Digest of all ids, labels, groups and splits, to compare a later build with."""
     listed = [videos.classes, [[clip.id, clip.label, clip.group] for clip in videos.clips], videos.folds]
     return hashlib.sha256(json.dumps(listed, sort_keys=True).encode()).hexdigest()
 
@@ -150,7 +163,11 @@ def _digest(videos: VideoList) -> str:
 def _transcode(
     videos: VideoList, work: Path, encoding: Encoding, args: argparse.Namespace, console: Console
 ) -> tuple[dict[str, StagedClip], dict[str, str]]:
-    """Stages every clip under a progress bar; prints the bad ones, and stops at them if that was asked."""
+    """Stages every clip under a progress bar and prints the bad ones.
+
+    Raises:
+      UserError: more clips are bad than --on-bad tolerates.
+    """
     with counting("transcoding", len(videos.clips), console) as advance:
         limits = {"workers": args.workers, "time_limit": args.time_limit}
         staged, rejected = staging.stage(videos.clips, work, encoding, **limits, advance=advance)
@@ -163,7 +180,7 @@ def _transcode(
         more = "" if len(bad) <= _SHOWN_BAD_FILES else f"; and {len(bad) - _SHOWN_BAD_FILES} more above"
         raise UserError(
             f"{len(bad)} of {len(videos.clips)} videos cannot be used ({shown}{more}); "
-            "mend them, or leave them out with --on-bad=skip (what is done is kept)"
+            "fix them, or leave them out with --on-bad=skip (what is done is kept)"
         )
     return staged, rejected
 
@@ -171,27 +188,31 @@ def _transcode(
 def _install_records(
     args: argparse.Namespace, videos: VideoList, staged: dict[str, StagedClip], work: Path, old: dict[str, Any] | None
 ) -> Path:
-    """Writes the records in the staging folder, then moves them to OUT/<source>/<version> in place of older ones."""
-    from . import write_records  # here, not above: transcoding processes import this file and need no TFDS
+    """Writes the records in the staging folder, then moves them to OUT/<source>/<version> in place of older ones.
+
+    Raises:
+      UserError: another folder is in their place.
+    """
+    from . import write_records  # here: worker processes import this file and need no TFDS
 
     shutil.rmtree(work / "records", ignore_errors=True)
-    fresh = write_records.write_records(args.source, videos, staged, work / "records")
+    records = write_records.write_records(args.source, videos, staged, work / "records")
     target = args.out / args.source / write_records.VERSION
-    mark = work / _INSTALLING  # beside records of ours that a killed build had moved in place
+    mark = work / _INSTALLING  # beside the records of a build that was killed here
     if target.exists() and old is None and not mark.exists() and not args.overwrite:
         raise UserError(f"{target} is in the way; move it, choose another --out, or replace it with --overwrite")
     mark.touch()
     if old is not None:
-        (args.out / "prep_report.json").unlink(missing_ok=True)  # from here the older build is no longer whole
+        (args.out / "prep_report.json").unlink(missing_ok=True)  # the older build is no longer whole
         shutil.rmtree(args.out / old["records"], ignore_errors=True)
     shutil.rmtree(target, ignore_errors=True)
     target.parent.mkdir(exist_ok=True)
-    fresh.rename(target)
+    records.rename(target)
     return target
 
 
 def _read_json(path: Path) -> Any:
-    """The content of a JSON file, or None where there is none."""
+    """The content of a JSON file; None if it is missing.  Raises UserError if it is damaged."""
     try:
         return json.loads(path.read_text())
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The flags of `lift-flax build`: one sub-command for each kind of source."""
+"""The flags of `lift-flax build`: one sub-command for each data set."""
 
 import argparse
 import contextlib
@@ -15,7 +15,7 @@ from . import sources
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    """Parses the flags.  Raises UserError for a bad one."""
+    """Parses the flags and fills in the defaults of the data set.  Raises UserError for a bad flag."""
     parser = command_line.parser("Turns videos into records.", "lift-flax build")
     _add_sources(parser.add_subparsers(dest="source", required=True), _common_flags())
     args = parser.parse_args(argv)
@@ -31,7 +31,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def _refuse_useless(args: argparse.Namespace) -> None:
-    """Raises UserError for a flag that would change nothing."""
+    """Raises UserError for a flag without effect."""
     useless = {"h264": [], "jpeg": ["crf"], "original": ["crf", "max_frames"]}[args.codec]
     if args.codec == "original" and args.flow == "none":
         useless.append("size")
@@ -41,7 +41,7 @@ def _refuse_useless(args: argparse.Namespace) -> None:
 
 
 def _common_flags() -> argparse.ArgumentParser:
-    """The flags that every source has."""
+    """The flags of every data set."""
     common = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     common.add_argument("--out", type=Path, required=True, help="folder that gets the records")
     common.add_argument("--workers", type=at_least(1), default=len(os.sched_getaffinity(0)), help="processes")
@@ -57,7 +57,7 @@ def _common_flags() -> argparse.ArgumentParser:
     common.add_argument(
         "--on-bad",
         choices=("fail", "skip"),
-        help="what to do about bad videos (default: leave out up to 1 in 100, and fail beyond that)",
+        help="treatment of bad videos (default: leave out up to 1 in 100, and fail beyond that)",
     )
     common.add_argument("--time-limit", type=at_least(1), default=600, help="seconds for one video (default 600)")
     common.add_argument("--overwrite", action="store_true", help="replace a finished build of other settings")

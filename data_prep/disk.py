@@ -1,4 +1,4 @@
-"""How much disk a build takes, told before it starts."""
+"""Estimates the disk space of a build before it starts."""
 
 import dataclasses
 import math
@@ -13,7 +13,7 @@ from . import staging
 from .sources.video_list import Clip
 from .transcode import Encoding
 
-# Bytes of a stored pixel, from frames of short side 256 of nine real clips; x264 doubles every six steps of its factor.
+# Bytes of a stored pixel, measured on nine real clips of short side 256; six steps of x264's factor double the size.
 _PIXELS = 256 * 348
 _H264_AT_CRF_18, _JPEG, _FLOW = 6_100 / _PIXELS, 18_700 / _PIXELS, 9_000 / _PIXELS
 _SAMPLED = 25  # sources whose headers are read
@@ -22,7 +22,7 @@ _MARGIN = 1.3
 
 @dataclasses.dataclass(frozen=True)
 class _Header:
-    """What a container says of itself, true or not."""
+    """Length and size that a container claims."""
 
     frames: float
     width: int
@@ -30,7 +30,7 @@ class _Header:
 
 
 def estimate(clips: list[Clip], encoding: Encoding) -> int:
-    """Bytes that the records of `clips` will take, from the headers of some of them; with a margin."""
+    """Estimates the bytes of the records of `clips` from the headers of some clips, with a margin."""
     source = sum(clip.path.stat().st_size for clip in clips if clip.path.exists())
     sample = [clips[k * len(clips) // _SAMPLED] for k in range(_SAMPLED)] if len(clips) > _SAMPLED else clips
     headers = [header for clip in sample if (header := _read_header(clip.path))]
@@ -52,24 +52,27 @@ def estimate(clips: list[Clip], encoding: Encoding) -> int:
 
 
 def check_space(clips: list[Clip], encoding: Encoding, out: Path, staged: Path) -> str:
-    """Says what a build needs.  Raises UserError where `out` has less room.
+    """Returns a line about the space that a build needs.
 
-    Staged clips and records are both there at the end, so a build takes twice the bytes of its records.
+    At the end of a build the disk holds staged clips and records, so it takes twice the bytes of its records.
+
+    Raises:
+      UserError: `out` has less room.
     """
     records = estimate(clips, encoding)
-    done, there = staging.bytes_staged(clips, staged, encoding)
-    needed = 2 * records if not done else records + max(there, records) - there
+    count, size = staging.bytes_staged(clips, staged, encoding)
+    needed = records + max(size, records) - size if count else 2 * records
     free = shutil.disk_usage(out).free
-    told = f"{len(clips):,} clips: about {_gib(records)} of records, {_gib(needed)} on the way, {_gib(free)} free"
+    space = f"{len(clips):,} clips: about {_gib(records)} of records, {_gib(needed)} on the way, {_gib(free)} free"
     if needed > free:
         raise UserError(
-            f"{out} has too little room for {told}; choose another --out, or a smaller --size or --max-frames"
+            f"{out} has too little room for {space}; choose another --out, or a smaller --size or --max-frames"
         )
-    return told
+    return space
 
 
 def _read_header(path: Path) -> _Header | None:
-    """None where the file is no video, or does not say how long it is."""
+    """Reads a header; None if the file is not a video or does not give its length."""
     try:
         with decode.open_video(path) as stream:
             seconds = float(stream.duration * decode.time_base_of(stream)) if stream.duration else 0.0

@@ -1,4 +1,4 @@
-"""Runs a function on many files in processes that may hang or crash: a hostile video costs its own result, no more."""
+"""Runs a function on many files in worker processes: a file that hangs or crashes one loses only its own result."""
 
 import concurrent.futures
 import multiprocessing
@@ -18,11 +18,18 @@ def run_each(
 ) -> Iterator[tuple[str, Any | VideoError]]:
     """Yields (key, result) of `function(*tasks[key])` for each task, as they finish.
 
-    The result is a VideoError where the function raised one, took longer than `time_limit` seconds, or took its process
-    down with it.
+    Args:
+      function: runs in a worker process, so it can be pickled.
+      tasks: arguments by key.
+      workers: number of processes.
+      time_limit: seconds for one task.
+
+    Yields:
+      The key of a task, and its result.  That is a VideoError if the function raised one, took longer than
+      `time_limit`, or ended its process.
 
     Raises:
-      UserError: a process was killed from outside, most likely for lack of memory.
+      UserError: a process was killed, most likely for lack of memory.
     """
     if not tasks:
         return

@@ -1,4 +1,4 @@
-"""How far long work is: a bar with the time left on a terminal, now and then a line elsewhere."""
+"""Progress of long work: a bar with the time left on a terminal, a line from time to time in logs."""
 
 import contextlib
 import time
@@ -12,22 +12,22 @@ _LINE_SECONDS = 30.0
 
 @contextlib.contextmanager
 def counting(title: str, total: int, console: Console) -> Iterator[Callable[[], None]]:
-    """Gives a function to call after each of `total` pieces of work."""
+    """Yields a function to call after each of `total` pieces of work."""
     if console.is_terminal:
         columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"))
         with Progress(*columns, TimeRemainingColumn(), console=console) as bar:
             task = bar.add_task("", total=total)
             yield lambda: bar.advance(task)
         return
-    started = told = time.monotonic()
+    started = shown = time.monotonic()
     done = 0
 
     def advance() -> None:
-        nonlocal done, told
+        nonlocal done, shown
         done += 1
         now = time.monotonic()
-        if done == total or now - told > _LINE_SECONDS:
-            told = now
+        if done == total or now - shown > _LINE_SECONDS:
+            shown = now
             left = (now - started) / done * (total - done)
             console.print(f"{title} {done:,} of {total:,}, {now - started:.0f} s, {left:.0f} s left")
             console.file.flush()

@@ -1,4 +1,4 @@
-"""What a build tells of itself: `prep_report.json`, `folds.json`, and a table on the screen."""
+"""The results of a build: `prep_report.json`, `folds.json`, and a table on the screen."""
 
 import collections
 import importlib.metadata
@@ -13,7 +13,13 @@ from .staging import StagedClip
 
 
 def make_report(videos: VideoList, staged: dict[str, StagedClip], rejected: dict[str, str]) -> dict[str, Any]:
-    """What is known of the clips that went in (`videos`) and of those that did not."""
+    """The facts for prep_report.json.
+
+    Args:
+      videos: the clips in the records.
+      staged: the encoded clip of each id.
+      rejected: reasons by id for the clips that were left out.
+    """
     return {
         "counts": videos.counts(),
         "mean_luma": _luma(videos, staged),
@@ -25,7 +31,7 @@ def make_report(videos: VideoList, staged: dict[str, StagedClip], rejected: dict
 
 
 def make_folds(videos: VideoList) -> dict[str, Any]:
-    """Who is in which split, and the clips in the order of the records, to pick from without opening them."""
+    """The content of folds.json: classes, splits, and the clips in the order of the records."""
     index = [{"id": clip.id, "label": clip.label, "group": clip.group} for clip in videos.clips]
     return {"classes": videos.classes, "folds": videos.folds, "clips": index}
 
@@ -37,18 +43,18 @@ def in_train_and_test(folds: dict[str, dict[str, list[str]]], content: dict[str,
       folds: {fold: {split: ids}}.
       content: digest of the pictures of each id (`Inspection.content`).
     """
-    found: dict[str, list[list[str]]] = {}
+    leaks: dict[str, list[list[str]]] = {}
     for fold, splits in folds.items():
         trained = {content[id]: id for id in reversed(splits.get("train", [])) if id in content}
         tested = (id for id in splits.get("test", []) if id in content)
         pairs = [[trained[content[id]], id] for id in tested if content[id] in trained]
         if pairs:
-            found[fold] = pairs
-    return found
+            leaks[fold] = pairs
+    return leaks
 
 
 def print_report(report: dict[str, Any], videos: VideoList, console: Console) -> None:
-    """The table of counts, and what is odd about the clips."""
+    """Prints the table of counts, then oddities of the clips and warnings about the splits."""
     columns = [(fold, split) for fold, splits in videos.folds.items() for split in splits]
     table = Table("class", *(f"{split}, fold {fold}" for fold, split in columns), "mean luma")
     for name in videos.classes:
@@ -74,7 +80,7 @@ def print_report(report: dict[str, Any], videos: VideoList, console: Console) ->
 
 
 def kind_of(note: str) -> str:
-    """What a note or reason has in common with those of other files: it stands before the figures."""
+    """The kind of a note or reason: its words before the figures."""
     return note.split(":")[0].split(" (")[0]
 
 

@@ -1,8 +1,8 @@
-"""Transcodes many clips in parallel, each to a staged file, so that a build that is killed continues where it was.
+"""Transcodes many clips in parallel, each to a staged file, so that a killed build continues where it stopped.
 
 A staged file is one line of JSON, then the parts of the encoded clip.  Its name is a digest of the settings and of the
-source's path, size and modification time: a changed source or setting finds no staged file.  It appears by a rename, so
-it is whole or absent.
+path, size and modification time of the source, so a changed source or setting finds no staged file.  It appears by a
+rename: it is whole or missing.
 """
 
 import dataclasses
@@ -28,16 +28,16 @@ _LARGEST = 2**31 - 2**20  # bytes: a record is one protocol buffer
 
 @dataclasses.dataclass(frozen=True)
 class StagedClip:
-    """What is known about a staged clip without reading it; the fields are those of `Transcoded`."""
+    """A staged clip, not yet read; the fields are those of `Transcoded`."""
 
     path: Path
     num_frames: int
     fps: float
     source: Inspection
-    sizes: dict[str, int | list[int]]  # bytes of each part, of each of its members where it is a list
+    sizes: dict[str, int | list[int]]  # bytes of each part, or of each member of a list
 
     def parts(self) -> dict[str, bytes | list[bytes]]:
-        """The encoded clip."""
+        """Reads the encoded clip."""
         with self.path.open("rb") as file:
             file.readline()
             return {
@@ -59,14 +59,14 @@ def stage(
 
     Args:
       clips: what to transcode.
-      folder: where staged files are; made if missing.
+      folder: of the staged files; made if missing.
       encoding: settings of every clip.
       workers: number of processes.
       time_limit: seconds that one clip may take.
-      advance: called once for each clip that is done, staged before or not.
+      advance: called once for each finished clip, also for clips staged before.
 
     Returns:
-      The staged clips by id, and the reason by id of the clips that cannot be used.
+      The staged clips by id, and the reasons by id for the clips that cannot be used.
 
     Raises:
       UserError: a process was killed from outside.
@@ -76,12 +76,12 @@ def stage(
     staged: dict[str, StagedClip] = {}
     rejected: dict[str, str] = {}
     for id, target in targets.items():
-        found = _read_staged(target)
-        if isinstance(found, StagedClip):
-            staged[id] = found
-        elif isinstance(found, VideoError):
-            rejected[id] = str(found)
-        if found:
+        earlier = _read_staged(target)
+        if isinstance(earlier, StagedClip):
+            staged[id] = earlier
+        elif isinstance(earlier, VideoError):
+            rejected[id] = str(earlier)
+        if earlier:
             advance()
     todo = {c.id: (c.path, targets[c.id], encoding) for c in clips if c.id not in staged and c.id not in rejected}
     for id, result in pool.run_each(_stage_one, todo, workers=workers, time_limit=time_limit):
@@ -94,7 +94,7 @@ def stage(
 
 
 def bytes_staged(clips: list[Clip], folder: Path, encoding: Encoding) -> tuple[int, int]:
-    """(number of clips that are staged already, their bytes)."""
+    """(Number of clips that are staged already, their bytes)."""
     paths = [folder / _staged_name(clip.path, encoding) for clip in clips]
     sizes = [path.stat().st_size for path in paths if path.exists()]
     return len(sizes), sum(sizes)
@@ -105,13 +105,13 @@ def _staged_name(source: Path, encoding: Encoding) -> str:
         status = source.stat()
         state = [status.st_size, status.st_mtime_ns]
     except OSError:
-        state = []  # gone since the list was read: the worker will say so
+        state = []  # gone since the list was read: the worker reports it
     key = json.dumps([dataclasses.asdict(encoding), os.path.realpath(source), state])
     return hashlib.sha256(key.encode()).hexdigest()[:32]
 
 
 def _read_staged(path: Path) -> StagedClip | VideoError | None:
-    """The staged clip at `path`, or why there can be none, or None where nothing is known or the disk lost a part."""
+    """The staged clip at `path`, or the reason why it was rejected; None if the file is missing or damaged."""
     try:
         with path.open("rb") as file:
             line = file.readline()
@@ -133,19 +133,19 @@ def _total(sizes: dict[str, int | list[int]]) -> int:
 
 
 def _stage_one(source: Path, target: Path, encoding: Encoding) -> StagedClip:
-    """Runs in a worker.  Raises VideoError where the source cannot be used, and notes that for the next build."""
+    """Stages one clip, in a worker.  Raises VideoError if the source is unusable, and keeps the reason."""
     try:
         with coder_errors():
             clip = transcode(source, encoding)
     except VideoError as error:
-        if not isinstance(error.__cause__, OSError | MemoryError):  # the machine may be mended, and the file as it was
+        if not isinstance(error.__cause__, OSError | MemoryError):  # these may be faults of the machine
             _write(target, {"rejected": str(error)}, [])
         raise
     header: dict[str, Any] = {"num_frames": clip.num_frames, "fps": clip.fps, "source": dataclasses.asdict(clip.source)}
     header["sizes"] = {n: [len(m) for m in p] if isinstance(p, list) else len(p) for n, p in clip.parts.items()}
     if (size := _total(header["sizes"])) > _LARGEST:
         raise VideoError(
-            f"takes {size / 2**30:.1f} GiB where a record holds less than 2; cut it, or store fewer frames"
+            f"takes {size / 2**30:.1f} GiB, but a record holds less than 2; cut the video, or store fewer frames"
         )
     _write(target, header, clip.parts.values())
     staged = _read_staged(target)

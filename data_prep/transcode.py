@@ -1,7 +1,7 @@
-"""One source video to what a record holds: a small, frame-exact clip, and its optical flow if that is wanted.
+"""Turns one source video into the content of a record: a small, frame-exact clip, perhaps with its optical flow.
 
-Source files are not frame-addressable (B-frames, missing timestamps, containers with a wrong frame count).  What is
-stored is: a frame index is a place in the stream and `num_frames` is true.
+Frames of source files cannot be found by their number (B-frames, missing timestamps, wrong frame counts).  Frames of a
+record can: an index is a place in the stream, and `num_frames` is true.
 """
 
 import dataclasses
@@ -27,10 +27,10 @@ class Encoding:
     """How clips are stored.
 
     Attributes:
-      codec: h264; jpeg (every frame for itself: three times the bytes, two to three times cheaper to decode); original
-        (the source's own bytes, all of its frames).
-      short_side: pixels of the shorter side; a smaller source keeps its size, apart from being made even.
-      max_frames: how many frames to keep at most, the middle ones of equal segments; None keeps all.
+      codec: h264; jpeg (each frame alone: three times the bytes, two to three times cheaper to decode); original (the
+        source's own bytes, with all its frames).
+      short_side: pixels of the shorter side; a smaller source keeps its size, rounded to even numbers.
+      max_frames: the most frames to keep, the middle ones of equal segments; None keeps all.
       crf: x264's constant rate factor, lower is better.
       flow: method of the optical flow stored with the clip (see lift_flax/video/optical_flow.py), or none.
       gop: frames from one keyframe to the next.
@@ -51,8 +51,8 @@ class Transcoded:
     Attributes:
       parts: "video" (an encoded video) or "frames" (JPEGs), and "flow" (see data_prep/h264.py).
       num_frames: frames in each part.
-      fps: frames per second of what is stored, so that num_frames / fps is the duration of the source in seconds.
-      source: what the source was found to be.
+      fps: stored frames per second, so that num_frames / fps is the duration of the source in seconds.
+      source: facts about the source.
     """
 
     parts: dict[str, bytes | list[bytes]]
@@ -62,15 +62,17 @@ class Transcoded:
 
 
 def transcode(path: bytes | str | Path, encoding: Encoding) -> Transcoded:
-    """Stores at most `encoding.max_frames` frames of a video in native order.
+    """Encodes at most `encoding.max_frames` frames of a video in native order.
 
-    The file is decoded once to look at it all and once for each part, so memory does not grow with its length.
+    The file is decoded once to inspect it and once for each part, so memory does not grow with its length.
 
     Args:
-      path: the source, a path (or the bytes of one).
+      path: the source, or its bytes.
+      encoding: the settings.
 
     Raises:
-      decode.VideoError: the source is bad, see lift_flax/video/inspection.py.
+      VideoError: the source is bad (lift_flax/video/inspection.py).
+      UserError: OpenCV is not installed, but flow needs it.
     """
     info = inspect_video(path)
     indices: Sequence[int] = range(info.num_frames)

@@ -1,4 +1,4 @@
-"""Writes the records: a TFDS data set in ArrayRecord files, made and read without TensorFlow."""
+"""Writes the records: a TFDS data set in ArrayRecord files, written and read without TensorFlow."""
 
 import contextlib
 import io
@@ -18,12 +18,10 @@ _PARTS = {"video": _BYTES, "frames": tfds.features.Sequence(_BYTES), "flow": _BY
 
 
 class VideoRecords(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Every clip once and in order, in one split; folds are lists of ids kept beside the records.
+    """Every clip once and in order, in one split; folds are lists of ids beside the records.
 
-    TFDS keeps the name `all` for reading (every split, merged), so that is what to read, and the split is `clips`.
-
-    The video is opaque bytes: TFDS's own video feature needs TensorFlow and an ffmpeg program, and could not decode
-    only the frames that are wanted.
+    The split is called `clips`; read `all`, the name that TFDS reserves for every split together.  The video is opaque
+    bytes: the video feature of TFDS needs TensorFlow and an ffmpeg program, and cannot decode single frames.
     """
 
     VERSION = tfds.core.Version(VERSION)
@@ -73,13 +71,13 @@ class VideoRecords(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 def write_records(name: str, videos: VideoList, staged: dict[str, StagedClip], data_dir: Path) -> Path:
     """Writes the data set quietly and returns its folder, `data_dir/name/1.0.0`.
 
-    Record i is clip i of `videos`, so an index of the clips can stand outside the records.
+    Record i is clip i of `videos`, so folds.json can hold an index of the clips.
 
     Args:
       name: name of the data set.
       videos: the clips, their labels and groups.
       staged: the encoded clip of every id in `videos`.
-      data_dir: folder that gets the data set; must not hold one of this name.
+      data_dir: folder for the data set, without one of this name.
     """
     verbosity = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)

@@ -1,7 +1,7 @@
-"""Looks at every video before (or after) it becomes a record: `lift-flax audit DIR`.
+"""Checks a folder of videos, or of records, before it is used: `lift-flax audit DIR`.
 
-DIR is a folder of videos, or one of records written by `data_prep.build`.  Everything is decoded; `audit.json` says per
-file what is bad or odd, `luma.png` shows how dark each split and class is, and `contact_sheet.png` what is in them.
+An audit decodes everything.  `audit.json` lists for each file what is bad or odd, `luma.png` shows how dark each split
+and class is, and `contact_sheet.png` shows frames of the clips.
 """
 
 import collections
@@ -35,23 +35,32 @@ def main(argv: list[str] | None = None) -> None:
     """Runs the command line.
 
     Raises:
-      UserError: the folder holds nothing to look at, or the output folder is taken.
+      UserError: the folder holds no video, or the output folder holds something else.
     """
     parser = command_line.parser("Decodes and checks every video of a folder.", "lift-flax audit")
     parser.add_argument("folder", type=Path, metavar="DIR", help="videos, or records")
-    parser.add_argument("--out", type=Path, help="folder for what is found (default runs/audit-PARENT-NAME)")
+    parser.add_argument("--out", type=Path, help="folder of the results (default runs/audit-PARENT-NAME)")
     parser.add_argument("--workers", type=at_least(1), default=len(os.sched_getaffinity(0)), help="processes")
     parser.add_argument("--time-limit", type=at_least(1), default=600, help="seconds for one video (default 600)")
     args = parser.parse_args(argv)
     name = "-".join(["audit", *args.folder.resolve().parts[-2:]])
-    audit(args.folder, args.out or Path("runs") / name, args.workers, args.time_limit)
+    audit_folder(args.folder, args.out or Path("runs") / name, args.workers, args.time_limit)
 
 
-def audit(folder: Path, out: Path, workers: int, time_limit: float) -> dict[str, Any]:
-    """Inspects everything in `folder`, writes what is found to `out` and prints it.
+def audit_folder(folder: Path, out: Path, workers: int, time_limit: float) -> dict[str, Any]:
+    """Inspects everything in `folder`, writes the results to `out` and prints them.
+
+    Args:
+      folder: of videos, or of records.
+      out: for the results; made if missing.
+      workers: number of processes.
+      time_limit: seconds for one video.
 
     Returns:
-      What audit.json holds.
+      The content of audit.json.
+
+    Raises:
+      UserError: the folder holds no video, or `out` holds something else.
     """
     console = Console(file=sys.stdout, highlight=False, markup=False, soft_wrap=True)
     _refuse_taken(out, folder)
@@ -60,8 +69,8 @@ def audit(folder: Path, out: Path, workers: int, time_limit: float) -> dict[str,
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot make {out} ({system_reason(error)}); choose another --out") from error
-    found, bad = _inspect_all(items, workers, time_limit, console)
-    content = {name: inspection.content for name, inspection in found.items()}
+    inspections, bad = _inspect_all(items, workers, time_limit, console)
+    content = {name: inspection.content for name, inspection in inspections.items()}
     copies = collections.defaultdict(list)
     for name in sorted(content):
         copies[content[name]].append(name)
@@ -70,18 +79,18 @@ def audit(folder: Path, out: Path, workers: int, time_limit: float) -> dict[str,
         "files": len(items),
         "folds": list(folds),
         "bad": {name: bad[name] for name in sorted(bad)},
-        "odd": {name: list(found[name].notes) for name in sorted(found) if found[name].notes},
+        "odd": {name: list(inspections[name].notes) for name in sorted(inspections) if inspections[name].notes},
         "copies": [names for names in copies.values() if len(names) > 1],
         "in_train_and_test": in_train_and_test(folds, content),
-        "clips": {item.name: _facts(item, found[item.name]) for item in items if item.name in found},
+        "clips": {item.name: _facts(item, inspections[item.name]) for item in items if item.name in inspections},
     }
     write_text(out / "audit.json", json.dumps(report, indent=2) + "\n")
-    good = [item for item in items if item.name in found]
+    good = [item for item in items if item.name in inspections]
     if good:
-        pictures.draw_luma(good, found, out / "luma.png")
+        pictures.draw_luma(good, inspections, out / "luma.png")
         shown = pictures.clips_to_show(good)
         clips = [item for items in shown.values() for item in items]
-        tasks = {item.name: (item.source, found[item.name].num_frames) for item in clips}
+        tasks = {item.name: (item.source, inspections[item.name].num_frames) for item in clips}
         with console.status("drawing the contact sheet"):
             frames = dict(pool.run_each(middle_frame, tasks, workers=workers, time_limit=time_limit))
             pictures.draw_contact_sheet(shown, frames, out / "contact_sheet.png")
@@ -90,7 +99,7 @@ def audit(folder: Path, out: Path, workers: int, time_limit: float) -> dict[str,
 
 
 def _refuse_taken(out: Path, folder: Path) -> None:
-    """An audit of the same folder is written anew; anything else stays."""
+    """Raises UserError if `out` holds anything but an earlier audit of `folder`, which is replaced."""
     earlier = out / "audit.json"
     if earlier.is_file():
         try:
@@ -105,8 +114,8 @@ def _refuse_taken(out: Path, folder: Path) -> None:
 def _inspect_all(
     items: list[Item], workers: int, time_limit: float, console: Console
 ) -> tuple[dict[str, Inspection], dict[str, str]]:
-    """(what decodes, why the rest does not), by name, under a progress bar."""
-    found: dict[str, Inspection] = {}
+    """(Inspections of good videos, reasons for bad ones), by name, under a progress bar."""
+    inspections: dict[str, Inspection] = {}
     bad: dict[str, str] = {}
     tasks = {item.name: (item.source,) for item in items}
     with counting("decoding", len(items), console) as advance:
@@ -114,9 +123,9 @@ def _inspect_all(
             if isinstance(result, VideoError):
                 bad[name] = str(result)
             else:
-                found[name] = result
+                inspections[name] = result
             advance()
-    return found, bad
+    return inspections, bad
 
 
 def _facts(item: Item, inspection: Inspection) -> dict[str, Any]:
@@ -125,7 +134,7 @@ def _facts(item: Item, inspection: Inspection) -> dict[str, Any]:
 
 
 def _print(report: dict[str, Any], out: Path, console: Console) -> None:
-    """A table of what is wrong, the first of the bad files, and where the rest stands."""
+    """Prints a table of bad and odd files, the first bad files, and where the other results are."""
     table = Table("", "what", "files", "the first")
     for verdict in ("bad", "odd"):
         kinds: dict[str, list[str]] = collections.defaultdict(list)

@@ -1,4 +1,4 @@
-"""What an audit looks at: video files and records, found, read and inspected one by one."""
+"""The items of an audit: video files and records, listed, read and inspected one by one."""
 
 import dataclasses
 import functools
@@ -15,16 +15,16 @@ from lift_flax.video.inspection import Inspection, coder_errors, inspect_picture
 
 from ..sources import video_list
 
-_EARLY = 250  # frames that are decoded for a picture at most
+_EARLY = 250  # frames at most that are decoded for a picture
 
 
 @dataclasses.dataclass(frozen=True)
 class Item:
-    """One clip to look at.
+    """One clip of an audit.
 
     Attributes:
-      name: how the report calls it: the path below the folder, or the id of a record.
-      split, label: where it belongs, "all" where nothing tells.
+      name: the path below the folder, or the id of a record.
+      split, label: of the clip; "all" if unknown.
       source: the file; for a record, the folder of records and the position in it.
     """
 
@@ -35,7 +35,7 @@ class Item:
 
 
 def find_items(folder: Path) -> tuple[list[Item], dict[str, dict[str, list[str]]]]:
-    """What to look at, and {fold: {split: names}}."""
+    """The clips of a folder, and {fold: {split: names}}.  Raises UserError if it has none, or records are damaged."""
     if (folder / "prep_report.json").is_file():
         return _record_items(folder)
     items = []
@@ -65,7 +65,7 @@ def _record_items(folder: Path) -> tuple[list[Item], dict[str, dict[str, list[st
 
 
 def inspect(source: Path | tuple[Path, int]) -> Inspection:
-    """Inspects a file or a record.  Runs in a worker.  Raises VideoError where it is bad."""
+    """Inspects a file or a record, in a worker.  Raises VideoError if it is bad."""
     with coder_errors():
         return inspect_video(source) if isinstance(source, Path) else _inspect_record(source)
 
@@ -86,7 +86,7 @@ def _inspect_record(source: tuple[Path, int]) -> Inspection:
 
 
 def middle_frame(source: Path | tuple[Path, int], num_frames: int) -> UInt8[np.ndarray, "H W 3"]:
-    """A frame to show what is in a clip that `inspect` found good: the middle one, of a long clip an early one."""
+    """A frame to show a good clip by: the middle one, or an early one of a long clip."""
     index = min(num_frames // 2, _EARLY)
     if isinstance(source, Path):
         return decode_frames(source, [index])[0]
@@ -97,11 +97,11 @@ def middle_frame(source: Path | tuple[Path, int], num_frames: int) -> UInt8[np.n
 
 
 def _read_record(source: tuple[Path, int]) -> dict[str, Any]:
-    """A record by its position.  Raises VideoError where it cannot be read."""
+    """A record by its position.  Raises VideoError if it cannot be read."""
     folder, position = source
     try:
         return _open_records(folder)[position]
-    except Exception as error:  # whatever a damaged file makes the readers raise
+    except Exception as error:  # a damaged file makes the readers raise anything
         raise VideoError(f"the record cannot be read ({type(error).__name__})") from error
 
 

@@ -1,4 +1,4 @@
-"""The pictures of an audit: what is in the clips, and how dark they are."""
+"""The pictures of an audit: frames of the clips, and histograms of their luma."""
 
 import collections
 from pathlib import Path
@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageOps
 
 from lift_flax.video.decode import VideoError
+from lift_flax.video.gamma import gamma_table
 from lift_flax.video.inspection import LUMA_BINS, Inspection
 
 from .items import Item
@@ -21,8 +22,8 @@ _LIFT = 1.8  # gamma of the lower row, so that dark clips can be seen
 _DRAWN = 12  # classes with a curve of their own
 
 
-def draw_luma(items: list[Item], found: dict[str, Inspection], path: Path) -> None:
-    """Histograms of luma: a panel for each split, in it a curve for each class and a thick one for all."""
+def draw_luma(items: list[Item], inspections: dict[str, Inspection], path: Path) -> None:
+    """Draws histograms of luma: a panel for each split, with a curve for each class and a thick one for all clips."""
     splits = sorted({item.split for item in items})
     figure = Figure(figsize=(6 * len(splits), 4.2), layout="constrained")
     levels = (np.arange(LUMA_BINS) + 0.5) * 256 / LUMA_BINS
@@ -30,7 +31,7 @@ def draw_luma(items: list[Item], found: dict[str, Inspection], path: Path) -> No
         by_class = collections.defaultdict(list)
         for item in items:
             if item.split == split:
-                by_class[item.label].append(found[item.name].luma)
+                by_class[item.label].append(inspections[item.name].luma)
         means = {label: np.mean(lumas, axis=0) for label, lumas in sorted(by_class.items())}
         for label in list(means)[:_DRAWN]:
             axes.plot(levels, 100 * means[label], linewidth=1, label=label)
@@ -46,7 +47,7 @@ def draw_luma(items: list[Item], found: dict[str, Inspection], path: Path) -> No
 
 
 def clips_to_show(items: list[Item]) -> dict[str, list[Item]]:
-    """Some clips of each class, evenly through the folder."""
+    """Some clips of each class, evenly spread through the folder."""
     by_class: dict[str, list[Item]] = collections.defaultdict(list)
     for item in items:
         by_class[item.label].append(item)
@@ -60,13 +61,11 @@ def clips_to_show(items: list[Item]) -> dict[str, list[Item]]:
 def draw_contact_sheet(
     shown: dict[str, list[Item]], frames: dict[str, UInt8[np.ndarray, "H W 3"] | VideoError], path: Path
 ) -> None:
-    """Two rows for each class: frames of its clips by name, below them the same frames gamma-corrected."""
-    from lift_flax.video.gamma import gamma_table  # here: it loads JAX, which no worker process needs
-
+    """Draws two rows for each class: frames of its clips, and the same frames after gamma correction."""
     width, height, top = _THUMB[0] + 4, 2 * _THUMB[1] + 6, 24
     sheet = Image.new("RGB", (_NAMES + _CLIPS * width, top + len(shown) * height), "white")
     draw = ImageDraw.Draw(sheet)
-    draw.text((6, 6), f"Of each class: frames as they are; below, the same after gamma {_LIFT}.", fill="black")
+    draw.text((6, 6), f"Each class: frames of its clips; below, the same frames after gamma {_LIFT}.", fill="black")
     for row, (label, items) in enumerate(shown.items()):
         draw.text((6, top + row * height + _THUMB[1] - 12), label[:17], fill="black")
         for column, item in enumerate(items):

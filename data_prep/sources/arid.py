@@ -1,7 +1,7 @@
-"""Reads ARID's lists: the official `ARID_split{1,2,3}_{train,test,other}.txt`, or by their readers UG2+'s, DarkLight's.
+"""Reads ARID's lists: the official `ARID_split{1,2,3}_{train,test,other}.txt`, or those of UG2+ or DarkLight.
 
-A line of an official list is `number <tab> class id <tab> path`.  Releases differ in the extension of the videos, so a
-path is matched without it.  Version 1.5 names its lists `split{0,1}_{train,test,other}.txt`.
+A line of an official list is `number <tab> class id <tab> path`.  Releases differ in the extension of the videos, so
+paths are matched without it.  Version 1.5 names its lists `split{0,1}_{train,test,other}.txt`.
 """
 
 import re
@@ -19,41 +19,41 @@ _FILE = re.compile(r"(ARID_)?split(\d)_(train|test|others?)\.txt")
 
 
 def read(lists: Path, videos: Path) -> VideoList:
-    """Reads every fold of the lists that a folder holds, whichever of the three kinds they are.
+    """Reads every fold of the lists in a folder, of whichever of the three kinds.
 
     Args:
       lists: folder of the lists, and of the mapping table if there is one.
-      videos: folder below which the listed paths are.
+      videos: folder of the listed paths.
 
     Returns:
       The clips that any list names.  Classes that no list uses are left out, the rest keep the order of their ids.
 
     Raises:
-      UserError: something is missing, or lists of two kinds are there, or they contradict each other or the table.
+      UserError: a list or a video is missing, lists are of two kinds, or they contradict each other or the table.
     """
     names = sorted(path.name for path in lists.iterdir()) if lists.is_dir() else []
     readers = {_read_official: _FILE, arid_ug2.read: arid_ug2.FILE, darklight.read: darklight.FILE}
-    found = {
+    first_of = {
         reader: first
         for reader, pattern in readers.items()
         if (first := next((name for name in names if pattern.fullmatch(name)), None))
     }
-    if not found:
+    if not first_of:
         raise UserError(
             f"no ARID_split1_train.txt in {lists}, nor a *_train_pub.csv of UG2+, nor DarkLight's train_split1.txt; "
             "give the folder of the lists"
         )
-    if len(found) > 1:
-        first, second, *_ = found.values()
+    if len(first_of) > 1:
+        first, second, *_ = first_of.values()
         raise UserError(
             f"{lists} holds lists of two kinds, {first} and {second}; keep those of one kind in a folder of their own"
         )
-    (reader,) = found
+    (reader,) = first_of
     return reader(lists, videos)
 
 
 def _read_official(lists: Path, videos: Path) -> VideoList:
-    """Reads every fold whose train list exists."""
+    """Reads every fold that has a train list."""
     table = arid_rows.read_classes(lists)
     files: dict[str, dict[str, Path]] = {}  # fold -> split -> list
     official: dict[str, tuple[int, int]] = {}

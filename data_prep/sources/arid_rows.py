@@ -1,7 +1,7 @@
-"""Rows of ARID's lists, whatever their format: class names, the files they mean, and the `VideoList` they make.
+"""From rows of ARID's lists, in any of their formats, to a `VideoList`: class names, files on disk, groups.
 
 Official splits keep groups apart, and a group belongs to one class: `Jump/Jump_11_1` is clip 1 of group 11 of Jump,
-which has nothing to do with group 11 of Run.
+which is not related to group 11 of Run.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ CLASSES = ("Drink", "Jump", "Pick", "Pour", "Push", "Run", "Sit", "Stand", "Turn
 COUNTS = {"1": (2288, 823), "2": (2252, 859), "3": (2259, 852)}  # of train and test, version 1.0
 UG2_COUNTS = {"1": (1837, 1289)}
 _GROUPED_NAME = re.compile(r"(.+_\d+)_\d+")
-# Where releases put the videos of one list, below the folder of videos.
+# Folders of the videos of one list in various releases, below the folder of videos.
 _FOLDERS = {
     "train": ("train", "train_data"),
     "test": ("test", "test_data"),
@@ -31,7 +31,7 @@ class Row:
 
     Attributes:
       name: the video's path without its extension, with forward slashes.
-      class_id: a key of the class table, or -1 where the list names no class.
+      class_id: a key of the class table; -1 if the list names no class.
       file: the list.
     """
 
@@ -42,13 +42,13 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class ClassTable:
-    """Class id -> class name, and where that is from."""
+    """Class id -> class name, and the source of these names for messages."""
 
     names: dict[int, str]
     source: str
 
     def row(self, video: str, class_id: int, file: Path, number: int) -> Row:
-        """The row of a line.  Raises UserError where the id is not in the table, or the folder is of another class."""
+        """The row of a line.  Raises UserError if the table lacks the id, or the folder is of another class."""
         if class_id not in self.names:
             raise UserError(f"{file}, line {number}: class id {class_id} is not in {self.source}")
         folder = PurePosixPath(video).parts[0]
@@ -62,7 +62,7 @@ def read_classes(lists: Path) -> ClassTable:
     """Reads `mapping_table.txt` (`mapping_table_t1.txt` in UG2+); without one, the official eleven classes.
 
     Raises:
-      UserError: the table is empty, or a line of it is not `id <tab> name`, or is a repetition.
+      UserError: the table is empty, or a line is not `id <tab> name` or is repeated.
     """
     path = next((p for p in (lists / "mapping_table.txt", lists / "mapping_table_t1.txt") if p.is_file()), None)
     if path is None:
@@ -82,7 +82,7 @@ def read_classes(lists: Path) -> ClassTable:
 
 
 def without_suffix(video: str) -> str:
-    """`Run/Run_1_1.avi` -> `Run/Run_1_1`; a name that ends otherwise is left alone."""
+    """`Run/Run_1_1.avi` -> `Run/Run_1_1`; a name without the suffix of a video stays as it is."""
     path = PurePosixPath(video)
     return (path.with_suffix("") if path.suffix.lower() in video_list.VIDEO_SUFFIXES else path).as_posix()
 
@@ -96,22 +96,22 @@ def build(
     official: dict[str, tuple[int, int]],
     by_list: bool = False,
 ) -> VideoList:
-    """Joins rows to the files on disk.
+    """Joins rows with the files on disk.
 
     Args:
       table: the classes.
       folds: fold -> list ("train", "test", "other", "validation") -> its rows.  Validation rows end up in the split
         "other".
       lists: folder of the lists, for messages.
-      videos: folder below which the named videos are.
+      videos: folder of the named videos.
       official: as in `VideoList`.
-      by_list: whether videos may also be in a folder of their list below `videos`, such as `test`.
+      by_list: whether videos may also be in a folder of their list in `videos`, such as `test`.
 
     Returns:
       The clips that any list names.  Classes that no row uses are left out, the rest keep the order of their ids.
 
     Raises:
-      UserError: a video is missing or there twice, or lists contradict each other.
+      UserError: a video is missing or exists twice, or lists contradict each other.
     """
     files: dict[str, list[Path]] = {}
     for path in video_list.find_videos(videos):
@@ -128,15 +128,15 @@ def build(
 def _collect(
     located: dict[str, dict[str, list[tuple[str, Row]]]],
 ) -> tuple[dict[str, Row], dict[str, dict[str, list[str]]]]:
-    """(id -> the first row of that clip, in order of appearance; fold -> split -> ids)."""
+    """(Id -> the first row of that clip, in order of appearance; fold -> split -> ids)."""
     rows: dict[str, Row] = {}
     members: dict[str, dict[str, list[str]]] = {}
     for fold, splits in located.items():
         members[fold] = {}
         in_fold: dict[str, Path] = {}
-        for split, found in splits.items():
+        for split, rows_of_split in splits.items():
             into = members[fold].setdefault("other" if split == "validation" else split, [])
-            for id, row in found:
+            for id, row in rows_of_split:
                 if id in in_fold:
                     raise UserError(
                         f"{id} is both in {in_fold[id].name} and again in {row.file.name}; keep one of the lines"
@@ -153,24 +153,24 @@ def _collect(
 def _locate(
     folds: dict[str, dict[str, list[Row]]], files: dict[str, list[Path]], lists: Path, videos: Path, by_list: bool
 ) -> dict[str, dict[str, list[tuple[str, Row]]]]:
-    """The same folds with the id, which is the path below `videos`, of every row."""
-    ids: dict[tuple[tuple[str, ...], str], list[str]] = {}  # (folders, name) -> ids that this name can mean
+    """Finds the id (the path below `videos`) of every row, in the same folds and lists."""
+    ids: dict[tuple[tuple[str, ...], str], list[str]] = {}  # (folders, name) -> possible ids
     places: dict[tuple[str, str], tuple[str, ...]] = {}  # (fold, list) -> folders, "" for `videos` itself
     for fold, splits in folds.items():
         for split, rows in splits.items():
-            # A folder named after one list holds nothing of another list that is there.
+            # A folder named after one list holds no videos of another list.
             owners = [owner for owner in _FOLDERS if by_list and (owner == split or owner not in splits)]
             places[fold, split] = ("", *(f"{folder}/" for owner in owners for folder in _FOLDERS[owner]))
             for row in rows:
                 key = places[fold, split], row.name
                 if key not in ids:
                     ids[key] = [folder + row.name for folder in key[0] if folder + row.name in files]
-    missing = dict.fromkeys(name for (_, name), found in ids.items() if not found)
+    missing = dict.fromkeys(name for (_, name), possible in ids.items() if not possible)
     video_list.require_files(missing, len({name for _, name in ids}), lists, videos)
-    for found in ids.values():
-        paths = [path for id in found for path in files[id]]
+    for possible in ids.values():
+        paths = [path for id in possible for path in files[id]]
         if len(paths) > 1:
-            raise UserError(f"{found[0]} is there twice: {paths[0]} and {paths[1]}; keep one of them")
+            raise UserError(f"{possible[0]} exists twice: {paths[0]} and {paths[1]}; keep one of them")
     return {
         fold: {split: [(ids[places[fold, split], row.name][0], row) for row in rows] for split, rows in splits.items()}
         for fold, splits in folds.items()
@@ -178,6 +178,6 @@ def _locate(
 
 
 def _group(id: str) -> str:
-    """`Jump/Jump_11_1` -> `Jump_11`; an anonymous name such as `validate/24` has none."""
+    """`Jump/Jump_11_1` -> `Jump_11`; an anonymous name such as `validate/24` has no group."""
     match = _GROUPED_NAME.fullmatch(PurePosixPath(id).name)
     return match[1] if match else ""

@@ -1,7 +1,7 @@
-"""Reads the lists of UG2+ track 2.1, ARID in six of its classes: `*_train_pub.csv` and `*_test_pub.csv`.
+"""Reads the lists of UG2+ track 2.1, six classes of ARID: `*_train_pub.csv` and `*_test_pub.csv`.
 
-The columns are `VideoID,Video,ClassID`.  Test videos have anonymous names (`0.mp4`), and so have the validation videos
-of `*_validation_gt_pub.csv`, which names no class: such rows are kept in the split "other".
+The columns are `VideoID,Video,ClassID`.  Test videos have anonymous names (`0.mp4`).  So do the validation videos of
+`*_validation_gt_pub.csv`, which names no class: their rows go to the split "other".
 """
 
 import csv
@@ -23,7 +23,7 @@ def read(lists: Path, videos: Path) -> VideoList:
 
     Args:
       lists: folder of the lists, and of the mapping table if there is one.
-      videos: folder below which the videos are, or its `train` and `test` (`train_data`, `test_data`, `validate`).
+      videos: folder of the videos, or of folders `train` and `test` (`train_data`, `test_data`, `validate`).
 
     Raises:
       UserError: a list or a video is missing, or a list contradicts itself or the class table.
@@ -36,8 +36,8 @@ def read(lists: Path, videos: Path) -> VideoList:
             files[match[1]] = path
     for split in ("train", "test"):
         if split not in files:
-            there = next(iter(files.values())).name
-            raise UserError(f"{there} has no *_{split}_pub.csv beside it in {lists}; add it")
+            other = next(iter(files.values())).name
+            raise UserError(f"{other} has no *_{split}_pub.csv beside it in {lists}; add it")
     table = arid_rows.read_classes(lists)
     rows = {split: _read_list(files[split], table) for split in ("train", "test", "validation") if split in files}
     for split in ("train", "test"):

@@ -1,7 +1,7 @@
 """Reads DarkLight's lists of ARID: `train_split1.txt` and `val_split1.txt` (or `test_split1.txt`).
 
-A line is `Class/video frames class_id`, the video without its extension.  `train_split1.txt` is UG2+'s list of six
-classes, and its test videos have anonymous names; `train_rgb_split{1,2,3}.txt` are the folds of version 1.0.
+A line is `Class/video frames class_id`, the video without its extension.  `train_split1.txt` is the list of UG2+ with
+six classes, whose test videos have anonymous names.  `train_rgb_split{1,2,3}.txt` are the folds of version 1.0.
 """
 
 import re
@@ -22,7 +22,7 @@ def read(lists: Path, videos: Path) -> VideoList:
 
     Args:
       lists: folder of the lists, and of the mapping table if there is one.
-      videos: folder below which the videos are, or its `train` and `test` (`train_data`, `test_data`, `val`).
+      videos: folder of the videos, or of folders `train` and `test` (`train_data`, `test_data`, `val`).
 
     Raises:
       UserError: a list or a video is missing, or a list contradicts itself or the class table.
@@ -43,11 +43,11 @@ def read(lists: Path, videos: Path) -> VideoList:
     table = arid_rows.read_classes(lists)
     folds: dict[str, dict[str, list[Row]]] = {}
     for fold, paths in sorted(files.items()):
-        for split, wanted in (("train", "train"), ("test", "val")):
+        for split, prefix in (("train", "train"), ("test", "val")):
             if split not in paths:
-                there = next(iter(paths.values())).name
-                name = re.sub("^(train|test|val)", wanted, there)
-                raise UserError(f"{there} has no {name} beside it in {lists}; add it")
+                other = next(iter(paths.values())).name
+                name = re.sub("^(train|test|val)", prefix, other)
+                raise UserError(f"{other} has no {name} beside it in {lists}; add it")
         folds[fold] = {split: _read_list(paths[split], table) for split in ("train", "test")}
     return arid_rows.build(table, folds, lists, videos, official=official, by_list=True)
 

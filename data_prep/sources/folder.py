@@ -1,7 +1,7 @@
 """Reads a user's own videos: one sub-folder per class, or a CSV of path, label, split.
 
-Class folders may stand below `train` and `test`.  Without these (and without a CSV) a seeded share of each class
-becomes the test split, and clips of one group never end up on both sides.
+Class folders may lie in folders `train` and `test`.  Otherwise, and without splits in a CSV, a share of each class is
+drawn for testing; clips of one group are never on both sides.
 """
 
 import csv
@@ -15,7 +15,7 @@ from lift_flax.errors import UserError
 from . import video_list
 from .video_list import Clip, VideoList
 
-TEST_SHARE = 0.2  # of each class, where nothing says otherwise
+TEST_SHARE = 0.2  # of each class, by default
 
 
 def read(
@@ -31,15 +31,14 @@ def read(
 
     Args:
       videos: folder of class folders, of train and test, or the root of the paths in the CSV.
-      csv_file: CSV with a header and the columns path, label and, where it gives the splits, split (train, test or
-        other).
-      group_regex: searched in a clip's path below `videos`; its first capture group is the clip's group.
-      test_share: share of each class to test on, when neither folders nor a CSV give the splits.
+      csv_file: CSV with a header and the columns path, label and perhaps split (train, test or other).
+      group_regex: searched in the path of a clip below `videos`; its first capture group is the group of the clip.
+      test_share: share of each class to test on, if neither folders nor a CSV give the splits.
       seed: seed of the choice of test clips (None: 0).
-      default_share: `test_share` where that is None.
+      default_share: stands for a `test_share` of None.
 
     Raises:
-      UserError: something is missing, or the folders or the CSV contradict themselves.
+      UserError: a folder, a file or a class is missing, or the folders or the CSV contradict themselves.
     """
     if csv_file is not None:
         rows = _read_csv(csv_file, videos)
@@ -71,7 +70,7 @@ def read(
 
 
 def _read_folders(videos: Path) -> list[tuple[Path, str, str | None]]:
-    """(path, class name, split) of each video; the split is None where the folders do not give it."""
+    """(Path, class name, split) of each video; the split is None if the folders do not give it."""
     paths = video_list.find_videos(videos)
     top = {path.relative_to(videos).parts[0] for path in paths}
     split_folders = (videos / "train").is_dir() and (videos / "test").is_dir()
@@ -97,8 +96,8 @@ def _read_folders(videos: Path) -> list[tuple[Path, str, str | None]]:
 
 
 def _same_classes(rows: list[tuple[Path, str, str | None]], videos: Path) -> None:
-    """Train and test folders must hold videos of the same classes."""
-    train, test = ({name for _, name, split in rows if split == wanted} for wanted in ("train", "test"))
+    """Raises UserError if the folders train and test hold videos of different classes."""
+    train, test = ({name for _, name, split in rows if split == side} for side in ("train", "test"))
     for here, there, only in (("train", "test", train - test), ("test", "train", test - train)):
         if only:
             raise UserError(
@@ -108,7 +107,7 @@ def _same_classes(rows: list[tuple[Path, str, str | None]], videos: Path) -> Non
 
 
 def _read_csv(csv_file: Path, videos: Path) -> list[tuple[Path, str, str | None]]:
-    """(path, label, split) of each row."""
+    """(Path, label, split) of each row."""
     if not csv_file.is_file():
         raise UserError(f"no file {csv_file}; give a CSV with the columns path,label,split")
     if not videos.is_dir():
@@ -138,7 +137,7 @@ def _read_csv(csv_file: Path, videos: Path) -> list[tuple[Path, str, str | None]
 
 
 def _id(path: Path, videos: Path) -> str:
-    """Below `videos` where possible; a CSV may also name a file elsewhere by its absolute path."""
+    """The id of a video: its path below `videos`, or the absolute path of a file elsewhere."""
     return video_list.clip_id(path, videos) if path.is_relative_to(videos) else path.with_suffix("").as_posix()
 
 
@@ -181,9 +180,9 @@ def _draw_test(classes: list[str], clips: list[Clip], test_share: float, seed: i
         return all(tested[label] + count < total[label] for label, count in units[unit].items())
 
     def gain(unit: tuple[str, str]) -> float:
-        """How much nearer to the wanted counts the test split gets with `unit`, summed over classes."""
-        wanted = {label: test_share * total[label] - tested[label] for label in units[unit]}
-        return sum(abs(wanted[label]) - abs(wanted[label] - count) for label, count in units[unit].items())
+        """How much closer the counts of the test split get to their shares with `unit`, summed over classes."""
+        lacking = {label: test_share * total[label] - tested[label] for label in units[unit]}
+        return sum(abs(lacking[label]) - abs(lacking[label] - count) for label, count in units[unit].items())
 
     def choose(unit: tuple[str, str]) -> None:
         chosen.add(unit)
@@ -206,5 +205,5 @@ def _draw_test(classes: list[str], clips: list[Clip], test_share: float, seed: i
 
 
 def _unit(clip: Clip) -> tuple[str, str]:
-    """What is drawn as a whole: the clip's group, or the clip itself where it has none."""
+    """The unit that is drawn as a whole: the group of a clip, or a clip without a group."""
     return ("group", clip.group) if clip.group else ("clip", clip.id)

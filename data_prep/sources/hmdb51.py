@@ -1,7 +1,7 @@
 """Reads the official HMDB51 lists: `CLASS_test_split{1,2,3}.txt`, 153 files of `video.avi tag`.
 
-A tag is 1 (train), 2 (test) or 0 (not used in this fold).  Names hold every character that a file name may, brackets,
-semicolons and blanks included, so a line is split at its last blank.
+A tag is 1 (train), 2 (test) or 0 (not used in this fold).  Names may hold any character, among them brackets,
+semicolons and blanks, so a line is split at its last blank.
 """
 
 import re
@@ -19,14 +19,14 @@ _PROPERTIES = re.compile(r"_[fhlu]_(cm|nm)_np\d+_(ba|fr|le|ri)_(bad|goo|med)_\d+
 
 
 def read(lists: Path, videos: Path) -> VideoList:
-    """Reads every fold of which there is a list for each class.
+    """Reads every fold that has a list for each class.
 
     Args:
       lists: folder of the lists (`testTrainMulti_7030_splits`).
       videos: folder of the class folders, their clips unpacked.
 
     Raises:
-      UserError: something is missing, or a line is not `video tag`.
+      UserError: a list or a video is missing, or a line is not `video tag`.
     """
     files = {m.groups(): path for path in sorted(lists.glob("*.txt")) if (m := _FILE.fullmatch(path.name))}
     names = sorted({name for name, _ in files})

@@ -1,7 +1,7 @@
 """Reads InfAR: infrared clips of twelve actions, fifty each.
 
-No official split exists.  Works on it draw one by class, commonly 30 to train on and 20 to test; here the seed of the
-draw is part of the build's settings.
+No official split exists.  Publications draw one, commonly 30 clips of each class to train on and 20 to test on.  Here
+the seed of the draw is one of the settings of a build.
 """
 
 import collections
@@ -19,7 +19,10 @@ TEST_SHARE = 0.4
 def read(
     videos: Path, *, csv_file: Path | None = None, test_share: float | None = None, seed: int | None = None
 ) -> VideoList:
-    """Reads class folders, or a CSV of path,label and perhaps split, as one fold; prints counts that are not InfAR's.
+    """Reads class folders, or a CSV of path, label and perhaps split, as one fold; prints counts that InfAR has not.
+
+    Args:
+      videos, csv_file, test_share, seed: as `folder.read`.
 
     Raises:
       UserError: as `folder.read`.

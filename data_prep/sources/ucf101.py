@@ -1,7 +1,7 @@
 """Reads the official UCF101 lists: `classInd.txt`, `trainlist0{1,2,3}.txt` and `testlist0{1,2,3}.txt`.
 
-Classes are numbered from 1; test lists name none, so the folder decides.  The releases of lists and of videos do not
-agree on the case of `HandstandPushups`, so names are matched without it.
+Classes are numbered from 1.  Test lists name no class, so the folder decides.  The releases of lists and of videos
+write `HandstandPushups` differently, so names are matched without case.
 """
 
 import re
@@ -17,18 +17,18 @@ _CLIP_NUMBER = re.compile(r"_c\d+$")
 
 
 def read(lists: Path, videos: Path) -> VideoList:
-    """Reads every fold whose two lists exist.
+    """Reads every fold with two lists.
 
     Args:
       lists: folder of the class index and the lists (`ucfTrainTestlist`).
       videos: folder of the class folders (`UCF-101`).
 
     Raises:
-      UserError: something is missing, or a list contradicts the class index.
+      UserError: a list or a video is missing, or a list contradicts the class index.
     """
     names = _read_classes(lists / "classInd.txt")
     labels = {name.lower(): label for label, name in enumerate(names)}
-    rows: dict[str, tuple[int, str]] = {}  # id, in lower case -> (label, the video as it is listed)
+    rows: dict[str, tuple[int, str]] = {}  # id in lower case -> (label, the video as listed)
     folds: dict[str, dict[str, list[str]]] = {}
     for fold in COUNTS:
         files = {split: lists / f"{split}list0{fold}.txt" for split in ("train", "test")}
@@ -51,7 +51,7 @@ def _read_classes(path: Path) -> list[str]:
 
 
 def _read_list(path: Path, labels: dict[str, int], rows: dict[str, tuple[int, str]]) -> list[str]:
-    """Ids of one list, in lower case; adds what the list says of them to `rows`."""
+    """Ids of one list, in lower case; adds their labels and names to `rows`."""
     ids = []
     for number, line in video_list.numbered_lines(path):
         video, _, index = line.partition(" ")
@@ -74,12 +74,12 @@ def _build(
     lists: Path,
     videos: Path,
 ) -> VideoList:
-    """Joins the lists to the files on disk, which give the ids their case."""
+    """Joins the lists with the files on disk, whose names give the case of the ids."""
     paths: dict[str, Path] = {}
     for path in video_list.find_videos(videos):
         id = video_list.clip_id(path, videos)
         if other := paths.get(id.lower()):
-            raise UserError(f"{id} is there twice: {other} and {path}; keep one of them")
+            raise UserError(f"{id} exists twice: {other} and {path}; keep one of them")
         paths[id.lower()] = path
     video_list.require_files((video for id, (_, video) in rows.items() if id not in paths), len(rows), lists, videos)
     ids = {id: video_list.clip_id(paths[id], videos) for id in rows}

@@ -1,4 +1,4 @@
-"""What every split reader returns: the clips of a data set, and which fold puts them where."""
+"""The result of every reader: the clips of a data set, and the splits of its folds."""
 
 import collections
 import dataclasses
@@ -10,8 +10,8 @@ from lift_flax.errors import UserError
 from lift_flax.video import paths
 from lift_flax.video.paths import VIDEO_SUFFIXES
 
-UNLABELLED = -1  # label of a clip whose class no list tells
-_UNFIT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")  # control characters, and bytes that are no UTF-8
+UNLABELLED = -1  # label of a clip whose class is in no list
+_UNFIT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")  # control characters, and bytes that are not UTF-8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,9 +19,9 @@ class Clip:
     """One video file.
 
     Attributes:
-      path: where it is.
-      label: index into `VideoList.classes`, or -1 if unknown: such a clip is in no train or test split.
-      id: unique name in the data set, the path below its root without the extension, with forward slashes.
+      path: of the file.
+      label: index into `VideoList.classes`; -1 if unknown, for a clip in no train or test split.
+      id: unique name in the data set: the path below its root without the extension, with forward slashes.
       group: scene or actor that must not be on both sides of a split; empty if unknown.
     """
 
@@ -39,7 +39,7 @@ class VideoList:
       classes: class names; a clip's label is a position in it.
       clips: every clip once, however many folds use it.
       folds: fold name -> split name ("train", "test", perhaps "other") -> ids of clips.
-      official: fold name -> numbers of train and test clips in the official lists, where such are known.
+      official: fold name -> numbers of train and test clips in the official lists, if known.
     """
 
     classes: list[str]
@@ -57,7 +57,7 @@ class VideoList:
         return VideoList(self.classes, clips, folds, self.official)
 
     def counts(self) -> dict[str, dict[str, dict[str, int]]]:
-        """Number of clips by fold, split and class name; clips of unknown class are in none."""
+        """Number of clips by fold, split and class name, without clips of unknown class."""
         label_of = {clip.id: clip.label for clip in self.clips}
         result = {}
         for fold, splits in self.folds.items():
@@ -68,15 +68,18 @@ class VideoList:
         return result
 
     def check(self) -> None:
-        """Refuses what cannot be trained on: a repeated id, a class without training clips, a group on both sides.
+        """Checks that a network can be trained on these clips.
 
         Raises:
-          UserError: with the first offender.
+          UserError: an id or a path is repeated, a class has no training clip, a fold has no test clip, or a group is
+            on both sides of a split.
         """
         seen: dict[str, Path] = {}
         for clip in self.clips:
             if _UNFIT.search(clip.id):
-                raise UserError(f"{ascii(str(clip.path))} has a line break or no UTF-8 in its name; rename it")
+                raise UserError(
+                    f"{ascii(str(clip.path))} has a line break or bytes that are not UTF-8 in its name; rename it"
+                )
             if seen.get(clip.id) == clip.path:
                 raise UserError(f"{clip.path} is listed twice: keep one of the lines")
             if clip.id in seen:
@@ -99,25 +102,25 @@ class VideoList:
                 if other := trained.get(group_of[id]):
                     raise UserError(
                         f"group {group_of[id]} is on both sides of fold {fold} ({other} is trained on, {id} tested); "
-                        "mend the split or --group-regex"
+                        "correct the split or --group-regex"
                     )
 
 
 def find_videos(root: Path) -> list[Path]:
-    """Every video file below `root` (links followed, hidden names skipped), sorted.
+    """Every video file below `root`, sorted.  Follows links, skips hidden names.
 
     Raises:
       UserError: `root` is not a folder, or holds no video.
     """
     if not root.is_dir():
         raise UserError(f"no folder {root}; give the folder that holds the videos")
-    found, others = paths.videos_below(root)
-    if not found:
+    videos, others = paths.videos_below(root)
+    if not videos:
         raise UserError(f"no video in {root}; files ending in {' '.join(sorted(VIDEO_SUFFIXES))} count as video")
     if others:
         endings = ", ".join(f"{count:,} {ending or 'without ending'}" for ending, count in sorted(others.items()))
         print(f"left out of {root}: files that are no videos by their ending ({endings})")
-    return found
+    return videos
 
 
 def clip_id(path: Path, root: Path) -> str:
@@ -126,7 +129,7 @@ def clip_id(path: Path, root: Path) -> str:
 
 
 def require_files(missing: Iterable[str], total: int, listed_in: Path, root: Path) -> None:
-    """Raises a UserError that counts the files that a list names and `root` does not hold, if there are any."""
+    """Raises UserError if `missing` is not empty: videos of a list that are not in `root`, out of `total`."""
     missing = list(missing)
     if missing:
         raise UserError(
@@ -136,10 +139,10 @@ def require_files(missing: Iterable[str], total: int, listed_in: Path, root: Pat
 
 
 def numbered_lines(path: Path) -> list[tuple[int, str]]:
-    """Numbered lines of an official list that are not blank; Windows line ends are as good as others.
+    """Numbered lines of an official list, without blank ones; Windows line ends are accepted.
 
     Raises:
-      UserError: there is no such file, or it is no text.
+      UserError: the file is missing, or is not text.
     """
     if not path.is_file():
         raise UserError(f"no {path.name} in {path.parent}; give the folder of the official lists")
@@ -152,9 +155,9 @@ def numbered_lines(path: Path) -> list[tuple[int, str]]:
 
 
 def note_counts(videos: VideoList) -> None:
-    """Prints where a fold has other numbers of clips than the official lists."""
+    """Prints the folds whose numbers of clips differ from the official lists."""
     for fold, splits in videos.folds.items():
-        found, known = (len(splits["train"]), len(splits["test"])), videos.official.get(fold)
-        if known is not None and found != known:
-            names = " and ".join(f"{n:,} {split}" for n, split in zip(found, ("train", "test"), strict=True))
+        counts, known = (len(splits["train"]), len(splits["test"])), videos.official.get(fold)
+        if known is not None and counts != known:
+            names = " and ".join(f"{n:,} {split}" for n, split in zip(counts, ("train", "test"), strict=True))
             print(f"fold {fold} lists {names} clips; the official one has {' and '.join(f'{n:,}' for n in known)}")

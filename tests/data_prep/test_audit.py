@@ -49,7 +49,7 @@ def test_records(tmp_path: Path, codec: str) -> None:
         write_numbered(tmp_path / "videos" / "ab"[number % 2] / f"{number}.mp4", 10 + number)
     out = tmp_path / "records"
     build.main(["folder", "--videos", str(tmp_path / "videos"), "--out", str(out), "--codec", codec, "--flow"])
-    report = audit.audit(out, tmp_path / "out", workers=1, time_limit=60)
+    report = audit.audit_folder(out, tmp_path / "out", workers=1, time_limit=60)
     assert report["files"] == 6 and not report["bad"] and not report["odd"] and not report["in_train_and_test"]
     assert {clip["num_frames"] for clip in report["clips"].values()} == set(range(10, 16))
     assert {clip["split"] for clip in report["clips"].values()} == {"train", "test"}
@@ -62,7 +62,9 @@ def test_records(tmp_path: Path, codec: str) -> None:
     for at in used[len(used) // 4 : len(used) // 2]:  # in the midst of the records
         data[at] = 0
     shard.write_bytes(data)
-    report = audit.audit(out, tmp_path / "out", workers=1, time_limit=60)  # an audit of the same folder is replaced
+    report = audit.audit_folder(
+        out, tmp_path / "out", workers=1, time_limit=60
+    )  # an audit of the same folder is replaced
     assert report["bad"]
 
 

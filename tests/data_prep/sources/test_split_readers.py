@@ -80,7 +80,7 @@ def _remove(name: str):
         (_append("ARID_split1_test.txt", "1\t5\tRun/Run_11_1.avi"), "Run/Run_11_1 is both in .*_train.txt and .*_test"),
         (_append("ARID_split3_test.txt", "1\t7\tvalidate/24.avi"), "validate/24 is both in"),
         (_append("ARID_split1_train.txt", "1\t0\tDrink/a.avi"), "1 of 5 videos .*, the first is Drink/a"),
-        (lambda lists, videos: _touch(videos, "Run/Run_11_1.avi"), "Run/Run_11_1 is there twice"),
+        (lambda lists, videos: _touch(videos, "Run/Run_11_1.avi"), "Run/Run_11_1 exists twice"),
         (lambda lists, videos: [f.unlink() for f in lists.glob("*_train.txt")], "no ARID_split1_train.txt"),
         (
             lambda lists, videos: [f.unlink() for f in videos.rglob("*.*") if f.is_file()],

@@ -12,11 +12,13 @@ def test_names_that_no_record_can_hold_are_refused_first(tmp_path):
     for name in ("a/1.mp4", "a/2.mp4", "b/1.mp4", "b/new\nline.mp4"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    with pytest.raises(UserError, match=r"new\\nline.mp4' has a line break or no UTF-8 in its name; rename it"):
+    with pytest.raises(
+        UserError, match=r"new\\nline.mp4' has a line break or bytes that are not UTF-8 in its name; rename it"
+    ):
         folder.read(tmp_path)
     (tmp_path / "b/new\nline.mp4").unlink()
     (tmp_path / os.fsdecode(b"b/caf\xe9.mp4")).touch()
-    with pytest.raises(UserError, match="has a line break or no UTF-8"):
+    with pytest.raises(UserError, match="has a line break or bytes that are not UTF-8"):
         folder.read(tmp_path)
 
 

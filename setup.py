@@ -1,7 +1,7 @@
 """The packages to install; all else stands in setup.cfg.
 
-configs/ and data_prep/ lie beside lift_flax/ in a checkout and are installed inside it, so that they hide no other package
-of these names.
+configs/ and data_prep/ lie beside lift_flax/ in a checkout and are installed inside it, so that they hide no other
+package of these names.
 """
 
 from setuptools import find_packages, setup

@@ -20,7 +20,8 @@ class ArgumentParser(argparse.ArgumentParser):
         """As argparse's; flags are shown with hyphens."""
         return super().add_argument(*(with_hyphens(name) for name in names), **options)
 
-    def parse_known_args(self, args=None, namespace=None):
+    # argparse declares overloads for its types of namespace
+    def parse_known_args(self, args=None, namespace=None):  # pyright: ignore[reportIncompatibleMethodOverride]
         """As argparse's, which all its ways to parse come to."""
         words = sys.argv[1:] if args is None else args
         return super().parse_known_args(spell(words, with_hyphens), namespace)

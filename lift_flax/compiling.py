@@ -12,14 +12,16 @@ Options = dict[str, int | str]
 
 # Let YNNPACK handle convolutions only.  Its fusions of sums and products were no faster where they were measured
 # (docs/performance.md), and they copy biases to the size of what they are added to.
-_FOR_MANY_RUNS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION"}
+_FOR_MANY_RUNS: Options = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION"}
 # For programs that run once: with all optimisations, loops of many random draws take three times as long to compile.
-_FOR_ONE_RUN = {"xla_backend_optimization_level": 2}
+_FOR_ONE_RUN: Options = {"xla_backend_optimization_level": 2}
 
 
 def compile_once(function: Callable, *args, runs_once: bool = False, **jit_options) -> Callable:
     """`jax.jit(function, **jit_options)` compiled for arguments like `args`, and callable with no others."""
-    compiled = jax.jit(function, **jit_options).lower(*args).compile(compiler_options=local_options(runs_once))
+    lowered = jax.jit(function, **jit_options).lower(*args)
+    options = local_options(runs_once)
+    compiled = lowered.compile(compiler_options=options)  # pyright: ignore[reportArgumentType]  # XLA takes numbers too
     give_memory_back()
     return compiled
 
@@ -57,7 +59,8 @@ def _accepted(runs_once: bool) -> Options | None:
     """The options, or None where this version of JAX does not know them: they change speed and memory only."""
     options = _FOR_ONE_RUN if runs_once else _FOR_MANY_RUNS
     try:
-        jax.jit(lambda: 0).lower().compile(compiler_options=options)
+        lowered = jax.jit(lambda: 0).lower()
+        lowered.compile(compiler_options=options)  # pyright: ignore[reportArgumentType]  # XLA takes numbers too
     except jax.errors.JaxRuntimeError as error:
         if "INVALID_ARGUMENT" not in str(error):
             raise
@@ -75,7 +78,9 @@ def keep_compiled_programs() -> None:
     library call.  A folder that JAX_COMPILATION_CACHE_DIR names is left as it is.
     """
     home = os.path.expanduser("~")
-    if jax.config.jax_compilation_cache_dir or home == "~":  # chosen, or without a home
+    # jax makes this attribute when it is imported
+    chosen = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue]
+    if chosen or home == "~":  # or without a home
         return
     jax.config.update("jax_compilation_cache_dir", f"{home}/.cache/lift_flax/jax")
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:

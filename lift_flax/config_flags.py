@@ -81,9 +81,9 @@ def parse(values: flags.FlagValues, arguments: list[str]) -> dict:
     return nested
 
 
-def help_text(doc: str, values: flags.FlagValues) -> str:
+def help_text(doc: str | None, values: flags.FlagValues) -> str:
     """`doc`, and every flag of `values` with what it means and its default."""
-    lines = [doc.strip(), "", "flags:"]
+    lines = [(doc or "").strip(), "", "flags:"]  # python -OO drops docstrings
     for flag in sorted((flag for listed in values.flags_by_module_dict().values() for flag in listed), key=_order):
         if flag.name in ("flagfile", "undefok"):  # absl's own
             continue

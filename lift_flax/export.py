@@ -161,13 +161,13 @@ def to_stablehlo(trained: TrainedRun, facts: dict) -> bytes:
 def answer_stablehlo(path: Path, inputs: Arrays) -> Arrays:
     """What a StableHLO file answers on the current device."""
     exported = jax.export.deserialize(bytearray(path.read_bytes()))
-    return {name: np.asarray(found) for name, found in exported.call(*inputs.values()).items()}
+    return jax.tree.map(np.asarray, exported.call(*inputs.values()))
 
 
 def to_onnx(trained: TrainedRun, facts: dict) -> bytes:
     """The serialised model for any batch size; its metadata are `facts`, texts as they are and all else as JSON."""
-    from jax2onnx import to_onnx
-    from onnx import helper
+    from jax2onnx import to_onnx  # pyright: ignore[reportMissingImports]  # of an extra
+    from onnx import helper  # pyright: ignore[reportMissingImports]  # of an extra
 
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # it reports every shape that it leaves to be inferred
     infer, inputs = make_inference(trained, fft=False), _input_structs(trained.config)
@@ -180,7 +180,7 @@ def to_onnx(trained: TrainedRun, facts: dict) -> bytes:
 
 def answer_onnx(path: Path, inputs: Arrays) -> Arrays:
     """What an ONNX file answers through onnxruntime on the CPU."""
-    import onnxruntime
+    import onnxruntime  # pyright: ignore[reportMissingImports]  # of an extra
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
@@ -189,8 +189,8 @@ def answer_onnx(path: Path, inputs: Arrays) -> Arrays:
 
 def _check_onnx_installed() -> None:
     try:
-        import jax2onnx  # noqa: F401
-        import onnxruntime  # noqa: F401
+        import jax2onnx  # noqa: F401  # pyright: ignore[reportMissingImports]  # of an extra
+        import onnxruntime  # noqa: F401  # pyright: ignore[reportMissingImports]  # of an extra
     except ImportError as error:
         raise UserError(
             f"{error.name} is not installed here: run `make onnx` once, then this command with .venv-onnx/bin/python"

@@ -112,7 +112,7 @@ def _check_devices() -> None:
     try:
         jax.devices()
     except (RuntimeError, AssertionError) as error:  # plugins assert where their device is missing
-        wanted = jax.config.jax_platforms
+        wanted = jax.config.jax_platforms  # pyright: ignore[reportAttributeAccessIssue]  # made at import
         raise errors.UserError(f"no device of JAX_PLATFORMS={wanted}: set it to what there is, or unset it") from error
 
 

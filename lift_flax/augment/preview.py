@@ -79,7 +79,8 @@ def read_videos(paths: list[Path]) -> UInt8[np.ndarray, "B T H W 3"]:
             frames = decode_frames(path, sampling.eval_indices(count_frames(path), NUM_FRAMES), SIZE)
         except VideoError as error:
             raise UserError(f"{path} cannot be used ({error}): give another video") from error
-        y, x = sampling.crop_origin(*frames.shape[1:3], SIZE, 0.5, 0.5)
+        height, width = frames.shape[1:3]
+        y, x = sampling.crop_origin(height, width, SIZE, 0.5, 0.5)
         shown.append(frames[:, y : y + SIZE, x : x + SIZE])
     return np.stack(shown)
 

@@ -45,7 +45,7 @@ def join(
         raise UserError("--coordinator, --num_processes and --process_id belong together: give all three or none")
     if not (any(given) or search or _cluster_tells()):
         return
-    if all(given):
+    if coordinator is not None and num_processes is not None and process_id is not None:
         host, _, port = coordinator.rpartition(":")
         if not (0 <= process_id < num_processes and host and port.isdigit() and int(port) < 2**16):
             raise UserError("--coordinator is HOST:PORT, and --process_id lies between 0 and --num_processes - 1")

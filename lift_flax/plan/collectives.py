@@ -53,7 +53,7 @@ def collective_bytes(hlo_text: str) -> dict[str, dict]:
             kind = _kind(instruction, name)
             if kind and runs[name]:
                 channel = _channel(instruction)
-                key = channel if channel in copied else f"{name}/{instruction.name}"
+                key = channel if channel and channel in copied else f"{name}/{instruction.name}"
                 times = max(runs[name], found[key][1] if key in found else 0)
                 found[key] = (kind, times, _sizes(instruction, types))
     total = {kind: {"count": 0, "bytes": 0, "dtypes": {}} for kind in KINDS}
@@ -150,4 +150,4 @@ def _array_bytes(types: str) -> dict[str, int]:
 
 def _bits(dtype: str) -> int:
     """32 for "f32", 16 for "bf16", 8 for "f8e4m3fn" and "pred"."""
-    return 8 if dtype == "pred" else int(re.search(r"\d+", dtype)[0])
+    return 8 if dtype == "pred" else int(re.findall(r"\d+", dtype)[0])

@@ -129,7 +129,9 @@ def compile_step(step: StepShapes, mesh: Mesh, topology: Topology) -> CompiledSt
             return CompiledStep(refused_bytes(str(error)), False, {}, {}, time.monotonic() - started)
     memory = _memory(compiled, topology)
     seconds = time.monotonic() - started
-    collectives = collective_bytes(compiled.as_text())
+    text = compiled.as_text()
+    assert text is not None  # XLA gives the text of what it has compiled
+    collectives = collective_bytes(text)
     return CompiledStep(
         memory["needed"], memory["needed"] <= FITS_BELOW * topology.memory, memory, collectives, seconds
     )

@@ -57,7 +57,8 @@ def save(weights: ConvertedWeights, table: str, folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with replacing(folder / ARRAYS) as part:
-            np.savez(part, **weights.arrays)  # one array after the other: views of a mapped file are not loaded at once
+            # One array after the other: views of a mapped file are not loaded at once.  None is called allow_pickle.
+            np.savez(part, **weights.arrays)  # pyright: ignore[reportArgumentType]
             (folder / FACTS).unlink(missing_ok=True)
         write_text(folder / TABLE, table)
         write_text(folder / FACTS, json.dumps({"kind": weights.kind, **weights.facts}, indent=2) + "\n")

@@ -64,7 +64,7 @@ def _read_safetensors(path: Path) -> Tensors:
 
 def _read_torch(path: Path) -> Tensors:
     try:
-        import torch
+        import torch  # pyright: ignore[reportMissingImports]  # of an extra
     except ImportError as error:
         raise UserError(
             f"reading {path.name} needs PyTorch: pip install -e '.[torch]' in the project's folder"

@@ -93,7 +93,7 @@ def resize_positions(positions: np.ndarray, grid: int) -> np.ndarray:
         return positions
     cls, table = positions[:, :1], positions[0, 1:].reshape(old, old, -1)  # [g, g, E]
     if grid > 1:
-        table = ndimage.zoom(table, (grid / old, grid / old, 1), order=1)  # [grid, grid, E]
+        table = np.asarray(ndimage.zoom(table, (grid / old, grid / old, 1), order=1))  # [grid, grid, E]
     else:
         middle = slice((old - 1) // 2, old // 2 + 1)  # one position or two
         table = table[middle, middle].mean((0, 1))

@@ -185,11 +185,10 @@ class LoadedRun:
         Raises:
           UserError: the run is not finished, or its records are missing.
         """
-        from lift_flax.report import __main__ as report
+        from lift_flax.report.page import write_page
 
         with quiet_libraries():
-            report.write(self.workdir)
-        return self.workdir / "report.html"
+            return write_page(self.workdir)
 
     def export(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Writes the run as one file that answers without this project: NAME.stablehlo or NAME.onnx.

@@ -99,10 +99,9 @@ def _run(config: config_lib.Config, workdir: Path) -> None:
 
 def _finish(config: config_lib.Config, workdir: Path) -> None:
     """Writes the page last: whatever goes wrong with it, the results are saved and shown."""
-    from lift_flax.report import __main__ as report  # here: it loads what draws, which a run needs at its end alone
+    from lift_flax.report import page  # here: it loads what draws, which a run needs at its end alone
 
-    report.write(workdir)
-    print(f"report: {workdir / 'report.html'}", flush=True)
+    print(f"report: {page.write_page(workdir)}", flush=True)
     print("next:")
     for command in summary.next_commands(workdir, summary.sample_videos(config, workdir)):
         print(f"  {command}", flush=True)

@@ -1,17 +1,16 @@
 """Draws an explanation: attention and activation over the gamma-corrected frames, as in the paper's Figs. 5 and 6."""
 
-import functools
 import re
-from pathlib import Path
 
 import matplotlib
 import numpy as np
 from jaxtyping import Float, UInt8
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from lift_flax.explain.explainer import Explanation
+from lift_flax.explain.lettering import fitting, font
 from lift_flax.video import sampling
 
 SIDE = 256  # px of a frame in the film
@@ -90,14 +89,14 @@ def film(explanation: Explanation, title: str, seconds: float) -> UInt8[np.ndarr
         draw = ImageDraw.Draw(image)
         for column, (name, head) in enumerate(overlays.heads().items()):
             left = GAP + column * (SIDE + GAP)
-            draw.text((left, HEAD // 2), head, TEXT, _font(14), "lm")
+            draw.text((left, HEAD // 2), head, TEXT, font(14), "lm")
             image.paste(Image.fromarray(overlays.painted(name, t)), (left, HEAD))
             if name == "activation":
                 _class_name(draw, title, left, HEAD + SIDE, SIDE)
             if name != "frames":
                 _colour_bar(image, overlays.legend(name), left, HEAD + SIDE + BARS + GAP, SIDE)
         at = f", {seconds * (t + 0.5) / count:.1f} s"
-        draw.text((GAP, HEAD + SIDE + 15), f"frame {t + 1} of {count}{at}", FAINT, _font(12), "lm")
+        draw.text((GAP, HEAD + SIDE + 15), f"frame {t + 1} of {count}{at}", FAINT, font(12), "lm")
         _key(draw, "weight:", (("main stream", MAIN), ("luminous", LUMINOUS)), HEAD + SIDE + 37)
         _key(draw, "relevance:", (("for", FOR), ("against", AGAINST)), HEAD + SIDE + 59)
         box = (HEAD + SIDE + 6, HEAD + SIDE + BARS)
@@ -115,15 +114,15 @@ def contact_sheet(explanation: Explanation, title: str, heading: str) -> Image.I
     size = (MARGIN + len(shown) * step + GAP, top + 3 * step + FOOT + GAP)
     image = Image.new("RGB", size, GROUND)
     draw = ImageDraw.Draw(image)
-    draw.text((GAP, HEAD // 2 + 2), _fitting(heading, 15, size[0] - 2 * GAP), TEXT, _font(15), "lm")
+    draw.text((GAP, HEAD // 2 + 2), fitting(heading, 15, size[0] - 2 * GAP), TEXT, font(15), "lm")
     for row, (name, head) in enumerate(overlays.heads().items()):
         y = top + row * step
-        draw.multiline_text((GAP, y + SHEET_SIDE // 2), re.sub(" (?!even)", "\n", head), TEXT, _font(14), "lm")
+        draw.multiline_text((GAP, y + SHEET_SIDE // 2), re.sub(" (?!even)", "\n", head), TEXT, font(14), "lm")
         for column, t in enumerate(shown):
             x = MARGIN + column * step
             image.paste(Image.fromarray(overlays.painted(name, int(t))), (x, y))
             if row == 0:
-                draw.text((x, top - HEAD // 2), f"frame {t + 1} of {count}", FAINT, _font(12), "lm")
+                draw.text((x, top - HEAD // 2), f"frame {t + 1} of {count}", FAINT, font(12), "lm")
             if name == "activation":
                 _class_name(draw, title, x, y + SHEET_SIDE, SHEET_SIDE)
     for place, name in enumerate(("attention", "activation")):
@@ -162,48 +161,33 @@ def _scaled(frame: UInt8[np.ndarray, "H W 3"], side: int) -> UInt8[np.ndarray, "
     return np.asarray(Image.fromarray(frame).resize((side, side), Image.Resampling.BICUBIC))
 
 
-@functools.cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which comes with matplotlib."""
-    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", size)
-
-
-def _fitting(text: str, size: int, width: int) -> str:
-    """`text`, its end left out where it is wider than `width`."""
-    if _font(size).getlength(text) <= width:
-        return text
-    while text and _font(size).getlength(text + "…") > width:
-        text = text[:-1]
-    return text + "…"
-
-
 def _class_name(draw: ImageDraw.ImageDraw, title: str, left: int, bottom: int, width: int) -> None:
     """White on whatever is below, as in the paper."""
     size = 16 if width > 200 else 13
-    text = _fitting(title, size, width - 12)
-    draw.text((left + 6, bottom - 6), text, "white", _font(size), "ld", stroke_width=2, stroke_fill="black")
+    text = fitting(title, size, width - 12)
+    draw.text((left + 6, bottom - 6), text, "white", font(size), "ld", stroke_width=2, stroke_fill="black")
 
 
 def _colour_bar(image: Image.Image, ends: tuple[str, str], left: int, top: int, width: int) -> None:
     """Low on the left, high on the right, between what they mean."""
-    draw, font = ImageDraw.Draw(image), _font(11)
-    start = left + int(font.getlength(ends[0])) + 6
-    end = left + width - int(font.getlength(ends[1])) - 6
-    draw.text((left, top + 9), ends[0], FAINT, font, "lm")
-    draw.text((left + width, top + 9), ends[1], FAINT, font, "rm")
+    draw, letters = ImageDraw.Draw(image), font(11)
+    start = left + int(letters.getlength(ends[0])) + 6
+    end = left + width - int(letters.getlength(ends[1])) - 6
+    draw.text((left, top + 9), ends[0], FAINT, letters, "lm")
+    draw.text((left + width, top + 9), ends[1], FAINT, letters, "rm")
     bar = np.round(255 * COLOURS(np.linspace(0, 1, max(end - start, 8)))[None, :, :3]).astype(np.uint8)  # [1, W, 3]
     image.paste(Image.fromarray(np.repeat(bar, 10, axis=0)), (start, top + 4))
 
 
 def _key(draw: ImageDraw.ImageDraw, head: str, entries: tuple[tuple[str, str], ...], middle: int) -> None:
     """What the colours of the bars are, below the first picture."""
-    left, font = GAP, _font(12)
-    draw.text((left, middle), head, FAINT, font, "lm")
-    left += int(font.getlength(head)) + 10
+    left, letters = GAP, font(12)
+    draw.text((left, middle), head, FAINT, letters, "lm")
+    left += int(letters.getlength(head)) + 10
     for text, colour in entries:
         draw.rectangle((left, middle - 4, left + 8, middle + 4), colour)
-        draw.text((left + 13, middle), text, FAINT, font, "lm")
-        left += 26 + int(font.getlength(text))
+        draw.text((left + 13, middle), text, FAINT, letters, "lm")
+        left += 26 + int(letters.getlength(text))
 
 
 def _frame_weights(draw: ImageDraw.ImageDraw, explanation: Explanation, now: int, box: tuple[int, int, int]) -> None:

@@ -5,6 +5,7 @@ from collections import Counter
 import numpy as np
 from jaxtyping import Float, Int
 
+from lift_flax.command_line import percent
 from lift_flax.config import Config
 from lift_flax.data.batches import read_eval_examples
 from lift_flax.data.clip_reader import Example
@@ -26,11 +27,11 @@ def cards(
 ) -> dict:
     """{"right": cards, "wrong": cards}; a card is {"id", "label", "guesses", "true_share", "poster", "film", "shape"}.
 
-    A guess is {"network", "name", "share", "right"}, the student's first; "true_share" is what the student gave the
-    true class; poster and film are data URIs, of width over height "shape".
+    A guess is {"network", "name", "share", "right"}, the student's first.  "true_share" is the student's probability of
+    the true class.  Poster (a still) and film are data URIs, of width over height "shape".
 
     Args:
-      explainer: of the student, where its checkpoint is there.
+      explainer: of the student; None where its checkpoint is missing.
     """
     from scipy.special import softmax  # loaded by those who draw a report alone
 
@@ -44,7 +45,7 @@ def cards(
         guesses = [_guess(name, shares[name][i], label, classes) for name in ("student", "teacher") if name in shares]
         share = float(shares["student"][i, label])
         card = {"id": example["id"], "label": classes[label], "guesses": guesses, "true_share": share}
-        found.append(card | _pictures(_panels(example, config, explainer)))
+        found.append(card | _pictures(card, _panels(example, config, explainer)))
     return {"right": found[: len(right)], "wrong": found[len(right) :]}
 
 
@@ -53,28 +54,36 @@ def _guess(network: str, shares: Float[np.ndarray, "K"], label: int, classes: li
     return {"network": network, "name": classes[best], "share": float(shares[best]), "right": best == label}
 
 
-def _pictures(panels: list[film.Panel]) -> dict:
+def _pictures(card: dict, panels: dict[str, film.Panel]) -> dict:
+    guess = card["guesses"][0]
+    answer = f"true class: {card['label']}; {guess['network']}: {guess['name']} {percent(guess['share'])}"
     return {
         "shape": 4 / len(panels),
-        "poster": film.data_uri("image/jpeg", film.film_strip(panels)),
-        "film": film.data_uri("video/mp4", film.preview(panels)),
+        "poster": film.data_uri("image/jpeg", film.still(panels, f"clip {card['id']}", answer)),
+        "film": film.data_uri("video/mp4", film.preview(list(panels.values()))),
     }
 
 
-def _panels(example: Example, config: Config, explainer: Explainer | None) -> list[film.Panel]:
+def _panels(example: Example, config: Config, explainer: Explainer | None) -> dict[str, film.Panel]:
     """The clip as filmed, as the luminous stream sees it, and with attention and class activation laid over it."""
-    panels = [film.panel(example["clip"]), film.panel(film.luminous_view(example, config.model.luminous))]
+    luminous = config.model.luminous
+    panels = {
+        "as filmed": film.panel(example["clip"]),
+        "gamma-corrected" if luminous.input == "gamma" else "optical flow": film.panel(
+            film.luminous_view(example, luminous)
+        ),
+    }
     if explainer:
         overlays = Overlays(explainer(example), film.SIDE)
         for name in ("attention", "activation"):
-            panels.append(np.stack([overlays.painted(name, t) for t in range(len(example["clip"]))]))
+            panels[name] = np.stack([overlays.painted(name, t) for t in range(len(example["clip"]))])
     return panels
 
 
 def choose_clips(labels: Int[np.ndarray, "N"], shares: Float[np.ndarray, "N K"]) -> tuple[list[int], list[int]]:
-    """Positions of up to six right answers and of up to six mistakes, the same for the same input.
+    """Positions of up to six right answers and of up to six mistakes, always the same for the same input.
 
-    The surest come first, but a class has its second clip only when every other class of that kind has had its first.
+    The surest come first, but a class gets its second clip only after every other class of that kind has its first.
     """
     right = shares.argmax(axis=1) == labels
     chosen = []

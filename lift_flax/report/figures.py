@@ -35,40 +35,19 @@ _STYLE = {
 _PANEL = (3.2, 2.3)  # inches
 
 
-def training(lines: list[dict], phase: str, rate: Float[np.ndarray, "S 2"]) -> list[dict[str, str]]:
-    """Panels {"title", "svg"} of one phase; a quantity that was never logged has none, nor has a phase without any.
+def curve(phase: str, title: str, series: dict[str, list[tuple[float, float]]]) -> Markup:
+    """Values over epochs: a line for training, a dashed one for validation.
 
     Args:
-      lines: of metrics.jsonl.
-      rate: epoch and learning rate.
+      phase: teacher or student.
+      title: of what; says whether values are shares of 1 or learning rates.
+      series: {"train": [(epoch, value)], "validation": ...}; one of them may be empty.
     """
-    quantities = (
-        ("Cross-entropy", lambda line: line.get("cross_entropy", line["loss"])),
-        ("Distance to the teacher", lambda line: line.get("distillation")),
-        ("Top-1 accuracy", lambda line: line["top1"]),
-    )
-    panels = []
-    for title, read in quantities:
-        series = {}
-        for split in ("train", "validation"):
-            of_split = [line for line in lines if (line["phase"], line["split"]) == (phase, split)]
-            series[split] = [(line["epoch"], read(line)) for line in of_split if read(line) is not None]
-        if any(series.values()):
-            panels.append({"title": title, "svg": _curve(phase, title, series)})
-    if panels:
-        panels.append({"title": "Learning rate", "svg": _learning_rate(phase, rate)})
-    return panels
-
-
-def _curve(phase: str, title: str, series: dict[str, list[tuple[float, float]]]) -> Markup:
-    """Values over epochs: of single batches faint, their means over each epoch strong, validation dashed."""
 
     def draw(axes: Axes) -> None:
         colour = COLOURS[phase]
         if train := series["train"]:
-            marker = "o" if len(train) < 3 else ""
-            axes.plot(*zip(*train, strict=True), color=colour, marker=marker, alpha=0.3, linewidth=0.8, label="batches")
-            axes.plot(*epoch_means(train).T, color=colour, linewidth=1.8, label="epochs")
+            axes.plot(*zip(*train, strict=True), color=colour, marker=_marker(train), linewidth=1.8, label="training")
         if validation := series["validation"]:
             style = {"linewidth": 1.4, "linestyle": "--", "marker": "o", "markersize": 3.5}
             axes.plot(*zip(*validation, strict=True), color=colour, label="validation", **style)
@@ -77,33 +56,20 @@ def _curve(phase: str, title: str, series: dict[str, list[tuple[float, float]]])
             axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
         else:
             axes.set_ylim(0, 1.08 * max(value for points in series.values() for _, value in points) or 1)
-        _over_epochs(axes)
-        axes.figure.legend(loc="outside upper right", ncols=3, frameon=False, fontsize=9, handlelength=1.4)
+        if "rate" in title:
+            axes.yaxis.set_major_formatter("{x:g}")
+        axes.set_xlim(left=0)
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes.set_xlabel("epoch")
+        if series["validation"]:
+            axes.figure.legend(loc="outside upper right", ncols=2, frameon=False, fontsize=9, handlelength=1.4)
 
     return _inline_svg(f"{phase}: {title}", _PANEL, draw)
 
 
-def epoch_means(points: list[tuple[float, float]]) -> Float[np.ndarray, "E 2"]:
-    """Mean place and mean value of the points of each epoch."""
-    points = np.array(points)  # [N, 2]
-    epochs = np.ceil(points[:, 0])
-    return np.stack([points[epochs == epoch].mean(axis=0) for epoch in np.unique(epochs)])
-
-
-def _learning_rate(phase: str, rate: Float[np.ndarray, "S 2"]) -> Markup:
-    def draw(axes: Axes) -> None:
-        axes.plot(*rate.T, color=COLOURS[phase], linewidth=1.8)
-        axes.set_ylim(0, 1.08 * rate[:, 1].max())
-        axes.yaxis.set_major_formatter("{x:g}")
-        _over_epochs(axes)
-
-    return _inline_svg(f"{phase}: learning rate", _PANEL, draw)
-
-
-def _over_epochs(axes: Axes) -> None:
-    axes.set_xlim(left=0)
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.set_xlabel("epoch")
+def _marker(points: list[tuple[float, float]]) -> str:
+    """A dot where the points are too few for a line."""
+    return "o" if len(points) < 3 else ""
 
 
 def confusion(network: str, shares: Float[np.ndarray, "K K"]) -> Markup:

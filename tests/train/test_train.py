@@ -19,7 +19,7 @@ from lift_flax import files, main
 from lift_flax.config import Config
 from lift_flax.errors import UserError
 from lift_flax.evaluate.metrics import score
-from lift_flax.report import __main__ as report
+from lift_flax.report import page
 from lift_flax.runs.metrics_log import read_metrics
 from lift_flax.train.run import train_and_test
 from tests.support.run_tools import ROOT, assert_same_state, exit_codes, newest_state, running, said, wait_for_step
@@ -114,12 +114,12 @@ def test_the_command_shows_a_finished_run_and_writes_its_page(run, config, tmp_p
         os.kill(os.getpid(), signal.SIGTERM)
         (workdir / "report.html").write_text("whole all the same")
 
-    monkeypatch.setattr(report, "write", full)
+    monkeypatch.setattr(page, "write_page", full)
     with pytest.raises(OSError, match="No space left"):
         main._run(config, workdir)
     shown = capsys.readouterr().out
     assert "top-1" in shown and "report:" not in shown
-    monkeypatch.setattr(report, "write", stopped)
+    monkeypatch.setattr(page, "write_page", stopped)
     main._run(config, workdir)
     assert (workdir / "report.html").read_text() == "whole all the same"
     assert (workdir / "results.json").read_bytes() == before

@@ -1,20 +1,16 @@
 """The report of a real run in a real browser: it renders, its films play, and it asks for nothing else."""
 
-import functools
 import json
 import shutil
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from lift_flax.evaluate import illumination
-from lift_flax.models import build, functional
-from lift_flax.report import __main__ as report
-from tests.support.small_config import small_config
+from lift_flax.report.page import write_page
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 ARGUMENTS = (
@@ -68,8 +64,7 @@ def path(run, tmp_path_factory) -> Path:
 
     found = {**illumination.curve(score), "twins": [], **RECORDED}
     (workdir / "illumination.json").write_text(json.dumps(found))
-    report.write(workdir)
-    return workdir / "report.html"
+    return write_page(workdir)
 
 
 @pytest.fixture(scope="module")
@@ -93,17 +88,17 @@ def _open(browser: Browser, path: Path, size: str, scheme: str) -> tuple[Page, l
     return page, said, asked
 
 
-def _parameters() -> tuple[str, str, str]:
-    """The row of the page that tells how large student and teacher are."""
-    counts = []
-    for make in (build.make_student, build.make_teacher):
-        _, draw = functional.create(functools.partial(make, small_config(), 3), 0)
-        counts.append(f"{functional.count_parameters(jax.eval_shape(draw)[0]):,}")
-    return ("parameters", *counts)
+def _parameters(workdir: Path) -> tuple[str, str, str]:
+    """The row of the page for the sizes of student and teacher."""
+    training = json.loads((workdir / "results.json").read_text())["training"]
+    return ("parameters", *(f"{training[name]['parameters']:,}" for name in ("student", "teacher")))
 
 
-@pytest.mark.parametrize("scheme", GROUNDS)
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("size", "scheme"), [
+    ("desktop", "light"),
+    *(pytest.param(*both, marks=pytest.mark.slow) for both in
+      (("desktop", "dark"), ("phone", "light"), ("phone", "dark"))),
+])  # fmt: skip
 def test_page_in_a_browser(browser, path, tmp_path, size, scheme):
     page, said, asked = _open(browser, path, size, scheme)
     films = page.evaluate(FILMS)
@@ -117,7 +112,7 @@ def test_page_in_a_browser(browser, path, tmp_path, size, scheme):
     assert page.evaluate(BEYOND) == []
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == GROUNDS[scheme]
 
-    for facts in _parameters(), ("checkpoint used", "step 9", "step 9"), ("to train on", "18"):
+    for facts in _parameters(path.parent), ("checkpoint used", "step 9", "step 9"), ("to train on", "18"):
         assert page.get_by_role("row", name=" ".join(facts), exact=True).is_visible()
     page.locator("summary").first.click()
     assert page.get_by_text("augment.rain_slant").is_visible()

@@ -1,0 +1,136 @@
+"""The page of a finished run: reads the workdir, fills page.html."""
+
+import json
+from collections import Counter
+from importlib import resources
+from pathlib import Path
+
+import jinja2
+import numpy as np
+from jaxtyping import Int
+from markupsafe import Markup
+
+from lift_flax import config as config_lib
+from lift_flax.command_line import percent
+from lift_flax.data.records import Records, open_records
+from lift_flax.errors import UserError
+from lift_flax.evaluate import scoring
+from lift_flax.explain.explainer import Explainer
+from lift_flax.files import write_text
+from lift_flax.report import clips, figures, training
+from lift_flax.runs import config_file, metrics_log
+from lift_flax.runs.trained import TrainedRun, open_trained
+
+_TABLE_CLASSES = 12  # up to this many, a confusion matrix is a table of numbers; above, a picture
+_CONFUSIONS = 8  # most frequent mistakes listed
+
+
+def write_page(workdir: Path) -> Path:
+    """Writes report.html into the workdir of a finished run, whole or not at all, and returns its path.
+
+    Raises:
+      UserError: the workdir is not that of a finished run, or its records are missing.
+    """
+    config = config_file.load(workdir / "config.json")
+    for name in ("run.json", "metrics.jsonl", "results.json", "test_predictions.npz"):
+        if not (workdir / name).is_file():
+            raise UserError(f"{workdir} holds no {name}: give the command of this run again, it goes on to its end")
+    run = json.loads((workdir / "run.json").read_text())
+    with np.load(workdir / "test_predictions.npz") as archive:
+        predictions = dict(archive)
+    records = open_records(config.data.dir)
+    results = _completed(json.loads((workdir / "results.json").read_text()), predictions, records)
+    networks = [name for name in ("student", "teacher") if results[name]]
+    lines = metrics_log.read_metrics(workdir)
+    trained, why_not = _opened(workdir)
+    page = _template().render(
+        style=Markup(resources.files("lift_flax.report").joinpath("page.css").read_text(encoding="utf-8")),
+        config=config_lib.flatten(config),
+        defaults=config_lib.flatten(config_lib.Config()),
+        run=run,
+        devices=Counter(run["devices"]),
+        results=results,
+        train_clips=len(records.split(config.data.fold, "train")) - len(run["validation_ids"]),
+        protocol="{} clip × {} crop".format(*results["views"].split("x")),
+        networks=networks,
+        phases=training.phases(config, results, lines, workdir),
+        validated=any(line["split"] == "validation" for line in lines),
+        missing=sum(line[name] is None for line in lines for name in ("loss", "top1") if name in line),
+        per_class=_per_class(results, networks),
+        confusions=[_confusion(name, np.array(results[name]["confusion"]), results["classes"]) for name in networks],
+        cards=clips.cards(config, records, results["classes"], predictions, Explainer(trained) if trained else None),
+        why_not=why_not,
+        brightness=_brightness(workdir),
+        draw_brightness=figures.brightness,
+        workdir=workdir,
+    )
+    write_text(workdir / "report.html", page)
+    return workdir / "report.html"
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["percent"] = lambda share: "–" if share is None else percent(share)
+    environment.filters["count"] = lambda number: "–" if number is None else f"{number:,}"
+    environment.filters["duration"] = _duration
+    environment.filters["value"] = _value
+    return environment.from_string(
+        resources.files("lift_flax.report").joinpath("page.html").read_text(encoding="utf-8")
+    )
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+
+
+def _value(value: object) -> str:
+    """A field of a config as text."""
+    if isinstance(value, (tuple, list)):
+        return ", ".join(map(str, value))
+    return "none" if value == "" else str(value)
+
+
+def _completed(results: dict, predictions: dict[str, np.ndarray], records: Records) -> dict:
+    """`results`; what those of an earlier version lack is computed from the run's predictions."""
+    groups = scoring.groups_of(records, [str(i) for i in predictions["ids"]])
+    judged = scoring.judge_networks(predictions, groups, tuple(results["classes"]))
+    return results | {name: {**(judged[name] or {}), **results[name]} for name in judged if results[name]}
+
+
+def _opened(workdir: Path) -> tuple[TrainedRun | None, str]:
+    """(the student, "") or (None, why it cannot be opened)."""
+    try:
+        return open_trained(workdir), ""
+    except UserError as error:
+        return None, str(error)
+
+
+def _per_class(results: dict, networks: list[str]) -> list[dict]:
+    """Rows {"name", "count", "shares": {network: top-1 or None}} in the order of the labels."""
+    counts = np.array(results["student"]["confusion"]).sum(axis=1)
+    return [
+        {"name": c, "count": int(n), "shares": {network: results[network]["per_class"][c] for network in networks}}
+        for c, n in zip(results["classes"], counts, strict=True)
+    ]
+
+
+def _confusion(network: str, counts: Int[np.ndarray, "K K"], classes: list[str]) -> dict:
+    """{"network", "mistakes": [(true, predicted, count)], and "rows" of (count, share of the true class) or "svg"}."""
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    mistakes = np.where(np.eye(len(classes), dtype=bool), 0, counts)
+    worst = [divmod(int(i), len(classes)) for i in np.argsort(-mistakes, axis=None, kind="stable")[:_CONFUSIONS]]
+    listed = [(classes[t], classes[p], int(mistakes[t, p])) for t, p in worst if mistakes[t, p]]
+    if len(classes) > _TABLE_CLASSES:
+        return {"network": network, "mistakes": listed, "svg": figures.confusion(network, shares)}
+    rows = [list(zip(c, s, strict=True)) for c, s in zip(counts.tolist(), shares.tolist(), strict=True)]
+    return {"network": network, "mistakes": listed, "rows": rows}
+
+
+def _brightness(workdir: Path) -> dict | None:
+    """What `lift-flax evaluate --illumination` has written; None where it has not."""
+    path = workdir / "illumination.json"
+    return json.loads(path.read_text()) if path.is_file() else None

@@ -1,4 +1,4 @@
-"""Writing small files whole or not at all, and folders that one process writes to."""
+"""Writes files whole or not at all, and reserves folders for one process."""
 
 import contextlib
 import fcntl
@@ -10,17 +10,17 @@ from lift_flax.errors import UserError, system_reason
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replaces `path` by `text`; whoever reads meanwhile sees the old file or the new one, never a part."""
+    """Replaces the content of `path` by `text`; readers see the old file or the new one, never a part."""
     with replacing(path) as part:
         part.write_text(text, encoding="utf-8")
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yields a path beside `path` to write a file to, which takes the place of `path` when the block ends.
+    """Yields a path beside `path` to write a file to; the file replaces `path` when the block ends.
 
-    Where the block raises, `path` stays as it was and the part is removed.  The part is hidden, has the suffix of
-    `path` (libraries choose a format by it) and belongs to this process alone.
+    If the block raises, `path` stays as it was and the part is removed.  The part is hidden, has the suffix of `path`
+    (libraries choose a format by it) and a name of its own in each process.
     """
     part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
@@ -33,10 +33,14 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def only_writer(folder: Path, flag: str) -> Iterator[None]:
-    """Makes `folder` and holds its file `lock`, which the system lets go of however this process ends.
+    """Makes `folder` and locks it, by its file `lock`, for the block; the system unlocks it if this process ends.
+
+    Args:
+      folder: reserved for this process.
+      flag: the flag that names the folder, for messages.
 
     Raises:
-      UserError: another process holds it, or the folder cannot be made; tells to choose another `flag`.
+      UserError: another process has the lock, or the folder cannot be made.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -49,5 +53,5 @@ def only_writer(folder: Path, flag: str) -> Iterator[None]:
         except BlockingIOError as error:
             raise UserError(f"another process is writing to {folder}: wait for it or choose another {flag}") from error
         except OSError as error:  # some network file systems have no locks
-            print(f"cannot lock {folder} ({system_reason(error)}): see that no other process writes to it")
+            print(f"cannot lock {folder} ({system_reason(error)}): make sure that no other process writes to it")
         yield

@@ -16,7 +16,7 @@ import numpy as np
 from rich.console import Console
 
 from lift_flax.errors import UserError
-from lift_flax.files import replacing
+from lift_flax.files import replacing, write_text
 from lift_flax.video import encode
 from lift_flax.video.camera import Camera, expose, to_srgb
 from lift_flax.video.decode import VideoError
@@ -205,7 +205,7 @@ def _settle(out_dir: Path, settings: dict) -> None:
         if (out_dir / "clips").exists():
             raise UserError(f"{out_dir} holds clips that night_figures did not make; choose another folder")
         out_dir.mkdir(parents=True, exist_ok=True)
-        note.write_text(json.dumps(settings, indent=1) + "\n")
+        write_text(note, json.dumps(settings, indent=1) + "\n")
         return
     try:
         old = json.loads(note.read_text())

@@ -23,6 +23,7 @@ from lift_flax.config import AUGMENTATIONS, Augment, Config
 from lift_flax.data.batches import read_eval_examples
 from lift_flax.data.records import open_records
 from lift_flax.errors import UserError
+from lift_flax.files import replacing
 from lift_flax.video import sampling
 from lift_flax.video.decode import VideoError, count_frames, decode_frames
 from lift_flax.video.gamma import gamma_table
@@ -52,12 +53,10 @@ def main() -> None:
     else:
         raise UserError(f"{DEMO} is not there: give clips to draw with --videos FILE FILE ... or --records DIR")
     print(f"drawing {len(shown)} clips; compiling takes about half a minute ...", flush=True)
-    partial = args.preview.with_name(f".{args.preview.name}.part")
     try:
-        draw(shown, config).savefig(partial, dpi=110, format=args.preview.suffix[1:])
-        partial.replace(args.preview)
+        with replacing(args.preview) as part:
+            draw(shown, config).savefig(part, dpi=110, format=args.preview.suffix[1:])
     except (OSError, ValueError) as error:  # no such folder, or no such picture format
-        partial.unlink(missing_ok=True)
         raise UserError(f"--preview={args.preview} cannot be written: {error}") from error
     print(f"{args.preview}: {len(shown)} clips, each augmentation alone and all together")
 

@@ -71,7 +71,7 @@ def iter_frames(
                 return
             count += 1
     if last is not None:
-        raise VideoError(f"has {count} frames, frame {last} was wanted")
+        raise VideoError(f"has {count} frames, frame {last} is missing")
 
 
 def decode_frames(

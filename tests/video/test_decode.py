@@ -77,7 +77,7 @@ def test_inspection_counts_and_measures(video: Path) -> None:
 
 
 def test_asking_past_the_end(video: Path) -> None:
-    with pytest.raises(decode.VideoError, match="has 100 frames, frame 100 was wanted"):
+    with pytest.raises(decode.VideoError, match="has 100 frames, frame 100 is missing"):
         decode.decode_frames(video, [0, 100])
 
 

@@ -77,7 +77,7 @@ def unknown(name: str, known: Iterable[str]) -> str:
 def names(cls: type, prefix: str = "") -> Iterator[str]:
     """Yields the dotted name of every field that holds a value, such as "data.num_frames"."""
     for name, hint in typing.get_type_hints(cls).items():
-        if dataclasses.is_dataclass(hint):
+        if isinstance(hint, type) and dataclasses.is_dataclass(hint):
             yield from names(hint, f"{prefix}{name}.")
         else:
             yield prefix + name
@@ -110,7 +110,7 @@ def _read(cls: type, values: dict, prefix: str, stored: bool) -> Any:
     for own, hint in typing.get_type_hints(cls, include_extras=True).items():
         name = prefix + own
         kind, *marks = typing.get_args(hint) if typing.get_origin(hint) is typing.Annotated else (hint,)
-        if dataclasses.is_dataclass(kind):
+        if isinstance(kind, type) and dataclasses.is_dataclass(kind):
             group = values.get(own, {})
             if not isinstance(group, dict):
                 raise UserError(f"config.{name} is {group!r}: it is a group of fields")

@@ -24,27 +24,33 @@ def defaults() -> ConfigDict:
 
 def tiny(c: ConfigDict) -> None:
     """Both trunks small and from random initialisation: minutes on a laptop, for demonstration and tests."""
-    c.data.num_frames, c.data.size, c.data.workers, c.data.cache = 12, 64, 0, "memory"
-    c.model.levels, c.model.num_heads = 2, 4
-    c.model.luminous.size = 64
-    c.model.teacher.name = "r2plus1d_tiny"
-    c.model.pvit.update(blocks=3, patch=16, dim=96, num_heads=3, mlp_dim=384, unfreeze="all")
-    c.train.batch_size, c.train.learning_rate = 8, 1e-3
-    c.train.teacher_epochs, c.train.student_epochs = 20, 8
-    c.augment.affine, c.augment.jitter = 0.5, 0.5
-    # Off: eight epochs of a student from random weights are too few for these, and the demo was tuned without them.
-    c.augment.optical = c.augment.elastic = c.augment.rain = c.augment.cutmix = c.augment.shuffle = 0.0
+    pvit = {"blocks": 3, "patch": 16, "dim": 96, "num_heads": 3, "mlp_dim": 384, "unfreeze": "all"}
+    # Eight epochs of a student from random weights are too few for these, and the demo was tuned without them.
+    off = ("optical", "elastic", "rain", "cutmix", "shuffle")
+    values = {
+        "data": {"num_frames": 12, "size": 64, "workers": 0, "cache": "memory"},
+        "model": {
+            "levels": 2,
+            "num_heads": 4,
+            "luminous": {"size": 64},
+            "teacher": {"name": "r2plus1d_tiny"},
+            "pvit": pvit,
+        },
+        "train": {"batch_size": 8, "learning_rate": 1e-3, "teacher_epochs": 20, "student_epochs": 8},
+        "augment": {"affine": 0.5, "jitter": 0.5, **dict.fromkeys(off, 0.0)},
+    }
+    c.update(values)
 
 
 def _levels(n: int):
     def preset(c: ConfigDict) -> None:
-        c.model.levels = n
+        c.update({"model": {"levels": n}})
 
     return preset
 
 
 def _fast(c: ConfigDict) -> None:
-    c.model.luminous.size = 112
+    c.update({"model": {"luminous": {"size": 112}}})
 
 
 PRESETS = {
@@ -93,5 +99,7 @@ def get_config(arg: str | None, *, preset: str = "paper", **overrides) -> Config
         except (KeyError, ValueError):
             raise ValueError(f"key '{key}' in the config's argument does not take '{text}'") from None
         if key == "teacher" and text not in ("r2plus1d_34", "r2plus1d_tiny"):
-            c.model.teacher.bn_eps = 1e-5  # torchvision's value, which the weights of these networks come with
+            c.update(
+                {"model": {"teacher": {"bn_eps": 1e-5}}}
+            )  # torchvision's value, which the weights of these networks come with
     return c.lock()

@@ -1,14 +1,16 @@
-"""The ablation table as people read it: the paper's numbers beside ours, with the spread of the seeds."""
+"""The ablation table for people: the paper's numbers beside ours, with the spread over seeds."""
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from lift_flax.command_line import percent
+
 _HEAD = ("", "paper, ARID", "student", "over seeds", "against the first", "teacher")
 
 
 def cells(row: dict, first: dict) -> tuple[str, ...]:
-    """One row as text, in the order of the head; of a row that was not run, why."""
+    """One row as text, in the order of the head; for a row that was not run, the reason."""
     paper = "–" if row["paper"] is None else f"{row['paper']:.2f} %"
     if not row["runs"]:
         return (row["title"], paper, f"not run: {row['why_not']}" if row["why_not"] else "not yet", *[""] * 3)
@@ -19,10 +21,10 @@ def cells(row: dict, first: dict) -> tuple[str, ...]:
     return (
         row["title"],
         paper,
-        _percent(np.mean(top1)),
-        f"{_percent(min(top1))} to {_percent(max(top1))}" if len(top1) > 1 else "one seed",
+        percent(float(np.mean(top1))),
+        f"{percent(min(top1))} to {percent(max(top1))}" if len(top1) > 1 else "one seed",
         "" if row is first or not gaps else f"{100 * np.mean(gaps):+.1f}",
-        _percent(np.mean(teachers)) if teachers else "none",
+        percent(float(np.mean(teachers))) if teachers else "none",
     )
 
 
@@ -40,7 +42,3 @@ def show(table: dict) -> None:
     for row in table["rows"]:
         printed.add_row(*cells(row, table["rows"][0]))
     Console().print(printed)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"

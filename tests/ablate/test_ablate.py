@@ -12,6 +12,7 @@ from configs import arid, demo
 from lift_flax import config as config_lib
 from lift_flax.ablate import __main__ as ablate
 from lift_flax.ablate import rows as ablation_rows
+from lift_flax.ablate import runs as ablation_runs
 from lift_flax.ablate import table as ablation_table
 from lift_flax.errors import UserError
 from lift_flax.models.functional import flatten
@@ -56,6 +57,7 @@ def _ablate(workdir: Path, *arguments) -> subprocess.CompletedProcess:
     return subprocess.run([*command, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_the_command(records, tmp_path):
     """Pretrains a ViT, trains the first row and another from its teacher, and is done at once the second time."""
     workdir = tmp_path / "table"
@@ -87,6 +89,50 @@ def test_the_command(records, tmp_path):
     assert "main stream only" in again.stdout and "not run" not in again.stdout
     other = _ablate(workdir, *arguments, "--config.train.learning_rate=0.5")
     assert other.returncode == 2 and "another kind (train.learning_rate differ)" in other.stderr
+
+
+@pytest.fixture
+def started(monkeypatch) -> list[list[str]]:
+    """The commands that an ablation starts; each leaves a result and does nothing else."""
+    commands: list[list[str]] = []
+
+    def call(command: list[str], log: Path | None) -> None:
+        commands.append(command[2:])
+        flags = dict(word[2:].split("=", 1) for word in command if word.startswith("--"))
+        folder = Path(flags["out"] if "convert" in command[2] else flags["workdir"])
+        folder.mkdir(parents=True)
+        results = {"student": {"top1": len(commands) / 10}, "teacher": None, "num_examples": 6, "seconds": 1.0}
+        (folder / "results.json").write_text(json.dumps(results))
+        (folder / "weights.json").write_text(json.dumps({"source": {"sha256": "of the ViT"}}))
+        np.savez(folder / "test_predictions.npz", ids=np.zeros(1))
+
+    monkeypatch.setattr(ablation_runs, "call", call)
+    return commands
+
+
+@pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
+def test_what_is_started_and_what_is_not_started_again(records, started, tmp_path, capsys):
+    """A ViT is pretrained and converted, the first row trained, the other from its teacher; the second time nothing."""
+    workdir = tmp_path / "table"
+    arguments = [
+        "--config=tests/support/small_config.py", f"--config.data.dir={records}", f"--vit-records={records}",
+        f"--workdir={workdir}", "--rows=main", "--seeds=1",
+    ]  # fmt: skip
+    ablate.main(arguments)
+    pretraining, convert, first, other = started
+    assert pretraining[0] == first[0] == other[0] == "lift_flax.main" and "--config.model.streams=main" in pretraining
+    assert convert[:3] == ["lift_flax.weights.convert", "vit", str(workdir / "pretraining")]
+    teacher_from = f"--config.train.teacher_from={workdir / 'rows' / 'large' / 'seed0'}"
+    assert teacher_from in other and teacher_from not in first
+    for command in (first, other):
+        assert f"--config.model.pvit.init_from={workdir / 'vit'}" in command and "--config.seed=0" in command
+    table = json.loads((workdir / "ablation.json").read_text())
+    assert [row["runs"][0]["student"] for row in table["rows"]] == [0.3, 0.4]
+    assert "| main stream only | – | 40.0 % | one seed | +10.0 | none |" in (workdir / "ablation.md").read_text()
+    ablate.main(arguments)
+    assert len(started) == 4 and "main stream only" in capsys.readouterr().out
+    with pytest.raises(UserError, match=r"another kind \(train.learning_rate differ\)"):
+        ablate.main([*arguments, "--config.train.learning_rate=0.5"])
 
 
 @pytest.mark.parametrize(("arguments", "message"), [

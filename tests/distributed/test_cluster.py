@@ -108,9 +108,9 @@ def test_damage_and_a_stop_in_the_second_phase(records, alone, tmp_path):
 @pytest.mark.parametrize("victim", [0, 1])
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_lost_process_ends_the_others(records, tmp_path, victim, how):
-    """Killed or frozen: the other one leaves with an error within the heartbeat's time (10 s here), not hangs."""
+    """Killed or frozen: the other one leaves with an error within the heartbeat's time (3 s here), not hangs."""
     workdir = tmp_path / "workdir"
-    fields = {**FIELDS, "train.teacher_epochs": 10_000, "train.checkpoint_epochs": 1000, "mesh.heartbeat_seconds": 10}
+    fields = {**FIELDS, "train.teacher_epochs": 10_000, "train.checkpoint_epochs": 1000, "mesh.heartbeat_seconds": 3}
     with running(2, workdir, records, **fields) as processes:
         wait_for_step(workdir, "teacher", 3, processes)
         os.kill(processes[victim].pid, how)
@@ -163,7 +163,7 @@ def test_what_one_process_alone_finds_ends_all(records, tmp_path):
     data = bytearray(file.read_bytes())
     data[len(data) // 4 : len(data) // 2] = bytes(len(data) // 2 - len(data) // 4)
     file.write_bytes(data)
-    with running(2, workdir, records, last={"data.dir": copy}, **FIELDS, **{"mesh.heartbeat_seconds": 10}) as processes:
+    with running(2, workdir, records, last={"data.dir": copy}, **FIELDS, **{"mesh.heartbeat_seconds": 3}) as processes:
         first, last = exit_codes(processes, 200)
     assert (last, first != 0) == (2, True), said(workdir, 1)
     (line,) = [line for line in said(workdir, 1).splitlines() if line.startswith("error: ")]

@@ -15,9 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lift_flax import files, main
+from lift_flax import main
 from lift_flax.config import Config
-from lift_flax.errors import UserError
 from lift_flax.evaluate.metrics import score
 from lift_flax.report import page
 from lift_flax.runs.metrics_log import read_metrics
@@ -131,7 +130,9 @@ def test_a_finished_run_says_the_same_again(run, config):
     assert again == before
 
 
-@pytest.mark.parametrize(("phase", "workers"), [("teacher", 0), ("student", 2)])
+@pytest.mark.parametrize(
+    ("phase", "workers"), [pytest.param("teacher", 0, marks=pytest.mark.slow), ("student", 2)], ids=str
+)
 def test_resume_is_exact(run, config, tmp_path, phase, workers):
     """A run cut after its first epoch and continued equals the uninterrupted one bit by bit."""
     workdir = tmp_path / "workdir"
@@ -149,6 +150,7 @@ def test_resume_is_exact(run, config, tmp_path, phase, workers):
     assert [line for line in _curves(workdir) if line["phase"] == phase] == expected
 
 
+@pytest.mark.slow
 def test_killed_runs_files_do_no_harm(run, config, tmp_path):
     """kill -9 of the real command while it trains; the same command then ends with the uninterrupted run's weights."""
     workdir = tmp_path / "workdir"
@@ -170,89 +172,7 @@ def test_killed_runs_files_do_no_harm(run, config, tmp_path):
         assert_same_state(newest_state(workdir, phase, config), newest_state(run, phase, config))
 
 
-def test_a_damaged_checkpoint_is_reported_and_the_one_before_used(run, config, tmp_path, caplog):
-    workdir = tmp_path / "workdir"
-    shutil.copytree(run, workdir)
-    (workdir / "results.json").unlink()
-    for file in (workdir / "student" / "9" / "state").rglob("*"):
-        if file.is_file():
-            file.write_bytes(b"")
-    train_and_test(config, workdir)
-    assert "student/9 does not restore" in caplog.text
-    assert (workdir / "student" / "9.damaged").is_dir()  # nothing is thrown away
-    assert_same_state(newest_state(workdir, "student", config), newest_state(run, "student", config))
-
-
-def test_workdirs_of_other_runs_are_refused(run, config, tmp_path):
-    workdir, other = tmp_path / "run", dataclasses.replace(config, seed=1)
-    shutil.copytree(run, workdir)
-    facts = json.loads((workdir / "run.json").read_text())
-    (workdir / "run.json").write_text(json.dumps({**facts, "data_digest": "of other clips"}))
-    with pytest.raises(UserError, match="was trained on other clips"):
-        train_and_test(config, workdir)
-    (workdir / "run.json").unlink()
-    with pytest.raises(UserError, match="run.json is missing or damaged"):
-        train_and_test(config, workdir)
-    (workdir / "run.json").write_text(json.dumps(facts))
-    before = (workdir / "config.json").read_bytes()
-    with pytest.raises(UserError, match=r"holds a run of another config: seed \(0 there, 1 now\)"):
-        train_and_test(other, workdir)
-    assert (workdir / "config.json").read_bytes() == before
-    (foreign := tmp_path / "foreign").mkdir()
-    (foreign / "notes.txt").write_text("mine")
-    with pytest.raises(UserError, match="is not empty and not a workdir"):
-        train_and_test(config, foreign)
-    assert [p.name for p in foreign.iterdir()] == ["notes.txt"]
-
-
-def test_a_start_that_failed_does_not_keep_its_workdir(run, config, tmp_path, capsys):
-    workdir = tmp_path / "workdir"
-    workdir.mkdir()
-    for name in ("config.json", "run.json", "metrics.jsonl"):
-        shutil.copy(run / name, workdir)
-    other = dataclasses.replace(config, seed=1)
-    results = train_and_test(
-        dataclasses.replace(other, train=dataclasses.replace(config.train, teacher_epochs=1)), workdir
-    )
-    assert results["num_examples"] == 6 and "starting it anew" in capsys.readouterr().out
-    assert max(line["step"] for line in _curves(workdir) if line["phase"] == "teacher") == 5
-
-
-def test_folders_with_another_config_json_are_left_alone(config, tmp_path):
-    (tmp_path / "config.json").write_text('{"architectures": ["Other"]}')
-    (tmp_path / "metrics.jsonl").write_text("mine")
-    with pytest.raises(UserError, match="config: unknown field architectures"):
-        train_and_test(config, tmp_path)
-    assert (tmp_path / "metrics.jsonl").read_text() == "mine" and not (tmp_path / "lock").exists()
-
-
-def test_a_finished_run_without_checkpoints_stays_what_it_is(run, config, tmp_path, capsys):
-    workdir = tmp_path / "workdir"
-    shutil.copytree(run, workdir)
-    for phase in ("teacher", "student"):
-        shutil.rmtree(workdir / phase)
-    before = (workdir / "metrics.jsonl").read_text()
-    with pytest.raises(UserError, match="holds a run of another config"):
-        train_and_test(dataclasses.replace(config, seed=1), workdir)
-    train_and_test(config, workdir)
-    assert "holds a finished run" in capsys.readouterr().out
-    assert (workdir / "metrics.jsonl").read_text() == before
-
-
-def test_two_runs_do_not_share_a_workdir(config, tmp_path):
-    with files.only_writer(tmp_path / "workdir", "--workdir"), pytest.raises(UserError, match="another process is"):
-        train_and_test(config, tmp_path / "workdir")
-
-
-def test_a_damaged_end_is_evaluated_again(run, config, tmp_path):
-    workdir = tmp_path / "workdir"
-    shutil.copytree(run, workdir)
-    before = json.loads((workdir / "results.json").read_text())
-    (workdir / "results.json").write_text('{"dataset": "sm')
-    after = train_and_test(config, workdir)
-    assert after["student"] == before["student"] and after["teacher"] == before["teacher"]
-
-
+@pytest.mark.slow
 def test_validation_picks_the_best_step(records, tmp_path, capsys):
     config = small_config(
         records=records, **{"data.val_share": 0.34, "train.distill": False, "train.student_epochs": 3}
@@ -278,6 +198,7 @@ def test_sigterm_at_any_moment_loses_nothing(run, config, records, tmp_path):
     assert read_metrics(workdir) == read_metrics(run)
 
 
+@pytest.mark.slow
 def test_a_trace_of_some_steps(config, tmp_path):
     profiled = dataclasses.replace(config, train=dataclasses.replace(config.train, profile_steps="3:4"))
     train_and_test(profiled, tmp_path / "workdir")

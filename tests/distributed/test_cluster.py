@@ -65,6 +65,7 @@ def test_two_processes_compute_what_one_does(records, alone, tmp_path):
     assert "results:" in said(workdir) and "results:" not in said(workdir, 1)  # one process tells
 
 
+@pytest.mark.slow
 def test_sigterm_saves_and_any_number_of_processes_continues(records, alone, tmp_path):
     """SIGTERM to the second of two, then to one alone; four, on another mesh, end the run as if nothing happened."""
     workdir, steps = tmp_path / "workdir", [0]
@@ -83,6 +84,7 @@ def test_sigterm_saves_and_any_number_of_processes_continues(records, alone, tmp
     _assert_same_run(workdir, alone)
 
 
+@pytest.mark.slow
 def test_damage_and_a_stop_in_the_second_phase(records, alone, tmp_path):
     """Two processes put a damaged end of the teacher aside, and stop in the student when the first has SIGTERM."""
     workdir = tmp_path / "workdir"
@@ -105,6 +107,7 @@ def test_damage_and_a_stop_in_the_second_phase(records, alone, tmp_path):
     _assert_same_run(workdir, alone)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("victim", [0, 1])
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_lost_process_ends_the_others(records, tmp_path, victim, how):
@@ -120,6 +123,7 @@ def test_a_lost_process_ends_the_others(records, tmp_path, victim, how):
         assert code != 0
 
 
+@pytest.mark.slow
 def test_an_address_that_cannot_be_is_refused(records, tmp_path):
     """Taken by somebody else, or no number: JAX itself would crash."""
     command = [
@@ -141,6 +145,7 @@ def test_an_address_that_cannot_be_is_refused(records, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("last", "message"), [
     ({"data.dir": "nowhere"}, "nowhere does not exist"),
     ({"seed": 1}, r"another config: seed \(0 there, 1 now\)"),
@@ -155,6 +160,7 @@ def test_what_is_wrong_on_one_process_is_told_by_all(records, tmp_path, last, me
     assert not (workdir / "teacher").exists()
 
 
+@pytest.mark.slow
 def test_what_one_process_alone_finds_ends_all(records, tmp_path):
     """Its copy of the records is damaged: it says so and has exit code 2, the other one does not wait for ever."""
     copy, workdir = tmp_path / "records", tmp_path / "workdir"

@@ -73,7 +73,8 @@ from tests.support.small_config import small_config
 def main():
     opened = open_records(sys.argv[1])
     config = small_config(records=sys.argv[1], **{"data.cache": "none", "data.workers": 2})
-    next(train_batches(opened, config, opened.split(1, "train"), seed=0, first_step=0))
+    batches = train_batches(opened, config, opened.split(1, "train"), seed=0, first_step=0)
+    next(batches)
     print("loaded", flush=True)
     time.sleep(60)
 

@@ -34,7 +34,7 @@ def process():
 import absl.logging
 before = process()
 import lift_flax
-workdir, video = sys.argv[1:]
+workdir, video, *out = sys.argv[1:]
 run = lift_flax.load(workdir)
 assert process() == before, "load"
 answers = [run(video), *run.each([video])]
@@ -43,6 +43,14 @@ scores = run.evaluate()
 assert process() == before, "evaluate"
 explanation = run.explain(video)
 assert process() == before, "explain"
+if out:
+    run.report()
+    assert process() == before, "report"
+    run.export(out[0])
+    assert process() == before, "export"
+    trained = lift_flax.train_run("tests/support/small_config.py", out[1], {"data.dir": run.config.data.dir})
+    assert process() == before, "train_run"
+    assert trained(video).label in trained.classes and trained.results["num_examples"] == 6
 print(json.dumps({"labels": [answer.label for answer in answers], "scores": scores, "label": explanation.label}))
 """
 
@@ -60,7 +68,7 @@ def loaded(run: Path, tmp_path: Path) -> lift_flax.LoadedRun:
 
 def test_calls_answer_and_leave_the_process_as_it_was(run, video):
     """Settings of JAX, logging, signal handlers and warnings are the same before and after; nothing is printed."""
-    command = [sys.executable, "-c", CALLS, str(run), str(video)]
+    command = [sys.executable, "-c", CALLS, run, video]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     found, own = json.loads(ended.stdout), json.loads((run / "results.json").read_text())
@@ -70,6 +78,13 @@ def test_calls_answer_and_leave_the_process_as_it_was(run, video):
         assert found["scores"][network]["confusion"] == own[network]["confusion"]
     assert len(set(found["labels"])) == 1
     assert found["labels"][0] == own["classes"][found["label"]]  # the explained class is the predicted one
+
+
+@pytest.mark.slow
+def test_calls_that_write_leave_the_process_as_it_was(loaded, video, tmp_path):
+    command = [sys.executable, "-c", CALLS, loaded.workdir, video, tmp_path / "model.stablehlo", tmp_path / "new"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, ""), ended.stderr
 
 
 def test_what_a_run_says_of_itself(loaded):

@@ -69,11 +69,11 @@ class Augment:
 class Luminous:
     """The input of the R(2+1)D."""
 
-    input: Literal["gamma", "flow"] = "gamma"  # gamma: the frames, lit | flow: optical flow (records built with --flow)
+    input: Literal["gamma", "flow"] = "gamma"  # the frames, lit; or optical flow (records built with --flow)
     gamma: Positive = 1.8  # exponent 1/gamma of the intensity correction
     size: Count = 224  # px, side of the luminous frames
     flow_mean: float = 128 / 255  # of coded flow in [0, 1], every channel; 128 is no motion
-    flow_std: Positive = 0.226
+    flow_std: Positive = 0.226  # of coded flow, every channel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +100,7 @@ class PViT:
     dim: Count = 768
     num_heads: Count = 12
     mlp_dim: Count = 3072
-    gelu: Literal["exact", "tanh"] = "exact"  # exact (PyTorch) | tanh (Google)
+    gelu: Literal["exact", "tanh"] = "exact"  # exact is PyTorch's, tanh is Google's
     ln_eps: Positive = 1e-6
     qkv_bias: bool = True  # biases of queries, keys and values
     mean: Colour = (0.5, 0.5, 0.5)  # of the input in [0, 1]
@@ -113,7 +113,7 @@ class PViT:
 class Model:
     """LIFT-Net: two trunks, and N levels that fuse them."""
 
-    streams: Literal["both", "main", "luminous"] = "both"
+    streams: Literal["both", "main", "luminous"] = "both"  # which trunks answer
     levels: Count = 8  # N, levels of LIFT, Critic and Fusion
     num_heads: Count = 8  # heads of every attention after the two trunks
     critic_mlp_ratio: Count = 4  # hidden width of the Critic's MLP, in units of E

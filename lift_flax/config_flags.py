@@ -82,14 +82,18 @@ def parse(values: flags.FlagValues, arguments: list[str]) -> dict:
 
 
 def help_text(doc: str | None, values: flags.FlagValues) -> str:
-    """`doc`, and every flag of `values` with what it means and its default."""
+    """`doc`, every flag of `values` with its meaning and default, and the same of every field of a config."""
     lines = [(doc or "").strip(), "", "flags:"]  # python -OO drops docstrings
     for flag in sorted((flag for listed in values.flags_by_module_dict().values() for flag in listed), key=_order):
         if flag.name in ("flagfile", "undefok"):  # absl's own
             continue
         default = f" (default {flag.default})" if flag.default not in (None, False, "", []) else ""
         text = f"  --{flag.name.replace('_', '-'):<16} {' '.join(flag.help.split())}{default}"
-        lines += textwrap.wrap(text, 100, subsequent_indent=" " * 21, break_on_hyphens=False)
+        lines += textwrap.wrap(text, 110, subsequent_indent=" " * 21, break_on_hyphens=False)
+    lines += ["", "fields of the config, with their defaults:"]
+    for name, default, meaning in fields.meanings(Config):
+        value = f"{default:.6g}" if isinstance(default, float) else default
+        lines.append(f"  --config.{f'{name}={value}':<40} {meaning}".rstrip())
     return "\n".join(lines)
 
 

@@ -9,10 +9,12 @@ bool, int, float or text.
 
 import dataclasses
 import difflib
+import inspect
 import math
+import re
 import typing
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Annotated, Any, Literal, TypeGuard
 
 from lift_flax.errors import UserError
 
@@ -77,7 +79,7 @@ def unknown(name: str, known: Iterable[str]) -> str:
 def names(cls: type, prefix: str = "") -> Iterator[str]:
     """Yields the dotted name of every field that holds a value, such as "data.num_frames"."""
     for name, hint in typing.get_type_hints(cls).items():
-        if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        if _is_group(hint):
             yield from names(hint, f"{prefix}{name}.")
         else:
             yield prefix + name
@@ -95,22 +97,44 @@ def flatten(tree: Any) -> dict[str, Any]:
     return flat
 
 
+def meanings(cls: type, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
+    """Yields (dotted name, default, meaning) of every field that holds a value.
+
+    The meaning is the comment in the source of `cls`, after the values that a `Literal` takes.
+    """
+    hints, source = typing.get_type_hints(cls), inspect.getsource(cls)
+    for field in dataclasses.fields(cls):
+        name, hint = prefix + field.name, hints[field.name]
+        if _is_group(hint):
+            yield from meanings(hint, f"{name}.")
+        else:
+            choices = typing.get_args(hint) if typing.get_origin(hint) is Literal else ()
+            comment = re.search(rf"^    {field.name}: .*?  # (.*)$", source, re.MULTILINE)
+            texts = (" | ".join(map(str, choices)), comment[1] if comment else "")
+            yield name, field.default, "; ".join(filter(None, texts))
+
+
+def _is_group(hint: Any) -> TypeGuard[type]:
+    return isinstance(hint, type) and dataclasses.is_dataclass(hint)
+
+
 def _names_in(cls: type, values: dict, prefix: str) -> Iterator[str]:
     """Yields the dotted names of `values`, as deep as `cls` has groups."""
     hints = typing.get_type_hints(cls)
     for name, value in values.items():
-        if not dataclasses.is_dataclass(hints.get(name)):
+        hint = hints.get(name)
+        if not _is_group(hint):
             yield prefix + name
         elif isinstance(value, dict):
-            yield from _names_in(hints[name], value, f"{prefix}{name}.")
+            yield from _names_in(hint, value, f"{prefix}{name}.")
 
 
 def _read(cls: type, values: dict, prefix: str, stored: bool) -> Any:
     chosen = {}
     for own, hint in typing.get_type_hints(cls, include_extras=True).items():
         name = prefix + own
-        kind, *marks = typing.get_args(hint) if typing.get_origin(hint) is typing.Annotated else (hint,)
-        if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        kind, *marks = typing.get_args(hint) if typing.get_origin(hint) is Annotated else (hint,)
+        if _is_group(kind):
             group = values.get(own, {})
             if not isinstance(group, dict):
                 raise UserError(f"config.{name} is {group!r}: it is a group of fields")
@@ -132,7 +156,7 @@ def _check_bounds(marks: list, value: Any, name: str) -> None:
 
 def _convert(kind: Any, value: Any, name: str) -> Any:
     """`value` as a `kind`: integers become floats where floats are due, lists tuples; nothing else is converted."""
-    if typing.get_origin(kind) is typing.Literal:
+    if typing.get_origin(kind) is Literal:
         if value not in (choices := typing.get_args(kind)):
             raise UserError(f"config.{name} is {value!r}: choose one of {', '.join(map(str, choices))}")
         return value

@@ -11,6 +11,7 @@ optional:
 """
 
 import dataclasses
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -22,44 +23,38 @@ def defaults() -> ConfigDict:
     return ConfigDict(dataclasses.asdict(Config()))
 
 
-def tiny(c: ConfigDict) -> None:
-    """Both trunks small and from random initialisation: minutes on a laptop, for demonstration and tests."""
-    pvit = {"blocks": 3, "patch": 16, "dim": 96, "num_heads": 3, "mlp_dim": 384, "unfreeze": "all"}
-    # Eight epochs of a student from random weights are too few for these, and the demo was tuned without them.
-    off = ("optical", "elastic", "rain", "cutmix", "shuffle")
-    values = {
-        "data": {"num_frames": 12, "size": 64, "workers": 0, "cache": "memory"},
-        "model": {
-            "levels": 2,
-            "num_heads": 4,
-            "luminous": {"size": 64},
-            "teacher": {"name": "r2plus1d_tiny"},
-            "pvit": pvit,
-        },
-        "train": {"batch_size": 8, "learning_rate": 1e-3, "teacher_epochs": 20, "student_epochs": 8},
-        "augment": {"affine": 0.5, "jitter": 0.5, **dict.fromkeys(off, 0.0)},
-    }
-    c.update(values)
-
-
-def _levels(n: int):
-    def preset(c: ConfigDict) -> None:
-        c.update({"model": {"levels": n}})
-
-    return preset
-
-
-def _fast(c: ConfigDict) -> None:
-    c.update({"model": {"luminous": {"size": 112}}})
-
-
-PRESETS = {
-    "paper": _levels(8),
-    "large": _levels(8),
-    "medium": _levels(6),
-    "small": _levels(4),
-    "fast": _fast,
-    "tiny": tiny,
+# Both trunks small and from random initialisation: minutes on a laptop, for demonstration and tests.
+_TINY = {
+    "data.num_frames": 12,
+    "data.size": 64,
+    "data.workers": 0,
+    "data.cache": "memory",
+    "model.levels": 2,
+    "model.num_heads": 4,
+    "model.luminous.size": 64,
+    "model.teacher.name": "r2plus1d_tiny",
+    "model.pvit.blocks": 3,
+    "model.pvit.patch": 16,
+    "model.pvit.dim": 96,
+    "model.pvit.num_heads": 3,
+    "model.pvit.mlp_dim": 384,
+    "model.pvit.unfreeze": "all",
+    "train.batch_size": 8,
+    "train.learning_rate": 1e-3,
+    "train.teacher_epochs": 20,
+    "train.student_epochs": 8,
+    "augment.affine": 0.5,
+    "augment.jitter": 0.5,
+    # Off: eight epochs of a student from random weights are too few for these, and the demo was tuned without them.
+    **{f"augment.{name}": 0.0 for name in ("optical", "elastic", "rain", "cutmix", "shuffle")},
+}
+PRESETS: dict[str, dict[str, Any]] = {  # fields by dotted name
+    "paper": {"model.levels": 8},
+    "large": {"model.levels": 8},
+    "medium": {"model.levels": 6},
+    "small": {"model.levels": 4},
+    "fast": {"model.luminous.size": 112},
+    "tiny": _TINY,
 }
 
 _YES_NO = {"yes": True, "no": False}
@@ -87,7 +82,7 @@ def get_config(arg: str | None, *, preset: str = "paper", **overrides) -> Config
     if preset not in PRESETS:
         raise ValueError(f"unknown preset '{preset}' in the config's argument; known: {', '.join(PRESETS)}")
     c = defaults()
-    PRESETS[preset](c)
+    c.update_from_flattened_dict(PRESETS[preset])
     c.update_from_flattened_dict(overrides)
     for word in words:
         key, _, text = word.partition("=")
@@ -99,7 +94,6 @@ def get_config(arg: str | None, *, preset: str = "paper", **overrides) -> Config
         except (KeyError, ValueError):
             raise ValueError(f"key '{key}' in the config's argument does not take '{text}'") from None
         if key == "teacher" and text not in ("r2plus1d_34", "r2plus1d_tiny"):
-            c.update(
-                {"model": {"teacher": {"bn_eps": 1e-5}}}
-            )  # torchvision's value, which the weights of these networks come with
+            # torchvision's value, which the weights of these networks come with
+            c.update_from_flattened_dict({"model.teacher.bn_eps": 1e-5})
     return c.lock()

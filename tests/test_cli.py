@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from lift_flax import cli
+from lift_flax import cli, fields
+from lift_flax.config import Config
 from lift_flax.errors import UserError
 from tests.support.run_tools import ROOT
 
@@ -40,6 +41,16 @@ def test_every_verb_has_a_module_with_a_main_and_help(verb, capsys):
     except SystemExit as end:  # argparse's way to end after its help
         assert end.code == 0
     assert f"lift-flax {verb}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", ["train", "plan", "ablate"])
+def test_help_explains_every_field_of_a_config(verb, capsys):
+    cli.main([verb, "--help"])
+    lines = [line.strip().split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
+    said = {line[0].partition("=")[0]: line[1:] for line in lines if line and line[0].startswith("--config.")}
+    assert set(said) == {f"--config.{name}" for name in fields.names(Config)}
+    assert said["--config.data.num_frames"] == ["T, frames of a clip"]
+    assert said["--config.model.pvit.gelu"] == ["exact | tanh; exact is PyTorch's, tanh is Google's"]
 
 
 @pytest.mark.parametrize(("words", "message"), [

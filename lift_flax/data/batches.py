@@ -8,7 +8,8 @@ workers.
 import contextlib
 import dataclasses
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from typing import Protocol, runtime_checkable
 
 import grain
 import numpy as np
@@ -25,6 +26,13 @@ Rows = Int[np.ndarray, "rows"]
 Light = Callable[[np.ndarray, str], np.ndarray]  # (uint8 [T,H,W,3], id) -> uint8 [T,H,W,3]
 
 PASSES = 10**6  # over the training clips: endless in practice, and indices can still hold the count
+
+
+@runtime_checkable
+class Batches(Iterator[Batch], Protocol):
+    """Batches one after the other; `close` ends the threads or processes that read ahead."""
+
+    def close(self) -> None: ...
 
 
 def _reader(records: Records, config: Config, ids: list[str]) -> ClipReader:
@@ -70,7 +78,7 @@ def train_batches(
     seed: int,
     first_step: int,
     rows: Rows | None = None,
-) -> Iterator[Batch]:
+) -> Batches:
     """Endless batches for training.  Close the iterator when done (contextlib.closing): it may own loader processes.
 
     Args:
@@ -103,7 +111,7 @@ def eval_batches(
     rows: Rows | None = None,
     views: tuple[View, ...] = (CENTRE,),
     light: Light | None = None,
-) -> Iterator[Batch]:
+) -> Batches:
     """Batches (see `train_batches`) with every view of every clip once, in the order of `ids`.
 
     The last batch is filled up with examples of weight 0.
@@ -153,7 +161,7 @@ def read_eval_examples(records: Records, config: Config, ids: list[str]) -> list
     return [reader.eval(clip) for clip in range(len(ids))]
 
 
-def _iterate(data: grain.MapDataset, config: Config) -> Iterator[Batch]:
+def _iterate(data: grain.MapDataset, config: Config) -> Batches:
     if not flags.FLAGS.is_parsed():  # grain reads its own flags, also where no command line was parsed
         flags.FLAGS.mark_as_parsed()
     threads = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)  # batches
@@ -164,7 +172,7 @@ def _iterate(data: grain.MapDataset, config: Config) -> Iterator[Batch]:
     return _started(iter(data.to_iter_dataset(one).mp_prefetch(workers, worker_init_fn=_start_worker)))
 
 
-def _started(batches) -> Iterator[Batch]:
+def _started(batches: Batches) -> Generator[Batch, None, None]:
     """Yields `batches`; their workers start with SIGTERM held back, until they can ignore it."""
     with contextlib.closing(batches):
         held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})

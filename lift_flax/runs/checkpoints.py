@@ -125,6 +125,7 @@ class Checkpoints:
             raise UserError(f"{self._folder} holds no checkpoint: train first")
         order = sorted(steps, key=lambda step: step != best)  # the best, then from the newest down
         restored = self._restore_first(order, state)
+        assert restored is not None and self._restored_step is not None  # there are steps
         return restored[0], self._restored_step
 
     def _restore_first(self, steps: list[int], state: Any) -> tuple[Any, dict[str, Any]] | None:

@@ -49,6 +49,7 @@ class MetricsWriter:
         """
         if not self._writes:
             return
+        assert self._lines is not None and self._events is not None  # `begin` has opened them
         finite = {name: v if math.isfinite(v) else None for name, v in values.items()}
         line = {"phase": phase, "split": split, "step": step, "epoch": round(epoch, 4), **finite}
         self._lines.write(json.dumps({**line, CLOCK: clock} if clock else line) + "\n")

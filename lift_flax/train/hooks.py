@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import Any
 
 import jax
 from jaxtyping import Array
@@ -135,7 +136,7 @@ class Show:
         self._phase, self._progress = phase, progress
 
     def __call__(self, end: StepEnd) -> None:
-        if end.epoch:
+        if end.epoch and end.training is not None:
             self._progress.epoch(end.epoch, self._phase.epochs, end.training, end.validation)
 
 
@@ -148,7 +149,7 @@ class Save:
     def __call__(self, end: StepEnd) -> None:
         due = end.step == end.total or (end.epoch and end.epoch % self._fields.checkpoint_epochs == 0)
         if end.stopping or due:
-            data = {"examples": end.step * self._fields.batch_size}
+            data: dict[str, Any] = {"examples": end.step * self._fields.batch_size}
             if sums := self._means.sums():
                 data["epoch"] = sums
             validation = end.validation if due else None  # a step that is saved by chance is no candidate

@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import jax
 import numpy as np
@@ -10,8 +10,7 @@ from jaxtyping import Array, Key
 
 from lift_flax import compiling
 from lift_flax.augment.streams import make_train_streams
-from lift_flax.data.batches import train_batches
-from lift_flax.data.clip_reader import Batch
+from lift_flax.data.batches import Batches, train_batches
 from lift_flax.distributed.mesh import local_rows, put_batch, put_everywhere, replicated, state_sharding
 from lift_flax.models.functional import Tree, count_parameters
 from lift_flax.runs.checkpoints import Checkpoints
@@ -111,7 +110,7 @@ class _Loop:
                 for hook in after_step:
                     hook(end)
 
-    def _batches(self, first_step: int) -> Iterator[Batch]:
+    def _batches(self, first_step: int) -> Batches:
         run, rows = self.run, local_rows(self.run.mesh, self.run.config.train.batch_size)
         seed = run.data_seed(self.phase)
         return train_batches(run.records, run.config, run.train_ids, seed=seed, first_step=first_step, rows=rows)

@@ -72,6 +72,7 @@ def train_and_test(config: Config, workdir: Path, stop: StopSignal | None = None
         _announce(start.mesh)
         results = workdir_lib.finished(workdir)
         if processes.from_first(results is not None):
+            assert results is not None  # all processes see one workdir: `check_shared`
             print(f"{workdir} holds a finished run: nothing is trained again", flush=True)
             return results
         return _both_phases(start, workdir, stop or StopSignal())
@@ -107,7 +108,8 @@ def _both_phases(start: _Start, workdir: Path, stop: StopSignal) -> dict:
     writer = MetricsWriter(workdir, writes=processes.is_first())
     with contextlib.closing(writer), jax.set_mesh(start.mesh):
         context = RunContext(config, workdir, records, start.mesh, writer, stop, start.train_ids, start.val_ids)
-        trained, teacher = {"teacher": None}, None
+        trained: dict[str, dict | None] = {"teacher": None}
+        teacher = None
         if config.train.teacher_from:
             teacher = teacher_from.read(config)
         elif config.train.distill:
@@ -124,7 +126,8 @@ def _both_phases(start: _Start, workdir: Path, stop: StopSignal) -> dict:
     with processes.all_or_none():
         if processes.is_first():
             results["training"] = _training(workdir, trained, epochs.chance(records, start.train_ids))
-            np.savez_compressed(workdir / "test_predictions.npz", ids=np.array(start.test_ids), **scored)
+            arrays = {"ids": np.array(start.test_ids), **scored}  # none is called allow_pickle
+            np.savez_compressed(workdir / "test_predictions.npz", **arrays)  # pyright: ignore[reportArgumentType]
             write_text(workdir / "results.json", json.dumps(results, indent=2) + "\n")
     return results
 
@@ -141,5 +144,5 @@ def _training(workdir: Path, trained: dict[str, dict | None], chance: float) -> 
             whole = last.get("step") == facts["steps"]
             facts["loss"], facts["top1"] = (last[name] if whole else None for name in ("loss", "top1"))
             facts["chance"] = chance
-            facts["fitted"] = epochs.is_fitted(facts["top1"], chance) if whole else None
+            facts["fitted"] = epochs.is_fitted(last["top1"], chance) if whole else None
     return trained

@@ -63,7 +63,7 @@ def _make_step(loss_fn, optimizer: optax.GradientTransformation, trains: optim.P
         updates, opt_state = optimizer.update(grads, state["opt_state"], trainable)
         trainable = optax.apply_updates(trainable, updates)
         new = {
-            "params": optim.merge_params(trainable, frozen),
+            "params": optim.merge_params(trainable, frozen),  # pyright: ignore[reportArgumentType]  # still a Tree
             "batch_stats": stats,
             "opt_state": opt_state,
             "step": state["step"] + 1,

@@ -55,19 +55,19 @@ def local_rows(mesh: Mesh, batch_size: int) -> Int[np.ndarray, "rows"]:
 
 
 def put_batch(batch: dict, mesh: Mesh) -> dict[str, jax.Array]:
-    """This process's rows of a batch as global arrays; what is not a number (the ids) stays behind."""
+    """This process's rows of a batch as global arrays; entries that hold no numbers (the ids) are left out."""
     sharding = batch_sharding(mesh)
     numbers = {name: rows for name, rows in batch.items() if rows.dtype.kind in "iuf"}
     return {name: jax.make_array_from_process_local_data(sharding, rows) for name, rows in numbers.items()}
 
 
 def put_everywhere(array: np.ndarray, sharding: NamedSharding) -> jax.Array:
-    """An array that every process holds whole, laid out as `sharding` says."""
+    """Lays out an array that every process holds whole."""
     return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
 
 
 def partition(path: str, shape: tuple[int, ...], ways: int) -> PartitionSpec:
-    """How one array of a state is laid out: the rule, for parameters and their moments alike.
+    """How one array of a state is laid out; one rule for parameters and their moments.
 
     Kernels take their largest axis that divides by `ways` over "fsdp".  Everything else is copied, and so are small
     kernels: gathering them would cost more than it saves.

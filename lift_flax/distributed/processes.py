@@ -1,6 +1,6 @@
-"""One run on many processes: how they find each other, agree, and stop together.
+"""One run on many processes: how they find each other, fail together and stop together.
 
-JAX's own runtime is the engine: its coordinator on process 0, its heartbeats, its notice of SIGTERM.
+JAX's own runtime does the work: its coordinator on process 0, its heartbeats, its notice of SIGTERM.
 """
 
 import contextlib
@@ -19,10 +19,10 @@ from jax.experimental import multihost_utils
 
 from lift_flax.errors import UserError, file_system_message
 
-_MESSAGE_BYTES = 4096  # of an error that processes tell each other
-_COME_SECONDS = 300  # that a process waits for the first one to answer
-_LEAVE_SECONDS = 60  # that a process which has done its work waits for the others
-_LAST_SECONDS = 5  # that the first process, which the others need to end in order, outlives an error of its own
+_MESSAGE_BYTES = 4096  # of an error that one process sends to the others
+_COME_SECONDS = 300  # a process waits this long for the first one to answer
+_LEAVE_SECONDS = 60  # a process that has done its work waits this long for the others
+_LAST_SECONDS = 5  # the first process stays this long after an error of its own: the others need it to end in order
 
 
 def join(
@@ -31,19 +31,19 @@ def join(
     """Joins this process to the others of its run; does nothing where it is alone.  Call before any use of a device.
 
     Args:
-      coordinator: HOST:PORT of process 0; None finds it where a cluster tells: a SLURM step, an indexed Kubernetes job,
-        a TPU slice on GKE.
+      coordinator: HOST:PORT of process 0; None asks the cluster: a SLURM step, an indexed Kubernetes job, a TPU slice
+        on GKE.
       num_processes, process_id: with `coordinator`.
-      search: look for a cluster although nothing in the environment tells of one (Cloud TPU VMs).
-      heartbeat_seconds: a process that is silent for so long is given up, and with it the run.
+      search: look for a cluster although the environment names none (Cloud TPU VMs).
+      heartbeat_seconds: the run ends where a process is silent for so long.
 
     Raises:
       UserError: a part of the three is missing, no cluster is found, or the others do not come.
     """
-    given = [value is not None for value in (coordinator, num_processes, process_id)]
-    if any(given) and not all(given):
+    named = [value is not None for value in (coordinator, num_processes, process_id)]
+    if any(named) and not all(named):
         raise UserError("--coordinator, --num_processes and --process_id belong together: give all three or none")
-    if not (any(given) or search or _cluster_tells()):
+    if not (any(named) or search or _in_cluster()):
         return
     if coordinator is not None and num_processes is not None and process_id is not None:
         host, _, port = coordinator.rpartition(":")
@@ -67,7 +67,7 @@ def join(
 
 
 def _check_port(host: str, port: int, process_id: int) -> None:
-    """JAX aborts where the port is taken or nobody answers; a UserError is raised before that."""
+    """Raises UserError where the port is taken or nobody answers: JAX itself would abort."""
     if process_id == 0:
         with socket.socket() as own:
             own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -90,7 +90,7 @@ def _check_port(host: str, port: int, process_id: int) -> None:
             time.sleep(0.2)
 
 
-def _cluster_tells() -> bool:
+def _in_cluster() -> bool:
     """Whether the environment says that this process is one of several."""
     environment = os.environ
     return (
@@ -154,10 +154,10 @@ def from_first(value: int) -> int:
 
 
 def leave_after(work: Callable[[], None]) -> NoReturn:
-    """Does `work` as one of several processes and ends this one: 0 done, 2 on the user's mistake, 1 on anything else.
+    """Does `work` as one of several processes, then ends this one with 0, 2 on the user's mistake, or 1 on a bug.
 
-    An ordinary exit waits for the others at a barrier, and aborts where they do not come: so does this one after what
-    all processes do alike.  With an error of its own it leaves at once, and the others as soon as they miss it.
+    An ordinary exit waits for the others at a barrier, and aborts where they do not come.  So this process waits only
+    after what all do alike.  After an error of its own it leaves at once, and the others when they miss it.
     """
     code, alike = 1, False
     try:
@@ -171,9 +171,9 @@ def leave_after(work: Callable[[], None]) -> NoReturn:
         reason = str(error).splitlines()[0]
         print(f"error: {reason}; if another process has died, start all again with the same command", file=sys.stderr)
     except OSError as error:
-        if told := file_system_message(error):
+        if message := file_system_message(error):
             code = 2
-            print(f"error: {told}", file=sys.stderr)
+            print(f"error: {message}", file=sys.stderr)
         else:
             traceback.print_exc()
     except Exception:
@@ -190,20 +190,20 @@ def leave_after(work: Callable[[], None]) -> NoReturn:
 
 
 class Stopped(Exception):
-    """The run was asked to stop, and has saved what it had.  The message says where."""
+    """The run was asked to stop, and has saved its work.  The message says where it stands."""
 
 
 class StopSignal:
-    """Whether SIGTERM has come, to any process of the run; all see it at the same step.
+    """Whether SIGTERM has come to any process of the run; all see it at the same step.
 
-    With one process `listen` must have been called; with many JAX listens on each from `join` on.
+    One process alone must call `listen`; with several JAX listens on each from `join` on.
     """
 
     def __init__(self):
         self._come, self._steps = False, 0
 
     def listen(self) -> None:
-        """From now on SIGTERM no longer ends this process by itself."""
+        """Notes SIGTERM from now on, instead of ending at once."""
         if jax.process_count() == 1:
             signal.signal(signal.SIGTERM, self._receive)
 
@@ -211,7 +211,7 @@ class StopSignal:
         self._come = True
 
     def at_this_step(self) -> bool:
-        """Call once after each step on every process."""
+        """Whether to stop after this step; every process calls this once for each step."""
         self._steps += 1
         if jax.process_count() == 1:
             return self._come

@@ -1,4 +1,4 @@
-"""The curves of a run: metrics.jsonl and TensorBoard's events."""
+"""The metrics of a run over its steps: metrics.jsonl and TensorBoard's events."""
 
 import json
 import math
@@ -7,16 +7,17 @@ from pathlib import Path
 
 from lift_flax.files import write_text
 
-CLOCK = "clock"  # the part of a line that is not the same in every run
+CLOCK = "clock"  # the part of a line that differs between equal runs
 
 
 class MetricsWriter:
     """Appends to metrics.jsonl and to TensorBoard events in one workdir.
 
-    Each line is {"phase", "split", "step", "epoch", then the metrics, then what depends on the clock and the machine}.
+    Each line is {"phase", "split", "step", "epoch", then the metrics, perhaps "clock"}.  The split is "train" (one
+    step), "epoch" (means over one) or "validation".
 
     Args:
-      writes: False on the processes that leave it to the first.
+      writes: False on all processes but the first.
     """
 
     def __init__(self, workdir: Path, writes: bool = True):
@@ -24,7 +25,7 @@ class MetricsWriter:
         self._lines = self._events = None
 
     def begin(self, phase: str, first_step: int) -> None:
-        """Starts or continues a phase: what was written of its steps after `first_step` is taken back."""
+        """Starts or continues a phase: lines of its steps after `first_step` are removed."""
         self.close()
         if not self._writes:
             return
@@ -41,11 +42,11 @@ class MetricsWriter:
     def write(
         self, phase: str, split: str, step: int, epoch: float, values: dict[str, float], clock: dict | None = None
     ) -> None:
-        """Writes one line; numbers that are not finite are written as null.
+        """Writes one line; NaN and infinity are written as null.
 
         Args:
           values: metrics, the same in every run of a config.
-          clock: speed, waiting, memory: another time, other numbers (`lift_flax.train.profiling.Meter`).
+          clock: speed, waiting, memory (`lift_flax.train.profiling.Meter`), which differ between equal runs.
         """
         if not self._writes:
             return
@@ -59,7 +60,7 @@ class MetricsWriter:
         self._events.flush()
 
     def close(self) -> None:
-        """Flushes both."""
+        """Closes both files; `begin` opens them again."""
         for file in (self._lines, self._events):
             if file is not None:
                 file.close()
@@ -67,10 +68,10 @@ class MetricsWriter:
 
 
 class _EventsFile:
-    """A new TensorBoard event file in `folder`, written at once: a SummaryWriter's thread dies on a full disk."""
+    """A new TensorBoard event file in `folder`, written without a thread: a SummaryWriter's dies on a full disk."""
 
     def __init__(self, folder: Path):
-        from tensorboardX.event_file_writer import EventsWriter  # here: it loads PyTorch wherever that is installed
+        from tensorboardX.event_file_writer import EventsWriter  # here: it loads PyTorch if that is installed
         from tensorboardX.proto import event_pb2
         from tensorboardX.summary import scalar
 
@@ -79,11 +80,11 @@ class _EventsFile:
         self.flush, self.close = self._writer.flush, self._writer.close
 
     def session_start(self, step: int) -> None:
-        """TensorBoard forgets what earlier files of the folder hold from `step` on."""
+        """Makes TensorBoard drop the points of earlier files from `step` on."""
         self._write(step, session_log=self._events.SessionLog(status=self._events.SessionLog.START))
 
     def scalar(self, step: int, tag: str, value: float) -> None:
-        """A point of the curve `tag`."""
+        """Writes a point of the curve `tag`."""
         self._write(step, summary=self._summary(tag, value))
 
     def _write(self, step: int, **what) -> None:
@@ -91,12 +92,12 @@ class _EventsFile:
 
 
 def read_metrics(workdir: Path) -> list[dict]:
-    """Lines of metrics.jsonl, without what depends on the clock and the machine."""
+    """The lines of metrics.jsonl without their "clock"."""
     lines = _whole_lines(workdir / "metrics.jsonl")
     return [{name: value for name, value in line.items() if name != CLOCK} for line in lines]
 
 
 def _whole_lines(path: Path) -> list[dict]:
-    """What a killed run left of its last line is no line."""
+    """The lines of a file, without a last one that was cut off."""
     text = path.read_text()
     return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]

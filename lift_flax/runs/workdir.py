@@ -1,4 +1,4 @@
-"""The folder of one run: whose it is, and whether what it holds can be continued."""
+"""The folder of one run: its facts, which run it belongs to, and whether that run can be continued."""
 
 import contextlib
 import hashlib
@@ -23,7 +23,7 @@ from lift_flax.runs import config_file
 
 _IN_EVERY_RUN = ("classes", "prepared", "train_digest")
 _AGAIN = "give the training command of this run again, or choose another --workdir"
-_SHARED_SECONDS = 60  # that a network file system may take to show what another machine has written
+_SHARED_SECONDS = 60  # a network file system may take this long to show what another machine has written
 
 
 def finished(workdir: Path) -> dict | None:
@@ -74,10 +74,10 @@ def claim(
 ) -> None:
     """Makes `workdir` this run's, or checks that it already is: same config, classes and clips in every split.
 
-    A run that never came to a checkpoint has nothing to continue; its workdir may be taken by any other.
+    A run without any checkpoint has nothing to continue: any other may take its workdir.
 
     Args:
-      number: of this start of the run, by which the other processes know that they see this folder.
+      number: of this start of the run; the other processes recognise the folder by it.
       splits: ids of the training, validation and test clips.
       weights: {part: SHA-256 of the weights that it starts from}.
     """
@@ -122,10 +122,10 @@ def claim(
 def check_shared(
     workdir: Path, number: int, config: Config, records: Records, *splits: list[str], weights: dict[str, str]
 ) -> None:
-    """After the first process's `claim` with `number`, on any other: that it sees that folder and makes the same run.
+    """Checks, on any process but the first, that it sees the folder of `claim` and makes the same run.
 
     Raises:
-      UserError: the folder, the config or the clips are others than the first process's.
+      UserError: its folder, config, clips or weights differ from the first process's.
     """
     deadline = time.monotonic() + _SHARED_SECONDS
     while _start_of(workdir) != number:

@@ -39,7 +39,7 @@ class EpochMeans:
         self._sums.clear()
 
     def sums(self) -> dict[str, float]:
-        """What to keep so that a later run goes on from here; empty between two epochs."""
+        """The sums to save for a run that resumes here; empty between two epochs."""
         return dict(self._sums)
 
 

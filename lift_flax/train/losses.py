@@ -1,4 +1,4 @@
-"""The paper's two losses (section IV).  Targets are class probabilities, so that mixed labels need no special case."""
+"""The paper's two losses (section IV).  Targets are class probabilities: mixed labels need no special case."""
 
 import jax
 import jax.numpy as jnp

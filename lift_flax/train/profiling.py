@@ -1,4 +1,4 @@
-"""What a run costs while it runs: speed, waiting for data, memory, and traces of single steps."""
+"""The cost of training while it runs: speed, waiting for data, memory, and traces of single steps."""
 
 import contextlib
 import resource
@@ -25,7 +25,7 @@ class Meter:
         self.restart()
 
     def restart(self) -> None:
-        """Forgets what was counted: after a validation or a save, which are no steps."""
+        """Counts anew, after a validation or a save."""
         self._since, self._steps, self._waited = time.monotonic(), 0, 0.0
 
     @contextlib.contextmanager
@@ -45,8 +45,8 @@ class Meter:
     def read(self) -> dict[str, float]:
         """{"examples_per_s", "data_wait" (share of the time)} of the steps since the last reading, and memory in GiB.
 
-        "device_memory_gib" is the peak of this process's first device, where the backend tells; "host_memory_gib" the
-        peak of the process.
+        "device_memory_gib" is the peak of this process's first device, where the backend reports it, and
+        "host_memory_gib" that of the process.
         """
         values = {"host_memory_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}
         seconds = time.monotonic() - self._since

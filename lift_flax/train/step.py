@@ -1,7 +1,7 @@
 """The pure functions that are jitted: one training step for each phase, and scoring.
 
 A step takes a state and the streams of a batch, and returns the new state and scalar metrics.  It draws no random
-numbers: what is random about a batch was settled when its streams were made.
+numbers: all draws belong to the making of the streams.
 """
 
 from collections.abc import Callable

@@ -85,7 +85,7 @@ def wait_for_step(workdir: Path, phase: str, step: int, processes: list[Process]
     raise AssertionError(f"no step {step} of the {phase} within {seconds} s:\n{said(workdir)}")
 
 
-def exit_codes(processes: list[Process], seconds: float = 120) -> list[int]:
+def exit_codes(processes: list[Process], seconds: float = 240) -> list[int]:
     """Waits for all of them to end."""
     deadline = time.monotonic() + seconds
     return [process.wait(max(deadline - time.monotonic(), 0.1)) for process in processes]

@@ -12,7 +12,6 @@ import pytest
 import lift_flax
 from lift_flax import loaded_run
 from lift_flax.errors import UserError
-from lift_flax.runs.trained import open_trained
 from tests.support.run_tools import ROOT
 from tests.support.small_config import get_config, small_config
 
@@ -44,9 +43,9 @@ assert process() == before, "evaluate"
 explanation = run.explain(video)
 assert process() == before, "explain"
 if out:
-    run.report()
+    assert str(run.report()) == f"{workdir}/report.html"
     assert process() == before, "report"
-    run.export(out[0])
+    assert str(run.export(out[0])) == out[0]
     assert process() == before, "export"
     trained = lift_flax.train_run("tests/support/small_config.py", out[1], {"data.dir": run.config.data.dir})
     assert process() == before, "train_run"
@@ -81,10 +80,14 @@ def test_calls_answer_and_leave_the_process_as_it_was(run, video):
 
 
 @pytest.mark.slow
-def test_calls_that_write_leave_the_process_as_it_was(loaded, video, tmp_path):
+def test_calls_that_write_and_train_leave_the_process_as_it_was(loaded, video, tmp_path):
+    (loaded.workdir / "report.html").unlink(missing_ok=True)
     command = [sys.executable, "-c", CALLS, loaded.workdir, video, tmp_path / "model.stablehlo", tmp_path / "new"]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert (ended.returncode, ended.stderr) == (0, ""), ended.stderr
+    assert (loaded.workdir / "report.html").stat().st_size > 10_000
+    assert json.loads((tmp_path / "model.stablehlo.json").read_text())["classes"] == list(loaded.classes)
+    assert (tmp_path / "new" / "report.html").is_file()
 
 
 def test_what_a_run_says_of_itself(loaded):
@@ -108,6 +111,9 @@ def test_mistakes(loaded, video, tmp_path):
         loaded.explain("missing.mp4")
     with pytest.raises(UserError, match="choose a name that ends in"):
         loaded.export(tmp_path / "model.pt")
+    (tmp_path / "model.stablehlo").touch()
+    with pytest.raises(UserError, match="exists: choose another --out"):
+        loaded.export(tmp_path / "model.stablehlo")
 
 
 @pytest.mark.slow
@@ -124,26 +130,6 @@ def test_explanations_of_a_class_are_written(loaded, video, tmp_path):
     assert {path.name for path in (tmp_path / "pictures").iterdir()} == {
         "explain.mp4", "explain.gif", "sheet.png", "spectrum.png", "explain.json",
     }  # fmt: skip
-
-
-@pytest.mark.slow
-def test_report_and_export(loaded, tmp_path):
-    (loaded.workdir / "report.html").unlink(missing_ok=True)
-    assert loaded.report() == loaded.workdir / "report.html"
-    assert loaded.report().stat().st_size > 10_000
-    out = loaded.export(tmp_path / "model.stablehlo")
-    assert out.stat().st_size > 10_000 and json.loads((tmp_path / "model.stablehlo.json").read_text())["classes"]
-    with pytest.raises(UserError, match="exists: choose another --out"):
-        loaded.export(out)
-
-
-@pytest.mark.slow
-def test_train_run_continues_and_returns_the_run(run, tmp_path):
-    """On a finished run it only writes the report."""
-    workdir = shutil.copytree(run, tmp_path / "copy")
-    (workdir / "report.html").unlink(missing_ok=True)
-    loaded = lift_flax.train_run(open_trained(run).config, workdir)
-    assert loaded.results["student"] and (workdir / "report.html").is_file()
 
 
 @pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")

@@ -21,7 +21,7 @@ def reader(name: str) -> types.ModuleType:
 
 
 def read(args: argparse.Namespace, old: dict[str, Any] | None) -> VideoList:
-    """Reads the clips and splits that the flags of `data_prep.build` name.
+    """Reads the clips and splits that the flags of `lift-flax build` name.
 
     Args:
       args: the flags.

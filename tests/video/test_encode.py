@@ -1,9 +1,11 @@
 """Films and animated pictures are real: they decode to the frames that they were made of."""
 
 import io
+from fractions import Fraction
 
 import av
 import numpy as np
+from av.video.reformatter import ColorRange, Colorspace
 from PIL import Image
 
 from lift_flax.video import encode
@@ -26,3 +28,33 @@ def test_films_are_real():
         for t in range(7):
             image.seek(t)
             assert np.abs(np.asarray(image.convert("RGB")).astype(int) - frames[t]).max() < 10
+
+
+def _noise() -> np.ndarray:
+    """uint8 [12,48,64,3] that x264 has to work for."""
+    steps = np.random.default_rng(0).normal(0, 2, (12, 48, 64, 3))
+    return np.clip(np.cumsum(steps, axis=0) + 60, 0, 255).astype(np.uint8)
+
+
+def _encoded(**options) -> bytes:
+    return encode.h264(encode.rgb_frames(_noise()), fps=Fraction(30), crf=20, **options)
+
+
+def test_the_same_frames_give_the_same_bytes():
+    assert len({_encoded(preset="veryfast") for _ in range(4)}) == 1
+
+
+def test_a_keyframe_every_gop():
+    with av.open(io.BytesIO(_encoded(gop=5, bf="0"))) as container:
+        assert [frame.key_frame for frame in container.decode(video=0)] == [t % 5 == 0 for t in range(12)]
+
+
+def test_colours_of_the_first_frame_go_into_the_stream():
+    frames = []
+    for picture in _noise():
+        frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")
+        frame.colorspace, frame.color_range = Colorspace.ITU709, ColorRange.JPEG
+        frames.append(frame)
+    with av.open(io.BytesIO(encode.h264(frames, fps=Fraction(25), crf=20))) as container:
+        (first, *_) = container.decode(video=0)
+    assert (first.colorspace, first.color_range) == (Colorspace.ITU709, ColorRange.JPEG)

@@ -14,7 +14,7 @@ def command(*args: str | Path) -> list[str]:
 
 
 def run_build(*args: str | Path) -> subprocess.CompletedProcess:
-    return subprocess.run(command(*args), cwd=ROOT, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command(*args), cwd=ROOT, capture_output=True, text=True, timeout=120)
 
 
 def read_records(out: Path, name: str = "folder") -> dict[str, dict]:

@@ -1,4 +1,4 @@
-"""Lists of UG2+, of DarkLight and of ARID 1.5: recognised by the names in the folder, joined with videos, or refused."""
+"""Lists of UG2+, of DarkLight and of ARID 1.5: recognised by their names, joined with videos, or refused."""
 
 from pathlib import Path
 

@@ -46,8 +46,9 @@ def test_every_verb_has_a_module_with_a_main_and_help(verb, capsys):
 @pytest.mark.parametrize("verb", ["train", "plan", "ablate"])
 def test_help_explains_every_field_of_a_config(verb, capsys):
     cli.main([verb, "--help"])
-    lines = [line.strip().split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
-    said = {line[0].partition("=")[0]: line[1:] for line in lines if line and line[0].startswith("--config.")}
+    listed = capsys.readouterr().out.partition("fields of the config")[2].splitlines()[1:]
+    lines = [line.split(maxsplit=1) for line in listed]
+    said = {line[0].partition("=")[0]: line[1:] for line in lines}
     assert set(said) == {f"--config.{name}" for name in fields.names(Config)}
     assert said["--config.data.num_frames"] == ["T, frames of a clip"]
     assert said["--config.model.pvit.gelu"] == ["exact | tanh; exact is PyTorch's, tanh is Google's"]

@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--preview", type=Path, required=True, metavar="FILE.png", help="picture to write")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--videos", type=Path, nargs="+", metavar="FILE", help="two or more videos")
-    source.add_argument("--records", type=Path, metavar="DIR", help="folder written by data_prep.build")
+    source.add_argument("--records", type=Path, metavar="DIR", help="folder written by `lift-flax build`")
     args = parser.parse_args()
     config = preview_config()
     if args.videos:

@@ -1,10 +1,10 @@
 """Scores trained runs; every number stands with its protocol.
 
-    python -m lift_flax.evaluate --workdir=RUN                                   # the test split, as training scored it
-    python -m lift_flax.evaluate --workdir=RUN --views=3x3 --json
-    python -m lift_flax.evaluate --workdir=FOLD1 --workdir=FOLD2 --workdir=FOLD3 # mean over official splits
-    python -m lift_flax.evaluate --workdir=RUN --illumination --twin=day=DAY_RECORDS # accuracy over brightness
-    python -m lift_flax.evaluate --workdir=RUN --data_dir=OTHER_RECORDS           # classes are matched by name
+    lift-flax evaluate --workdir=RUN                                   # the test split, as training scored it
+    lift-flax evaluate --workdir=RUN --views=3x3 --json
+    lift-flax evaluate --workdir=FOLD1 --workdir=FOLD2 --workdir=FOLD3 # mean over official splits
+    lift-flax evaluate --workdir=RUN --illumination --twin=day=DAY_RECORDS   # accuracy over brightness
+    lift-flax evaluate --workdir=RUN --data-dir=OTHER_RECORDS              # classes are matched by name
 
 Each view is a clip over the whole video: other frames, or a crop at another place of the longer side.
 Intervals hold 95 % of 2000 bootstrap draws of whole scenes or actors.  docs/use.md explains every number.

@@ -1,4 +1,4 @@
-"""What `lift_flax.plan` says to people: the table, the verdict, and what to try where a step does not fit."""
+"""What `lift-flax plan` prints: the table, the verdict, and what to try where a step does not fit."""
 
 from rich.console import Console
 from rich.table import Table

@@ -1,8 +1,8 @@
 """Converts pretrained weights from PyTorch and from Google, with an account of every tensor.
 
-    python -m lift_flax.weights.convert r2plus1d FILE --out=DIR     # .pth or .safetensors: R(2+1)D, R3D, MC3, Hara's
-    python -m lift_flax.weights.convert vit FILE --out=DIR          # .npz of Google; .pth or .safetensors of timm
-    python -m lift_flax.weights.convert vit WORKDIR --out=DIR       # the main stream of your own run
+    lift-flax weights convert r2plus1d FILE --out=DIR     # .pth or .safetensors: R(2+1)D, R3D, MC3, Hara's
+    lift-flax weights convert vit FILE --out=DIR          # .npz of Google; .pth or .safetensors of timm
+    lift-flax weights convert vit WORKDIR --out=DIR       # the main stream of your own run
 
 DIR is then what `--config.model.teacher.init_from` or `--config.model.pvit.init_from` takes.  docs/weights.md names the
 files of the paper.  --check=FILE.npz compares with outputs that the source framework computed: arrays `clip`

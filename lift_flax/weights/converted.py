@@ -72,7 +72,7 @@ def load_facts(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(
             f"{folder} is no folder of converted weights (it lacks {FACTS}): "
-            "make one with `python -m lift_flax.weights.convert`"
+            "make one with `lift-flax weights convert`"
         )
     try:
         return json.loads(path.read_text())

@@ -19,7 +19,7 @@ _CLASSIFIER = "params/fc/"
 
 @dataclasses.dataclass(frozen=True)
 class Pretrained:
-    """A folder of `lift_flax.weights.convert` as the start of one part of the network.
+    """A folder of `lift-flax weights convert` as the start of one part of the network.
 
     It is no checkpoint: training starts at step 0 with fresh moments.
 

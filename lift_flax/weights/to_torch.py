@@ -1,9 +1,9 @@
 """Exports a trained R(2+1)D to PyTorch, under its PyTorch names.
 
-    python -m lift_flax.weights.to_torch DIR --to=safetensors [--out=FILE]
+    lift-flax weights to-torch DIR --to=safetensors [--out=FILE]
 
 DIR is a run's workdir (then the best teacher, or the trained R(2+1)D of a run without distillation) or a folder of
-`lift_flax.weights.convert`.  In PyTorch: `model.load_state_dict(safetensors.torch.load_file(FILE))`.
+`lift-flax weights convert`.  In PyTorch: `model.load_state_dict(safetensors.torch.load_file(FILE))`.
 """
 
 from pathlib import Path

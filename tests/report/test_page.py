@@ -96,7 +96,7 @@ def test_config_tells_what_differs(eleven):
 
 def test_brightness(tmp_path):
     _, page, workdir, _ = build(tmp_path / "run", names(4))
-    assert f"python -m lift_flax.evaluate --workdir={workdir} --illumination" in page.text
+    assert f"lift-flax evaluate --workdir={workdir} --illumination" in page.text
 
     def score(light):
         top1 = 0.9 - 0.05 * abs(np.log2(light.camera.exposure))

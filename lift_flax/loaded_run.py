@@ -13,9 +13,9 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from lift_flax import config as config_lib
-from lift_flax import fields
 from lift_flax.config import Config
 from lift_flax.errors import UserError
+from lift_flax.fields import names, unknown
 from lift_flax.predict.answers import VideoAnswer
 from lift_flax.predict.predictor import Predictor
 from lift_flax.predict.reading import Source, name_of, read_whole
@@ -215,14 +215,14 @@ class LoadedRun:
 
 
 def train_run(
-    config: str | ConfigDict | Config, workdir: str | Path, values: dict[str, Any] | None = None
+    config: str | ConfigDict | Config, workdir: str | Path, fields: dict[str, Any] | None = None
 ) -> LoadedRun:
     """Trains and tests a run and writes its report, as `lift-flax train` does; continues an interrupted run.
 
     Args:
       config: a config, or its name as the command line takes it: "own:tiny", "my_config.py:preset".
       workdir: folder for checkpoints, metrics, results and the report.
-      values: of single fields by dotted name, for example {"data.dir": "records"}.
+      fields: values of single fields by dotted name, for example {"data.dir": "records"}.
     Returns:
       The trained run; `results` holds its scores.
     Raises:
@@ -233,7 +233,7 @@ def train_run(
 
     workdir = Path(workdir)
     with quiet_libraries():
-        train_and_test(_config(config, values or {}), workdir)
+        train_and_test(_config(config, fields or {}), workdir)
         run = load(workdir)
         with processes.all_or_none():
             if processes.is_first():
@@ -241,16 +241,16 @@ def train_run(
     return run
 
 
-def _config(config: str | ConfigDict | Config, values: dict[str, Any]) -> Config:
-    """The config with `values` by dotted name.  Raises UserError for an unknown name, or a value that does not fit."""
+def _config(config: str | ConfigDict | Config, fields: dict[str, Any]) -> Config:
+    """The config with `fields` by dotted name.  Raises UserError for an unknown name, or a value that does not fit."""
     if isinstance(config, str):
         nested = _named(config)
     else:
         nested = config.to_dict() if isinstance(config, ConfigDict) else dataclasses.asdict(config)
-    known = set(fields.names(Config))
-    for name, value in values.items():
+    known = set(names(Config))
+    for name, value in fields.items():
         if name not in known:
-            raise UserError(fields.unknown(name, known))
+            raise UserError(unknown(name, known))
         *groups, last = name.split(".")
         group = nested
         for part in groups:

@@ -109,7 +109,7 @@ class Evaluation:
         self._twins = [(name, self._open(folder)) for name, folder in protocol.twins]
 
     def run(self) -> dict:
-        """Scores both networks; returns the protocol and the scores, and the curve where it is asked for.
+        """Scores both networks; returns the protocol and the scores, and the curve if `illumination` is set.
 
         docs/use.md explains every field.
         """

@@ -1,4 +1,4 @@
-"""Items computed ahead: in order, no further ahead than asked, errors in their place, nothing left behind."""
+"""Items computed ahead: in order, at most `size` ahead, errors in their place, nothing left behind."""
 
 import contextlib
 import threading
@@ -33,7 +33,7 @@ def test_items_come_in_order_and_all_that_are_ready_together():
     assert next(ready) == [4] and list(ready) == []
 
 
-def test_the_thread_computes_ahead_but_no_further_than_asked():
+def test_the_thread_computes_ahead_but_at_most_size():
     begun = []
 
     def items():

@@ -12,7 +12,6 @@ import contextlib
 import dataclasses
 import json
 import logging
-import sys
 import threading
 import time
 
@@ -20,6 +19,7 @@ from absl import flags
 
 from lift_flax import config as config_lib
 from lift_flax import config_flags, errors
+from lift_flax.command_line import say
 from lift_flax.config import Config
 from lift_flax.data.data_sets import DATA_SETS
 from lift_flax.distributed.mesh import make_mesh
@@ -132,7 +132,7 @@ def _plan_program(
             step = compile_step.step_shapes(_replace_train(config, batch_size=batch), num_classes, name)
             compiled = compile_step.compile_step(step, mesh, topology)
         tried[batch] = step, compiled
-        _say(f"  {tables.verdict(compiled.needed, compiled.fits, topology.memory)} ({compiled.seconds:.0f} s)")
+        say(f"  {tables.verdict(compiled.needed, compiled.fits, topology.memory)} ({compiled.seconds:.0f} s)")
         return compiled.needed, compiled.fits
 
     first, largest = config.train.batch_size, None
@@ -156,10 +156,6 @@ def _plan_program(
     return program
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
 @contextlib.contextmanager
 def _progress_of(what: str):
     """Prints what is being compiled, then every half minute the seconds so far."""
@@ -167,9 +163,9 @@ def _progress_of(what: str):
 
     def tick():
         while not done.wait(_TICK_SECONDS):
-            _say(f"  ... {time.monotonic() - started:.0f} s")
+            say(f"  ... {time.monotonic() - started:.0f} s")
 
-    _say(f"compiling {what} ...")
+    say(f"compiling {what} ...")
     ticker = threading.Thread(target=tick, daemon=True)
     ticker.start()
     try:

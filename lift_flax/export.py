@@ -86,20 +86,20 @@ def export_run(trained: TrainedRun, out: Path) -> dict:
     # On a CPU, because other devices round products by default.
     with jax.default_device(jax.local_devices(backend="cpu")[0]), replacing(out) as part:
         part.write_bytes(form.serialise(trained, facts))
-        found = differences(form.answer(part, inputs), unfolded(trained)(*inputs.values()))
-        if not all(value <= BOUND for value in found.values()):
-            raise RuntimeError(f"the exported file differs from the network by {found}, more than {BOUND}")
-    facts["largest_difference"] = found
+        difference = differences(form.answer(part, inputs), unfolded(trained)(*inputs.values()))
+        if not all(value <= BOUND for value in difference.values()):
+            raise RuntimeError(f"the exported file differs from the network by {difference}, more than {BOUND}")
+    facts["largest_difference"] = difference
     write_text(facts_path(out), json.dumps(facts, indent=2) + "\n")
     return facts
 
 
-def differences(found: Arrays, expected: dict[str, jax.Array]) -> dict[str, float]:
+def differences(answers: Arrays, expected: dict[str, jax.Array]) -> dict[str, float]:
     """The largest difference of each answer, relative to the largest number expected in it."""
-    if found.keys() != expected.keys():
-        raise RuntimeError(f"the exported file answers {sorted(found)}, the network {sorted(expected)}")
+    if answers.keys() != expected.keys():
+        raise RuntimeError(f"the exported file answers {sorted(answers)}, the network {sorted(expected)}")
     return {
-        name: float(np.abs(found[name] - np.asarray(value)).max() / np.abs(value).max())
+        name: float(np.abs(answers[name] - np.asarray(value)).max() / np.abs(value).max())
         for name, value in expected.items()
     }
 

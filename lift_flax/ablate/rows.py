@@ -1,4 +1,4 @@
-"""The rows of the paper's Table VI, and four more: what each changes of the reference, which is the paper's "Large"."""
+"""The rows of the paper's Table VI and five more: what each changes in the reference, the paper's "Large"."""
 
 import dataclasses
 
@@ -20,11 +20,11 @@ class Row:
 
     Attributes:
       name: of its folder, and for --rows.
-      title: as the paper has it, or in its manner.
-      paper: its top-1 on ARID in percent; None where the paper has no such row.
+      title: the paper's, or in its style.
+      paper: its top-1 on ARID in percent; None if the paper has no such row.
       changes: fields that differ from the reference.
-      own_teacher: whether the reference's teacher is not its teacher: it trains one itself, or has none.
-      needs: what it cannot be run without: "" | "flow" | "vit" | "r3d".
+      own_teacher: whether it does not take the reference's teacher: it trains one itself, or has none.
+      needs: what it requires: "" | "flow" | "vit" | "r3d".
     """
 
     name: str
@@ -62,7 +62,7 @@ def rows(config: Config) -> list[Row]:
 
 
 def reference(vit: str) -> Fields:
-    """What every row starts from: eight levels, five ViT blocks of which the first is trained (all without weights).
+    """What every row starts from: eight levels and five ViT blocks; the first is trained, or all without weights.
 
     Args:
       vit: folder of pretrained ViT weights; empty for none.
@@ -72,9 +72,9 @@ def reference(vit: str) -> Fields:
 
 
 def pretraining(config: Config) -> Fields:
-    """The run that a ViT is pretrained by: the main stream alone, all of it, by labels.
+    """The run that pretrains a ViT: the main stream alone, with all its blocks trained, by labels.
 
-    One level, a lower rate and more epochs than a teacher's: eight levels on a ViT that knows nothing learn nothing.
+    It has one level, a lower rate and more epochs than a teacher: eight levels on a random ViT do not learn.
     """
     changes = {"model.streams": "main", "model.levels": 1, "train.distill": False}
     rate, epochs = min(config.train.learning_rate, 3e-4), 3 * config.train.teacher_epochs // 2

@@ -20,14 +20,20 @@ _FIGURES = ("--train-per-class=30", "--test-per-class=24")  # so few that rows d
 
 
 class Ablation:
-    """What all rows share: the config, its flags, the folder, and the folder of ViT weights (empty for none)."""
+    """What all rows share.
+
+    Args:
+      given: flags of the config, for every run.
+      workdir: folder of all runs and of the table.
+      vit: folder of pretrained ViT weights; "" for none.
+    """
 
     def __init__(self, config: Config, given: list[str], workdir: Path, vit: str):
         self.config, self.given, self.workdir, self.vit = config, given, workdir, vit
         self.has_flow = open_records(config.data.dir).has_flow
 
     def why_not(self, row: Row) -> str:
-        """Why a row cannot be run; empty where it can."""
+        """Why a row cannot be run; "" if it can."""
         if row.needs == "flow" and not self.has_flow:
             return "the records hold no optical flow (lift-flax build --flow)"
         if row.needs == "vit" and not self.vit:
@@ -51,7 +57,11 @@ class Ablation:
 
 
 def run_rows(ablation: Ablation, chosen: list[Row], seeds: int) -> None:
-    """Runs what has not been run, seed by seed, and writes the table after each run."""
+    """Runs what has not finished yet, seed by seed, and writes the table after each run.
+
+    Raises:
+      UserError: runs failed; the others are run all the same.
+    """
     failed = []
     for seed in range(seeds):
         for number, row in enumerate(chosen):
@@ -80,8 +90,8 @@ def _write(ablation: Ablation, chosen: list[Row], seeds: int) -> dict:
     """Writes the table of the runs that have finished as ablation.json and ablation.md."""
     table = {"dataset": ablation.config.dataset, "seeds": seeds, "rows": []}
     for row in chosen:
-        found = [finished(ablation.place(row, seed)) for seed in range(seeds)]
-        runs = [{"seed": seed, **_scores(results)} for seed, results in enumerate(found) if results]
+        of_seeds = [finished(ablation.place(row, seed)) for seed in range(seeds)]
+        runs = [{"seed": seed, **_scores(results)} for seed, results in enumerate(of_seeds) if results]
         why = ablation.why_not(row)
         table["rows"].append({"name": row.name, "title": row.title, "paper": row.paper, "why_not": why, "runs": runs})
     write_text(ablation.workdir / "ablation.json", json.dumps(table, indent=2) + "\n")

@@ -24,18 +24,18 @@ Arrays = dict[str, Array]  # intermediates by name (lift_flax/models/intermediat
 
 @dataclasses.dataclass(frozen=True)
 class Explanation:
-    """One clip's.
+    """What a student looked at in one clip.
 
     Attributes:
-      frames: gamma-corrected, also where the luminous stream takes flow.
+      frames: gamma-corrected, even if the luminous stream takes flow.
       probabilities: of the student.
       label: the class that activation and relevance are about.
       main, luminous: weight of each frame in either stream, together 1 (lift_flax/explain/attention_rollout.py).
       attention: weight of each patch of each frame, 1 in all: that of the frame, shared out among its patches.
-      activation: of the class, as fine as the part of the network that it is taken from (class_activation.py).
+      activation: map of the class, in the size of the part of the network that it comes from (class_activation.py).
       stage: that part.
       relevance: of each frame's fused token for the class.
-      spectra: before and after the Fourier Enhancement of each level; N = 0 without.
+      spectra: tokens before and after each level's Fourier Enhancement; N = 0 without one.
     """
 
     frames: UInt8[np.ndarray, "T H W 3"]
@@ -51,7 +51,12 @@ class Explanation:
 
 
 class Explainer:
-    """Looks into one trained student; compiled at its first clip."""
+    """Explains the answers of one trained student; compiles its program at the first clip.
+
+    Attributes:
+      trained: the run.
+      stage: the part of the student that activation maps are taken from.
+    """
 
     def __init__(self, trained: TrainedRun):
         self.trained = trained
@@ -76,19 +81,19 @@ class Explainer:
         trained = self.trained
         batch = {name: jnp.asarray(parts[name])[None] for name in ("clip", "flow") if name in parts}
         streams = clip_streams(batch, trained.config)
-        label_or_none = jnp.array([-1 if label is None else label])
-        found = jax.tree.map(np.asarray, self._look(trained.params, trained.batch_stats, streams, label_or_none))
+        chosen = jnp.array([-1 if label is None else label])
+        arrays = jax.tree.map(np.asarray, self._look(trained.params, trained.batch_stats, streams, chosen))
         return Explanation(
             frames=gamma_table(trained.config.model.luminous.gamma)[parts["clip"]],
-            probabilities=found["probabilities"],
-            label=int(found["label"]),
-            main=found["main"],
-            luminous=found["luminous"],
-            attention=_attention(found["main"], found["luminous"], found["patches"]),
-            activation=found["activation"],
+            probabilities=arrays["probabilities"],
+            label=int(arrays["label"]),
+            main=arrays["main"],
+            luminous=arrays["luminous"],
+            attention=_attention(arrays["main"], arrays["luminous"], arrays["patches"]),
+            activation=arrays["activation"],
             stage=self.stage,
-            relevance=found["relevance"],
-            spectra=found["spectra"],
+            relevance=arrays["relevance"],
+            spectra=arrays["spectra"],
         )
 
 

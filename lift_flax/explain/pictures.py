@@ -16,12 +16,12 @@ from lift_flax.video import sampling
 SIDE = 256  # px of a frame in the film
 SHEET_SIDE, SHEET_FRAMES = 168, 8  # px of a frame, and how many, in the contact sheet
 GAP, HEAD, BARS, FOOT, MARGIN = 8, 26, 44, 24, 140  # px; MARGIN: of the sheet, for its rows' names
-OPACITY = 0.8  # of the colour at the highest weight; at the lowest the frame shines through whole
-DIMMED = 110  # mean level that brighter clips are dimmed to below the colours
-FULL_RANGE, FAINTEST = 0.5, 0.3  # attention that differs by less, in even shares, is laid on thinner, down to this
-NEARLY_EVEN = 0.1  # and below this, it is said to be so
+OPACITY = 0.8  # of the colour at the highest weight; at the lowest it is transparent
+DIMMED = 110  # mean level to which brighter clips are dimmed under the colours
+FULL_RANGE, FAINTEST = 0.5, 0.3  # range of attention, in even shares, below which its colour fades; how far it fades
+NEARLY_EVEN = 0.1  # range below which the heading says so
 GROUND, TEXT, FAINT = "#14161c", "#f2f3f5", "#9aa3b2"
-DEPTH = 1e-4  # of the highest magnitude: below, a spectrum is drawn as if it had this
+DEPTH = 1e-4  # share of the highest magnitude below which a spectrum is clipped
 MAIN, LUMINOUS, FOR, AGAINST = "#b9a3ff", "#ffe08a", "#7fd6a4", "#e58080"  # bars
 COLOURS = matplotlib.colormaps["inferno"]
 
@@ -52,14 +52,14 @@ class Overlays:
         return np.round(under * (1 - opacity) + colour * opacity).astype(np.uint8)
 
     def legend(self, name: str) -> tuple[str, str]:
-        """What the two ends of the colour bar mean; attention is told in even shares."""
+        """Labels of the two ends of the colour bar; attention is given in even shares."""
         low, high = self.attention_range
         if name == "activation":
             return "low: 0", "high"
         return f"low: {low:.2f}", f"high: {high:.2f} even shares"
 
     def heads(self) -> dict[str, str]:
-        """Name -> what stands beside its pictures."""
+        """{name: heading of its pictures}."""
         even = " (nearly even)" if self.attention_range[1] - self.attention_range[0] < NEARLY_EVEN else ""
         return {
             "frames": "gamma-corrected",
@@ -131,7 +131,7 @@ def contact_sheet(explanation: Explanation, title: str, heading: str) -> Image.I
 
 
 def spectrum(spectra: Float[np.ndarray, "N 2 T E"]) -> Figure:
-    """What each Fourier Enhancement took and gave: its spectrum, and its mean at each of the clip's frequencies."""
+    """Draws the spectrum before and after each Fourier Enhancement, and its mean over the channels' frequencies."""
     levels, _, tokens, dim = spectra.shape
     size = np.abs(np.fft.fftshift(np.fft.fft2(spectra, norm="ortho"), axes=(2, 3)))  # [N, 2, T, E]
     size = np.log10(np.maximum(size, size.max() * DEPTH))
@@ -162,14 +162,14 @@ def _scaled(frame: UInt8[np.ndarray, "H W 3"], side: int) -> UInt8[np.ndarray, "
 
 
 def _class_name(draw: ImageDraw.ImageDraw, title: str, left: int, bottom: int, width: int) -> None:
-    """White on whatever is below, as in the paper."""
+    """Writes the class in white over a picture, as in the paper."""
     size = 16 if width > 200 else 13
     text = fitting(title, size, width - 12)
     draw.text((left + 6, bottom - 6), text, "white", font(size), "ld", stroke_width=2, stroke_fill="black")
 
 
 def _colour_bar(image: Image.Image, ends: tuple[str, str], left: int, top: int, width: int) -> None:
-    """Low on the left, high on the right, between what they mean."""
+    """Draws a bar of all colours, from low to high, between its two labels."""
     draw, letters = ImageDraw.Draw(image), font(11)
     start = left + int(letters.getlength(ends[0])) + 6
     end = left + width - int(letters.getlength(ends[1])) - 6
@@ -180,7 +180,7 @@ def _colour_bar(image: Image.Image, ends: tuple[str, str], left: int, top: int, 
 
 
 def _key(draw: ImageDraw.ImageDraw, head: str, entries: tuple[tuple[str, str], ...], middle: int) -> None:
-    """What the colours of the bars are, below the first picture."""
+    """Writes the legend of the bars, below the first picture."""
     left, letters = GAP, font(12)
     draw.text((left, middle), head, FAINT, letters, "lm")
     left += int(letters.getlength(head)) + 10
@@ -191,7 +191,7 @@ def _key(draw: ImageDraw.ImageDraw, head: str, entries: tuple[tuple[str, str], .
 
 
 def _frame_weights(draw: ImageDraw.ImageDraw, explanation: Explanation, now: int, box: tuple[int, int, int]) -> None:
-    """A bar for each frame, a row for each stream, each as high as its own highest; the present frame is bright."""
+    """Draws a bar for each frame, in a row for each stream, which is scaled by itself; the current frame is bright."""
     left, top, bottom = box
     rows = [
         (weights, colour)
@@ -207,7 +207,7 @@ def _frame_weights(draw: ImageDraw.ImageDraw, explanation: Explanation, now: int
 
 
 def _relevance(draw: ImageDraw.ImageDraw, explanation: Explanation, now: int, box: tuple[int, int, int]) -> None:
-    """A bar for each frame, up where it speaks for the class and down where against."""
+    """Draws a bar for each frame: up where it speaks for the class, down where against."""
     left, top, bottom = box
     values, count = explanation.relevance, len(explanation.relevance)
     low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)

@@ -1,4 +1,4 @@
-"""The clips of a report: the student's surest right answers and its surest mistakes, each as a film to play."""
+"""The clips of a report: the student's surest right answers and surest mistakes, each as a film to play."""
 
 from collections import Counter
 
@@ -39,14 +39,14 @@ def cards(
     shares = {network: softmax(predictions[name], axis=-1) for network, name in NETWORKS.items() if name in predictions}
     right, wrong = choose_clips(labels, shares["student"])
     ids = [str(i) for i in predictions["ids"][right + wrong]]
-    found = []
+    listed = []
     for i, example in zip(right + wrong, read_eval_examples(records, config, ids), strict=True):
         label = int(labels[i])
         guesses = [_guess(name, shares[name][i], label, classes) for name in ("student", "teacher") if name in shares]
         share = float(shares["student"][i, label])
         card = {"id": example["id"], "label": classes[label], "guesses": guesses, "true_share": share}
-        found.append(card | _pictures(card, _panels(example, config, explainer)))
-    return {"right": found[: len(right)], "wrong": found[len(right) :]}
+        listed.append(card | _pictures(card, _panels(example, config, explainer)))
+    return {"right": listed[: len(right)], "wrong": listed[len(right) :]}
 
 
 def _guess(network: str, shares: Float[np.ndarray, "K"], label: int, classes: list[str]) -> dict:

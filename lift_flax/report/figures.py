@@ -1,4 +1,4 @@
-"""The drawings of a report, as SVG that takes the width, the fonts and the colours of the page it stands in."""
+"""The drawings of a report: SVG that takes the width, fonts and colours of its page."""
 
 import io
 import re
@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from lift_flax.evaluate.illumination_plot import COLOURS, QUIET, plot
 
-# Colours in matplotlib's output, and what stands for them on the page: they follow its light or dark mode.
+# Colours of matplotlib's output, and their replacements on the page, which follow its light or dark mode.
 _INK, _QUIET = "#101112", QUIET
 _ON_PAGE = {_INK: "currentColor", _QUIET: "var(--quiet)"}
 _ON_PAGE |= {colour: f"var(--{name})" for name, colour in COLOURS.items()}
@@ -87,13 +87,13 @@ def confusion(network: str, shares: Float[np.ndarray, "K K"]) -> Markup:
     return _inline_svg(f"{network}: confusion matrix", (4.2, 4.1), draw)
 
 
-def brightness(found: dict, chance: float) -> Markup:
+def brightness(measured: dict, chance: float) -> Markup:
     """The light-invariance curve that illumination.json holds."""
-    return _inline_svg("accuracy over brightness", (4.4, 3.4), lambda axes: plot(axes, found, chance))
+    return _inline_svg("accuracy over brightness", (4.4, 3.4), lambda axes: plot(axes, measured, chance))
 
 
 def _inline_svg(name: str, inches: tuple[float, float], draw: Callable[[Axes], None]) -> Markup:
-    """What `draw` draws, as an <svg> element; `name` describes it and keeps its ids apart."""
+    """An <svg> element with what `draw` draws; `name` describes it and makes its ids unique."""
     buffer = io.StringIO()
     no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):

@@ -74,12 +74,12 @@ def panel(frames: UInt8[np.ndarray, "T H W 3"]) -> Panel:
 
 
 def data_uri(kind: str, content: bytes) -> str:
-    """`content` of a media type as an address that holds it."""
+    """A data URI of `content`, which has the media type `kind`."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def luminous_view(example: Example, luminous: Luminous) -> UInt8[np.ndarray, "T H W 3"]:
-    """What the luminous stream sees, as colours: gamma-corrected frames or flow."""
+    """The input of the luminous stream as colours: gamma-corrected frames or flow."""
     if luminous.input == "gamma":
         return gamma_table(luminous.gamma)[example["clip"]]
     return colour_flow(example["flow"])

@@ -25,17 +25,17 @@ def phases(config: Config, results: dict, lines: list[dict], workdir: Path) -> d
       Of each phase "epochs", "steps", "parameters", "trained_parameters", "top1", "chance", "fitted" (those of
       results.json's "training"), "checkpoint" as text, and "panels" {"title", "svg"}.
     """
-    found = {}
+    facts = {}
     for name in ("teacher", "student"):
         if results[name]:
             given = name == "teacher" and bool(config.train.teacher_from)
-            found[name] = _facts(name, config, results, lines, given=given)
-            found[name]["checkpoint"] = "given" if given else _checkpoint(workdir / name)
-            found[name]["panels"] = [
+            facts[name] = _facts(name, config, results, lines, given=given)
+            facts[name]["checkpoint"] = "given" if given else _checkpoint(workdir / name)
+            facts[name]["panels"] = [
                 {"title": title, "svg": figures.curve(name, title, series)}
                 for title, series in curves(lines, name).items()
             ]
-    return found
+    return facts
 
 
 def _facts(name: str, config: Config, results: dict, lines: list[dict], *, given: bool) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def curves(lines: list[dict], phase: str) -> dict[str, dict[str, Points]]:
         "Learning rate": ("learning_rate",),
     }
     of_phase = [line for line in lines if line["phase"] == phase]
-    found = {}
+    by_title = {}
     for title, names in quantities.items():
         # The student's "loss" has both terms, so its cross-entropy is read by name where it is logged.
         name = next((name for name in names if any(line.get(name) is not None for line in of_phase)), names[-1])
@@ -75,8 +75,8 @@ def curves(lines: list[dict], phase: str) -> dict[str, dict[str, Points]]:
             "validation": _points(of_phase, "validation", name) or _points(of_phase, "validation", names[-1]),
         }
         if any(series.values()):
-            found[title] = series
-    return found
+            by_title[title] = series
+    return by_title
 
 
 def epoch_means(points: Points) -> Points:

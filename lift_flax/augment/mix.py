@@ -34,13 +34,13 @@ def draw_box(key: Key[Array, ""], probability: float, height: int, width: int) -
     is the uniform distribution; its centre is uniform over the frame.
     """
     use_key, area_key, centre_key = jax.random.split(key, 3)
-    side = jnp.array([height, width])
+    side = jnp.array([height, width], float)
     half = jnp.sqrt(jax.random.uniform(area_key)) * side / 2
     centre = jax.random.uniform(centre_key, (2,)) * side
     start = jnp.clip(jnp.round(centre - half), 0, side)
     stop = jnp.clip(jnp.round(centre + half), 0, side)
     box = jnp.stack([start, stop], axis=1).reshape(4).astype(jnp.int32)  # [2, 2] -> [4]
-    top, bottom, left, right = edges = box * jax.random.bernoulli(use_key, probability)
+    top, bottom, left, right = edges = box * jax.random.bernoulli(use_key, probability).astype(box.dtype)
     return Box(edges, (bottom - top) * (right - left) / (height * width))
 
 
@@ -62,4 +62,4 @@ def mix_targets(targets: Float[Array, "B K"], shares: Float[Array, "B"]) -> Floa
 def _inside(box: Int[Array, "4"], height: int, width: int) -> Bool[Array, "H W"]:
     top, bottom, left, right = box
     rows, columns = jnp.arange(height), jnp.arange(width)
-    return ((rows >= top) & (rows < bottom))[:, None] & ((columns >= left) & (columns < right))
+    return ((rows >= top) & (rows < bottom))[:, None] & ((columns >= left) & (columns < right))[None]

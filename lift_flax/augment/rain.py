@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, UInt8
 
+from lift_flax.augment.chance import chance
 from lift_flax.augment.warp import REFERENCE_SIDE
 from lift_flax.config import Augment
 
@@ -69,9 +70,10 @@ def rain(clip: UInt8[Array, "T H W 3"], key: Key[Array, ""], ranges: Augment) ->
     """One draw of the rain before every frame, or none."""
     use_key, draw_key = jax.random.split(key)
     frames, height, width = clip.shape[:3]
-    y, x = jnp.meshgrid(jnp.arange(height) * 1.0, jnp.arange(width) * 1.0, indexing="ij")  # [H, W]
+    rows, columns = jnp.arange(height, dtype=float), jnp.arange(width, dtype=float)
+    y, x = jnp.meshgrid(rows, columns, indexing="ij")  # [H, W]
     draw = draw_rain(draw_key, ranges, height, width)
-    use = jax.random.bernoulli(use_key, ranges.rain)
-    cover = jax.vmap(lambda t: opacity(draw, x, y, t))(jnp.arange(frames))[..., None] * use  # [T, H, W, 1]
+    use = chance(use_key, ranges.rain)
+    cover = jax.vmap(lambda t: opacity(draw, x, y, t))(jnp.arange(frames, dtype=float))[..., None] * use  # [T, H, W, 1]
     scene = clip.astype(jnp.float32) * (1 - ranges.rain_darken * use)
     return jnp.round(scene + (LEVEL - scene) * cover).astype(jnp.uint8)

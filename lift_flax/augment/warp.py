@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, UInt8
 
+from lift_flax.augment.chance import chance
 from lift_flax.config import Augment
 from lift_flax.video import flow_codes
 
@@ -36,25 +37,26 @@ class Warp(NamedTuple):
 def draw_warp(key: Key[Array, ""], ranges: Augment, height: int, width: int) -> Warp:
     """Draws the four parts, each with its own probability; a part that is not drawn is the identity."""
     flip_key, use_key, draw_key, use_optical, draw_optical, use_elastic, draw_elastic = jax.random.split(key, 7)
-    u = jax.random.uniform(draw_key, (5,), minval=-1, maxval=1) * jax.random.bernoulli(use_key, ranges.affine)
-    mirror = 1 - 2 * jax.random.bernoulli(flip_key, ranges.flip).astype(jnp.float32)
+    u = jax.random.uniform(draw_key, (5,), minval=-1, maxval=1) * chance(use_key, ranges.affine)
+    mirror = 1 - 2 * chance(flip_key, ranges.flip)
     zoom = 1 + ranges.scale * u[0]
     turn, shear = jnp.deg2rad(ranges.rotate * u[1]), jnp.tan(jnp.deg2rad(ranges.shear * u[2]))
     cos, sin = jnp.cos(turn), jnp.sin(turn)
     matrix = jnp.array([[cos * mirror, cos * mirror * shear - sin], [sin * mirror, sin * mirror * shear + cos]]) / zoom
-    side = jnp.array([width, height], jnp.float32)
+    side = jnp.array([width, height], float)
     shift = ranges.translate * side * u[3:5]
     optical = ranges.optical_k * jax.random.uniform(draw_optical, minval=-1, maxval=1)
-    optical *= jax.random.bernoulli(use_optical, ranges.optical)
-    elastic = ranges.elastic_std * side / REFERENCE_SIDE * jax.random.normal(draw_elastic, (GRID, GRID, 2))
-    elastic *= jax.random.bernoulli(use_elastic, ranges.elastic)
+    optical *= chance(use_optical, ranges.optical)
+    elastic = ranges.elastic_std * side[None, None] / REFERENCE_SIDE * jax.random.normal(draw_elastic, (GRID, GRID, 2))
+    elastic *= chance(use_elastic, ranges.elastic)
     return Warp(matrix, shift, optical, elastic)
 
 
 def coordinates(warp: Warp, height: int, width: int) -> tuple[Float[Array, "H W"], Float[Array, "H W"]]:
     """Where each output pixel comes from: (x, y) in pixels of the source, which may lie outside it."""
     cx, cy = (width - 1) / 2, (height - 1) / 2
-    y, x = jnp.meshgrid(jnp.arange(height) - cy, jnp.arange(width) - cx, indexing="ij")  # [H, W], from the centre
+    rows, columns = jnp.arange(height, dtype=float), jnp.arange(width, dtype=float)
+    y, x = jnp.meshgrid(rows - cy, columns - cx, indexing="ij")  # [H, W], from the centre
     elastic = jax.image.resize(warp.elastic, (height, width, 2), "cubic")  # [GRID, GRID, 2] -> [H, W, 2]
     x, y = x + elastic[..., 0], y + elastic[..., 1]
     r2 = (x / width) ** 2 + (y / height) ** 2
@@ -96,9 +98,10 @@ def sample(clip: UInt8[Array, "T H W C"], x: Float[Array, "H W"], y: Float[Array
 def _interpolate(clip, x: Float[Array, "H W"], y: Float[Array, "H W"]) -> Float[Array, "T H W C"]:
     height, width = clip.shape[1:3]
     x, y = _reflect(x, width), _reflect(y, height)
-    x0, y0 = jnp.floor(x).astype(jnp.int32), jnp.floor(y).astype(jnp.int32)
+    left, top = jnp.floor(x), jnp.floor(y)
+    fx, fy = (x - left)[..., None], (y - top)[..., None]  # [H, W, 1]
+    x0, y0 = left.astype(jnp.int32), top.astype(jnp.int32)
     x1, y1 = jnp.minimum(x0 + 1, width - 1), jnp.minimum(y0 + 1, height - 1)
-    fx, fy = (x - x0)[..., None], (y - y0)[..., None]  # [H, W, 1]
 
     def one_frame(frame):
         def at(rows, columns):

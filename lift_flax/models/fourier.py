@@ -9,7 +9,7 @@ from flax import nnx
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Complex, Float
 
-from lift_flax.models.layers.dense import accumulation_dtype, gelu
+from lift_flax.models.layers.dense import accumulation_dtype, along_channels, gelu
 from lift_flax.models.layers.norm import LayerNorm
 
 
@@ -75,7 +75,8 @@ class ComplexLinear(nnx.Module):
     def __call__(self, re: Float[Array, "B S E"], im: Float[Array, "B S E"]) -> tuple[Array, Array]:
         x = jnp.stack([re, im])  # [2, B, S, E]: one product a kernel, so one sum over devices for its gradient
         by_re, by_im = x @ self.kernel_re[...], x @ self.kernel_im[...]
-        return by_re[0] - by_im[1] + self.bias_re[...], by_im[0] + by_re[1] + self.bias_im[...]
+        bias_re, bias_im = along_channels(self.bias_re[...], re), along_channels(self.bias_im[...], im)
+        return by_re[0] - by_im[1] + bias_re, by_im[0] + by_re[1] + bias_im
 
 
 class FourierEnhancement(nnx.Module):

@@ -13,7 +13,8 @@ def normalise(
     clip: UInt8[Array, "*dims 3"], mean: tuple[float, ...], std: tuple[float, ...]
 ) -> Float[Array, "*dims 3"]:
     """Levels 0 to 255 to the zero-mean floats a trunk was trained on: (clip / 255 - mean) / std."""
-    return (clip.astype(jnp.float32) / 255 - jnp.array(mean)) / jnp.array(std)
+    mean_of, std_of = (jnp.broadcast_to(jnp.array(values), clip.shape) for values in (mean, std))
+    return (clip.astype(jnp.float32) / 255 - mean_of) / std_of
 
 
 def teacher_outputs(network: Network, config: Config, params: Tree, stats: Tree, streams: Streams, *, train: bool):

@@ -13,7 +13,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from lift_flax.models.intermediates import Intermediates, keep
-from lift_flax.models.layers.dense import Linear, accumulation_dtype
+from lift_flax.models.layers.dense import Linear, accumulation_dtype, along_channels
 
 
 def scores(q: Float[Array, "B N S D"], k: Float[Array, "B N R D"]) -> Float[Array, "B N S R"]:
@@ -100,7 +100,7 @@ class MultiHeadAttention(nnx.Module):
         mixed = jnp.einsum("BSNR,BRE->BSNE", p.astype(y.dtype), y, preferred_element_type=accumulation_dtype(y))
         mixed = jnp.einsum("BSNE,END->BSND", mixed, to_values).reshape(x.shape)  # [B, S, E]
         if self.value.bias is not None:
-            mixed += self.value.bias[...]
+            mixed += along_channels(self.value.bias[...], mixed)
         return self.out(mixed.astype(x.dtype))  # [B, S, E]
 
     def _split(self, x: Float[Array, "B S E"]) -> Float[Array, "B N S D"]:

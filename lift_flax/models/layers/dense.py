@@ -15,8 +15,13 @@ from jaxtyping import Array, Float
 
 
 def accumulation_dtype(array: Array) -> jnp.dtype:
-    """What sums over `array` are made in: float32 (or float64, where it is)."""
-    return jnp.promote_types(array.dtype, jnp.float32)
+    """The dtype of sums over `array`: float32, or float64 where the array is."""
+    return jnp.dtype(jnp.float32) if array.dtype.itemsize < 4 else array.dtype
+
+
+def along_channels(vector: Float[Array, "C"], x: Float[Array, "*rows C"]) -> Float[Array, "..."]:
+    """`vector` with as many axes as `x`, its own the last: [1, .., C]."""
+    return jnp.expand_dims(vector, range(x.ndim - 1))
 
 
 @jax.custom_vjp
@@ -68,7 +73,7 @@ def _sum_on_cpu(x: Float[Array, "*rows C"]) -> Float[Array, "C"]:
 @jax.custom_vjp
 def add_bias(x: Float[Array, "*rows O"], bias: Float[Array, "O"]) -> Float[Array, "*rows O"]:
     """x + bias, added in float32, in x's dtype."""
-    return (x.astype(accumulation_dtype(x)) + bias).astype(x.dtype)
+    return (x.astype(accumulation_dtype(x)) + along_channels(bias, x)).astype(x.dtype)
 
 
 def _add_bias_forward(x, bias):

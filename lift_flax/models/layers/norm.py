@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from lift_flax.models.layers.dense import accumulation_dtype, sum_of_rows
+from lift_flax.models.layers.dense import accumulation_dtype, along_channels, sum_of_rows
 
 
 def _scale_and_bias(features: int, rngs: nnx.Rngs) -> tuple[nnx.Param, nnx.Param]:
@@ -22,10 +22,10 @@ def _scale_and_bias(features: int, rngs: nnx.Rngs) -> tuple[nnx.Param, nnx.Param
 
 
 def _means(x: Float[Array, "*rows C"], over_channels: bool) -> Float[Array, "..."]:
-    """Means over the last axis, kept with size 1, or over all others."""
+    """Means over the last axis or over all others; the axes stay, with size 1."""
     if over_channels:
         return x.mean(-1, keepdims=True)
-    return sum_of_rows(x) / (x.size // x.shape[-1])
+    return along_channels(sum_of_rows(x) / (x.size // x.shape[-1]), x)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
@@ -34,6 +34,7 @@ def _normalise(x, scale, bias, over_channels, eps) -> tuple[Array, Array, Array]
     y = x.astype(accumulation_dtype(x))
     mean = _means(y, over_channels)
     var = jnp.maximum(0.0, _means(y * y, over_channels) - mean * mean)  # so that both take one pass over x
+    scale, bias = along_channels(scale, x), along_channels(bias, x)
     return ((y - mean) * (jax.lax.rsqrt(var + eps) * scale) + bias).astype(x.dtype), mean, var
 
 
@@ -49,11 +50,13 @@ def _normalise_backward(over_channels, eps, saved, grads):
     grad = grad.astype(accumulation_dtype(x))
     y = (x.astype(accumulation_dtype(x)) - mean) * factor
     dscale, dbias = sum_of_rows(grad * y), sum_of_rows(grad)  # [C]
+    scale_row = along_channels(scale, x)
     if over_channels:
-        along_y, along_1 = _means(grad * scale * y, True), _means(grad * scale, True)
+        along_y, along_1 = _means(grad * scale_row * y, True), _means(grad * scale_row, True)
     else:
-        along_y, along_1 = (scale * total / (x.size // x.shape[-1]) for total in (dscale, dbias))
-    dx = factor * (grad * scale - along_1 - y * along_y)
+        count = x.size // x.shape[-1]
+        along_y, along_1 = (along_channels(scale * total / count, x) for total in (dscale, dbias))
+    dx = factor * (grad * scale_row - along_1 - y * along_y)
     return dx.astype(x.dtype), dscale, dbias
 
 
@@ -87,9 +90,9 @@ class BatchNorm(nnx.Module):
     def __call__(self, x: Float[Array, "*rows C"], *, train: bool) -> Float[Array, "*rows C"]:
         if train:
             y, mean, var = _normalise(x, self.scale[...], self.bias[...], False, self.eps)
-            self.mean[...] = self.momentum * self.mean[...] + (1 - self.momentum) * mean
-            self.var[...] = self.momentum * self.var[...] + (1 - self.momentum) * var
+            self.mean[...] = self.momentum * self.mean[...] + (1 - self.momentum) * mean.reshape(-1)
+            self.var[...] = self.momentum * self.var[...] + (1 - self.momentum) * var.reshape(-1)
             return y
-        y = x.astype(accumulation_dtype(x)) - self.mean[...]
-        y = y * (jax.lax.rsqrt(self.var[...] + self.eps) * self.scale[...]) + self.bias[...]
-        return y.astype(x.dtype)
+        factor = jax.lax.rsqrt(self.var[...] + self.eps) * self.scale[...]
+        y = x.astype(accumulation_dtype(x)) - along_channels(self.mean[...], x)
+        return (y * along_channels(factor, x) + along_channels(self.bias[...], x)).astype(x.dtype)

@@ -3,6 +3,7 @@
     run = lift_flax.load("RUN")                               # a trained run: answers, scores, explanations, exports
     run = lift_flax.train_run("own:tiny", "RUN", {"data.dir": "records"})
     print(run("clip.mp4").label)
+    model = lift_flax.create_model("lift_net", num_classes=11)   # a network for your own code
 
 `UserError` is raised for mistakes that the caller can fix, `Windows` says how long videos are cut.
 """
@@ -13,20 +14,23 @@ from typing import TYPE_CHECKING, Any
 from lift_flax.quiet import quiet_libraries
 
 if TYPE_CHECKING:
+    from lift_flax.created_model import CreatedModel, create_model
     from lift_flax.errors import UserError
     from lift_flax.loaded_run import LoadedRun, load, train_run
     from lift_flax.video.clips import Windows
 
 # Imported at first use: processes that read videos import this package too, and must not start JAX.
 _MODULES = {
+    "CreatedModel": "lift_flax.created_model",
     "LoadedRun": "lift_flax.loaded_run",
     "UserError": "lift_flax.errors",
     "Windows": "lift_flax.video.clips",
+    "create_model": "lift_flax.created_model",
     "load": "lift_flax.loaded_run",
     "train_run": "lift_flax.loaded_run",
 }
 
-__all__ = ["LoadedRun", "UserError", "Windows", "load", "train_run"]
+__all__ = ["CreatedModel", "LoadedRun", "UserError", "Windows", "create_model", "load", "train_run"]
 
 
 def __getattr__(name: str) -> Any:

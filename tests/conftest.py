@@ -9,11 +9,8 @@ import pytest
 from filelock import FileLock
 
 from data_prep import build
-from tests.support import promotion
 from tests.support.small_config import small_config
 from tests.support.video_files import write_video
-
-promotion.strict()
 
 
 @pytest.fixture(scope="session")

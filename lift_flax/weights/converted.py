@@ -71,8 +71,7 @@ def load_facts(folder: Path) -> dict[str, Any]:
     path = folder / FACTS
     if not path.is_file():
         raise UserError(
-            f"{folder} is no folder of converted weights (it lacks {FACTS}): "
-            "make one with `lift-flax weights convert`"
+            f"{folder} is no folder of converted weights (it lacks {FACTS}): make one with `lift-flax weights convert`"
         )
     try:
         return json.loads(path.read_text())

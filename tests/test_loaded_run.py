@@ -96,6 +96,15 @@ def test_what_a_run_says_of_itself(loaded):
     assert loaded.results["num_examples"] == 6
 
 
+def test_no_public_name_is_that_of_a_module():
+    """Importing `lift_flax.evaluate`, for example, would replace a function of that name."""
+    modules = {path.stem for path in (ROOT / "lift_flax").iterdir()}
+    assert len(modules) > 15 and not modules & set(lift_flax.__all__)
+    assert all(name in dir(lift_flax) and getattr(lift_flax, name) for name in lift_flax.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'lode'"):
+        lift_flax.lode  # noqa: B018
+
+
 def test_mistakes(loaded, video, tmp_path):
     with pytest.raises(UserError, match="is not a workdir"):
         lift_flax.load(tmp_path)

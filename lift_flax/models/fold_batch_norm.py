@@ -10,7 +10,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from lift_flax.models.layers.dense import add_bias
-from lift_flax.models.layers.norm import BatchNorm
+from lift_flax.models.layers.norm import BatchNorm, Norm
 from lift_flax.models.layers.video_conv import SpatialConv, TemporalConv, VideoConv
 from lift_flax.models.lift_net import Head
 from lift_flax.models.video_resnet import FactorisedConv, FullConv, ResidualBlock, Shortcut, VideoResNet
@@ -48,13 +48,13 @@ def _last_of(conv: FactorisedConv | FullConv) -> TemporalConv | VideoConv:
     return conv.temporal if isinstance(conv, FactorisedConv) else conv.conv
 
 
-def _into_kernel_before(conv: SpatialConv | TemporalConv | VideoConv, norm: BatchNorm) -> Shift:
+def _into_kernel_before(conv: SpatialConv | TemporalConv | VideoConv, norm: Norm) -> Shift:
     scale, shift = _scale_and_shift(norm)
     conv.kernel = _param(np.asarray(conv.kernel[...], np.float64) * scale)  # [kh, kw, I, O]
     return Shift(shift)
 
 
-def _into_linear_after(norm: BatchNorm, linear) -> Shift:
+def _into_linear_after(norm: Norm, linear) -> Shift:
     scale, shift = _scale_and_shift(norm)
     kernel = np.asarray(linear.kernel[...], np.float64)  # [I, O]
     linear.kernel = _param(kernel * scale[:, None])
@@ -62,7 +62,8 @@ def _into_linear_after(norm: BatchNorm, linear) -> Shift:
     return Shift(None)
 
 
-def _scale_and_shift(norm: BatchNorm) -> tuple[Float[np.ndarray, "C"], Float[np.ndarray, "C"]]:
+def _scale_and_shift(norm: Norm) -> tuple[Float[np.ndarray, "C"], Float[np.ndarray, "C"]]:
+    assert isinstance(norm, BatchNorm)  # nothing is folded twice
     mean, var, weight, bias = (np.asarray(a[...], np.float64) for a in (norm.mean, norm.var, norm.scale, norm.bias))
     scale = weight / np.sqrt(var + norm.eps)
     return scale, bias - mean * scale

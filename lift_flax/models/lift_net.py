@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 from lift_flax.models.fusion import LN_EPS, Level
 from lift_flax.models.intermediates import Intermediates, keep, within
 from lift_flax.models.layers.dense import Linear, accumulation_dtype, gelu
-from lift_flax.models.layers.norm import BatchNorm, LayerNorm
+from lift_flax.models.layers.norm import BatchNorm, LayerNorm, Norm
 from lift_flax.models.layers.scan_blocks import scan_blocks
 from lift_flax.models.video_resnet import VideoResNet
 from lift_flax.models.vit import PViT
@@ -71,7 +71,7 @@ class Head(nnx.Module):
 
     def __init__(self, dim: int, num_classes: int, *, rngs: nnx.Rngs):
         self.fc1 = Linear(dim, dim, rngs=rngs)
-        self.norm = BatchNorm(dim, eps=1e-5, momentum=0.9, rngs=rngs)
+        self.norm: Norm = BatchNorm(dim, eps=1e-5, momentum=0.9, rngs=rngs)
         self.fc2 = Linear(dim, num_classes, rngs=rngs)
 
     def __call__(self, x: Float[Array, "B S E"], *, train: bool) -> Float[Array, "B K"]:
@@ -131,7 +131,7 @@ class LiftNet(nnx.Module):
           "main/pvit/..." of `PViT`, "trunk/..." of `VideoResNet`, "levels/i/..." of `Level`, and "fused", as above.
         """
         main = None
-        if self.streams != "luminous":
+        if self.main is not None:
             main = self.main(dark, intermediates=within(intermediates, "main"))
         return self.from_tokens(main, luminous, train=train, intermediates=intermediates)
 
@@ -158,6 +158,7 @@ class LiftNet(nnx.Module):
     ) -> dict[str, Array]:
         """What is computed of the luminous clip alone: "teacher_logits" and "luminous_tokens", where there are any."""
         out = {}
+        trunk: dict[str, Array] = {}
         if self.trunk is not None:
             with jax.named_scope("trunk"):
                 trunk = self.trunk(
@@ -191,4 +192,8 @@ class LiftNet(nnx.Module):
 
 def first_streams(main: Array | None, luminous: Array | None) -> tuple[Array, Array]:
     """(main, luminous) as the first level takes them: a stream that is left out is replaced by the other one."""
-    return (luminous if main is None else main), (main if luminous is None else luminous)
+    if main is None or luminous is None:
+        one = luminous if main is None else main
+        assert one is not None  # a network has one stream at least
+        return one, one
+    return main, luminous

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 
 from lift_flax.models.intermediates import Intermediates, keep
 from lift_flax.models.layers.dense import Linear, accumulation_dtype
-from lift_flax.models.layers.norm import BatchNorm
+from lift_flax.models.layers.norm import BatchNorm, Norm
 from lift_flax.models.layers.scan_blocks import scan_blocks
 from lift_flax.models.layers.video_conv import SpatialConv, TemporalConv, VideoConv
 
@@ -72,7 +72,7 @@ class NormSpec:
     eps: float = 1e-3
     momentum: float = 0.9
 
-    def make(self, features: int, rngs: nnx.Rngs) -> BatchNorm:
+    def make(self, features: int, rngs: nnx.Rngs) -> Norm:
         return BatchNorm(features, eps=self.eps, momentum=self.momentum, rngs=rngs)
 
 
@@ -232,7 +232,9 @@ class VideoResNet(nnx.Module):
             x = self.stem(clip, train=train)  # [B, T, h, w, O]
             x = jax.nn.relu(self.stem_norm(x, train=train))
             if self.stem_pool:
-                x = nnx.max_pool(x, (3, 3, 3), (2, 2, 2), ((1, 1),) * 3)  # [B, T/2, H/4, W/4, O]
+                edges = ((1, 1),) * 3  # which Flax takes besides names, whatever its annotation says
+                # [B, T/2, H/4, W/4, O]
+                x = nnx.max_pool(x, (3, 3, 3), (2, 2, 2), edges)  # pyright: ignore[reportArgumentType]
             return x
 
     def stage(self, name: str, x: Float[Array, "B T H W I"], *, train: bool) -> Float[Array, "B t h w O"]:

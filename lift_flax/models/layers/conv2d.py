@@ -96,7 +96,9 @@ def input_gradient(
 
 def _turned_padding(kernel_shape: tuple[int, ...], padding: Padding) -> Padding:
     """Of the convolution, without a stride, that goes back from outputs to inputs."""
-    return tuple((k - 1 - before, k - 1 - after) for k, (before, after) in zip(kernel_shape[:2], padding, strict=True))
+    kh, kw = kernel_shape[:2]
+    (top, bottom), (left, right) = padding
+    return (kh - 1 - top, kh - 1 - bottom), (kw - 1 - left, kw - 1 - right)
 
 
 def _input_gradient_turned(padding, kernel, grad):
@@ -120,7 +122,7 @@ def _input_gradient_by_columns(padding, kernel, grad):
     y = convolve(grad, columns, (1, 1), padding, accumulation_dtype(grad))  # [N, H, W+kw-1, kw*I]
     width = y.shape[2] - kw + 1
     y = sum(y[:, :, b : b + width, b * inputs : (b + 1) * inputs] for b in range(kw))  # [N, H, W, I]
-    return y.astype(grad.dtype)
+    return jnp.asarray(y).astype(grad.dtype)
 
 
 def kernel_gradient(

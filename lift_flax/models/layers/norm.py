@@ -5,7 +5,7 @@ nnx.LayerNorm and nnx.BatchNorm, which would return float32 here.  For the gradi
 moments: plain differentiation would also keep the input less its mean, which is as large.
 """
 
-import functools
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -28,14 +28,16 @@ def _means(x: Float[Array, "*rows C"], over_channels: bool) -> Float[Array, "...
     return along_channels(sum_of_rows(x) / (x.size // x.shape[-1]), x)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
-def _normalise(x, scale, bias, over_channels, eps) -> tuple[Array, Array, Array]:
+def _normalised(x, scale, bias, over_channels, eps) -> tuple[Array, Array, Array]:
     """(x normalised over the last axis or all others, its mean, its variance); the moments are not differentiated."""
     y = x.astype(accumulation_dtype(x))
     mean = _means(y, over_channels)
     var = jnp.maximum(0.0, _means(y * y, over_channels) - mean * mean)  # so that both take one pass over x
     scale, bias = along_channels(scale, x), along_channels(bias, x)
     return ((y - mean) * (jax.lax.rsqrt(var + eps) * scale) + bias).astype(x.dtype), mean, var
+
+
+_normalise = jax.custom_vjp(_normalised, nondiff_argnums=(3, 4))
 
 
 def _normalise_forward(x, scale, bias, over_channels, eps):
@@ -61,6 +63,13 @@ def _normalise_backward(over_channels, eps, saved, grads):
 
 
 _normalise.defvjp(_normalise_forward, _normalise_backward)
+
+
+@runtime_checkable
+class Norm(Protocol):
+    """A BatchNorm, or what folding leaves of it (lift_flax/models/fold_batch_norm.py)."""
+
+    def __call__(self, x: Float[Array, "*rows C"], *, train: bool) -> Float[Array, "*rows C"]: ...
 
 
 class LayerNorm(nnx.Module):

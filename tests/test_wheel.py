@@ -3,14 +3,18 @@
 The environments are empty but for a path to the packages that this one has, so nothing is downloaded.
 """
 
+import ast
+import configparser
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
 import zipfile
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -18,8 +22,6 @@ import pytest
 from tests.conftest import moving_bar
 from tests.support.small_config import OVERRIDES
 from tests.support.video_files import write_video
-
-pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
 FILES = ("setup.py", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
@@ -90,8 +92,24 @@ def test_a_wheel_holds_every_package_inside_one(wheel):
         expected |= {path.relative_to(ROOT) for path in (ROOT / top).rglob("*.py")}
     expected |= {Path(name) for name in ("py.typed", "plan/h100.textproto", "report/page.html", "report/page.css")}
     assert {Path(name).relative_to("lift_flax") for name in names if name.startswith("lift_flax/")} == expected
+    assert b"lift-flax = lift_flax.cli:run" in zipfile.ZipFile(wheel).read(
+        next(name for name in names if name.endswith("entry_points.txt"))
+    )
 
 
+def test_what_is_imported_is_asked_for():
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg")
+    lines = settings["options"]["install_requires"].splitlines()
+    for extra in ("prep", "onnx", "torch"):
+        lines += settings["options.extras_require"][extra].splitlines()
+    wanted = {re.split(r"[\[<>=]", line)[0].lower().replace("_", "-") for line in lines}
+    known = packages_distributions()
+    for name in _imported():
+        assert {other.lower().replace("_", "-") for other in known.get(name, [name])} & wanted, name
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["configs", "data_prep"])
 def test_no_other_package_is_installed(installed, name, tmp_path):
     code = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({name!r}) is not None)"
@@ -99,6 +117,7 @@ def test_no_other_package_is_installed(installed, name, tmp_path):
     _call([installed / "python", "-c", code], tmp_path)
 
 
+@pytest.mark.slow
 def test_a_wheel_trains_on_own_clips_and_answers(installed, records, videos):
     here = records.parent
     _call([installed / "lift-flax", "train", "--config=own:tiny", *_small(), "--workdir=run"], here)
@@ -110,6 +129,7 @@ def test_a_wheel_trains_on_own_clips_and_answers(installed, records, videos):
     assert json.loads(said.splitlines()[-1])["label"] in results["classes"]
 
 
+@pytest.mark.slow
 def test_a_config_file_of_ones_own_trains(installed, records, tmp_path):
     (tmp_path / "mine.py").write_text(OWN_CONFIG)
     (tmp_path / "empty").mkdir()
@@ -119,6 +139,7 @@ def test_a_config_file_of_ones_own_trains(installed, records, tmp_path):
     assert results["dataset"] == "named in the file"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["checkout", "editable"])
 def test_two_workers_build(kind, checkout, videos, tmp_path):
     programs = _environment(tmp_path / "environment")
@@ -130,6 +151,18 @@ def test_two_workers_build(kind, checkout, videos, tmp_path):
     _call([*command, "folder", f"--videos={videos}", f"--out={tmp_path / 'records'}", "--workers=2"], here)
     report = json.loads((tmp_path / "records" / "prep_report.json").read_text())
     assert not report["rejected"] and report["source"] == "folder"
+
+
+def _imported() -> set[str]:
+    """The packages of others that the code imports; jax2onnx is installed by hand (Makefile)."""
+    names = set()
+    for path in (path for top in PACKAGES for path in (ROOT / top).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names.add(node.module.partition(".")[0])
+    return names - sys.stdlib_module_names - {"lift_flax", "jax2onnx"}
 
 
 def _small(records: str | Path = "records") -> list[str]:

@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float32
 
 from .actions import ACTIONS, Clock, Style
 from .outfit import Outfit, dress
@@ -151,7 +152,9 @@ def _heading(action: str, share: float, jitter: float) -> float:
     return 40 * share + jitter
 
 
-def render_scene(plan: ClipPlan, light: str, height: int, width: int, num_frames: int, fps: float) -> np.ndarray:
+def render_scene(
+    plan: ClipPlan, light: str, height: int, width: int, num_frames: int, fps: float
+) -> Float32[np.ndarray, "T H W 3"]:
     """Renders a clip in linear light, float32 [T,H,W,3], for a camera to photograph.
 
     Args:

@@ -13,6 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float32, UInt8
 from rich.console import Console
 
 from lift_flax.errors import UserError
@@ -76,7 +77,9 @@ def _deal(deck: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     return np.sort(deck[places]), np.delete(deck, places)
 
 
-def render_clip(plan: ClipPlan, light: str, height: int, width: int, num_frames: int, fps: float) -> np.ndarray:
+def render_clip(
+    plan: ClipPlan, light: str, height: int, width: int, num_frames: int, fps: float
+) -> UInt8[np.ndarray, "T H W 3"]:
     """Films a clip; the same arguments give the same bytes.
 
     Args:
@@ -105,7 +108,7 @@ def render_clip(plan: ClipPlan, light: str, height: int, width: int, num_frames:
     return expose(linear, Camera(_exposure(linear, luma), scene.balance, well, read), rng)
 
 
-def _exposure(linear: np.ndarray, luma: float) -> float:
+def _exposure(linear: Float32[np.ndarray, "T H W 3"], luma: float) -> float:
     """The exposure that gives frames [T,H,W,3] the mean luma `luma` (0 to 255), by bisection on a sample."""
     sample, low, high = linear[::6, 1::3, 1::3], 1e-5, 30.0
     weights = np.array(LUMA, np.float32)
@@ -120,7 +123,7 @@ def clip_frames(plan: ClipPlan, num_frames: tuple[int, int]) -> int:
     return int(np.random.default_rng((plan.seed, 4)).integers(num_frames[0], num_frames[1] + 1))
 
 
-def encode_clip(frames: np.ndarray, path: Path, fps: int) -> None:
+def encode_clip(frames: UInt8[np.ndarray, "T H W 3"], path: Path, fps: int) -> None:
     """Writes frames, uint8 [T,H,W,3], as H.264 at CRF 12, which keeps dark detail; the file is whole or missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     video = encode.h264(encode.rgb_frames(frames), fps=Fraction(fps), crf=12, preset="veryfast")

@@ -12,6 +12,7 @@ import zlib
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float, Float32, UInt8
 
 _CODES = np.arange(256, dtype=np.float64) / 255.0
 _LINEAR_OF_CODE = np.where(_CODES <= 0.04045, _CODES / 12.92, ((_CODES + 0.055) / 1.055) ** 2.4).astype(np.float32)
@@ -43,7 +44,7 @@ class Camera:
             raise ValueError(f"negative exposure, gain, read noise, or no full well: {self}")
 
 
-def to_linear(frames: np.ndarray) -> np.ndarray:
+def to_linear(frames: np.ndarray) -> Float32[np.ndarray, "*dims"]:
     """Turns sRGB codes, uint8 of any shape, into linear light, float32 in [0, 1].
 
     Raises:
@@ -54,13 +55,13 @@ def to_linear(frames: np.ndarray) -> np.ndarray:
     return _LINEAR_OF_CODE[frames]
 
 
-def to_srgb(linear: np.ndarray) -> np.ndarray:
+def to_srgb(linear: Float[np.ndarray, "*dims"]) -> UInt8[np.ndarray, "*dims"]:
     """Turns linear light, float of any shape and clipped to [0, 1], into sRGB codes, uint8."""
     steps = np.clip(linear, 0.0, 1.0) * np.float32(_STEPS) + np.float32(0.5)
     return _CODE_OF_LINEAR[steps.astype(np.uint16)]
 
 
-def noise_variance(linear: np.ndarray, camera: Camera) -> np.ndarray:
+def noise_variance(linear: Float[np.ndarray, "*dims"], camera: Camera) -> Float[np.ndarray, "*dims"]:
     """Variance of the sensor's noise under the exposed light `linear` of any shape, in units of (full scale)^2.
 
     A signal of n electrons has variance n (photons follow Poisson's law, here in its Gaussian approximation).  The
@@ -69,7 +70,9 @@ def noise_variance(linear: np.ndarray, camera: Camera) -> np.ndarray:
     return np.maximum(linear, 0.0) / camera.full_well + (camera.read_noise / camera.full_well) ** 2
 
 
-def expose(linear: np.ndarray, camera: Camera, rng: np.random.Generator) -> np.ndarray:
+def expose(
+    linear: Float[np.ndarray, "T H W C"], camera: Camera, rng: np.random.Generator
+) -> UInt8[np.ndarray, "T H W C"]:
     """Photographs a scene.
 
     Args:
@@ -91,7 +94,9 @@ def expose(linear: np.ndarray, camera: Camera, rng: np.random.Generator) -> np.n
     return frames
 
 
-def re_expose(frames: np.ndarray, camera: Camera, rng: np.random.Generator) -> np.ndarray:
+def re_expose(
+    frames: UInt8[np.ndarray, "T H W 3"], camera: Camera, rng: np.random.Generator
+) -> UInt8[np.ndarray, "T H W 3"]:
     """Photographs a recorded clip, uint8 [T,H,W,3], again: `expose` with the clip as the scene.
 
     The clip keeps its own noise and quantisation, so this can darken a clip but not brighten it.
@@ -106,6 +111,6 @@ class Relight:
     camera: Camera
     seed: int = 0
 
-    def __call__(self, frames: np.ndarray, clip_id: str) -> np.ndarray:
+    def __call__(self, frames: UInt8[np.ndarray, "T H W 3"], clip_id: str) -> UInt8[np.ndarray, "T H W 3"]:
         """`re_expose` of the clip with this id."""
         return re_expose(frames, self.camera, np.random.default_rng([self.seed, zlib.crc32(clip_id.encode())]))

@@ -1,5 +1,6 @@
 """Frames to a video that plays anywhere: H.264 in an MP4, or an animated GIF."""
 
+import contextlib
 import io
 import tempfile
 from collections.abc import Iterable
@@ -45,9 +46,10 @@ def h264(
       The bytes of the MP4.
     """
     options = {"crf": str(crf), "x264-params": f"mbtree={int(mbtree)}", **options}
-    with tempfile.TemporaryDirectory() as folder:
-        # The writer opens its file again to move the index, so a buffer does not do.
-        target = str(Path(folder) / "video.mp4") if index_first else io.BytesIO()
+    target = io.BytesIO()
+    with contextlib.ExitStack() as stack:
+        if index_first:  # to move the index, the writer opens its file again
+            target = str(Path(stack.enter_context(tempfile.TemporaryDirectory())) / "video.mp4")
         flags = {"movflags": "faststart"} if index_first else {}
         with av.open(target, "w", format="mp4", options=flags) as container:
             stream = container.add_stream("libx264", rate=fps, options=options)

@@ -2,6 +2,7 @@
 
 import importlib
 import itertools
+from pathlib import Path
 
 import pytest
 
@@ -31,6 +32,12 @@ def test_reader_and_config_agree_with_the_table(name):
     config = importlib.import_module(f"configs.{data_set.config}").get_config("tiny")
     if data_set.num_classes is not None:
         assert (config.dataset, config.model.luminous.input) == (name, data_set.luminous)
+
+
+@pytest.mark.parametrize("name", DATA_SETS)
+def test_every_data_set_has_its_commands_in_the_documents(name):
+    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
+    assert f"lift-flax build {name} " in page and f"lift-flax train --config={DATA_SETS[name].config}" in page
 
 
 def test_configs_of_other_data_sets_do_not_fit():

@@ -126,9 +126,8 @@ def _look(
 
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), points)
     gradients, (logits, inside, of) = jax.grad(logit, has_aux=True)(zeros)
-    frames = frame_rollout(
-        *(_of_levels(config, inside, part) for part in ("lift", "critic", "fusion")), config.model.streams
-    )
+    lifts, critics, fusions = (_of_levels(config, inside, part) for part in ("lift", "critic", "fusion"))
+    frames = frame_rollout(lifts, critics, fusions, config.model.streams)
     return {
         "label": of,
         "probabilities": jax.nn.softmax(logits),

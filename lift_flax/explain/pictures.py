@@ -5,6 +5,7 @@ import re
 import matplotlib
 import numpy as np
 from jaxtyping import Float, UInt8
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw
@@ -76,7 +77,7 @@ def enlarge(maps: Float[np.ndarray, "t h w"], shape: tuple[int, int, int]) -> Fl
     from scipy import ndimage  # here: slow to import, and not needed until something is drawn
 
     factors = [new / old for new, old in zip(shape, maps.shape, strict=True)]
-    return ndimage.zoom(maps, factors, order=1, mode="nearest", grid_mode=True)
+    return np.asarray(ndimage.zoom(maps, factors, order=1, mode="nearest", grid_mode=True))
 
 
 def film(explanation: Explanation, title: str, seconds: float) -> UInt8[np.ndarray, "T H W 3"]:
@@ -153,7 +154,7 @@ def spectrum(spectra: Float[np.ndarray, "N 2 T E"]) -> Figure:
     for axis in axes[-1, :2]:
         axis.set_xlabel("frequency along the channels")
     axes[-1, 2].set_xlabel("cycles a clip")
-    figure.colorbar(shown, ax=axes[:, :2], label="log10 of magnitude", shrink=min(1, 2 / levels))
+    figure.colorbar(axes[-1, 1].images[0], ax=axes[:, :2], label="log10 of magnitude", shrink=min(1, 2 / levels))
     return figure
 
 
@@ -229,5 +230,5 @@ def _bar(left: int, t: int, count: int) -> tuple[float, float]:
 def _fill(draw: ImageDraw.ImageDraw, box: tuple[float, float, float, float], colour: str, bright: bool) -> None:
     if box[3] - box[1] >= 0.5:
         share = 1.0 if bright else 0.4
-        rgb = tuple(round(255 * share * c) for c in matplotlib.colors.to_rgb(colour))
+        rgb = tuple(round(255 * share * c) for c in to_rgb(colour))
         draw.rectangle(box, rgb)

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from markupsafe import Markup
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
@@ -75,7 +76,7 @@ def _marker(points: list[tuple[float, float]]) -> str:
 def confusion(network: str, shares: Float[np.ndarray, "K K"]) -> Markup:
     """A picture of a confusion matrix whose rows are shares of a true class."""
     pixels = np.empty((*shares.shape, 4), np.float32)  # [K, K, RGBA]: the share is the opacity, on either background
-    pixels[..., :3] = matplotlib.colors.to_rgb(COLOURS[network])
+    pixels[..., :3] = to_rgb(COLOURS[network])
     pixels[..., 3] = np.where(shares > 0, 0.15 + 0.85 * shares, 0)
 
     def draw(axes: Axes) -> None:
@@ -96,7 +97,8 @@ def _inline_svg(name: str, inches: tuple[float, float], draw: Callable[[Axes], N
     """An <svg> element with what `draw` draws; `name` describes it and makes its ids unique."""
     buffer = io.StringIO()
     no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
+    style = {**_STYLE, "svg.hashsalt": name}
+    with matplotlib.rc_context(style):  # pyright: ignore[reportArgumentType]  # these are names that it lists
         figure = Figure(figsize=inches, layout="constrained")
         draw(figure.subplots())
         figure.savefig(buffer, format="svg", transparent=True, metadata=no_metadata)

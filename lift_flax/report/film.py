@@ -70,7 +70,7 @@ def preview(panels: list[Panel]) -> bytes:
 
 def panel(frames: UInt8[np.ndarray, "T H W 3"]) -> Panel:
     """`frames` at the size of a panel."""
-    return np.stack([Image.fromarray(f).resize((SIDE, SIDE), Image.Resampling.BICUBIC) for f in frames])
+    return np.stack([np.asarray(Image.fromarray(f).resize((SIDE, SIDE), Image.Resampling.BICUBIC)) for f in frames])
 
 
 def data_uri(kind: str, content: bytes) -> str:

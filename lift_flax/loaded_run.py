@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
 
 from lift_flax import config as config_lib
@@ -248,15 +249,10 @@ def _config(config: str | ConfigDict | Config, fields: dict[str, Any]) -> Config
     else:
         nested = config.to_dict() if isinstance(config, ConfigDict) else dataclasses.asdict(config)
     known = set(names(Config))
-    for name, value in fields.items():
+    for name in fields:
         if name not in known:
             raise UserError(unknown(name, known))
-        *groups, last = name.split(".")
-        group = nested
-        for part in groups:
-            group = group.setdefault(part, {})
-        group[last] = value
-    return config_lib.from_dict(nested)
+    return config_lib.from_dict(unflatten_dict(flatten_dict(nested, sep=".") | fields, sep="."))
 
 
 def _named(name: str) -> dict[str, Any]:

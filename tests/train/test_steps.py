@@ -19,7 +19,7 @@ CLASSES = 3
 FRAMES = 12  # the trunk halves time three times: fewer than nine would leave one luminous token, repeated
 
 
-def _views(seed: int = 0, rows: int = 4) -> dict:
+def _streams(seed: int = 0, rows: int = 4) -> dict:
     rng = np.random.default_rng(seed)
     labels = np.arange(rows) % CLASSES
     return {
@@ -37,7 +37,7 @@ def _run(phase: phases.Phase, config, count: int):
     first = now = phase.initial_state(optimizer)
     metrics = []
     for _ in range(count):
-        now, values = step(now, _views())
+        now, values = step(now, _streams())
         metrics.append({name: float(v) for name, v in values.items()})
     return first, now, metrics
 
@@ -82,11 +82,11 @@ def test_student_step_leaves_the_teacher_alone_and_learns():
 def test_one_forward_equals_two():
     """The student's one pass through the R(2+1)D gives the teacher's own logits and the same luminous tokens."""
     config, phase, teacher = _student()
-    views = _views()
+    streams = _streams()
     start = phase.initial_state(optax.sgd(0.0))
-    out, _ = jax.jit(functools.partial(phase.outputs, train=True))(start["params"], start["batch_stats"], views)
+    out, _ = jax.jit(functools.partial(phase.outputs, train=True))(start["params"], start["batch_stats"], streams)
     teacher_outputs = functools.partial(phases.teacher_phase(config, CLASSES).outputs, train=False)
-    alone, _ = jax.jit(teacher_outputs)(teacher["params"], teacher["batch_stats"], views)
+    alone, _ = jax.jit(teacher_outputs)(teacher["params"], teacher["batch_stats"], streams)
     np.testing.assert_array_equal(out["teacher_logits"], alone["logits"])
     np.testing.assert_allclose(out["luminous_tokens"], luminous_tokens(alone["features"], FRAMES), atol=1e-6)
 
@@ -99,7 +99,11 @@ def pvit_weights(tmp_path_factory) -> str:
     return str(folder)
 
 
-@pytest.mark.parametrize(("unfreeze", "trained_blocks"), [("first", {"0"}), ("all", {"0", "1"}), ("none", set())])
+@pytest.mark.parametrize(("unfreeze", "trained_blocks"), [
+    ("first", {"0"}),
+    pytest.param("all", {"0", "1"}, marks=pytest.mark.slow),
+    pytest.param("none", set(), marks=pytest.mark.slow),
+])  # fmt: skip
 def test_frozen_parameters_stay_and_have_no_moments(pvit_weights, unfreeze, trained_blocks):
     sizes = {"model.pvit.dim": 64, "model.pvit.num_heads": 1, "model.pvit.mlp_dim": 256}
     config, phase, _ = _student(f"tiny,unfreeze={unfreeze}", **sizes, **{"model.pvit.init_from": pvit_weights})
@@ -114,11 +118,10 @@ def test_frozen_parameters_stay_and_have_no_moments(pvit_weights, unfreeze, trai
     assert set(functional.flatten(adam.mu)) == set(functional.flatten(adam.nu)) == trained
 
 
-VARIANTS = [
-    "tiny,distill=no",
+VARIANTS = ["tiny,distill=no", "tiny,luminous=flow"]
+MORE_VARIANTS = [
     "tiny,streams=main",
     "tiny,streams=luminous",
-    "tiny,luminous=flow",
     "tiny,streams=main,distill=no",
     "tiny,foe=no",
     "tiny,teacher=r3d_tiny",
@@ -126,7 +129,7 @@ VARIANTS = [
 ]
 
 
-@pytest.mark.parametrize("arg", VARIANTS)
+@pytest.mark.parametrize("arg", [*VARIANTS, *[pytest.param(arg, marks=pytest.mark.slow) for arg in MORE_VARIANTS]])
 def test_every_variant_trains(arg):
     config, phase, _ = _student(arg)
     first, last, metrics = _run(phase, config, 2)

@@ -71,7 +71,7 @@ def said(workdir: Path, index: int = 0) -> str:
     return _log(workdir, index).read_text()
 
 
-def wait_for_step(workdir: Path, phase: str, step: int, processes: list[Process], seconds: float = 120) -> None:
+def wait_for_step(workdir: Path, phase: str, step: int, processes: list[Process], seconds: float = 240) -> None:
     """Waits until metrics.jsonl tells of a step; fails where a process ends before."""
     deadline, path = time.monotonic() + seconds, workdir / "metrics.jsonl"
     while time.monotonic() < deadline:

@@ -213,6 +213,7 @@ def test_no_motion_is_zero_for_the_network():
     assert float(jnp.abs(frames).min()) > 0.1  # frames have the trunk's own mean
 
 
+@pytest.mark.slow
 def test_preview_draws_every_augmentation(tmp_path):
     videos = [write_numbered(tmp_path / f"{i}.mp4", 10 + i) for i in range(2)]
     config = preview.preview_config()

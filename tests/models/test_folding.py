@@ -36,7 +36,7 @@ def _batch_norms(module: nnx.Module) -> list:
     return [path for path, part in nnx.iter_modules(module) if isinstance(part, BatchNorm)]
 
 
-@pytest.mark.parametrize("name", TRUNKS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n == "r2plus1d" else pytest.mark.slow) for n in TRUNKS])
 def test_trunks(name):
     make = lambda rngs: VideoResNet(TRUNKS[name], 3, norm=NormSpec(), rngs=rngs)  # noqa: E731
     network, params, stats = random_network(make)
@@ -59,6 +59,7 @@ def test_the_head():
     _close(_answer(folded, x), expected)
 
 
+@pytest.mark.slow
 def test_a_whole_student_keeps_its_teacher_and_shares_nothing():
     trained = random_trained("tiny", **{"train.trunk": "finetune"})
     before = jax.tree.map(np.array, flatten(trained.params))

@@ -1,5 +1,6 @@
 """Shapes, exact parameter counts, and the identities that the networks promise."""
 
+import itertools
 import math
 
 import jax
@@ -82,14 +83,29 @@ def test_trunk_halves_time_and_space(frames, expected):
     assert out["logits"].shape == (2, 11)
 
 
-@pytest.mark.parametrize("strides", [(1, 1), (2, 2), (2, 1), (4, 4)])
+STRIDES = [(1, 1), (2, 2), (2, 1), (4, 4)]
+KERNELS = [  # (size, padding)
+    ((3, 3), ((1, 1), (1, 1))), ((3, 1), ((2, 1), (0, 0))), ((7, 7), ((3, 3), (3, 1))), ((3, 3), ((0, 2), (2, 0))),
+]  # fmt: skip
+OUTPUTS = [4, 6]
+PATCH_BYTES = [2**11, 2**13, 2**20]  # rows of an image, some images or all at a time
+CASES = list(itertools.product(STRIDES, KERNELS, OUTPUTS, PATCH_BYTES))
+PAIRS = [  # of any two settings, every combination
+    (STRIDES[i], KERNELS[j], OUTPUTS[(i + j // 2) % 2], PATCH_BYTES[(i + j) % 3]) for i in range(4) for j in range(4)
+]
+
+
+def test_the_quick_cases_hold_every_pair_of_settings():
+    for a, b in itertools.combinations(range(4), 2):
+        assert {(case[a], case[b]) for case in PAIRS} == {(case[a], case[b]) for case in CASES}
+
+
 @pytest.mark.parametrize(
-    ("size", "padding"),
-    [((3, 3), ((1, 1), (1, 1))), ((3, 1), ((2, 1), (0, 0))), ((7, 7), ((3, 3), (3, 1))), ((3, 3), ((0, 2), (2, 0)))],
+    ("strides", "kernel_and_padding", "outputs", "patch_bytes"),
+    [pytest.param(*case, marks=[] if case in PAIRS else pytest.mark.slow) for case in CASES],
 )
-@pytest.mark.parametrize("outputs", [4, 6])
-@pytest.mark.parametrize("patch_bytes", [2**11, 2**13, 2**20])  # rows of an image, some images or all at a time
-def test_convolution_gradients_are_exact(strides, size, padding, outputs, patch_bytes, monkeypatch):
+def test_convolution_gradients_are_exact(strides, kernel_and_padding, outputs, patch_bytes, monkeypatch):
+    size, padding = kernel_and_padding
     monkeypatch.setattr(conv2d, "PATCH_BYTES", patch_bytes)
     x, kernel = _normal(0, 4, 16, 12, 5), _normal(1, *size, 5, outputs)
 

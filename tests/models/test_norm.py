@@ -41,7 +41,7 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("shape", [SHAPES[0], *(pytest.param(s, marks=pytest.mark.slow) for s in SHAPES[1:])], ids=str)
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradients_are_those_of_the_formula(kind, shape):
     make, formula, how = KINDS[kind]
@@ -57,7 +57,7 @@ def test_gradients_are_those_of_the_formula(kind, shape):
         np.testing.assert_allclose(mine, other, rtol=1e-9, atol=1e-9 * np.abs(other).max())
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [pytest.param(k, marks=[] if k == "batch" else pytest.mark.slow) for k in KINDS])
 def test_bfloat16_inputs_have_bfloat16_gradients_and_parameters_float32_ones(kind):
     make, formula, how = KINDS[kind]
     graphdef, params, rest, x, weights = _parts((2, 33, 2, 2, 8), jnp.bfloat16, make)

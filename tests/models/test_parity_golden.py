@@ -1,12 +1,14 @@
 """The whole student against golden outputs, loss and gradients of the PyTorch transcription."""
 
 import numpy as np
+import pytest
 
 from tests.golden import FOLDER
 from tests.support import lift_net_case
 from tests.support.weights_tools import relative_error, sample
 
 
+@pytest.mark.slow
 def test_student_is_the_transcription():
     config = lift_net_case.make_config(2, "r2plus1d_18")
     network, shapes = lift_net_case.student(config)

@@ -79,6 +79,7 @@ def gradients_of(network: functional.Network):
     return jax.grad(loss)
 
 
+@pytest.mark.slow
 def test_eight_devices_sum_gradients_in_float32_and_gather_nothing():
     environment = {**os.environ, **AS_TRAINED, "XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
     ran = subprocess.run([sys.executable, "-c", PROGRAM], cwd=ROOT, env=environment, capture_output=True, text=True)
@@ -105,7 +106,9 @@ def test_a_product_has_the_exact_gradient_of_its_kernel():
     np.testing.assert_allclose(dkernel, expected, atol=1e-5 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("form", ["_kernel_gradient_plain", "_kernel_gradient_on_cpu"])
+@pytest.mark.parametrize(
+    "form", ["_kernel_gradient_on_cpu", pytest.param("_kernel_gradient_plain", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize(
     ("strides", "padding"), [((1, 1), ((1, 1), (1, 1))), ((2, 2), ((1, 1), (1, 1))), ((2, 1), ((0, 2), (1, 0)))]
 )
@@ -169,6 +172,7 @@ def test_statistics_of_a_batch_norm_are_float32():
     np.testing.assert_allclose(module.var[...], 0.9 + 0.1 * x64.var(0), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_student_in_bfloat16_is_near_the_student_in_float32():
     """A rounding is 2**-9 at most; the trunks' dozens of them, as a random walk, make 2**-6, and twice that later on.
 

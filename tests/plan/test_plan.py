@@ -44,6 +44,7 @@ def _json(*arguments: str, devices: int = 1) -> dict:
     return json.loads(ran.stdout)
 
 
+@pytest.mark.slow
 def test_two_devices_of_this_machine():
     """The ViT's first block alone is trained here, which training refuses without weights and planning does not.
 

@@ -18,8 +18,13 @@ from tests.support.weights_tools import (
 )
 
 
-@pytest.mark.parametrize("gelu", ["exact", "tanh"])
-@pytest.mark.parametrize("bias", [True, False])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("gelu", "bias"),
+    [("exact", True), *(pytest.param(*c, marks=SLOW) for c in (("tanh", True), ("exact", False), ("tanh", False)))],
+)
 def test_class_tokens_are_those_of_pytorch(gelu, bias):
     weights = vit.convert(timm_tensors(5, qkv_bias=bias), 5)
     assert weights.facts["qkv_bias"] == bias and weights.facts["gelu"] == "exact"

@@ -88,6 +88,7 @@ def test_what_does_not_fit_is_refused_before_training(weights, fields, message):
         phases.check_start(with_settings(small_config(**fields)), CLASSES)
 
 
+@pytest.mark.slow
 def test_a_run_from_weights_trains_resumes_and_goes_back(records, weights, tmp_path, capsys):
     """The resolved config is kept; the same command resumes; the trained teacher is exported as its checkpoint."""
     fields = {"model.teacher.init_from": weights["teacher"], "model.pvit.init_from": weights["vit"], **PVIT}

@@ -17,7 +17,6 @@ from tests.support.weights_tools import (
     timm_tensors,
 )
 
-
 SLOW = pytest.mark.slow
 
 

@@ -74,6 +74,7 @@ def _names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+@pytest.mark.slow
 def test_a_block_that_all_leave_well(two, tmp_path):
     codes, said = _ended(two("nothing"))
     assert codes == [0, 0], said

@@ -100,13 +100,13 @@ def _arrays(folder: Path) -> dict[str, np.ndarray]:
         return dict(arrays)
 
 
-@pytest.fixture(scope="module", params=["teacher", "student"])
+@pytest.fixture(scope="module", params=["teacher", pytest.param("student", marks=pytest.mark.slow)])
 def one_device(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("one")
     return request.param, _run(folder, 1, 1, request.param, "float64"), _arrays(folder)
 
 
-@pytest.mark.parametrize("fsdp", [1, 2])
+@pytest.mark.parametrize("fsdp", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_eight_devices_compute_what_one_does(one_device, tmp_path, fsdp):
     """Losses, parameters and statistics after ten steps, and the very same views; (8, 1) and (4, 2) devices.
 
@@ -127,7 +127,7 @@ def test_eight_devices_compute_what_one_does(one_device, tmp_path, fsdp):
     assert errors[worst] < 1e-5
 
 
-@pytest.mark.parametrize("phase", ["teacher", "student"])
+@pytest.mark.parametrize("phase", ["teacher", pytest.param("student", marks=pytest.mark.slow)])
 def test_only_gradients_travel(tmp_path, phase):
     """Nothing is gathered, and what is summed over devices is as large as what is trained, in float32."""
     facts = _run(tmp_path, 8, 1, phase, "float32")

@@ -94,6 +94,7 @@ def test_attention_points_to_what_moves(explained):
     assert np.mean([quadrant(e.attention) for e in found] == places) > 0.9
 
 
+@pytest.mark.slow
 def test_maps_are_of_the_weights(corners, explained):
     """Adebayo et al., "Sanity Checks for Saliency Maps" (2018): what does not change with the weights shows an edge."""
     found, _, _ = explained

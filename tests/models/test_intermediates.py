@@ -92,6 +92,7 @@ def test_every_part_of_the_student_names_its_arrays():
             np.testing.assert_allclose(array.sum(axis=-1), 1, rtol=1e-5, err_msg=name)
 
 
+@pytest.mark.slow
 def test_the_gradient_of_a_shift_is_that_of_the_intermediate():
     """Against the network cut in two at the stage, of a network whose training computes its parts again."""
     remat = {f"train.remat.{part}": True for part in ("trunk", "pvit", "levels")}

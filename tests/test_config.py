@@ -115,6 +115,10 @@ def test_flags_of_configs_take_names_hyphens_and_underscores():
     _, named, field = config_flags.arguments_of(["--config=own:tiny,n=1", "--config.train.batch-size=3"])
     assert named == f"--config={ROOT / 'configs' / 'own.py'}:tiny,n=1" and field == "--config.train.batch_size=3"
     assert config_flags.arguments_of(["--config", "own"])[1:] == ["--config", str(ROOT / "configs" / "own.py")]
+    assert config_flags.arguments_of(["--num-processes=2", "--process_id=-1"])[1:] == [
+        "--num_processes=2",
+        "--process_id=-1",
+    ]
     assert {"arid", "demo", "own"} <= set(config_flags.names())
 
 

@@ -62,7 +62,7 @@ def test_two_processes_compute_what_one_does(records, alone, tmp_path):
     with running(2, workdir, records, slurm=True, **FIELDS) as processes:
         assert exit_codes(processes) == [0, 0], said(workdir)
     _assert_same_run(workdir, alone)
-    assert "results:" in said(workdir) and "results:" not in said(workdir, 1)  # one process tells
+    assert "results:" in said(workdir) and "results:" not in said(workdir, 1)  # one process prints them
 
 
 @pytest.mark.slow
@@ -125,7 +125,7 @@ def test_a_lost_process_ends_the_others(records, tmp_path, victim, how):
 
 @pytest.mark.slow
 def test_an_address_that_cannot_be_is_refused(records, tmp_path):
-    """Taken by somebody else, or no number: JAX itself would crash."""
+    """Taken by another program, or not a number: JAX itself would crash."""
     command = [
         sys.executable,
         "-m",
@@ -150,7 +150,7 @@ def test_an_address_that_cannot_be_is_refused(records, tmp_path):
     ({"data.dir": "nowhere"}, "nowhere does not exist"),
     ({"seed": 1}, r"another config: seed \(0 there, 1 now\)"),
 ])  # fmt: skip
-def test_what_is_wrong_on_one_process_is_told_by_all(records, tmp_path, last, message):
+def test_an_error_on_one_process_is_reported_by_all(records, tmp_path, last, message):
     workdir = tmp_path / "workdir"
     with running(2, workdir, records, last=last, **FIELDS) as processes:
         assert exit_codes(processes) == [2, 2]

@@ -28,7 +28,7 @@ def running(
 ) -> Iterator[list[Process]]:
     """The processes of one run of support/small_config.py with `fields` (by dotted name); what still runs is killed.
 
-    What process i says is in the file beside `workdir` that `said` reads.  With `slurm` they find each other as the
+    What process i says goes to the file beside `workdir` that `said` reads.  With `slurm` they find each other as the
     tasks of a SLURM step do, else by flags.  `last` are fields of the last process alone.
     """
     command = [sys.executable, "-m", "lift_flax.main", "--config=tests/support/small_config.py", f"--workdir={workdir}"]
@@ -51,7 +51,7 @@ def running(
 
 
 def _slurm_task(count: int, index: int) -> dict[str, str]:
-    """What srun tells a task; the port follows from the job's number."""
+    """The environment that srun gives a task; the port follows from the number of the job."""
     step = {"JOB_ID": os.getpid(), "NTASKS": count, "STEP_NUM_TASKS": count, "STEP_NUM_NODES": 1}
     task = {"PROCID": index, "LOCALID": index, "STEP_NODELIST": "localhost"}
     return {f"SLURM_{name}": str(value) for name, value in {**step, **task}.items()}
@@ -72,7 +72,7 @@ def said(workdir: Path, index: int = 0) -> str:
 
 
 def wait_for_step(workdir: Path, phase: str, step: int, processes: list[Process], seconds: float = 240) -> None:
-    """Waits until metrics.jsonl tells of a step; fails where a process ends before."""
+    """Waits until metrics.jsonl holds a step; fails where a process ends before that."""
     deadline, path = time.monotonic() + seconds, workdir / "metrics.jsonl"
     while time.monotonic() < deadline:
         text = path.read_text() if path.exists() else ""

@@ -20,19 +20,19 @@ from tests.support.run_tools import ROOT, running, wait_for_step
 from tests.support.small_config import small_config
 
 
-def test_a_loss_that_is_no_number_stops_the_run(records, tmp_path):
+def test_a_loss_that_is_nan_stops_the_run(records, tmp_path):
     """The step after the one that broke the weights is seen before anything of it is saved, with what was in it."""
     workdir = tmp_path / "workdir"
     broken = small_config(records=records, **{"train.learning_rate": 1e30})
     wanted = r"loss is (nan|inf) and its gradient's norm \S+ at step 2, on the clips"
-    with pytest.raises(UserError, match=wanted) as told:
+    with pytest.raises(UserError, match=wanted) as raised:
         run.train_and_test(broken, workdir)
-    assert "no checkpoint was saved: lower config.train.learning_rate" in str(told.value)
+    assert "no checkpoint was saved: lower config.train.learning_rate" in str(raised.value)
     opened = records_lib.open_records(str(records))
     ids, _ = opened.train_and_validation(1, 0.0, 0)
     batches = train_batches(opened, broken, ids, seed=1, first_step=1)
     with contextlib.closing(batches):
-        assert f"clips {', '.join(next(batches)['id'].tolist())};" in str(told.value)
+        assert f"clips {', '.join(next(batches)['id'].tolist())};" in str(raised.value)
     assert not [path for path in (workdir / "teacher").iterdir() if path.name.isdigit()]
 
 

@@ -2,7 +2,8 @@
 
 Heads stand before tokens, [B, N, S, D], while tokens are mixed: every compiler makes plain batched products of that.
 The weights are not kept for the gradient but computed again; and they are divided by their sums only after the values
-were mixed, so that the largest arrays are passed over once less (docs/performance.md).
+were mixed, so that the largest arrays are passed over once less (docs/performance.md).  jax.checkpoint in place of the
+gradient by hand would multiply float32 by bfloat16 in all four of its products (README.md of this folder).
 """
 
 import math

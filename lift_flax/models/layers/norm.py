@@ -2,7 +2,8 @@
 
 Parameters, statistics, running averages and the sums of gradients are float32.  Names and numbers are those of
 nnx.LayerNorm and nnx.BatchNorm, which would return float32 here.  For the gradient only the input is kept, with its
-moments: plain differentiation would also keep the input less its mean, which is as large.
+moments: plain differentiation would also keep the input less its mean, which is as large.  jax.checkpoint in its place
+was measured: 17 % more memory in a ViT's blocks, 1.07 of the time of an R(2+1)D's step (README.md of this folder).
 """
 
 from typing import Protocol, runtime_checkable

@@ -40,7 +40,9 @@ def api_page(room: str, modules: list[str]) -> str:
     """Markdown that mkdocstrings fills: a heading for the room, then every module of it."""
     title = "lift_flax" if room == "lift_flax" else f"lift_flax.{room}"
     package = ["::: lift_flax\n    options:\n      filters: public\n"] if room == "lift_flax" else []
-    shown = [name for name in modules if name != "lift_flax.loaded_run"]  # its names are those of lift_flax itself
+    shown = [
+        name for name in modules if name != "lift_flax.calls.loaded_run"
+    ]  # its names are those of lift_flax itself
     return "\n".join([f"# {title}\n", *package, *(f"::: {name}\n" for name in shown)])
 
 

@@ -11,23 +11,23 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from lift_flax.quiet import quiet_libraries
+from lift_flax.calls.quiet import quiet_libraries
 
 if TYPE_CHECKING:
-    from lift_flax.created_model import CreatedModel, create_model
+    from lift_flax.calls.created_model import CreatedModel, create_model
+    from lift_flax.calls.loaded_run import LoadedRun, load, train_run
     from lift_flax.errors import UserError
-    from lift_flax.loaded_run import LoadedRun, load, train_run
     from lift_flax.video.clips import Windows
 
 # Imported at first use: processes that read videos import this package too, and must not start JAX.
 _MODULES = {
-    "CreatedModel": "lift_flax.created_model",
-    "LoadedRun": "lift_flax.loaded_run",
+    "CreatedModel": "lift_flax.calls.created_model",
+    "LoadedRun": "lift_flax.calls.loaded_run",
     "UserError": "lift_flax.errors",
     "Windows": "lift_flax.video.clips",
-    "create_model": "lift_flax.created_model",
-    "load": "lift_flax.loaded_run",
-    "train_run": "lift_flax.loaded_run",
+    "create_model": "lift_flax.calls.created_model",
+    "load": "lift_flax.calls.loaded_run",
+    "train_run": "lift_flax.calls.loaded_run",
 }
 
 __all__ = ["CreatedModel", "LoadedRun", "UserError", "Windows", "create_model", "load", "train_run"]

@@ -18,9 +18,9 @@ from lift_flax.errors import UserError
 from lift_flax.models import inputs
 from lift_flax.video import flow_codes
 from tests.support.augment_tools import DEFAULT, NOTHING, all_flow, all_frames, noise, only, stage_frames
+from tests.support.run_tools import ROOT
 from tests.support.small_config import small_config
 from tests.support.video_files import write_numbered
-from tests.test_config import ROOT
 
 RANGES = {
     "affine": ("scale", "rotate", "translate", "shear"),

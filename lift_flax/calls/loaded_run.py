@@ -14,6 +14,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
 
 from lift_flax import config as config_lib
+from lift_flax.calls.quiet import quiet_libraries
 from lift_flax.config import Config
 from lift_flax.errors import UserError
 from lift_flax.fields import names, unknown
@@ -21,7 +22,6 @@ from lift_flax.predict.answers import VideoAnswer
 from lift_flax.predict.predictor import Predictor
 from lift_flax.predict.reading import Source, name_of, read_whole
 from lift_flax.predict.stream import Stream
-from lift_flax.quiet import quiet_libraries
 from lift_flax.runs.trained import TrainedRun, open_trained
 from lift_flax.video.clips import Clip, Preparation, Windows
 

@@ -13,7 +13,7 @@ import lift_flax
 from tests.conftest import moving_bar
 from tests.support.video_files import write_video
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGES = ("README.md", "docs/use.md")
 RUNS = ("RUN", "run")  # what a page calls the workdir of a finished run
 VIDEOS = ("clip.mp4", "new_clip.mp4", "other.mp4")

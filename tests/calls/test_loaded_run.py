@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import lift_flax
-from lift_flax import loaded_run
+from lift_flax.calls import loaded_run
 from lift_flax.errors import UserError
 from tests.support.run_tools import ROOT
 from tests.support.small_config import get_config, small_config

@@ -17,7 +17,7 @@ from lift_flax.fields import Added, Bound
 from lift_flax.runs import config_file
 from tests.support.small_config import small_config
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def _read(values) -> config_lib.Config:

@@ -194,8 +194,10 @@ def show(found: dict, args: argparse.Namespace) -> None:
         return f"{ms[0]:9.1f} ms ({ms[1]:.1f} to {ms[2]:.1f})"
 
     for name, parts in found["cold_start"].items():
-        told = ", ".join(f"{part[:-2].replace('_', ' ')} {seconds:.1f} s" for part, seconds in parts.items())
-        print(f"fresh process, {name.replace('_', ' ')}: {told}")
+        seconds_of_parts = ", ".join(
+            f"{part[:-2].replace('_', ' ')} {seconds:.1f} s" for part, seconds in parts.items()
+        )
+        print(f"fresh process, {name.replace('_', ' ')}: {seconds_of_parts}")
     clip = found["clip_ms"]
     print(f"one clip             {times(clip['one'])}")
     print(f"  BatchNorm unfolded {times(clip['one_unfolded'])}; folded takes {found['folded_share']:.3f} of it")

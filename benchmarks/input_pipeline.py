@@ -8,7 +8,7 @@ whole video, as RGB, short side 224, centre crop, uint8 [30,224,224,3].  On one 
 in one process; the least CPU time of several rounds counts, so what else the machine does hardly matters.  First every
 reader's pixels are compared with those of plain PyAV (every frame decoded and converted, Pillow resizes), so that no
 one is quick by returning other frames.  (FFmpeg's quick conversions to RGB cut off fractions, one or two grey levels
-according to the size, so readers differ by that much.) Readers that decode the originals are told the number of frames,
+according to the size, so readers differ by that much.) Readers that decode the originals get the number of frames,
 which the records hold.  At the end the loader itself runs, batches of 8 from the same records; its figure by the clock
 is the one that needs a machine with nothing else to do, so the load is printed.
 

@@ -68,13 +68,13 @@ def write(out: Path, videos: VideoList, staged: dict[str, StagedClip], work: Pat
 
 
 def check_room(staged: dict[str, StagedClip], clips: list[int], out: Path, console: Console) -> None:
-    """Says what the records take.  Raises UserError where there is less room."""
+    """Prints the size of the records.  Raises UserError where there is less room."""
     each = sum(clip.path.stat().st_size for clip in staged.values()) / len(staged)
     needed, free = MARGIN * each * sum(clips) / 2**20, shutil.disk_usage(out).free / 2**20
-    told = f"{sum(clips):,} clips of {each / 1024:.0f} KiB, {needed:,.0f} MiB of {free:,.0f} free in {out}"
+    summary = f"{sum(clips):,} clips of {each / 1024:.0f} KiB, {needed:,.0f} MiB of {free:,.0f} free in {out}"
     if needed > free:
-        raise UserError(f"too little room for {told}; set TMPDIR or --out to a larger disk, or write fewer clips")
-    console.print(f"writing {told}")
+        raise UserError(f"too little room for {summary}; set TMPDIR or --out to a larger disk, or write fewer clips")
+    console.print(f"writing {summary}")
 
 
 def main() -> None:

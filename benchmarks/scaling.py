@@ -38,12 +38,12 @@ MIB = 2**20
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """What is measured under one name.
+    """One kind of measurement.
 
     Attributes:
-      heading: what stands above the lines.
-      measure: runs the processes and gives what each tells.
-      line: what was told, as text.
+      heading: the line above.
+      measure: runs the processes and yields the results of each.
+      line: the results of one process as text.
     """
 
     heading: str
@@ -51,8 +51,8 @@ class Table:
     line: Callable[[dict], str]
 
 
-def told_by(script: str, *flags: str, **environment: str) -> dict:
-    """What a script of this folder tells in its last line; where it fails, it has said why and we end as it did."""
+def last_line_of(script: str, *flags: str, **environment: str) -> dict:
+    """The last line, JSON, of a script of this folder; where it fails, this process ends with its exit code."""
     command = [sys.executable, str(HERE / script), *flags]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **environment}, check=False)
     if done.returncode:
@@ -65,7 +65,7 @@ def measure_steps(what: str) -> Iterator[dict]:
     flag, values = GROWING[what]
     for value in values:
         settings = {**BASE, flag: value}
-        yield told_by("train_step.py", "--steps=2", "--json", *(f"--{n}={v}" for n, v in settings.items()))
+        yield last_line_of("train_step.py", "--steps=2", "--json", *(f"--{n}={v}" for n, v in settings.items()))
 
 
 def measure_devices() -> Iterator[dict]:
@@ -73,15 +73,15 @@ def measure_devices() -> Iterator[dict]:
     for devices in DEVICES:
         flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}"
         for fsdp in sorted({1, devices}):
-            yield told_by("scaling_devices.py", f"--fsdp={fsdp}", XLA_FLAGS=flags.strip(), JAX_PLATFORMS="cpu")
+            yield last_line_of("scaling_devices.py", f"--fsdp={fsdp}", XLA_FLAGS=flags.strip(), JAX_PLATFORMS="cpu")
 
 
 def measure_records() -> Iterator[dict]:
     """The loader on records of few and of many clips, which are removed in the end."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        told_by("repeated_records.py", f"--out={folder}", "--clips", *map(str, CLIPS))
+        last_line_of("repeated_records.py", f"--out={folder}", "--clips", *map(str, CLIPS))
         for clips in CLIPS:
-            yield told_by("scaling_records.py", f"--records={folder}/{clips}")
+            yield last_line_of("scaling_records.py", f"--records={folder}/{clips}")
 
 
 def _line_of_step(what: str, m: dict) -> str:

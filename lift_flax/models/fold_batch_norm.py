@@ -1,4 +1,4 @@
-"""BatchNorm folded into kernels: a trained network changed into an equal one that does less.
+"""Folds BatchNorm into kernels: changes a trained network into an equal one that computes less.
 
 With its running statistics a BatchNorm is y * scale + shift in every channel.  After a convolution the scale goes into
 the convolution's kernel and the shift is added as its bias; before a linear map both go into the map.
@@ -17,18 +17,18 @@ from lift_flax.models.video_resnet import FactorisedConv, FullConv, ResidualBloc
 
 
 class Shift(nnx.Module):
-    """What is left of a BatchNorm: x + bias, or x alone."""
+    """The rest of a folded BatchNorm: x + bias, or x alone."""
 
     def __init__(self, bias: Float[np.ndarray, "C"] | None):
         self.bias = nnx.data(None if bias is None else _param(bias))
 
     def __call__(self, x: Float[Array, "*rows C"], *, train: bool) -> Float[Array, "*rows C"]:
-        del train  # it cannot be trained any more
+        del train  # a folded network is not trained
         return x if self.bias is None else add_bias(x, self.bias[...])
 
 
 def fold_batch_norms(network: nnx.Module) -> None:
-    """Takes every BatchNorm out of `network`, a LIFT-Net or a part of it, in place; sums are made in float64."""
+    """Removes every BatchNorm from `network`, a LIFT-Net or a part of it, in place; sums are float64."""
     for _, module in list(nnx.iter_modules(network)):
         match module:
             case FactorisedConv():
@@ -70,5 +70,5 @@ def _scale_and_shift(norm: Norm) -> tuple[Float[np.ndarray, "C"], Float[np.ndarr
 
 
 def _param(array: np.ndarray) -> nnx.Param:
-    """A new one: the arrays of the old one may be shared with whoever made the network."""
+    """A new parameter: the arrays of the old one may be shared with other networks."""
     return nnx.Param(jnp.asarray(array, jnp.float32))

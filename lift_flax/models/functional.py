@@ -41,26 +41,26 @@ def create(make: Callable[[nnx.Rngs], nnx.Module], seed: int) -> tuple[Network, 
     `draw()` gives its (params, batch_stats), drawn from `seed`: call it inside jit, or in `jax.eval_shape` for shapes.
     The values are those of `make(nnx.Rngs(seed))`.
     """
-    asked = []  # once for each key
+    drawn = []  # one entry for each key that `make` draws
 
     def any_key() -> Key[Array, ""]:
-        asked.append(None)
+        drawn.append(None)
         return jax.random.key(seed)
 
     graphdef = nnx.graphdef(nnx.eval_shape(lambda: make(_Keys(any_key))))
 
     def draw() -> tuple[Tree, Tree]:
-        keys = jax.vmap(functools.partial(jax.random.fold_in, jax.random.key(seed)))(jnp.arange(len(asked)))
+        keys = jax.vmap(functools.partial(jax.random.fold_in, jax.random.key(seed)))(jnp.arange(len(drawn)))
         return trees_of(make(_Keys(iter(keys).__next__)))
 
     return Network(graphdef), draw
 
 
 class _Keys(nnx.Rngs):
-    """Gives the keys that it is given.
+    """An nnx.Rngs that hands out precomputed keys.
 
-    It must be an nnx.Rngs, which modules ask for.  That one counts in an array, and to look at that array while tracing
-    takes the longer the more was traced: seconds for a network with hundreds of parameters.
+    Modules take an nnx.Rngs, which counts its keys in an array.  Reading that array while tracing takes longer the more
+    was traced: seconds for a network with hundreds of parameters.
     """
 
     def __init__(self, next_key: Callable[[], Key[Array, ""]]):
@@ -98,5 +98,5 @@ def new_state(params: Tree, batch_stats: Tree, opt_state: Any) -> Tree:
 
 
 def count_parameters(params: Any) -> int:
-    """Numbers in a tree of arrays or shapes."""
+    """How many numbers a tree of arrays or shapes holds."""
     return sum(leaf.size for leaf in jax.tree.leaves(params))

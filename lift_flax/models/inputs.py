@@ -1,4 +1,4 @@
-"""What goes into the networks: from uint8 streams to normalised floats, and the forward pass of each phase."""
+"""Inputs of the networks: from uint8 streams to normalised floats, and the forward pass of each phase."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt8

@@ -1,4 +1,4 @@
-"""The largest batch that fits, with as few compilations as can be: memory grows nearly in proportion to the batch."""
+"""Finds the largest batch that fits in few compilations: memory grows nearly in proportion to the batch."""
 
 import math
 from collections.abc import Callable
@@ -15,10 +15,10 @@ def largest_batch(
     next larger batch was not tried, the line says that it does not fit.
 
     Args:
-      probe: batch -> (bytes needed or None where unknown, whether it fits).  Dear: every call is a compilation.
+      probe: batch -> (bytes needed or None where unknown, whether it fits).  Every call is a compilation.
       first: the batch to begin with, a multiple of `unit`.
-      unit: what a batch must divide by.
-      memory: bytes there are.
+      unit: batches are multiples of this.
+      memory: bytes of the device.
     Returns:
       (the largest that was seen to fit, None where not even `unit` does; {batch tried: whether it fits}).
     """

@@ -1,4 +1,4 @@
-"""How much a compiled program sends between devices, read from the compiler's text (`compiled.as_text()`).
+"""Counts what a compiled program sends between devices, from the compiler's text (`compiled.as_text()`).
 
 TPU compilers write a reduce-scatter as an all-reduce in a computation named "all-reduce-scatter", and a collective that
 runs beside other work as several copies with one channel number, some of them in fusions; CPU compilers know no

@@ -1,4 +1,4 @@
-"""Devices that need not be there: names of machines as the devices that a compiler can compile for.
+"""Devices to compile for that need not exist here, by the names of machines.
 
 A TPU's compiler comes with `.[tpu]`, a GPU's with the plugins of `.[cuda12]`; both may be installed together.  No
 device is touched.
@@ -16,7 +16,7 @@ from lift_flax import compiling
 from lift_flax.errors import UserError
 from lift_flax.train.profiling import GIB
 
-# Memory that programs may use on one device, as TPU compilers state it when they refuse a larger one.
+# Memory that programs may use on one device, as TPU compilers state when they refuse a larger program.
 _TPU_MEMORY = {"v4": 30.75, "v5e": 15.75, "v5p": 95.74, "v6e": 31.25}
 _H100 = Path(__file__).with_name("h100.textproto")  # facts of the GPU, for the compiler
 _H100_MEMORY, _GPUS_PER_HOST = 84929347584, 8
@@ -53,7 +53,7 @@ class Topology:
 
 
 def find(name: str) -> Topology:
-    """The topology called `name`.  "local" is the devices there are; for any other, no device is initialised.
+    """The topology called `name`.  "local" means the devices of this machine; any other initialises no device.
 
     Raises:
       UserError: no such topology, or its compiler is not installed.
@@ -84,7 +84,7 @@ def _host_memory() -> int:
 
 
 def _tpu(name: str, kind: str) -> Topology:
-    # What the TPU's library would else ask the machine for, with warnings; and it need not be its only user.
+    # Otherwise the TPU's library asks the machine for these, with warnings, and refuses a second user.
     quiet = {"TPU_SKIP_MDS_QUERY": "1", "TPU_ACCELERATOR_TYPE": "v5litepod-4", "TPU_WORKER_HOSTNAMES": "localhost"}
     for variable, value in {**quiet, "TPU_WORKER_ID": "0", "ALLOW_MULTIPLE_LIBTPU_LOAD": "1"}.items():
         os.environ.setdefault(variable, value)

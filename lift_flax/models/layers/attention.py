@@ -40,7 +40,7 @@ def _attend_forward(q, k, v):
 
 
 def _attend_backward(saved, grad):
-    q, k, v, grad = jax.lax.optimization_barrier((*saved, grad))  # or the compiler would keep the scores after all
+    q, k, v, grad = jax.lax.optimization_barrier((*saved, grad))  # stops CSE: otherwise XLA keeps the scores
     p = jax.nn.softmax(scores(q, k), axis=-1)  # [B, N, S, R]
     dp = scores(grad, v)
     ds = (p * (dp - (dp * p).sum(axis=-1, keepdims=True))).astype(q.dtype)

@@ -1,6 +1,6 @@
-"""A 2D convolution whose gradients are quick on a CPU as well.
+"""A 2D convolution whose gradients are fast on a CPU too.
 
-Accelerators take what plain differentiation gives.  XLA's CPU compiler is slow at that (benchmarks/conv_gradient.py
+Accelerators use plain differentiation.  XLA's CPU compiler is slow at that (benchmarks/conv_gradient.py
 compares): there the kernel's gradient is a sum of matrix products over shifted inputs, and the input's gradient a
 convolution with the kernel turned round.  Kernels are float32, and so are their gradients and the sums in them.
 """
@@ -14,8 +14,8 @@ from jaxtyping import Array, Float
 
 from lift_flax.models.layers.dense import accumulation_dtype
 
-# Of the shifted inputs that are laid out at a time, so that they are still in the cache when they are used.  The kh - 1
-# rows beside them and the gradient come on top; a single row may be larger.
+# Size of the shifted inputs that are laid out at a time, so that they are still in the cache when they are used.  The
+# kh - 1 rows beside them and the gradient come on top; a single row may be larger.
 PATCH_BYTES = 3 * 2**19
 
 Padding = tuple[tuple[int, int], tuple[int, int]]  # (top, bottom), (left, right)
@@ -66,7 +66,7 @@ def convolve(
     padding: Padding,
     dtype: jnp.dtype | None = None,
 ) -> Float[Array, "N h w O"]:
-    """The convolution itself, of x and kernel in the same dtype, which the result has too if no other is asked for."""
+    """The convolution itself, of x and kernel in one dtype; the result has it too unless `dtype` names another."""
     dims = ("NHWC", "HWIO", "NHWC")
     return jax.lax.conv_general_dilated(
         x, kernel, strides, padding, dimension_numbers=dims, preferred_element_type=dtype
@@ -95,7 +95,7 @@ def input_gradient(
 
 
 def _turned_padding(kernel_shape: tuple[int, ...], padding: Padding) -> Padding:
-    """Of the convolution, without a stride, that goes back from outputs to inputs."""
+    """Padding of the convolution, without a stride, that goes back from outputs to inputs."""
     kh, kw = kernel_shape[:2]
     (top, bottom), (left, right) = padding
     return (kh - 1 - top, kh - 1 - bottom), (kw - 1 - left, kw - 1 - right)
@@ -160,7 +160,7 @@ def _kernel_gradient_plain(kernel_shape, strides, padding, x, grad):
 
 
 def _kernel_gradient_on_cpu(kernel_shape, strides, padding, x, grad):
-    """By products; on a mesh every device takes its own images, which the compiler would gather otherwise."""
+    """Products; on a mesh each device takes its own images, which the compiler would gather otherwise."""
     by_products = functools.partial(_kernel_gradient_by_products, kernel_shape, strides, padding)
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.empty or mesh.size == 1:

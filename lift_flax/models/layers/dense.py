@@ -1,4 +1,4 @@
-"""Linear maps of the last axis: float32 parameters, activations in whatever precision they come.
+"""Linear maps of the last axis: float32 parameters, activations of any precision.
 
 The rule of all modules here: parameters are float32 and outputs have the dtype of their input.  A product takes the
 kernel in the activations' dtype, but gives the kernel's gradient as float32 directly, so that its sum over the batch,
@@ -57,7 +57,7 @@ def sum_of_rows(x: Float[Array, "*rows C"]) -> Float[Array, "C"]:
 
 
 def _sum_on_cpu(x: Float[Array, "*rows C"]) -> Float[Array, "C"]:
-    """By a product with ones, of clips after a sum over up to 16 frames.
+    """A product with ones, for clips after a sum over up to 16 frames.
 
     XLA's CPU compiler takes ten times as long over a sum over more than 32 rows, and up to twice as long over one of
     more than 16 where each term is a gradient's long formula.

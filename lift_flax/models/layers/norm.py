@@ -1,4 +1,4 @@
-"""LayerNorm and BatchNorm, computed in float32 for activations of any precision and given back in theirs.
+"""LayerNorm and BatchNorm: computed in float32 for activations of any precision, which the result has too.
 
 Parameters, statistics, running averages and the sums of gradients are float32.  Names and numbers are those of
 nnx.LayerNorm and nnx.BatchNorm, which would return float32 here.  For the gradient only the input is kept, with its
@@ -33,7 +33,7 @@ def _normalised(x, scale, bias, over_channels, eps) -> tuple[Array, Array, Array
     """(x normalised over the last axis or all others, its mean, its variance); the moments are not differentiated."""
     y = x.astype(accumulation_dtype(x))
     mean = _means(y, over_channels)
-    var = jnp.maximum(0.0, _means(y * y, over_channels) - mean * mean)  # so that both take one pass over x
+    var = jnp.maximum(0.0, _means(y * y, over_channels) - mean * mean)  # both in one pass over x
     scale, bias = along_channels(scale, x), along_channels(bias, x)
     return ((y - mean) * (jax.lax.rsqrt(var + eps) * scale) + bias).astype(x.dtype), mean, var
 
@@ -49,7 +49,7 @@ def _normalise_forward(x, scale, bias, over_channels, eps):
 def _normalise_backward(over_channels, eps, saved, grads):
     del eps
     x, scale, mean, factor = saved
-    x, grad = jax.lax.optimization_barrier((x, grads[0]))  # or the compiler would keep x - mean from before
+    x, grad = jax.lax.optimization_barrier((x, grads[0]))  # stops CSE: otherwise XLA keeps x - mean
     grad = grad.astype(accumulation_dtype(x))
     y = (x.astype(accumulation_dtype(x)) - mean) * factor
     dscale, dbias = sum_of_rows(grad * y), sum_of_rows(grad)  # [C]

@@ -2,7 +2,7 @@
 
     python benchmarks/torch_baseline.py --variant=direct --size=112
     python benchmarks/torch_baseline.py --variant=teacher --memory-format=contiguous
-    python benchmarks/torch_baseline.py --check              # are both sides' losses and gradients the same?
+    python benchmarks/torch_check.py                         # are both sides' losses and gradients the same?
 
 Networks are those of tests/reference, which parity tests hold ours to; sizes, clips and results those of
 benchmarks/train_step.py.  Variants:
@@ -220,7 +220,7 @@ def make_timer(args: argparse.Namespace) -> timed_steps.Timer:
 
 
 def main() -> None:
-    """Runs the steps and prints what they took, or checks them."""
+    """Runs the steps and prints what they took."""
     parser = command_line.parser(__doc__, "python -m benchmarks.torch_baseline")
     parser.add_argument("--variant", choices=USUAL_FORMATS, default="direct")
     parser.add_argument("--size", type=count, default=224, help="px, side of the R(2+1)D's frames: 112 or 224")
@@ -228,14 +228,9 @@ def main() -> None:
     parser.add_argument("--n", type=count, default=8, help="levels")
     parser.add_argument("--batch", type=count, default=1, help="clips")
     parser.add_argument("--memory-format", choices=FORMATS, help="of the R(2+1)D (default: see above)")
-    parser.add_argument("--check", action="store_true", help="compare losses and gradients with ours, time nothing")
     timed_steps.add_arguments(parser)
     args = parser.parse_args()
     args.memory_format = args.memory_format or USUAL_FORMATS[args.variant]
-    if args.check:
-        import torch_check  # needs jax, which a process that is timed is spared
-
-        sys.exit(torch_check.main())
     timed_steps.main(make_timer(args), args)
 
 

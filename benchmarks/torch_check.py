@@ -1,6 +1,6 @@
-"""Whether the PyTorch steps that are timed (benchmarks/torch_baseline.py) compute what ours do.
+"""Compares the PyTorch steps that are timed (benchmarks/torch_baseline.py) with ours.
 
-    python benchmarks/torch_baseline.py --check
+    python benchmarks/torch_check.py
 
 Both networks get the same tensors, drawn by name, and the same small clips; loss, logits and the gradient of every
 trained tensor are compared.  PyTorch computes in float64 here, so that what is seen is our rounding alone; for the
@@ -8,11 +8,11 @@ teacher's step, whose BatchNorm follows the batch and is followed by ReLUs that 
 """
 
 import functools
+import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import torch
 import torch_baseline as baseline
 
 from lift_flax.models.functional import flatten
@@ -22,6 +22,8 @@ from tests.reference.lift_net import LiftNet
 from tests.reference.video_resnet import VideoResNet
 from tests.support import lift_net_case
 from tests.support.weights_tools import fill, random_tensors, relative_error, trunk_from_tensors
+
+torch = baseline.torch  # whose absence it reports
 
 LEVELS, TRUNK, BOUND = 2, "r2plus1d_18", 1e-3
 CONFIG = lift_net_case.make_config(LEVELS, TRUNK)
@@ -111,3 +113,7 @@ def _gradient_error(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) 
         scale = 1.0 if path.endswith("key/bias") else np.linalg.norm(expected)
         errors.append(float(np.linalg.norm(np.asarray(grad) - expected) / scale))
     return max(errors)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

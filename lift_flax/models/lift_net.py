@@ -186,8 +186,8 @@ class LiftNet(nnx.Module):
                 for i, level in enumerate(self.levels):
                     main, luminous = level(main, luminous, intermediates=within(intermediates, f"levels/{i}"))
                 return main
-            how = {"remat": self.remat, "unroll": self.unroll}
-            return scan_blocks(lambda level, both: level(*both), self.levels, (main, luminous), **how)[0]
+            options = {"remat": self.remat, "unroll": self.unroll}
+            return scan_blocks(lambda level, both: level(*both), self.levels, (main, luminous), **options)[0]
 
 
 def first_streams(main: Array | None, luminous: Array | None) -> tuple[Array, Array]:

@@ -137,6 +137,6 @@ class PViT(nnx.Module):
         remat = self.remat and intermediates is None  # nothing else can leave a part that is computed again
         last = len(self.blocks) - 1
         for i, block in enumerate(self.blocks):  # no scan: it would keep more for the gradient, and compiles no faster
-            how = {"only_cls": i == last, "intermediates": within(intermediates, f"blocks/{i}")}
-            x = scan_blocks(functools.partial(ViTBlock.__call__, **how), [block], x, remat=remat)
+            options = {"only_cls": i == last, "intermediates": within(intermediates, f"blocks/{i}")}
+            x = scan_blocks(functools.partial(ViTBlock.__call__, **options), [block], x, remat=remat)
         return x[:, 0]  # [B, E]

@@ -46,7 +46,7 @@ def collective_bytes(hlo_text: str) -> dict[str, dict]:
     computations, entry = _parse(hlo_text)
     runs = _runs(computations, entry)
     copied = _copied_channels(computations)
-    found: dict[str, tuple[str, int, dict[str, int]]] = {}  # the copies of one collective count once
+    collectives: dict[str, tuple[str, int, dict[str, int]]] = {}  # the copies of one collective count once
     for name, body in computations.items():
         types = {i.name: i.type for i in body}
         for instruction in body:
@@ -54,10 +54,10 @@ def collective_bytes(hlo_text: str) -> dict[str, dict]:
             if kind and runs[name]:
                 channel = _channel(instruction)
                 key = channel if channel and channel in copied else f"{name}/{instruction.name}"
-                times = max(runs[name], found[key][1] if key in found else 0)
-                found[key] = (kind, times, _sizes(instruction, types))
+                times = max(runs[name], collectives[key][1] if key in collectives else 0)
+                collectives[key] = (kind, times, _sizes(instruction, types))
     total = {kind: {"count": 0, "bytes": 0, "dtypes": {}} for kind in KINDS}
-    for kind, times, sizes in found.values():
+    for kind, times, sizes in collectives.values():
         total[kind]["count"] += times
         total[kind]["bytes"] += times * sum(sizes.values())
         for dtype, size in sizes.items():
@@ -66,8 +66,8 @@ def collective_bytes(hlo_text: str) -> dict[str, dict]:
 
 
 def _channel(instruction: _Instruction) -> str | None:
-    found = _CHANNEL.search(instruction.attributes)
-    return found[1] if found else None
+    match = _CHANNEL.search(instruction.attributes)
+    return match[1] if match else None
 
 
 def _copied_channels(computations: dict[str, list[_Instruction]]) -> set[str | None]:

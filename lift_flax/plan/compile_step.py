@@ -148,14 +148,14 @@ def _memory(compiled, topology: Topology) -> dict[str, int]:
     the temporaries are one block beside arguments and results.
     """
     m = compiled.memory_analysis()
-    fresh = m.output_size_in_bytes - m.alias_size_in_bytes  # the new state is written over the old
-    needed = m.argument_size_in_bytes + m.temp_size_in_bytes + fresh
+    outputs = m.output_size_in_bytes - m.alias_size_in_bytes  # the new state is written over the old
+    needed = m.argument_size_in_bytes + m.temp_size_in_bytes + outputs
     if topology.is_tpu:
         needed = m.peak_memory_in_bytes
     return {
         "arguments": m.argument_size_in_bytes,
         "temporaries": m.temp_size_in_bytes,
-        "outputs": fresh,
+        "outputs": outputs,
         "program": m.generated_code_size_in_bytes,
         "peak": m.peak_memory_in_bytes,
         "needed": needed + m.generated_code_size_in_bytes,
@@ -164,8 +164,8 @@ def _memory(compiled, topology: Topology) -> dict[str, int]:
 
 def refused_bytes(message: str) -> int | None:
     """What a program would have needed, from the message with which a compiler refuses it."""
-    found = re.search(r"temporaries \(([\d.]+)([KMG])\)|Used ([\d.]+)([KMG]) of", message)
-    if not found:
+    match = re.search(r"temporaries \(([\d.]+)([KMG])\)|Used ([\d.]+)([KMG]) of", message)
+    if not match:
         return None
-    number, unit = [group for group in found.groups() if group]
+    number, unit = [group for group in match.groups() if group]
     return int(float(number) * {"K": 2**10, "M": 2**20, "G": GIB}[unit])

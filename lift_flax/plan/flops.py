@@ -38,7 +38,7 @@ def _of_jaxpr(jaxpr, parts: tuple[str, ...], part: str) -> dict[str, int]:
 
 
 def _live(jaxpr) -> list:
-    """Equations that something depends on: gradients that nobody asked for are in a jaxpr, but never computed."""
+    """Equations that something depends on: unused gradients are in a jaxpr, but never computed."""
     used, live = set(map(id, jaxpr.outvars)), []
     for equation in reversed(jaxpr.eqns):
         if equation.effects or not used.isdisjoint(map(id, equation.outvars)):

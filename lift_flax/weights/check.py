@@ -63,12 +63,12 @@ def check(weights: ConvertedWeights, file: Path) -> float:
 def _read(file: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(file, allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in arrays.files}
+            contents = {name: arrays[name] for name in arrays.files}
     except Exception as error:  # whatever a damaged file makes the reader raise
         raise UserError(f"{file} is not an .npz of arrays, or damaged: see --help for what --check takes") from error
-    if "clip" not in found:
+    if "clip" not in contents:
         raise UserError(f"{file} holds no array 'clip': see --help for what --check takes")
-    return found
+    return contents
 
 
 def _run_trunk(facts: dict, arrays: dict[str, np.ndarray], clip: jax.Array) -> dict[tuple[str, int], np.ndarray]:
@@ -82,8 +82,8 @@ def _run_trunk(facts: dict, arrays: dict[str, np.ndarray], clip: jax.Array) -> d
     network = _network(lambda: VideoResNet(spec, classes or 1, norm=norm, rngs=nnx.Rngs(0)))
     out = jax.jit(lambda params, stats, x: network.module(params, stats)(x, train=False))(*_trees(arrays), clip)
     features = np.asarray(out["features"])  # [B, t, h, w, C]
-    found = {("features", 5): features.transpose(0, 4, 1, 2, 3), ("features", 2): features.mean(axis=(1, 2, 3))}
-    return found if classes is None else {("logits", 2): np.asarray(out["logits"]), **found}
+    outputs = {("features", 5): features.transpose(0, 4, 1, 2, 3), ("features", 2): features.mean(axis=(1, 2, 3))}
+    return outputs if classes is None else {("logits", 2): np.asarray(out["logits"]), **outputs}
 
 
 def _run_vit(facts: dict, arrays: dict[str, np.ndarray], images: jax.Array) -> dict[tuple[str, int], np.ndarray]:

@@ -25,16 +25,18 @@ def convert(workdir: Path) -> ConvertedWeights:
     """
     config = config_file.load(workdir / "config.json")
     params, _, step = read_best(phase_folder(workdir, "student"))
-    found = {name.removeprefix(_MAIN): np.asarray(a) for name, a in flatten(params).items() if name.startswith(_MAIN)}
-    if not found:
+    vit_arrays = {
+        name.removeprefix(_MAIN): np.asarray(a) for name, a in flatten(params).items() if name.startswith(_MAIN)
+    }
+    if not vit_arrays:
         raise UserError(f"{workdir} has no ViT: it was trained with config.model.streams=luminous")
     digest = hashlib.sha256()
-    for name in sorted(found):
-        digest.update(name.encode() + found[name].tobytes())
+    for name in sorted(vit_arrays):
+        digest.update(name.encode() + vit_arrays[name].tobytes())
     return ConvertedWeights(
         kind="vit",
-        arrays={f"params/{name}": array for name, array in found.items()},
-        entries=[Entry(f"params/{name}", _MAIN + name, _stage(name)) for name in found],
+        arrays={f"params/{name}": array for name, array in vit_arrays.items()},
+        entries=[Entry(f"params/{name}", _MAIN + name, _stage(name)) for name in vit_arrays],
         ignored={name: "not of the ViT" for name in flatten(params) if not name.startswith(_MAIN)},
         new={},
         facts={**_facts(config), "source": {"file": f"{workdir.name}, step {step}", "sha256": digest.hexdigest()}},

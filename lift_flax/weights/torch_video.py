@@ -165,16 +165,16 @@ def recognise(tensors: dict[str, np.ndarray]) -> str:
       UserError: no network fits; names the first tensor that the nearest one lacks or has too many.
     """
     names = {n for n in tensors if re.match(r"stem\.|conv1\.|bn1\.|layer\d\.", n) and "num_batches" not in n}
-    wanted = {n: {t.name for t in tensors_of(s).values() if t.stage != "fc"} for n, s in TRUNKS.items()}
-    fits = [name for name in TRUNKS if wanted[name] == names]
+    names_of = {n: {t.name for t in tensors_of(s).values() if t.stage != "fc"} for n, s in TRUNKS.items()}
+    fits = [name for name in TRUNKS if names_of[name] == names]
     if fits:
         return min(fits, key=lambda name: len(misfits(tensors, TRUNKS[name], None)))
-    nearest = min(TRUNKS, key=lambda name: len(wanted[name] ^ names))
+    nearest = min(TRUNKS, key=lambda name: len(names_of[name] ^ names))
     if "patch_embed.proj.weight" in tensors or any(n.endswith("embedding/kernel") for n in tensors):
         raise UserError("the file is a ViT: convert it with `convert vit`")
-    if not wanted[nearest] & names:
+    if not names_of[nearest] & names:
         raise UserError(f"the file is no video ResNet: it holds {', '.join(sorted(tensors)[:3])}, ...")
-    lacks, spare = sorted(wanted[nearest] - names), sorted(names - wanted[nearest])
+    lacks, spare = sorted(names_of[nearest] - names), sorted(names - names_of[nearest])
     what = f"lacks {lacks[0]}" if lacks else f"also holds {spare[0]}"
     raise UserError(f"the file is nearest to {nearest} but {what}; known are {', '.join(TRUNKS)}")
 

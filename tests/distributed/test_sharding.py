@@ -86,9 +86,7 @@ print(json.dumps(facts))
 
 def _run(folder: Path, devices: int, fsdp: int, phase: str, dtype: str) -> dict:
     """Facts of a run in a process of its own; in float64 it leaves {path: parameter or statistic after ten steps}."""
-    environment = {**os.environ, "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
-    if dtype == "float32":
-        environment |= AS_TRAINED
+    environment = {**os.environ, "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}", **AS_TRAINED}
     command = [sys.executable, "-c", PROGRAM, str(fsdp), phase, str(folder / "state.npz"), dtype]
     ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr

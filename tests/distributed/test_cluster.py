@@ -21,15 +21,21 @@ from tests.support.small_config import small_config
 # Steps so small that runs which sum in another order do not drift apart, and enough of them to be interrupted.  At 64
 # pixels BatchNorm has enough values in the last stage for gradients that do not hang on the last digit.
 FIELDS = {"model.luminous.size": 64, "train.learning_rate": 1e-7, "train.teacher_epochs": 8, "train.student_epochs": 4}
+SHORT = {**FIELDS, "train.teacher_epochs": 1, "train.student_epochs": 1}
 
 
-@pytest.fixture(scope="module")
-def alone(records, tmp_path_factory) -> Path:
+def _uninterrupted(workdir: Path, records: Path, fields: dict) -> Path:
     """The workdir of an uninterrupted run of one process."""
-    workdir = tmp_path_factory.mktemp("alone") / "workdir"
-    with running(1, workdir, records, **FIELDS) as processes:
+    with running(1, workdir, records, **fields) as processes:
         assert exit_codes(processes) == [0], said(workdir)
     return workdir
+
+
+@pytest.fixture(scope="session")
+def alone(records, build_once) -> Path:
+    """An uninterrupted run of FIELDS."""
+    folder = build_once("alone", lambda folder: _uninterrupted(folder / "workdir", records, FIELDS))
+    return folder / "workdir"
 
 
 def _assert_same_run(workdir: Path, alone: Path) -> None:
@@ -57,10 +63,17 @@ def _assert_same_run(workdir: Path, alone: Path) -> None:
             assert error < (0.02 if "opt_state" in part else 1e-5), f"{phase} {part}"
 
 
-def test_two_processes_compute_what_one_does(records, alone, tmp_path):
+@pytest.mark.parametrize("fields", [
+    pytest.param(SHORT, id="short"), pytest.param(FIELDS, id="whole", marks=pytest.mark.slow)
+])  # fmt: skip
+def test_two_processes_compute_what_one_does(records, request, tmp_path, fields):
     workdir = tmp_path / "workdir"
-    with running(2, workdir, records, slurm=True, **FIELDS) as processes:
+    with running(2, workdir, records, slurm=True, **fields) as processes:
         assert exit_codes(processes) == [0, 0], said(workdir)
+    if fields is FIELDS:
+        alone = request.getfixturevalue("alone")
+    else:
+        alone = _uninterrupted(tmp_path / "alone", records, fields)
     _assert_same_run(workdir, alone)
     assert "results:" in said(workdir) and "results:" not in said(workdir, 1)  # one process prints them
 

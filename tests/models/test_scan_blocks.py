@@ -1,6 +1,7 @@
 """Blocks in one scan, or computed again for the gradient, are the same network; frozen ones get no gradients."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -65,6 +66,7 @@ def _made(make) -> tuple:
     return network, *jax.jit(draw)()
 
 
+@functools.cache
 def _results(name: str, *, remat: bool, unroll: bool) -> dict:
     """Outputs, new statistics and gradients, all by path."""
     make, shape, dtype, _ = NETWORKS[name]
@@ -86,17 +88,21 @@ def _computed(network, params, stats, x) -> dict:
     return functional.flatten({"out": out, "stats": new, "grads": grads})
 
 
-@pytest.mark.parametrize("name", ["levels", pytest.param("trunk", marks=pytest.mark.slow)])
-def test_scanned_blocks_equal_a_loop_over_them(name):
+@pytest.mark.parametrize(("name", "remat", "unroll"), [
+    ("levels", False, False),
+    *(pytest.param(name, remat, unroll, marks=pytest.mark.slow)
+      for name in NETWORKS for remat, unroll in ((False, False), (True, False), (True, True))
+      if (name, remat) != ("levels", False)),
+])  # fmt: skip
+def test_scanned_blocks_equal_a_loop_over_them(name, remat, unroll):
     *_, dtype, bound = NETWORKS[name]
     expected = _results(name, remat=False, unroll=True)
-    for remat, unroll in ((False, False), (True, False), (True, True)):
-        found = _results(name, remat=remat, unroll=unroll)
-        assert found.keys() == expected.keys()
-        for path, value in expected.items():
-            atol = bound * (0.2 * np.abs(value).max() + 0.01)
-            assert value.dtype == dtype
-            np.testing.assert_allclose(found[path], value, rtol=bound, atol=atol, err_msg=f"{path} {remat=} {unroll=}")
+    found = _results(name, remat=remat, unroll=unroll)
+    assert found.keys() == expected.keys()
+    for path, value in expected.items():
+        atol = bound * (0.2 * np.abs(value).max() + 0.01)
+        assert value.dtype == dtype
+        np.testing.assert_allclose(found[path], value, rtol=bound, atol=atol, err_msg=f"{path} {remat=} {unroll=}")
 
 
 def _equations(jaxpr):

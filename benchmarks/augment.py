@@ -29,9 +29,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lift_flax import config as config_lib
 from lift_flax import presets
 from lift_flax.augment import streams, warp
+from lift_flax.config import from_dict
 
 BATCH, FRAMES, SIZE = 2, 30, 224
 ROUNDS = 7
@@ -84,7 +84,7 @@ def _one_part(clip, keys, ranges, part):
 def main() -> None:
     """Prints the table."""
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    config = config_lib.from_dict(presets.get_config("paper,unfreeze=all").to_dict())
+    config = from_dict(presets.get_config("paper,unfreeze=all").to_dict())
     ranges, luminous = config.augment, config.model.luminous
     clip = np.random.default_rng(0).integers(0, 90, (BATCH, FRAMES, SIZE, SIZE, 3))
     clip = jnp.asarray(clip, jnp.uint8)

@@ -27,7 +27,7 @@ from timed_steps import count
 
 import lift_flax
 from lift_flax import command_line, presets
-from lift_flax import config as config_lib
+from lift_flax.config import Config, from_dict
 from lift_flax.errors import UserError, run_cli
 from lift_flax.models.build import make_student
 from lift_flax.models.functional import create, flatten, unflatten
@@ -56,7 +56,7 @@ print(json.dumps({{"import_s": imported - since, "load_s": loaded - imported, "f
 """
 
 
-def read_config(args: argparse.Namespace) -> config_lib.Config:
+def read_config(args: argparse.Namespace) -> Config:
     """The preset with what the flags change; all blocks may train, since weights are random."""
     try:
         values = presets.get_config(args.config).unlock()
@@ -65,10 +65,10 @@ def read_config(args: argparse.Namespace) -> config_lib.Config:
     given = {"data.num_frames": args.frames, "model.levels": args.n, "model.luminous.size": args.size}
     values.update_from_flattened_dict({name: value for name, value in given.items() if value is not None})
     values.model.pvit.unfreeze = "all"
-    return config_lib.from_dict(values.to_dict())
+    return from_dict(values.to_dict())
 
 
-def write_run(config: config_lib.Config, classes: int, workdir: Path) -> None:
+def write_run(config: Config, classes: int, workdir: Path) -> None:
     """A run with random weights, as far as predicting reads it."""
     rng = np.random.default_rng(0)
 
@@ -171,7 +171,7 @@ def stream(predictor: Predictor, every: int, steps: int) -> dict[str, list[float
     }
 
 
-def measure(args: argparse.Namespace, config: config_lib.Config, workdir: Path) -> dict:
+def measure(args: argparse.Namespace, config: Config, workdir: Path) -> dict:
     """Everything; times in milliseconds as [median, least, most], cold starts in seconds."""
     write_run(config, args.classes, workdir)
     found = {"cold_start": cold_starts(workdir)}

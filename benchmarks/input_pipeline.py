@@ -44,9 +44,9 @@ from video_readers import REFERENCE, Read, Video, ours, plain_pyav, usable_reade
 
 from data_prep.sources import video_list
 from lift_flax import command_line, presets
-from lift_flax import config as config_lib
-from lift_flax.data import records as records_lib
+from lift_flax.config import from_dict
 from lift_flax.data.batches import train_batches
+from lift_flax.data.records import Records, open_records
 from lift_flax.errors import UserError, run_cli
 from lift_flax.video import sampling, scaling
 from lift_flax.video.inspection import inspect_video
@@ -70,7 +70,7 @@ class Result:
     difference: np.ndarray
 
 
-def build_records(videos: Path, limit: int, work: Path) -> tuple[records_lib.Records, dict[str, Path]]:
+def build_records(videos: Path, limit: int, work: Path) -> tuple[Records, dict[str, Path]]:
     """Default records of `limit` videos, evenly chosen, below `work`; and the path of each by its id."""
     found = video_list.find_videos(videos)
     if min(limit, len(found)) < 3:
@@ -87,7 +87,7 @@ def build_records(videos: Path, limit: int, work: Path) -> tuple[records_lib.Rec
     if done.returncode:
         raise UserError(f"the records of {videos} cannot be built, see above")
     paths = {video_list.clip_id(path, videos): path for path in found}
-    return records_lib.open_records(str(work / "records")), paths
+    return open_records(str(work / "records")), paths
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Method:
 
 
 def make_methods(
-    records: records_lib.Records, paths: dict[str, Path], readers: dict[str, Read], size: int
+    records: Records, paths: dict[str, Path], readers: dict[str, Read], size: int
 ) -> tuple[list[Method], list[Video], list[Video]]:
     """The methods, and the videos they read: originals, and as stored in the records."""
     source = tfds.builder_from_directory(records.records).as_data_source("all")
@@ -169,7 +169,7 @@ def time_methods(methods: list[Method], kept: list[int], args: argparse.Namespac
     return least
 
 
-def time_loader(records: records_lib.Records, workers: int, args: argparse.Namespace) -> tuple[float, float]:
+def time_loader(records: Records, workers: int, args: argparse.Namespace) -> tuple[float, float]:
     """CPU and wall seconds per clip of the loader that training uses."""
     values = presets.get_config("paper").unlock()
     values.update_from_flattened_dict(
@@ -182,7 +182,7 @@ def time_loader(records: records_lib.Records, workers: int, args: argparse.Names
             "model.pvit.unfreeze": "all",  # asks for no weights; nothing to do with loading
         }
     )
-    config = config_lib.from_dict(values.to_dict())
+    config = from_dict(values.to_dict())
     batches = train_batches(records, config, list(records.index), seed=0, first_step=0)
     with contextlib.closing(batches):
         for _ in range(WARM_UP):

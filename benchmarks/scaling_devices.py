@@ -18,7 +18,7 @@ import jax
 import train_step
 
 from lift_flax import command_line, compiling, presets
-from lift_flax import config as config_lib
+from lift_flax.config import Config, from_dict
 from lift_flax.distributed.mesh import batch_sharding, make_mesh, replicated, state_sharding
 from lift_flax.errors import run_cli
 from lift_flax.models.functional import Tree
@@ -28,11 +28,11 @@ BATCH = 8  # clips over all devices
 STEPS = 5  # timed, after the first
 
 
-def read_config(fsdp: int) -> config_lib.Config:
+def read_config(fsdp: int) -> Config:
     """The tiny preset on a mesh that spreads parameters over `fsdp` devices."""
     values = presets.get_config("tiny").unlock()
     values.update_from_flattened_dict({"mesh.fsdp": fsdp, "train.batch_size": BATCH})
-    return config_lib.from_dict(values.to_dict())
+    return from_dict(values.to_dict())
 
 
 def bytes_of_one_device(shapes: Tree, layout: Tree) -> int:

@@ -16,9 +16,9 @@ import tracemalloc
 from pathlib import Path
 
 from lift_flax import command_line, presets
-from lift_flax import config as config_lib
-from lift_flax.data import records as records_lib
+from lift_flax.config import Config, from_dict
 from lift_flax.data.batches import train_batches
+from lift_flax.data.records import open_records
 from lift_flax.errors import run_cli
 
 NEXT = 20  # batches timed after the first
@@ -27,11 +27,11 @@ ENDS = 50  # of the watched, at either end, whose mean counts: threads come and 
 MIB = 2**20
 
 
-def read_config(folder: Path) -> config_lib.Config:
+def read_config(folder: Path) -> Config:
     """The tiny preset on these records."""
     values = presets.get_config("tiny").unlock()
     values.update_from_flattened_dict({"data.dir": str(folder), "data.cache": "none"})
-    return config_lib.from_dict(values.to_dict())
+    return from_dict(values.to_dict())
 
 
 def memory_mib() -> float:
@@ -40,22 +40,22 @@ def memory_mib() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / MIB
 
 
-def index_bytes(config: config_lib.Config) -> int:
+def index_bytes(config: Config) -> int:
     """Bytes of Python objects that opened records keep."""
     tracemalloc.start()
-    opened = records_lib.open_records(config.data.dir)
+    opened = open_records(config.data.dir)
     kept = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert opened.index
     return kept
 
 
-def measure(config: config_lib.Config) -> dict:
+def measure(config: Config) -> dict:
     """Seconds and memory, in the order of a run."""
     imports_mib = memory_mib()
     held = index_bytes(config)  # now, while no thread of the loader allocates; what it took is free again below
     start = time.perf_counter()
-    opened = records_lib.open_records(config.data.dir)
+    opened = open_records(config.data.dir)
     ids = opened.split(config.data.fold, "train")
     open_s = time.perf_counter() - start
     start = time.perf_counter()

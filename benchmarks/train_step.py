@@ -22,7 +22,7 @@ import timed_steps
 from timed_steps import count
 
 from lift_flax import command_line, compiling, presets
-from lift_flax import config as config_lib
+from lift_flax.config import Config, from_dict
 from lift_flax.errors import UserError, run_cli
 from lift_flax.models.functional import Network, Tree, count_parameters, trees_of
 from lift_flax.plan.flops import count_flops
@@ -43,7 +43,7 @@ class HeadInEval(Network):
         return out, trees_of(model)[1]
 
 
-def random_streams(config: config_lib.Config, batch: int) -> dict[str, jax.Array]:
+def random_streams(config: Config, batch: int) -> dict[str, jax.Array]:
     """Streams of `batch` clips of noise."""
     rng = np.random.default_rng(0)
 
@@ -55,7 +55,7 @@ def random_streams(config: config_lib.Config, batch: int) -> dict[str, jax.Array
     return {"dark": clip(config.data.size, 60), "luminous": luminous, "targets": targets, "weight": jnp.ones(batch)}
 
 
-def read_config(args: argparse.Namespace) -> config_lib.Config:
+def read_config(args: argparse.Namespace) -> Config:
     """The config, its ViT blocks frozen as it says though their weights are random: for timing they do."""
     try:
         values = presets.get_config(args.config).unlock()
@@ -65,12 +65,12 @@ def read_config(args: argparse.Namespace) -> config_lib.Config:
     values.update_from_flattened_dict({field: value for field, value in given.items() if value is not None})
     values.train.dtype = args.dtype
     unfreeze, values.model.pvit.unfreeze = values.model.pvit.unfreeze, "all"
-    config = config_lib.from_dict(values.to_dict())
+    config = from_dict(values.to_dict())
     pvit = dataclasses.replace(config.model.pvit, unfreeze=unfreeze)
     return dataclasses.replace(config, model=dataclasses.replace(config.model, pvit=pvit))
 
 
-def make_phase(config: config_lib.Config, name: str, batch: int) -> phases.Phase:
+def make_phase(config: Config, name: str, batch: int) -> phases.Phase:
     """The phase of training that is timed."""
     if name == "teacher":
         return phases.teacher_phase(config, CLASSES)

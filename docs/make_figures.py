@@ -27,8 +27,8 @@ sys.path.insert(0, str(ROOT))
 from configs import arid  # noqa: E402
 from data_prep.night_figures import write  # noqa: E402
 from data_prep.night_figures.scene import LIGHTS, ClipPlan  # noqa: E402
-from lift_flax import config as config_lib  # noqa: E402
 from lift_flax.augment import preview  # noqa: E402
+from lift_flax.config import Config, from_dict  # noqa: E402
 from lift_flax.models.build import make_student  # noqa: E402
 from lift_flax.models.functional import count_parameters, create  # noqa: E402
 from lift_flax.models.lift_net import LiftNet  # noqa: E402
@@ -51,7 +51,7 @@ ACTIONS = {  # which of the action's clips is shown, and which of its frames
 class Facts:
     """What the code says about a network: counts and trained share by part, and the shapes between the parts."""
 
-    config: config_lib.Config
+    config: Config
     counts: dict[str, int]
     trained: dict[str, float]
     shapes: dict[str, tuple[int, ...]]
@@ -61,7 +61,7 @@ def network_facts() -> Facts:
     """Builds the student of the `paper` preset without arrays, and measures it."""
     values = arid.get_config().to_dict()
     values["model"]["pvit"]["init_from"] = "only shapes are asked for"
-    config = config_lib.from_dict(values)
+    config = from_dict(values)
     make = functools.partial(make_student, config, NUM_CLASSES)
     params = jax.eval_shape(create(make, config.seed)[1])[0]
     trains = trains_in_student_phase(config)
@@ -88,7 +88,7 @@ def network_facts() -> Facts:
     return Facts(config, {name: count_parameters(tree) for name, tree in parts.items()}, share, shapes)
 
 
-def _shapes(config: config_lib.Config, model: LiftNet) -> dict[str, tuple[int, ...]]:
+def _shapes(config: Config, model: LiftNet) -> dict[str, tuple[int, ...]]:
     """Shapes of one clip's inputs, tokens and logits, and of the trunk's feature map."""
     frames, size, lit = config.data.num_frames, config.data.size, config.model.luminous.size
     dark = jax.ShapeDtypeStruct((1, frames, size, size, 3), np.float32)
@@ -197,7 +197,7 @@ def _draw_losses(board: Board, facts: Facts) -> None:
 
 def draw_night_figures() -> Figure:
     """Four actions, three moments of each, in four lights."""
-    gamma = config_lib.from_dict(arid.get_config("unfreeze=all").to_dict()).model.luminous.gamma
+    gamma = from_dict(arid.get_config("unfreeze=all").to_dict()).model.luminous.gamma
     table = gamma_table(gamma)
     plans = write.plan_clips(0, 8, 2)
     labels = ("dark", f"dark, gamma {gamma}", "same, by day", "same, in infrared")

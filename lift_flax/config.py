@@ -11,7 +11,6 @@ from typing import Annotated, Literal
 from lift_flax import fields
 from lift_flax.errors import UserError
 from lift_flax.fields import Bound
-from lift_flax.fields import flatten as flatten
 
 KINETICS_MEAN = (0.43216, 0.394666, 0.37645)
 KINETICS_STD = (0.22803, 0.22145, 0.216989)

@@ -85,13 +85,13 @@ def names(cls: type, prefix: str = "") -> Iterator[str]:
             yield prefix + name
 
 
-def flatten(tree: Any) -> dict[str, Any]:
+def flat_fields(tree: Any) -> dict[str, Any]:
     """Every field of a tree by its dotted name: {"data.num_frames": 30, ...}."""
     flat: dict[str, Any] = {}
     for field in dataclasses.fields(tree):
         value = getattr(tree, field.name)
         if dataclasses.is_dataclass(value):
-            flat.update({f"{field.name}.{name}": inner for name, inner in flatten(value).items()})
+            flat.update({f"{field.name}.{name}": inner for name, inner in flat_fields(value).items()})
         else:
             flat[field.name] = value
     return flat

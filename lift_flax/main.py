@@ -16,16 +16,16 @@ import jax
 from absl import flags
 
 from lift_flax import command_line, compiling, config_flags, errors
-from lift_flax import config as config_lib
+from lift_flax.config import Config, from_dict
 from lift_flax.distributed import processes
 from lift_flax.train import run, summary
 
 
-def _parse(values: flags.FlagValues, arguments: list[str]) -> tuple[config_lib.Config, Path]:
+def _parse(values: flags.FlagValues, arguments: list[str]) -> tuple[Config, Path]:
     nested = config_flags.parse(values, arguments)
     if not values.workdir:
         raise errors.UserError("--workdir=DIR is needed (--help explains all flags)")
-    return config_lib.from_dict(nested), Path(values.workdir)
+    return from_dict(nested), Path(values.workdir)
 
 
 def _flags(arguments: list[str]) -> flags.FlagValues:
@@ -70,7 +70,7 @@ def main(argv: list[str] | None = None) -> None:
     _run(config, workdir)
 
 
-def _run(config: config_lib.Config, workdir: Path) -> None:
+def _run(config: Config, workdir: Path) -> None:
     _check_devices()
     if not processes.is_first():
         sys.stdout = open(os.devnull, "w")  # one process prints what happens; each prints its errors
@@ -97,7 +97,7 @@ def _run(config: config_lib.Config, workdir: Path) -> None:
             _finish(config, workdir)
 
 
-def _finish(config: config_lib.Config, workdir: Path) -> None:
+def _finish(config: Config, workdir: Path) -> None:
     """Writes the page last: whatever goes wrong with it, the results are saved and shown."""
     from lift_flax.report import page  # here: it loads what draws, which a run needs at its end alone
 

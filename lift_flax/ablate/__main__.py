@@ -18,14 +18,14 @@ from pathlib import Path
 from absl import flags
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from lift_flax import config as config_lib
 from lift_flax import config_flags, errors
 from lift_flax.ablate.processes import ended_by_sigterm
 from lift_flax.ablate.rows import Fields, Row, reference, rows
 from lift_flax.ablate.runs import Ablation, pretrained_vit, render_figures, run_rows
-from lift_flax.config import Config
+from lift_flax.config import Config, from_dict
 from lift_flax.data.records import open_records
 from lift_flax.errors import UserError
+from lift_flax.fields import flat_fields
 from lift_flax.files import only_writer, write_text
 from lift_flax.runs.config_file import FREE_ON_RESUME
 from lift_flax.weights.converted import load_facts
@@ -48,15 +48,15 @@ def main(argv: list[str] | None = None) -> None:
     nested = config_flags.parse(values, arguments)
     given = _for_rows(arguments[1:])
     nested["model"]["pvit"]["unfreeze"] = "all"  # the rows decide what is frozen
-    table = rows(config_lib.from_dict(nested))
+    table = rows(from_dict(nested))
     chosen = _chosen(table, values.rows)
     for row in chosen:
         if row.needs != "r3d" or row.changes["model.teacher.name"]:
-            config_lib.from_dict(_changed(nested, {**reference("any weights"), **row.changes}))
+            from_dict(_changed(nested, {**reference("any weights"), **row.changes}))
     workdir = Path(values.workdir).absolute()
     with ended_by_sigterm(), only_writer(workdir, "--workdir"):
         nested["data"]["dir"] = str(_records(nested, workdir))
-        config = config_lib.from_dict(nested)
+        config = from_dict(nested)
         vit = pretrained_vit(config, given, workdir, values.vit_records)
         if not vit:
             print("no pretrained ViT: all ViT blocks are trained, from random initialisation, in every row", flush=True)
@@ -96,7 +96,7 @@ def _changed(nested: dict, fields: Fields) -> dict:
 def _claim(workdir: Path, config: Config, vit: str) -> None:
     """Makes the folder this table's, or checks that it is: rows of another config, clips or ViT do not belong in it."""
     path = workdir / "table.json"
-    facts = {name: value for name, value in config_lib.flatten(config).items() if not name.startswith(FREE_ON_RESUME)}
+    facts = {name: value for name, value in flat_fields(config).items() if not name.startswith(FREE_ON_RESUME)}
     facts["clips"] = hashlib.sha256((Path(config.data.dir) / "folds.json").read_bytes()).hexdigest()
     facts["vit"] = load_facts(Path(vit))["source"]["sha256"] if vit else ""
     facts = json.loads(json.dumps(facts))  # tuples as they are read back

@@ -16,10 +16,9 @@ from jaxtyping import UInt8
 from matplotlib.figure import Figure
 
 from lift_flax import command_line, presets
-from lift_flax import config as config_lib
 from lift_flax.augment import streams
 from lift_flax.augment.stages import STAGES
-from lift_flax.config import AUGMENTATIONS, Augment, Config
+from lift_flax.config import AUGMENTATIONS, Augment, Config, from_dict
 from lift_flax.data.batches import read_eval_examples
 from lift_flax.data.records import open_records
 from lift_flax.errors import UserError
@@ -65,7 +64,7 @@ def preview_config() -> Config:
     """The defaults, for clips of 8 frames."""
     values = presets.get_config("unfreeze=all").to_dict()
     values["data"].update(num_frames=NUM_FRAMES, size=SIZE)
-    return config_lib.from_dict(values)
+    return from_dict(values)
 
 
 def read_videos(paths: list[Path]) -> UInt8[np.ndarray, "B T H W 3"]:

@@ -23,10 +23,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-from lift_flax import config as config_lib
 from lift_flax.augment.streams import clip_streams
-from lift_flax.config import Config
+from lift_flax.config import Config, from_dict
 from lift_flax.errors import UserError
+from lift_flax.fields import flat_fields
 from lift_flax.models.functional import Network, Tree, flatten, unflatten
 from lift_flax.models.inputs import student_inputs, teacher_inputs
 from lift_flax.models.intermediates import Intermediates
@@ -141,7 +141,7 @@ class CreatedModel:
 
     def _fields(self) -> dict[str, Any]:
         """Those of the config that say how the network is built; its weights were read already."""
-        fields = config_lib.flatten(self.config)
+        fields = flat_fields(self.config)
         return fields | {"model.teacher.init_from": "", "model.pvit.init_from": ""}
 
 
@@ -156,7 +156,7 @@ def _read_config(name: str, seed: int, fields: Mapping[str, Any], trunk_weights:
     if vit_weights:
         set_here["model.pvit.init_from"] = vit_weights
     values = unflatten({path.replace(".", "/"): value for path, value in {**fields, **set_here}.items()})
-    return with_settings(config_lib.from_dict(values))
+    return with_settings(from_dict(values))
 
 
 def _phase(name: str, config: Config, num_classes: int) -> phases.Phase:

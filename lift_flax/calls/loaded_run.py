@@ -13,9 +13,8 @@ from typing import Any
 from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
 
-from lift_flax import config as config_lib
 from lift_flax.calls.quiet import quiet_libraries
-from lift_flax.config import Config
+from lift_flax.config import Config, from_dict
 from lift_flax.errors import UserError
 from lift_flax.fields import names, unknown
 from lift_flax.predict.answers import VideoAnswer
@@ -252,7 +251,7 @@ def _config(config: str | ConfigDict | Config, fields: dict[str, Any]) -> Config
     for name in fields:
         if name not in known:
             raise UserError(unknown(name, known))
-    return config_lib.from_dict(unflatten_dict(flatten_dict(nested, sep=".") | fields, sep="."))
+    return from_dict(unflatten_dict(flatten_dict(nested, sep=".") | fields, sep="."))
 
 
 def _named(name: str) -> dict[str, Any]:

@@ -17,10 +17,9 @@ import time
 
 from absl import flags
 
-from lift_flax import config as config_lib
 from lift_flax import config_flags, errors
 from lift_flax.command_line import say
-from lift_flax.config import Config
+from lift_flax.config import Config, Remat, from_dict
 from lift_flax.data.data_sets import DATA_SETS
 from lift_flax.distributed.mesh import make_mesh
 from lift_flax.errors import UserError
@@ -32,11 +31,11 @@ _TICK_SECONDS = 30  # between lines of progress
 
 
 def read_config(values: dict) -> Config:
-    """`config_lib.from_dict` without reading `init_from`: planning frozen blocks needs no weights."""
+    """`from_dict` without reading `init_from`: planning frozen blocks needs no weights."""
     for part in ("pvit", "teacher"):
         if isinstance(values.get("model"), dict) and isinstance(values["model"].get(part), dict):
             values["model"][part]["init_from"] = "any weights"
-    config = config_lib.from_dict(values)
+    config = from_dict(values)
     parts = {name: dataclasses.replace(getattr(config.model, name), init_from="") for name in ("pvit", "teacher")}
     return dataclasses.replace(config, model=dataclasses.replace(config.model, **parts))
 
@@ -114,7 +113,7 @@ def _remat_variants(config: Config, choice: str) -> list[Config]:
     if choice == "config":
         return [config]
     variants = {"off": [False], "on": [True], "both": [False, True]}[choice]
-    return [_replace_train(config, remat=config_lib.Remat(on, on, on)) for on in variants]
+    return [_replace_train(config, remat=Remat(on, on, on)) for on in variants]
 
 
 def _replace_train(config: Config, **fields) -> Config:

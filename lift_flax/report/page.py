@@ -10,12 +10,13 @@ import numpy as np
 from jaxtyping import Int
 from markupsafe import Markup
 
-from lift_flax import config as config_lib
 from lift_flax.command_line import percent
+from lift_flax.config import Config
 from lift_flax.data.records import Records, open_records
 from lift_flax.errors import UserError
 from lift_flax.evaluate import scoring
 from lift_flax.explain.explainer import Explainer
+from lift_flax.fields import flat_fields
 from lift_flax.files import write_text
 from lift_flax.report import clips, figures, training
 from lift_flax.runs import config_file, metrics_log
@@ -45,8 +46,8 @@ def write_page(workdir: Path) -> Path:
     trained, why_not = _opened(workdir)
     page = _template().render(
         style=Markup(resources.files("lift_flax.report").joinpath("page.css").read_text(encoding="utf-8")),
-        config=config_lib.flatten(config),
-        defaults=config_lib.flatten(config_lib.Config()),
+        config=flat_fields(config),
+        defaults=flat_fields(Config()),
         run=run,
         devices=Counter(run["devices"]),
         results=results,

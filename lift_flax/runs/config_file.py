@@ -4,8 +4,9 @@ import dataclasses
 import json
 from pathlib import Path
 
-from lift_flax.config import Config, flatten, from_dict
+from lift_flax.config import Config, from_dict
 from lift_flax.errors import UserError
+from lift_flax.fields import flat_fields
 from lift_flax.files import write_text
 
 # Fields that may differ when a run is resumed: they change its title, where and how it runs, not what it computes.
@@ -52,7 +53,7 @@ def load(path: Path) -> Config:
 
 def check_same_run(old: Config, new: Config, workdir: Path) -> None:
     """Refuses to resume `workdir` with a config that would compute something else, naming the fields."""
-    before, after = flatten(old), flatten(new)
+    before, after = flat_fields(old), flat_fields(new)
     differ = [
         n for n in before if before[n] != after[n] and not any((n + ".").startswith(f + ".") for f in FREE_ON_RESUME)
     ]

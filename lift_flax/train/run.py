@@ -18,8 +18,8 @@ from lift_flax.distributed.mesh import make_mesh
 from lift_flax.distributed.processes import StopSignal
 from lift_flax.evaluate import scoring
 from lift_flax.files import only_writer, write_text
-from lift_flax.runs import workdir as workdir_lib
 from lift_flax.runs.metrics_log import MetricsWriter, read_metrics
+from lift_flax.runs.workdir import check_shared, claim, digest, finished, refuse_foreign
 from lift_flax.train import epochs, teacher_from
 from lift_flax.train.loop import RunContext, train_phase
 from lift_flax.train.phases import check_start, student_phase, teacher_phase
@@ -65,12 +65,12 @@ def train_and_test(config: Config, workdir: Path, stop: StopSignal | None = None
         number = processes.from_first(secrets.randbelow(2**31))
         with processes.all_or_none():
             if processes.is_first():
-                workdir_lib.claim(workdir, number, *start.identity(), weights=start.weights)
+                claim(workdir, number, *start.identity(), weights=start.weights)
         with processes.all_or_none():
             if not processes.is_first():
-                workdir_lib.check_shared(workdir, number, *start.identity(), weights=start.weights)
+                check_shared(workdir, number, *start.identity(), weights=start.weights)
         _announce(start.mesh)
-        results = workdir_lib.finished(workdir)
+        results = finished(workdir)
         if processes.from_first(results is not None):
             assert results is not None  # all processes see one workdir: `check_shared`
             print(f"{workdir} holds a finished run: nothing is trained again", flush=True)
@@ -94,11 +94,11 @@ def _prepare(config: Config, workdir: Path) -> _Start:
     check_start(config, len(records.classes))
     train_ids, val_ids = records.train_and_validation(config.data.fold, config.data.val_share, config.seed)
     test_ids = records.split(config.data.fold, "test")
-    if config.train.teacher_from and workdir_lib.finished(workdir) is None:
-        teacher_from.check(config, workdir_lib.digest(records, train_ids))
+    if config.train.teacher_from and finished(workdir) is None:
+        teacher_from.check(config, digest(records, train_ids))
     weights = {part: pretrained.sha256 for part, pretrained in pretrained_parts(config).items()}
     mesh = make_mesh(config)
-    workdir_lib.refuse_foreign(workdir)
+    refuse_foreign(workdir)
     return _Start(config, records, train_ids, val_ids, test_ids, weights, mesh)
 
 

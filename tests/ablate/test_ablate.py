@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from configs import arid, demo
-from lift_flax import config as config_lib
 from lift_flax.ablate import __main__ as ablate
 from lift_flax.ablate import rows as ablation_rows
 from lift_flax.ablate import runs as ablation_runs
 from lift_flax.ablate import table as ablation_table
+from lift_flax.config import Config, from_dict
 from lift_flax.errors import UserError
+from lift_flax.fields import flat_fields
 from lift_flax.models.functional import flatten
 from lift_flax.runs.checkpoints import read_best
 from tests.support.run_tools import ROOT
@@ -29,21 +30,21 @@ PAPER = {
 def test_every_row_is_a_config(leaf):
     """And differs from the first in what its title says, and in nothing else."""
     nested = leaf.get_config("unfreeze=all").to_dict()
-    rows = ablation_rows.rows(config_lib.from_dict(nested))
+    rows = ablation_rows.rows(from_dict(nested))
     assert {row.name: row.paper for row in rows if row.paper} == PAPER
-    first = config_lib.flatten(_made(leaf, ablation_rows.reference("weights")))
+    first = flat_fields(_made(leaf, ablation_rows.reference("weights")))
     assert (first["model.levels"], first["model.pvit.blocks"], first["model.pvit.unfreeze"]) == (8, 5, "first")
     for row in rows:
-        found = config_lib.flatten(_made(leaf, {**ablation_rows.reference("weights"), **row.changes}))
+        found = flat_fields(_made(leaf, {**ablation_rows.reference("weights"), **row.changes}))
         assert {name for name in found if found[name] != first[name]} <= set(row.changes), row.name
         assert row.name == "large" or found != first, row.name
-    assert _made(leaf, ablation_rows.pretraining(config_lib.from_dict(nested))).model.streams == "main"
+    assert _made(leaf, ablation_rows.pretraining(from_dict(nested))).model.streams == "main"
 
 
-def _made(leaf, fields: dict) -> config_lib.Config:
+def _made(leaf, fields: dict) -> Config:
     values = leaf.get_config("unfreeze=all").unlock()
     values.update_from_flattened_dict(fields)
-    return config_lib.from_dict(values.to_dict())
+    return from_dict(values.to_dict())
 
 
 def _ablate(workdir: Path, *arguments) -> subprocess.CompletedProcess:

@@ -10,18 +10,18 @@ from typing import Annotated, Literal
 import pytest
 
 from configs import arid, demo, hmdb51, infar, own, ucf101
-from lift_flax import config as config_lib
 from lift_flax import config_flags, fields, main, presets
+from lift_flax.config import Config, Log, from_dict
 from lift_flax.errors import UserError
-from lift_flax.fields import Added, Bound
+from lift_flax.fields import Added, Bound, flat_fields
 from lift_flax.runs import config_file
 from tests.support.small_config import small_config
 
 ROOT = Path(__file__).parents[2]
 
 
-def _read(values) -> config_lib.Config:
-    return config_lib.from_dict(values.to_dict())
+def _read(values) -> Config:
+    return from_dict(values.to_dict())
 
 
 def test_leaf_configs_build():
@@ -46,7 +46,7 @@ def test_leaf_configs_build():
 def test_presets_and_keys(arg, field, value):
     config = presets.get_config(arg).unlock()
     config.model.pvit.init_from = "weights.npz"
-    assert config_lib.flatten(_read(config))[field] == value
+    assert flat_fields(_read(config))[field] == value
 
 
 @pytest.mark.parametrize("arg", ["huge", "tiny,m=3", "n=many", "distill=perhaps"])
@@ -123,14 +123,14 @@ def test_flags_of_configs_take_names_hyphens_and_underscores():
 
 
 def test_every_default_is_within_its_bound():
-    values = dataclasses.asdict(config_lib.Config())
-    assert fields.read(config_lib.Config, values) == config_lib.Config() == fields.read(config_lib.Config, {})
+    values = dataclasses.asdict(Config())
+    assert fields.read(Config, values) == Config() == fields.read(Config, {})
 
 
 def test_fields_that_are_missing_take_their_defaults(tmp_path):
     values = dataclasses.asdict(small_config())
     del values["train"]["adam_eps"], values["log"]
-    assert config_lib.from_dict(values) == dataclasses.replace(small_config(), log=config_lib.Log())
+    assert from_dict(values) == dataclasses.replace(small_config(), log=Log())
     (tmp_path / "config.json").write_text(json.dumps(values))
     assert config_file.load(tmp_path / "config.json").train == small_config().train
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from lift_flax.data import records as records_lib
 from lift_flax.data.batches import eval_batches, read_eval_examples, train_batches
+from lift_flax.data.records import check_fits, open_records
 from lift_flax.errors import UserError
 from lift_flax.video import flow_codes, sampling
 from lift_flax.video.decode import decode_flow
@@ -34,7 +34,7 @@ def _assert_same(one: list[dict], two: list[dict]) -> None:
 
 @pytest.fixture(scope="module")
 def opened(records):
-    return records_lib.open_records(str(records))
+    return open_records(str(records))
 
 
 def test_batches_are_uint8_clips_of_one_shape(records, opened):
@@ -123,16 +123,16 @@ def test_flow_comes_with_the_frames_it_belongs_to(records, opened):
 
 def test_records_without_flow_are_refused(opened):
     config = small_config("tiny,luminous=flow", records=opened.dir)
-    records_lib.check_fits(opened, config)
+    check_fits(opened, config)
     with pytest.raises(UserError, match="holds no optical flow: build it again with --flow --overwrite"):
-        records_lib.check_fits(dataclasses.replace(opened, prepared={**opened.prepared, "flow": "none"}), config)
+        check_fits(dataclasses.replace(opened, prepared={**opened.prepared, "flow": "none"}), config)
 
 
 def test_records_of_another_data_set_are_refused(opened):
     infar = dataclasses.replace(opened, source="infar")
     with pytest.raises(UserError, match="holds infar, the config is for hmdb51: use the config of infar"):
-        records_lib.check_fits(infar, small_config(records=opened.dir, dataset="hmdb51"))
-    records_lib.check_fits(infar, small_config(records=opened.dir, dataset="mine"))
+        check_fits(infar, small_config(records=opened.dir, dataset="hmdb51"))
+    check_fits(infar, small_config(records=opened.dir, dataset="mine"))
 
 
 def test_validation_takes_whole_groups_of_training_clips(opened):
@@ -153,7 +153,7 @@ def test_validation_takes_whole_groups_of_training_clips(opened):
 ])  # fmt: skip
 def test_wrong_folders_are_named(folder, message):
     with pytest.raises(UserError, match=message):
-        records_lib.open_records(folder)
+        open_records(folder)
 
 
 @pytest.mark.parametrize("name", ["folds.json", "prep_report.json", "*.array_record*"])
@@ -164,7 +164,7 @@ def test_damaged_records_are_named(records, tmp_path, name):
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     config = small_config(records=copy)
     with pytest.raises(UserError, match="build the records again with --overwrite"):
-        opened = records_lib.open_records(str(copy))
+        opened = open_records(str(copy))
         list(eval_batches(opened, config, opened.split(1, "train")))
 
 

@@ -9,8 +9,8 @@ import pytest
 from flax import nnx
 
 from configs import arid
-from lift_flax import config as config_lib
 from lift_flax import presets
+from lift_flax.config import Config, UserError, from_dict
 from lift_flax.models.build import make_student, make_teacher
 from lift_flax.models.functional import count_parameters, create
 from lift_flax.train.optim import split_params, trains_in_student_phase
@@ -83,11 +83,11 @@ def _stated(row: str) -> int:
     return int(re.search(rf"^\| {re.escape(row)} \| ([\d,]+) \|$", NOTES, re.MULTILINE)[1].replace(",", ""))
 
 
-def _config(argument: str | None = None, **train) -> config_lib.Config:
+def _config(argument: str | None = None, **train) -> Config:
     values = arid.get_config(argument).to_dict()
     values["model"]["pvit"]["init_from"] = "only shapes are asked for"
     values["train"].update(train)
-    return config_lib.from_dict(values)
+    return from_dict(values)
 
 
 def _params(make, config, num_classes):
@@ -136,5 +136,5 @@ def test_counts_of_trained_parameters(student, row, distill):
 
 
 def test_frozen_random_blocks_are_refused():
-    with pytest.raises(config_lib.UserError, match="docs/weights.md"):
-        config_lib.from_dict(arid.get_config().to_dict())
+    with pytest.raises(UserError, match="docs/weights.md"):
+        from_dict(arid.get_config().to_dict())

@@ -11,8 +11,8 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from lift_flax.data import records as records_lib
 from lift_flax.data.batches import eval_batches
+from lift_flax.data.records import open_records
 from lift_flax.errors import UserError
 from lift_flax.evaluate import __main__ as evaluate
 from lift_flax.evaluate import evaluation
@@ -52,7 +52,7 @@ def test_the_table_names_the_protocol(run, tmp_path, capsys):
 
 
 def test_views_are_other_frames_and_other_crops(run, records):
-    opened = records_lib.open_records(str(records))
+    opened = open_records(str(records))
     config = dataclasses.replace(open_trained(run).config, train=small_config().train)
     ids, views = opened.split(1, "test")[:1], view_grid(2, 3)
     batches = eval_batches(opened, config, ids, views=views)
@@ -73,7 +73,7 @@ def test_views_are_other_frames_and_other_crops(run, records):
 
 
 def test_classes_are_matched_by_name(run, records):
-    trained, opened = open_trained(run), records_lib.open_records(str(records))
+    trained, opened = open_trained(run), open_records(str(records))
     ids = opened.split(1, "test")
     same, labels, left_out = evaluation.matching_clips(opened, ids, trained)
     assert same == ids and left_out == 0 and labels.tolist() == [opened.index[i].label for i in ids]

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from lift_flax import config as config_lib
 from lift_flax import presets
 from lift_flax.augment.streams import make_eval_streams
+from lift_flax.config import from_dict
 from lift_flax.explain.attention_rollout import patch_rollout
 from lift_flax.explain.class_activation import choose_stage
 from lift_flax.explain.explainer import Explainer, Explanation, forward
@@ -131,7 +131,7 @@ def test_rollout_of_even_attention():
 def test_the_deepest_map_that_shows_places(argument, size, stage):
     values = presets.get_config(argument).unlock()
     values.update_from_flattened_dict({"model.luminous.size": size})
-    config = config_lib.from_dict(values.to_dict())
+    config = from_dict(values.to_dict())
     network, draw = create(functools.partial(make_student, config, 3), 0)
     dark = jax.ShapeDtypeStruct((1, 8, config.data.size, config.data.size, 3), jnp.float32)
     luminous = jax.ShapeDtypeStruct((1, 8, size, size, 3), jnp.float32)

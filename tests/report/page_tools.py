@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from configs import demo
-from lift_flax import config as config_lib
+from lift_flax.config import from_dict
 from lift_flax.data.records import IndexEntry, Records
 from lift_flax.evaluate import metrics
 from lift_flax.report import clips, page
@@ -133,7 +133,7 @@ def make_workdir(
 ) -> None:
     """Writes the files of a finished run with two test clips per class; `earlier`: as version 0.1.0 wrote them."""
     workdir.mkdir(exist_ok=True)
-    config = config_lib.from_dict(demo.get_config().to_dict())
+    config = from_dict(demo.get_config().to_dict())
     config = dataclasses.replace(config, train=dataclasses.replace(config.train, distill=teacher))
     config_file.save(config, workdir / "config.json")
     facts = {"classes": classes, "validation_ids": ["v1"], "versions": {"jax": "0.10.2"}, "python": "3.11.9"}

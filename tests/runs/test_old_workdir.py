@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
-from lift_flax.config import flatten
+from lift_flax.fields import flat_fields
 from lift_flax.runs import config_file
 
 ROOT = Path(__file__).parents[2]
@@ -51,7 +51,7 @@ def _expected(name: str) -> dict:
 
 def test_its_config_keeps_every_value(old):
     written = flatten_dict(json.loads((old / "workdir" / "config.json").read_text()), sep=".")
-    read = flatten(config_file.load(old / "workdir" / "config.json"))
+    read = flat_fields(config_file.load(old / "workdir" / "config.json"))
     assert len(written) > 80
     for name, value in written.items():
         assert read[name] == (tuple(value) if isinstance(value, list) else value), name
@@ -105,7 +105,7 @@ def test_report(old):
 
 def _train(old: Path) -> dict[str, np.ndarray]:
     """Gives the training command of the run again, with all its fields; returns its test predictions."""
-    fields = flatten(config_file.load(old / "workdir" / "config.json"))
+    fields = flat_fields(config_file.load(old / "workdir" / "config.json"))
     command = [f"--config={CONFIG}", f"--workdir={old / 'workdir'}"]
     _call("lift_flax.main", *command, *(f"--config.{name}={value}" for name, value in fields.items()))
     return _predictions(old)

@@ -7,9 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from lift_flax import config as config_lib
 from lift_flax import presets
-from lift_flax.config import Config
+from lift_flax.config import Config, from_dict
 from lift_flax.models import inputs
 from lift_flax.models.build import make_student
 from lift_flax.models.functional import Network, Tree, flatten, trees_of
@@ -27,7 +26,7 @@ def make_config(levels: int, trunk: str) -> Config:
     values = presets.get_config(f"n={levels},teacher={trunk},unfreeze=all").unlock()
     sizes = {"data.num_frames": FRAMES, "data.size": SIZE, "model.luminous.size": SIZE}
     values.update_from_flattened_dict({**sizes, "train.dtype": "float32"})
-    config = config_lib.from_dict(values.to_dict())
+    config = from_dict(values.to_dict())
     pvit = dataclasses.replace(config.model.pvit, unfreeze="first")  # refused without a file of weights
     return dataclasses.replace(config, model=dataclasses.replace(config.model, pvit=pvit))
 

@@ -4,9 +4,8 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from lift_flax import config as config_lib
 from lift_flax import presets
-from lift_flax.config import Config
+from lift_flax.config import Config, from_dict
 
 OVERRIDES = {
     "dataset": "small",
@@ -36,4 +35,4 @@ def small_config(arg: str = "tiny", records: Path | str = "", **overrides) -> Co
     """The same, frozen, then `overrides` by dotted name."""
     values = get_config(arg).unlock()
     values.update_from_flattened_dict({"data.dir": str(records), **overrides})
-    return config_lib.from_dict(values.to_dict())
+    return from_dict(values.to_dict())

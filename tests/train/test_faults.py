@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import pytest
 
 from lift_flax import main
-from lift_flax.data import records as records_lib
 from lift_flax.data.batches import train_batches
+from lift_flax.data.records import open_records
 from lift_flax.errors import UserError
 from lift_flax.train import run
 from tests.support.run_tools import ROOT, running, wait_for_step
@@ -28,7 +28,7 @@ def test_a_loss_that_is_nan_stops_the_run(records, tmp_path):
     with pytest.raises(UserError, match=wanted) as raised:
         run.train_and_test(broken, workdir)
     assert "no checkpoint was saved: lower config.train.learning_rate" in str(raised.value)
-    opened = records_lib.open_records(str(records))
+    opened = open_records(str(records))
     ids, _ = opened.train_and_validation(1, 0.0, 0)
     batches = train_batches(opened, broken, ids, seed=1, first_step=1)
     with contextlib.closing(batches):

@@ -21,7 +21,18 @@ from tests.support.small_config import small_config
 # Steps so small that runs which sum in another order do not drift apart, and enough of them to be interrupted.  At 64
 # pixels BatchNorm has enough values in the last stage for gradients that do not hang on the last digit.
 FIELDS = {"model.luminous.size": 64, "train.learning_rate": 1e-7, "train.teacher_epochs": 8, "train.student_epochs": 4}
-SHORT = {**FIELDS, "train.teacher_epochs": 1, "train.student_epochs": 1}
+# One phase of a network that compiles in seconds, for what only the processes matter to.
+LIGHT = {
+    "train.learning_rate": 1e-7,
+    "train.student_epochs": 4,
+    "train.distill": False,
+    "model.streams": "main",
+    "model.foe": False,
+}
+# Largest relative difference of losses.  The student's Fourier Enhancement enlarges rounding on clips as small as
+# these; the teacher has none.  To the light network clips look alike at the start, and its BatchNorm enlarges rounding.
+BOUNDS = {"teacher": 1e-5, "student": 1e-4}
+LIGHT_BOUNDS = {"student": 1e-2}
 
 
 def _uninterrupted(workdir: Path, records: Path, fields: dict) -> Path:
@@ -38,19 +49,19 @@ def alone(records, build_once) -> Path:
     return folder / "workdir"
 
 
-def _assert_same_run(workdir: Path, alone: Path) -> None:
+def _assert_same_run(workdir: Path, alone: Path, fields: dict = FIELDS) -> None:
     """The same steps with the same numbers, and the same predictions of every test clip."""
+    bounds = BOUNDS if fields is FIELDS else LIGHT_BOUNDS
     ours, theirs = read_metrics(workdir), read_metrics(alone)
     assert [(m["phase"], m["split"], m["step"]) for m in ours] == [(m["phase"], m["split"], m["step"]) for m in theirs]
-    # The student's Fourier Enhancement enlarges rounding on clips as small as these; the teacher has none.
-    for phase, rtol in (("teacher", 1e-5), ("student", 1e-4)):
+    for phase, rtol in bounds.items():
         losses = [[m["loss"] for m in metrics if m["phase"] == phase] for metrics in (ours, theirs)]
         np.testing.assert_allclose(*losses, rtol=rtol, err_msg=phase)
     with np.load(workdir / "test_predictions.npz") as mine, np.load(alone / "test_predictions.npz") as other:
         assert mine["ids"].tolist() == other["ids"].tolist() and len(mine["ids"]) == len(mine["logits"]) == 6
         np.testing.assert_allclose(mine["logits"], other["logits"], rtol=1e-3, atol=1e-4)
-    for phase in ("teacher", "student"):
-        states = [newest_state(folder, phase, small_config()) for folder in (workdir, alone)]
+    for phase in bounds:
+        states = [newest_state(folder, phase, small_config(**fields)) for folder in (workdir, alone)]
         assert states[0].keys() == states[1].keys() and states[0]["examples"] == states[1]["examples"]
         for part in ("['params']", "['batch_stats']", "['opt_state'][0].mu", "['opt_state'][0].nu"):  # the moments
             mine, other = (
@@ -64,7 +75,7 @@ def _assert_same_run(workdir: Path, alone: Path) -> None:
 
 
 @pytest.mark.parametrize("fields", [
-    pytest.param(SHORT, id="short"), pytest.param(FIELDS, id="whole", marks=pytest.mark.slow)
+    pytest.param(LIGHT, id="light"), pytest.param(FIELDS, id="whole", marks=pytest.mark.slow)
 ])  # fmt: skip
 def test_two_processes_compute_what_one_does(records, request, tmp_path, fields):
     workdir = tmp_path / "workdir"
@@ -74,7 +85,7 @@ def test_two_processes_compute_what_one_does(records, request, tmp_path, fields)
         alone = request.getfixturevalue("alone")
     else:
         alone = _uninterrupted(tmp_path / "alone", records, fields)
-    _assert_same_run(workdir, alone)
+    _assert_same_run(workdir, alone, fields)
     assert "results:" in said(workdir) and "results:" not in said(workdir, 1)  # one process prints them
 
 
@@ -126,9 +137,9 @@ def test_damage_and_a_stop_in_the_second_phase(records, alone, tmp_path):
 def test_a_lost_process_ends_the_others(records, tmp_path, victim, how):
     """Killed or frozen: the other one leaves with an error within the heartbeat's time (3 s here), not hangs."""
     workdir = tmp_path / "workdir"
-    fields = {**FIELDS, "train.teacher_epochs": 10_000, "train.checkpoint_epochs": 1000, "mesh.heartbeat_seconds": 3}
+    fields = {**LIGHT, "train.student_epochs": 10_000, "train.checkpoint_epochs": 1000, "mesh.heartbeat_seconds": 3}
     with running(2, workdir, records, **fields) as processes:
-        wait_for_step(workdir, "teacher", 3, processes)
+        wait_for_step(workdir, "student", 3, processes)
         os.kill(processes[victim].pid, how)
         start = time.monotonic()
         code = processes[1 - victim].wait(60)
@@ -165,12 +176,12 @@ def test_an_address_that_cannot_be_is_refused(records, tmp_path):
 ])  # fmt: skip
 def test_an_error_on_one_process_is_reported_by_all(records, tmp_path, last, message):
     workdir = tmp_path / "workdir"
-    with running(2, workdir, records, last=last, **FIELDS) as processes:
+    with running(2, workdir, records, last=last, **LIGHT) as processes:
         assert exit_codes(processes) == [2, 2]
     for index in (0, 1):
         assert re.search(f"^error: .*{message}", said(workdir, index), re.MULTILINE), said(workdir, index)
         assert "Traceback" not in said(workdir, index)
-    assert not (workdir / "teacher").exists()
+    assert not (workdir / "student").exists()
 
 
 @pytest.mark.slow
@@ -182,7 +193,7 @@ def test_what_one_process_alone_finds_ends_all(records, tmp_path):
     data = bytearray(file.read_bytes())
     data[len(data) // 4 : len(data) // 2] = bytes(len(data) // 2 - len(data) // 4)
     file.write_bytes(data)
-    with running(2, workdir, records, last={"data.dir": copy}, **FIELDS, **{"mesh.heartbeat_seconds": 3}) as processes:
+    with running(2, workdir, records, last={"data.dir": copy}, **LIGHT, **{"mesh.heartbeat_seconds": 3}) as processes:
         first, last = exit_codes(processes, 200)
     assert (last, first != 0) == (2, True), said(workdir, 1)
     (line,) = [line for line in said(workdir, 1).splitlines() if line.startswith("error: ")]

@@ -16,6 +16,8 @@ from lift_flax.runs.trained import TrainedRun
 from lift_flax.train import optim, phases
 from tests.support.small_config import small_config
 
+pytestmark = pytest.mark.slow  # a network is trained first
+
 FRAMES, SIZE, KINDS = 8, 32, ("right", "down", "flicker", "grow")
 CORNERS = ((1, 1), (1, 17), (17, 1), (17, 17))
 STEPS, ROWS = 32, 8
@@ -94,7 +96,6 @@ def test_attention_points_to_what_moves(explained):
     assert np.mean([quadrant(e.attention) for e in found] == places) > 0.9
 
 
-@pytest.mark.slow
 def test_maps_are_of_the_weights(corners, explained):
     """Adebayo et al., "Sanity Checks for Saliency Maps" (2018): what does not change with the weights shows an edge."""
     found, _, _ = explained

@@ -118,12 +118,12 @@ def test_frozen_parameters_stay_and_have_no_moments(pvit_weights, unfreeze, trai
     assert set(functional.flatten(adam.mu)) == set(functional.flatten(adam.nu)) == trained
 
 
-VARIANTS = ["tiny,luminous=flow"]
+VARIANTS = ["tiny,streams=main,distill=no"]
 MORE_VARIANTS = [
     "tiny,distill=no",
+    "tiny,luminous=flow",
     "tiny,streams=main",
     "tiny,streams=luminous",
-    "tiny,streams=main,distill=no",
     "tiny,foe=no",
     "tiny,teacher=r3d_tiny",
     "tiny,vit_blocks=1",

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 from jaxtyping import Array, Key
 
-from lift_flax.augment import colour, mix, rain, warp
+from lift_flax.augment import colour, cutmix, rain, shuffle, warp
 from lift_flax.config import Augment
 
 
@@ -59,7 +59,7 @@ STAGES = (  # in the order in which they are applied
     Stage(
         purpose=4,
         texts={"shuffle": lambda r: "all frames in any order"},
-        draw=lambda key, r, shape: mix.frame_order(key, r.shuffle, shape[0]),
+        draw=lambda key, r, shape: shuffle.frame_order(key, r.shuffle, shape[0]),
         frames=by_row(lambda clip, order, r: clip[order]),
         flow=(by_row(lambda flow, order, r: flow[order]),),
     ),
@@ -104,9 +104,9 @@ STAGES = (  # in the order in which they are applied
     Stage(
         purpose=3,
         texts={"cutmix": lambda r: "area uniform, from the clip before"},
-        draw=lambda key, r, shape: mix.draw_box(key, r.cutmix, *shape[1:3]),
-        frames=lambda clips, boxes, r: mix.paste(clips, boxes.edges),
-        flow=(lambda flows, boxes, r: mix.paste(flows, boxes.edges),),
-        targets=lambda targets, boxes, r: mix.mix_targets(targets, boxes.share),
+        draw=lambda key, r, shape: cutmix.draw_box(key, r.cutmix, *shape[1:3]),
+        frames=lambda clips, boxes, r: cutmix.paste(clips, boxes.edges),
+        flow=(lambda flows, boxes, r: cutmix.paste(flows, boxes.edges),),
+        targets=lambda targets, boxes, r: cutmix.mix_targets(targets, boxes.share),
     ),
 )

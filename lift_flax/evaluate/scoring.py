@@ -90,19 +90,6 @@ class ScoreClips:
         return {**scored, "labels": labels, "loss": np.array(metrics.cross_entropy(scored["logits"], labels))}
 
 
-def test_results(config: Config, records: Records, ids: list[str], scored: SplitLogits) -> dict:
-    """Returns what results.json says of the test split: teacher and student on the same clips."""
-    return {
-        "dataset": config.dataset,
-        "fold": config.data.fold,
-        "split": "test",
-        "views": "1x1",
-        "num_examples": len(ids),
-        "classes": list(records.classes),
-        **judge_networks(scored, groups_of(records, ids), records.classes),
-    }
-
-
 def groups_of(records: Records, ids: list[str]) -> list[str]:
     """Returns the scene or actor of each clip; a clip without one is its own group."""
     return [records.index[i].group or i for i in ids]

@@ -18,9 +18,9 @@ from lift_flax.distributed.mesh import make_mesh
 from lift_flax.distributed.processes import StopSignal
 from lift_flax.evaluate import scoring
 from lift_flax.files import only_writer, write_text
-from lift_flax.runs.metrics_log import MetricsWriter, read_metrics
+from lift_flax.runs.metrics_log import MetricsWriter
 from lift_flax.runs.workdir import check_shared, claim, digest, finished, refuse_foreign
-from lift_flax.train import epochs, teacher_from
+from lift_flax.train import epochs, results, teacher_from
 from lift_flax.train.loop import RunContext, train_phase
 from lift_flax.train.phases import check_start, student_phase, teacher_phase
 from lift_flax.weights.pretrained import pretrained_parts, with_settings
@@ -70,11 +70,11 @@ def train_and_test(config: Config, workdir: Path, stop: StopSignal | None = None
             if not processes.is_first():
                 check_shared(workdir, number, *start.identity(), weights=start.weights)
         _announce(start.mesh)
-        results = finished(workdir)
-        if processes.from_first(results is not None):
-            assert results is not None  # all processes see one workdir: `check_shared`
+        earlier = finished(workdir)
+        if processes.from_first(earlier is not None):
+            assert earlier is not None  # all processes see one workdir: `check_shared`
             print(f"{workdir} holds a finished run: nothing is trained again", flush=True)
-            return results
+            return earlier
         return _both_phases(start, workdir, stop or StopSignal())
 
 
@@ -121,28 +121,12 @@ def _both_phases(start: _Start, workdir: Path, stop: StopSignal) -> dict:
         print(f"scoring {len(start.test_ids)} test clips ...", flush=True)
         score_clips = scoring.ScoreClips(phase.outputs, config, records, start.mesh, stop)
         scored = score_clips(student["params"], student["batch_stats"], start.test_ids)
-    results = scoring.test_results(config, records, start.test_ids, scored)
-    results["seconds"] = round(time.monotonic() - started, 1)
+    found = results.of_test(config, records, start.test_ids, scored)
+    found["seconds"] = round(time.monotonic() - started, 1)
     with processes.all_or_none():
         if processes.is_first():
-            results["training"] = _training(workdir, trained, epochs.chance(records, start.train_ids))
+            found["training"] = results.of_training(workdir, trained, epochs.chance(records, start.train_ids))
             arrays = {"ids": np.array(start.test_ids), **scored}  # none is called allow_pickle
             np.savez_compressed(workdir / "test_predictions.npz", **arrays)  # pyright: ignore[reportArgumentType]
-            write_text(workdir / "results.json", json.dumps(results, indent=2) + "\n")
-    return results
-
-
-def _training(workdir: Path, trained: dict[str, dict | None], chance: float) -> dict[str, dict | None]:
-    """The facts of each phase with "loss" and "top1" of its last epoch, "chance", and whether it has "fitted".
-
-    Those of the last epoch are None where metrics.jsonl lacks it: an earlier version trained the phase.
-    """
-    lines = {line["phase"]: line for line in read_metrics(workdir) if line["split"] == "epoch"}  # the last one of each
-    for phase, facts in trained.items():
-        if facts is not None:
-            last = lines.get(phase, {})
-            whole = last.get("step") == facts["steps"]
-            facts["loss"], facts["top1"] = (last[name] if whole else None for name in ("loss", "top1"))
-            facts["chance"] = chance
-            facts["fitted"] = epochs.is_fitted(last["top1"], chance) if whole else None
-    return trained
+            write_text(workdir / "results.json", json.dumps(found, indent=2) + "\n")
+    return found

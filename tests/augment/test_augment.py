@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lift_flax.augment import mix, preview, rain, stages
+from lift_flax.augment import cutmix, preview, rain, shuffle, stages
 from lift_flax.augment import streams as augment
 from lift_flax.augment.streams import gamma_correct
 from lift_flax.config import AUGMENTATIONS, Augment, Config
@@ -144,7 +144,7 @@ def test_cutmix_pastes_the_row_before_and_weighs_labels_by_area():
 
 def test_cutmix_areas_are_uniform_before_clipping():
     """Beta(1, 1): in a large frame, boxes that lie wholly inside have every area, and centres are everywhere."""
-    boxes = jax.vmap(lambda key: mix.draw_box(key, 1.0, 1000, 1000).edges)(jax.random.split(jax.random.key(0), 4000))
+    boxes = jax.vmap(lambda key: cutmix.draw_box(key, 1.0, 1000, 1000).edges)(jax.random.split(jax.random.key(0), 4000))
     top, bottom, left, right = np.asarray(boxes).T
     centred = (top > 0) & (left > 0) & (bottom < 1000) & (right < 1000)
     areas = ((bottom - top) * (right - left) / 1e6)[centred]
@@ -158,10 +158,10 @@ def test_cutmix_areas_are_uniform_before_clipping():
 
 def test_probabilities_are_kept():
     keys = jax.random.split(jax.random.key(0), 3000)
-    boxes = jax.vmap(lambda key: mix.draw_box(key, DEFAULT.cutmix, 64, 64).edges)(keys)
+    boxes = jax.vmap(lambda key: cutmix.draw_box(key, DEFAULT.cutmix, 64, 64).edges)(keys)
     drawn = (boxes[:, 1] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 2])
     assert float(drawn.mean()) == pytest.approx(DEFAULT.cutmix, abs=0.04)
-    orders = jax.vmap(lambda key: mix.frame_order(key, DEFAULT.shuffle, 30))(keys)
+    orders = jax.vmap(lambda key: shuffle.frame_order(key, DEFAULT.shuffle, 30))(keys)
     assert float((orders != jnp.arange(30)).any(axis=1).mean()) == pytest.approx(DEFAULT.shuffle, abs=0.02)
 
 

@@ -1,18 +1,10 @@
-"""Rearranges clips: the order of a clip's frames, and CutMix between a clip and its neighbour in the batch."""
+"""CutMix: a box of the neighbouring clip in the batch replaces a clip's own (Yun et al. 2019)."""
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8
-
-
-def frame_order(key: Key[Array, ""], probability: float, count: int) -> Int[Array, "T"]:
-    """A permutation of the frames with `probability`, otherwise the order as it is."""
-    use_key, draw_key = jax.random.split(key)
-    in_order = jnp.arange(count)
-    shuffled = jax.random.permutation(draw_key, in_order)
-    return jnp.where(jax.random.bernoulli(use_key, probability), shuffled, in_order)
 
 
 class Box(NamedTuple):

@@ -1,0 +1,51 @@
+"""The fields of a run's results.json: what its networks scored on the test split, and how training ended."""
+
+from pathlib import Path
+
+from lift_flax.config import Config
+from lift_flax.data.records import Records
+from lift_flax.evaluate.scoring import SplitLogits, groups_of, judge_networks
+from lift_flax.runs.metrics_log import read_metrics
+from lift_flax.train import epochs
+
+
+def of_test(config: Config, records: Records, ids: list[str], scored: SplitLogits) -> dict:
+    """What it says of the test split: teacher and student on the same clips.
+
+    Args:
+      ids: clips of the split, in the order of `scored`.
+      scored: their logits.
+    Returns:
+      "teacher" and "student" hold the fields of `metrics.judge`, or None for a network that the run lacks.
+    """
+    return {
+        "dataset": config.dataset,
+        "fold": config.data.fold,
+        "split": "test",
+        "views": "1x1",
+        "num_examples": len(ids),
+        "classes": list(records.classes),
+        **judge_networks(scored, groups_of(records, ids), records.classes),
+    }
+
+
+def of_training(workdir: Path, trained: dict[str, dict | None], chance: float) -> dict[str, dict | None]:
+    """Its "training": for each phase the facts of `train_phase`, and four fields more.
+
+    "loss" and "top1" are those of the last epoch, "fitted" says whether that is enough (`epochs.is_fitted`); these are
+    None where metrics.jsonl lacks that epoch, as an earlier version trained the phase.  "chance" is what naming the
+    most frequent class would score.
+
+    Args:
+      trained: {phase: facts}; None for a phase that this run did not train.
+      chance: for the training clips (`epochs.chance`).
+    """
+    lines = {line["phase"]: line for line in read_metrics(workdir) if line["split"] == "epoch"}  # the last one of each
+    for phase, facts in trained.items():
+        if facts is not None:
+            last = lines.get(phase, {})
+            whole = last.get("step") == facts["steps"]
+            facts["loss"], facts["top1"] = (last[name] if whole else None for name in ("loss", "top1"))
+            facts["chance"] = chance
+            facts["fitted"] = epochs.is_fitted(last["top1"], chance) if whole else None
+    return trained

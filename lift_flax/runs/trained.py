@@ -38,9 +38,9 @@ class TrainedRun:
     batch_stats: Tree
     step: int
 
-    def outputs(self, params: Tree, batch_stats: Tree, views: Tree, *, train: bool = False):
-        """(outputs, statistics) as of `lift_flax.train.step.student_outputs`, to be jitted."""
-        return student_outputs(self.network, self.config, params, batch_stats, views, train=train)
+    def outputs(self, params: Tree, batch_stats: Tree, streams: Tree, *, train: bool = False):
+        """(outputs, statistics) as of `lift_flax.models.inputs.student_outputs`, to be jitted."""
+        return student_outputs(self.network, self.config, params, batch_stats, streams, train=train)
 
 
 def open_trained(workdir: Path) -> TrainedRun:

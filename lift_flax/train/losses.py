@@ -1,4 +1,7 @@
-"""The paper's two losses (section IV).  Targets are class probabilities: mixed labels need no special case."""
+"""The paper's two losses (section IV): the teacher learns by the first, the student by both (train/step.py).
+
+Targets are class probabilities: mixed labels need no special case.
+"""
 
 import jax
 import jax.numpy as jnp

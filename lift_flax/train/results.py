@@ -9,12 +9,13 @@ from lift_flax.runs.metrics_log import read_metrics
 from lift_flax.train import epochs
 
 
-def of_test(config: Config, records: Records, ids: list[str], scored: SplitLogits) -> dict:
+def of_test(config: Config, records: Records, ids: list[str], scored: SplitLogits, seconds: float) -> dict:
     """What it says of the test split: teacher and student on the same clips.
 
     Args:
       ids: clips of the split, in the order of `scored`.
       scored: their logits.
+      seconds: that the run took since its last start.
     Returns:
       "teacher" and "student" hold the fields of `metrics.judge`, or None for a network that the run lacks.
     """
@@ -26,6 +27,7 @@ def of_test(config: Config, records: Records, ids: list[str], scored: SplitLogit
         "num_examples": len(ids),
         "classes": list(records.classes),
         **judge_networks(scored, groups_of(records, ids), records.classes),
+        "seconds": round(seconds, 1),
     }
 
 

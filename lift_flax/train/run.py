@@ -121,8 +121,7 @@ def _both_phases(start: _Start, workdir: Path, stop: StopSignal) -> dict:
         print(f"scoring {len(start.test_ids)} test clips ...", flush=True)
         score_clips = scoring.ScoreClips(phase.outputs, config, records, start.mesh, stop)
         scored = score_clips(student["params"], student["batch_stats"], start.test_ids)
-    found = results.of_test(config, records, start.test_ids, scored)
-    found["seconds"] = round(time.monotonic() - started, 1)
+    found = results.of_test(config, records, start.test_ids, scored, time.monotonic() - started)
     with processes.all_or_none():
         if processes.is_first():
             found["training"] = results.of_training(workdir, trained, epochs.chance(records, start.train_ids))

@@ -17,7 +17,7 @@ import numpy as np
 
 from lift_flax import command_line, errors
 from lift_flax.errors import UserError
-from lift_flax.weights import account, converted, from_run, read_tensors, torch_video, vit
+from lift_flax.weights import converted, from_run, read_tensors, tables, torch_video, vit
 
 BLOCKS = 5  # of a ViT, by default: as the paper takes
 
@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> None:
     _check_finite(weights)
     chosen = {name: getattr(args, name) for name in ("gelu", "mean", "std") if getattr(args, name)}
     weights.facts.update(chosen)
-    summary = account.summary(
+    summary = tables.summary(
         weights, len({entry.theirs.split("[")[0] for entry in weights.entries} | set(weights.ignored))
     )
     print(f"{summary}{name_of(weights)}")
@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> None:
         from lift_flax.weights.check import check
 
         weights.facts["checked"] = {"file": args.check.name, "relative_error": check(weights, args.check)}
-    converted.save(weights, summary + account.details(weights), args.out)
+    converted.save(weights, summary + tables.details(weights), args.out)
     print(f"weights: {args.out / converted.ARRAYS}   every tensor: {args.out / converted.TABLE}")
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from lift_flax.errors import UserError
 from lift_flax.weights import convert, converted, vit
-from lift_flax.weights.account import details
+from lift_flax.weights.tables import details
 from tests.golden import FOLDER
 from tests.support.weights_tools import (
     class_tokens,

@@ -16,9 +16,8 @@ from lift_flax.evaluate import scoring
 from lift_flax.evaluate.metrics import score
 from lift_flax.models.functional import Tree
 from lift_flax.runs.checkpoints import Checkpoints
-from lift_flax.train.context import RunContext
 from lift_flax.train.epochs import EpochMeans
-from lift_flax.train.phases import Phase
+from lift_flax.train.phases import Phase, RunContext
 from lift_flax.train.profiling import Meter
 from lift_flax.train.progress import Progress
 

@@ -15,9 +15,8 @@ from lift_flax.distributed.mesh import local_rows, put_batch, put_everywhere, re
 from lift_flax.models.functional import Tree, count_parameters
 from lift_flax.runs.checkpoints import Checkpoints
 from lift_flax.train import hooks, optim
-from lift_flax.train.context import RunContext
 from lift_flax.train.epochs import EpochMeans, epoch_ends
-from lift_flax.train.phases import Phase
+from lift_flax.train.phases import Phase, RunContext
 from lift_flax.train.profiling import Meter, StepTrace
 from lift_flax.train.progress import Progress
 

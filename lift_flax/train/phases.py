@@ -1,18 +1,23 @@
-"""The two phases of training, each as its network, its step and its start (paper section IV)."""
+"""The two phases of training, each as its network, its step and its start (paper section IV), and what they share."""
 
 import dataclasses
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
+from jax.sharding import Mesh
 
 from lift_flax import compiling
 from lift_flax.config import Config
+from lift_flax.data.records import Records
 from lift_flax.distributed import mesh
+from lift_flax.distributed.processes import StopSignal
 from lift_flax.models import inputs
 from lift_flax.models.build import make_student, make_teacher
 from lift_flax.models.functional import Network, Tree, create, flatten, new_state, unflatten
+from lift_flax.runs.metrics_log import MetricsWriter
 from lift_flax.train import optim, step
 from lift_flax.weights.pretrained import pretrained_parts
 
@@ -118,6 +123,28 @@ def student_phase(config: Config, num_classes: int, teacher: Tree | None) -> Pha
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class RunContext:
+    """What both phases of a run share.
+
+    Attributes:
+      train_ids, val_ids: clips to train on, and to choose the best checkpoint by.
+    """
+
+    config: Config
+    workdir: Path
+    records: Records
+    mesh: Mesh
+    writer: MetricsWriter
+    stop: StopSignal
+    train_ids: list[str]
+    val_ids: list[str]
+
+    def data_seed(self, phase: Phase) -> int:
+        """Seed of the order of the training clips."""
+        return self.config.seed * 2 + phase.number
+
+
 def _teacher_shapes(config: Config, num_classes: int):
     """((network, draw), shapes of what is drawn)."""
     made = create(functools.partial(make_teacher, config, num_classes), config.seed)
@@ -136,7 +163,10 @@ def _named(params: Tree, batch_stats: Tree) -> Tree:
 
 def _part(arrays: Tree, place: str) -> Tree:
     """The part of {"params", "batch_stats"} at `place`, as "main/pvit"."""
-    part = lambda tree: functools.reduce(lambda inner, key: inner.get(key, {}), place.split("/"), tree)  # noqa: E731
+
+    def part(tree: Tree) -> Tree:
+        return functools.reduce(lambda inner, key: inner.get(key, {}), place.split("/"), tree)
+
     return {kind: part(tree) for kind, tree in arrays.items()}
 
 

@@ -21,8 +21,8 @@ from lift_flax.files import only_writer, write_text
 from lift_flax.runs.metrics_log import MetricsWriter
 from lift_flax.runs.workdir import check_shared, claim, digest, finished, refuse_foreign
 from lift_flax.train import epochs, results, teacher_from
-from lift_flax.train.loop import RunContext, train_phase
-from lift_flax.train.phases import check_start, student_phase, teacher_phase
+from lift_flax.train.loop import train_phase
+from lift_flax.train.phases import RunContext, check_start, student_phase, teacher_phase
 from lift_flax.weights.pretrained import pretrained_parts, with_settings
 
 

@@ -27,7 +27,7 @@ def train_both(config: Config, workdir: Path, teacher_alone: bool = False) -> No
     """Both phases, without what a run does before and after them."""
     opened, mesh = open_records(config.data.dir), sharding.make_mesh(config)
     with contextlib.closing(MetricsWriter(workdir)) as writer, jax.set_mesh(mesh):
-        run = loop.RunContext(
+        run = phases.RunContext(
             config, workdir, opened, mesh, writer, processes.StopSignal(), opened.split(1, "train"), []
         )
         _, teacher = loop.train_phase(run, phases.teacher_phase(config, 3))
@@ -85,7 +85,7 @@ def small_loop(records, tmp_path):
     """(loop of a teacher whose step only reads its streams, a batch on the device)."""
     config, opened = small_config(records=records), open_records(str(records))
     mesh, phase = sharding.make_mesh(config), phases.teacher_phase(config, 3)
-    run = loop.RunContext(config, tmp_path, opened, mesh, MetricsWriter(tmp_path), processes.StopSignal(), [], [])
+    run = phases.RunContext(config, tmp_path, opened, mesh, MetricsWriter(tmp_path), processes.StopSignal(), [], [])
     add = lambda state, streams: ({"sum": state["sum"] + streams["weight"].sum()}, {"loss": streams["dark"].sum()})  # noqa: E731
     step = jax.jit(add)
     batch = {

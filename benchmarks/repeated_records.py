@@ -17,7 +17,7 @@ from data_prep import staging, write_records
 from data_prep.night_figures.write import CLASSES, plan_clips, write_dataset
 from data_prep.progress import counting
 from data_prep.report import make_folds, make_report
-from data_prep.sources.video_list import Clip, VideoList
+from data_prep.sources.video_list import SourceClip, VideoList
 from data_prep.staging import StagedClip
 from data_prep.transcode import Encoding
 from lift_flax import command_line
@@ -34,7 +34,7 @@ def encode_clips(work: Path, console: Console) -> tuple[VideoList, dict[str, Sta
     console.print(f"drawing {len(CLASSES)} clips")
     write_dataset(work / "videos", seed=0, train_per_class=1, test_per_class=0)
     plans = plan_clips(0, 1, 0)[:DRAWN]
-    clips = [Clip(work / "videos" / "clips" / f"{p.name}.mp4", p.label, p.name, str(p.group)) for p in plans]
+    clips = [SourceClip(work / "videos" / "clips" / f"{p.name}.mp4", p.label, p.name, str(p.group)) for p in plans]
     videos = VideoList(list(CLASSES[:DRAWN]), clips, {})
     with counting("transcoding", len(videos.clips), console) as advance:
         staged, rejected = staging.stage(
@@ -47,7 +47,7 @@ def encode_clips(work: Path, console: Console) -> tuple[VideoList, dict[str, Sta
 def repeat(videos: VideoList, staged: dict[str, StagedClip], count: int) -> tuple[VideoList, dict[str, StagedClip]]:
     """`count` clips, those of `videos` in turn, each with an id of its own; all are trained on."""
     sources = [videos.clips[i % len(videos.clips)] for i in range(count)]
-    clips = [Clip(clip.path, clip.label, f"{clip.id}_{i:06d}", clip.group) for i, clip in enumerate(sources)]
+    clips = [SourceClip(clip.path, clip.label, f"{clip.id}_{i:06d}", clip.group) for i, clip in enumerate(sources)]
     folds = {"1": {"train": [clip.id for clip in clips], "test": []}}
     held = {clip.id: staged[source.id] for clip, source in zip(clips, sources, strict=True)}
     return VideoList(videos.classes, clips, folds), held

@@ -10,7 +10,7 @@ from lift_flax.video import decode
 from lift_flax.video.decode import VideoError
 
 from . import staging
-from .sources.video_list import Clip
+from .sources.video_list import SourceClip
 from .transcode import Encoding
 
 # Bytes of a stored pixel, measured on nine real clips of short side 256; six steps of x264's factor double the size.
@@ -29,7 +29,7 @@ class _Header:
     height: int
 
 
-def estimate(clips: list[Clip], encoding: Encoding) -> int:
+def estimate(clips: list[SourceClip], encoding: Encoding) -> int:
     """Estimates the bytes of the records of `clips` from the headers of some clips, with a margin."""
     source = sum(clip.path.stat().st_size for clip in clips if clip.path.exists())
     sample = [clips[k * len(clips) // _SAMPLED] for k in range(_SAMPLED)] if len(clips) > _SAMPLED else clips
@@ -51,7 +51,7 @@ def estimate(clips: list[Clip], encoding: Encoding) -> int:
     return int(_MARGIN * (whole + each / len(headers) * len(clips)))
 
 
-def check_space(clips: list[Clip], encoding: Encoding, out: Path, staged: Path) -> str:
+def check_space(clips: list[SourceClip], encoding: Encoding, out: Path, staged: Path) -> str:
     """Returns a line about the space that a build needs.
 
     At the end of a build the disk holds staged clips and records, so it takes twice the bytes of its records.

@@ -20,7 +20,7 @@ from lift_flax.video.decode import VideoError
 from lift_flax.video.inspection import Inspection, coder_errors
 
 from . import pool
-from .sources.video_list import Clip
+from .sources.video_list import SourceClip
 from .transcode import Encoding, transcode
 
 _LARGEST = 2**31 - 2**20  # bytes: a record is one protocol buffer
@@ -47,7 +47,7 @@ class StagedClip:
 
 
 def stage(
-    clips: list[Clip],
+    clips: list[SourceClip],
     folder: Path,
     encoding: Encoding,
     *,
@@ -93,7 +93,7 @@ def stage(
     return staged, rejected
 
 
-def bytes_staged(clips: list[Clip], folder: Path, encoding: Encoding) -> tuple[int, int]:
+def bytes_staged(clips: list[SourceClip], folder: Path, encoding: Encoding) -> tuple[int, int]:
     """(Number of clips that are staged already, their bytes)."""
     paths = [folder / _staged_name(clip.path, encoding) for clip in clips]
     sizes = [path.stat().st_size for path in paths if path.exists()]

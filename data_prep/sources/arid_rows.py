@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from lift_flax.errors import UserError
 
 from . import video_list
-from .video_list import UNLABELLED, Clip, VideoList
+from .video_list import UNLABELLED, SourceClip, VideoList
 
 CLASSES = ("Drink", "Jump", "Pick", "Pour", "Push", "Run", "Sit", "Stand", "Turn", "Walk", "Wave")
 COUNTS = {"1": (2288, 823), "2": (2252, 859), "3": (2259, 852)}  # of train and test, version 1.0
@@ -119,7 +119,7 @@ def build(
     rows, members = _collect(_locate(folds, files, lists, videos, by_list))
     used = sorted({row.class_id for row in rows.values()} - {UNLABELLED})
     labels = {class_id: label for label, class_id in enumerate(used)} | {UNLABELLED: UNLABELLED}
-    clips = [Clip(files[id][0], labels[row.class_id], id, _group(id)) for id, row in rows.items()]
+    clips = [SourceClip(files[id][0], labels[row.class_id], id, _group(id)) for id, row in rows.items()]
     result = VideoList([table.names[class_id] for class_id in used], clips, members, official)
     result.check()
     return result

@@ -13,7 +13,7 @@ from pathlib import Path
 from lift_flax.errors import UserError
 
 from . import video_list
-from .video_list import Clip, VideoList
+from .video_list import SourceClip, VideoList
 
 TEST_SHARE = 0.2  # of each class, by default
 
@@ -47,7 +47,7 @@ def read(
     group_of = _groups([path for path, _, _ in rows], videos, group_regex)
     classes = sorted({name for _, name, _ in rows})
     clips = [
-        Clip(path, classes.index(name), _id(path, videos), group)
+        SourceClip(path, classes.index(name), _id(path, videos), group)
         for (path, name, _), group in zip(rows, group_of, strict=True)
     ]
     VideoList(classes, clips, {}).check()  # ids must be unique before a split is made of them
@@ -162,7 +162,7 @@ def _groups(paths: list[Path], videos: Path, group_regex: str | None) -> list[st
     return groups
 
 
-def _draw_test(classes: list[str], clips: list[Clip], test_share: float, seed: int) -> dict[str, list[str]]:
+def _draw_test(classes: list[str], clips: list[SourceClip], test_share: float, seed: int) -> dict[str, list[str]]:
     """Draws groups (or single clips) for testing until each class is as close to its share as whole groups allow.
 
     Every class keeps at least one training clip and gets at least one test clip.
@@ -204,6 +204,6 @@ def _draw_test(classes: list[str], clips: list[Clip], test_share: float, seed: i
     }
 
 
-def _unit(clip: Clip) -> tuple[str, str]:
+def _unit(clip: SourceClip) -> tuple[str, str]:
     """The unit that is drawn as a whole: the group of a clip, or a clip without a group."""
     return ("group", clip.group) if clip.group else ("clip", clip.id)

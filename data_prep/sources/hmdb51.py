@@ -10,7 +10,7 @@ from pathlib import Path
 from lift_flax.errors import UserError
 
 from . import video_list
-from .video_list import Clip, VideoList
+from .video_list import SourceClip, VideoList
 
 COUNTS = {fold: (3570, 1530) for fold in ("1", "2", "3")}  # of train and test
 _SPLITS = {"1": "train", "2": "test", "0": "other"}
@@ -45,7 +45,7 @@ def read(lists: Path, videos: Path) -> VideoList:
                 folds[fold][split].append(id)
     paths = {video_list.clip_id(path, videos): path for path in video_list.find_videos(videos)}
     video_list.require_files((id for id in rows if id not in paths), len(rows), lists, videos)
-    clips = [Clip(paths[id], label, id, _PROPERTIES.sub("", id)) for id, label in rows.items()]
+    clips = [SourceClip(paths[id], label, id, _PROPERTIES.sub("", id)) for id, label in rows.items()]
     result = VideoList(names, clips, folds, COUNTS)
     result.check()
     return result

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from lift_flax.errors import UserError
 
 from . import video_list
-from .video_list import Clip, VideoList
+from .video_list import SourceClip, VideoList
 
 COUNTS = {"1": (9537, 3783), "2": (9586, 3734), "3": (9624, 3696)}  # of train and test
 _CLIP_NUMBER = re.compile(r"_c\d+$")
@@ -83,7 +83,7 @@ def _build(
         paths[id.lower()] = path
     video_list.require_files((video for id, (_, video) in rows.items() if id not in paths), len(rows), lists, videos)
     ids = {id: video_list.clip_id(paths[id], videos) for id in rows}
-    clips = [Clip(paths[id], label, ids[id], _CLIP_NUMBER.sub("", ids[id])) for id, (label, _) in rows.items()]
+    clips = [SourceClip(paths[id], label, ids[id], _CLIP_NUMBER.sub("", ids[id])) for id, (label, _) in rows.items()]
     named = {fold: {s: [ids[id] for id in members] for s, members in splits.items()} for fold, splits in folds.items()}
     result = VideoList(names, clips, named, COUNTS)
     result.check()

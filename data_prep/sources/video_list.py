@@ -15,7 +15,7 @@ _UNFIT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")  # control characters, and b
 
 
 @dataclasses.dataclass(frozen=True)
-class Clip:
+class SourceClip:
     """One video file.
 
     Attributes:
@@ -43,7 +43,7 @@ class VideoList:
     """
 
     classes: list[str]
-    clips: list[Clip]
+    clips: list[SourceClip]
     folds: dict[str, dict[str, list[str]]]
     official: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
 

@@ -13,11 +13,11 @@ from lift_flax.data import data_sets
 from lift_flax.data.data_sets import DATA_SETS, DataSet
 
 READER = """
-from data_prep.sources.video_list import Clip, VideoList
+from data_prep.sources.video_list import SourceClip, VideoList
 
 def read(lists, videos):
     names = (lists / "toy.txt").read_text().split()
-    clips = [Clip(videos / f"{name}.mp4", k % 2, name, "") for k, name in enumerate(names)]
+    clips = [SourceClip(videos / f"{name}.mp4", k % 2, name, "") for k, name in enumerate(names)]
     return VideoList(["left", "right"], clips, {"1": {"train": names[:2], "test": names[2:]}}, {"1": (2, 4)})
 """
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from data_prep import pool, staging
-from data_prep.sources.video_list import Clip
+from data_prep.sources.video_list import SourceClip
 from data_prep.transcode import Encoding, Transcoded, transcode
 from lift_flax.video import decode, scaling
 from lift_flax.video.decode import VideoError
@@ -175,7 +175,7 @@ def test_what_no_coder_takes_is_a_bad_video(tmp_path: Path, flow: str) -> None:
         damaged_videos.encode(tmp_path / f"{name}.mkv", np.zeros((*shape, 3), np.uint8), "ffv1", "bgr0")
     hourly = [3_600_000 * k for k in range(5)]
     damaged_videos.encode(tmp_path / "hourly.mkv", numbered_frames(range(5)), times=hourly)
-    clips = [Clip(path, 0, path.stem, "") for path in sorted(tmp_path.glob("*.mkv"))]
+    clips = [SourceClip(path, 0, path.stem, "") for path in sorted(tmp_path.glob("*.mkv"))]
     limits = {"workers": 2, "time_limit": TIME_LIMIT, "advance": lambda: None}
     staged, rejected = staging.stage(clips, tmp_path / "staged", Encoding(flow=flow), **limits)
     assert "hourly" in staged and staged["hourly"].num_frames == 5

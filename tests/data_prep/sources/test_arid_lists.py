@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from data_prep.sources import arid, video_list
-from data_prep.sources.video_list import Clip
+from data_prep.sources.video_list import SourceClip
 from lift_flax.errors import UserError
 from tests.support.video_files import link_videos
 
@@ -37,10 +37,10 @@ def test_six_classes_and_anonymous_test_videos(make, texts, capsys):
     result = arid.read(lists, videos)
     assert result.classes == ["Run", "Wave"]
     assert result.clips == [
-        Clip(videos / "Wave/Wave_10_1.mp4", 1, "Wave/Wave_10_1", "Wave_10"),
-        Clip(videos / "Run/Run_2_3.avi", 0, "Run/Run_2_3", "Run_2"),
-        Clip(videos / "test/0.mp4", 0, "test/0", ""),
-        Clip(videos / "test/1.mp4", 1, "test/1", ""),
+        SourceClip(videos / "Wave/Wave_10_1.mp4", 1, "Wave/Wave_10_1", "Wave_10"),
+        SourceClip(videos / "Run/Run_2_3.avi", 0, "Run/Run_2_3", "Run_2"),
+        SourceClip(videos / "test/0.mp4", 0, "test/0", ""),
+        SourceClip(videos / "test/1.mp4", 1, "test/1", ""),
     ]
     assert result.folds == {"1": {"train": ["Wave/Wave_10_1", "Run/Run_2_3"], "test": ["test/0", "test/1"]}}
     video_list.note_counts(result)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from data_prep.sources import arid, folder
-from data_prep.sources.video_list import Clip
+from data_prep.sources.video_list import SourceClip
 from lift_flax.errors import UserError
 
 
@@ -42,10 +42,10 @@ def test_arid(official: tuple[Path, Path]) -> None:
     result = arid.read(lists, videos)
     assert result.classes == ["Run", "Sit"]
     assert result.clips == [
-        Clip(videos / "Run/Run_11_1.mp4", 0, "Run/Run_11_1", "Run_11"),
-        Clip(videos / "Sit/Sit_2_10.mp4", 1, "Sit/Sit_2_10", "Sit_2"),
-        Clip(videos / "validate/24.avi", 0, "validate/24", ""),
-        Clip(videos / "Sit/Sit_3_1.MP4", 1, "Sit/Sit_3_1", "Sit_3"),
+        SourceClip(videos / "Run/Run_11_1.mp4", 0, "Run/Run_11_1", "Run_11"),
+        SourceClip(videos / "Sit/Sit_2_10.mp4", 1, "Sit/Sit_2_10", "Sit_2"),
+        SourceClip(videos / "validate/24.avi", 0, "validate/24", ""),
+        SourceClip(videos / "Sit/Sit_3_1.MP4", 1, "Sit/Sit_3_1", "Sit_3"),
     ]
     assert result.folds == {
         "1": {"train": ["Run/Run_11_1", "Sit/Sit_2_10"], "test": ["validate/24"], "other": ["Sit/Sit_3_1"]},
@@ -199,9 +199,9 @@ def test_csv(tmp_path: Path) -> None:
     result = folder.read(videos, csv_file=table, group_regex=r"(\d)\.mp4")
     assert result.classes == ["run", "walk"]
     assert result.clips == [
-        Clip(videos / "x/1.mp4", 1, "x/1", "1"),
-        Clip(videos / "2.mp4", 0, "2", "2"),
-        Clip(videos / "3.mp4", 0, "3", "3"),
+        SourceClip(videos / "x/1.mp4", 1, "x/1", "1"),
+        SourceClip(videos / "2.mp4", 0, "2", "2"),
+        SourceClip(videos / "3.mp4", 0, "3", "3"),
     ]
     assert result.folds == {"1": {"train": ["x/1", "2"], "test": ["3"]}}
 

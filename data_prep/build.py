@@ -17,7 +17,7 @@ from typing import Any
 
 from rich.console import Console
 
-from lift_flax.data.data_sets import DATA_SETS
+from lift_flax.data_sets import DATA_SETS
 from lift_flax.errors import UserError, run_cli, system_reason
 from lift_flax.files import only_writer, write_text
 from lift_flax.video import optical_flow

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lift_flax import command_line
-from lift_flax.data.data_sets import DATA_SETS
+from lift_flax.data_sets import DATA_SETS
 from lift_flax.errors import UserError
 
 from . import sources

@@ -1,6 +1,6 @@
 """The H.264 in the records: every frame is found by its number, and decoding is cheap.
 
-The quality (CRF) of each data set is in lift_flax/data/data_sets.py, the defaults of what a user may choose are in
+The quality (CRF) of each data set is in lift_flax/data_sets.py, the defaults of what a user may choose are in
 `transcode.Encoding`.
 """
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
-from lift_flax.data.worker_process import end_with_parent
 from lift_flax.errors import UserError
 from lift_flax.video.decode import VideoError
+from lift_flax.worker_process import end_with_parent
 
 
 def run_each(

@@ -9,7 +9,7 @@ import importlib
 import types
 from typing import Any
 
-from lift_flax.data.data_sets import DATA_SETS
+from lift_flax.data_sets import DATA_SETS
 
 from . import video_list
 from .video_list import VideoList

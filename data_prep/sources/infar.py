@@ -7,7 +7,7 @@ the seed of the draw is one of the settings of a build.
 import collections
 from pathlib import Path
 
-from lift_flax.data.data_sets import DATA_SETS
+from lift_flax.data_sets import DATA_SETS
 
 from . import folder
 from .video_list import VideoList

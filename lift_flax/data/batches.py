@@ -19,8 +19,8 @@ from jaxtyping import Int
 from lift_flax.config import Config
 from lift_flax.data.clip_reader import Batch, ClipReader, Example
 from lift_flax.data.records import Records
-from lift_flax.data.worker_process import end_with_parent
 from lift_flax.video.sampling import CENTRE, View
+from lift_flax.worker_process import end_with_parent
 
 Rows = Int[np.ndarray, "rows"]
 Light = Callable[[np.ndarray, str], np.ndarray]  # (uint8 [T,H,W,3], id) -> uint8 [T,H,W,3]

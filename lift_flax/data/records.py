@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lift_flax import data_sets
 from lift_flax.config import Config
-from lift_flax.data import clip_reader, data_sets
+from lift_flax.data import clip_reader
 from lift_flax.data.clip_reader import damaged
 from lift_flax.errors import UserError
 

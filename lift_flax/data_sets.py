@@ -1,6 +1,6 @@
 """What videos records are built from: the data sets by name, and what the project must know about each.
 
-A new data set takes three edits: its reader `data_prep/sources/NAME.py`, a line in `DATA_SETS`, its config
+A new data set takes three edits of code: its reader `data_prep/sources/NAME.py`, a line in `DATA_SETS`, its config
 `configs/NAME.py`.
 """
 

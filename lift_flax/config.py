@@ -51,9 +51,9 @@ class Augment:
     elastic: Probability = 0.3  # elastic distortion
     elastic_std: NotNegative = 3.0  # px at side 224 (scaled with the side): deviation of the points of a 7x7 grid
     jitter: Probability = 0.8  # colour jitter
-    brightness: BelowOne = 0.2  # factors drawn from 1 +- this
-    contrast: BelowOne = 0.2
-    saturation: BelowOne = 0.2
+    brightness: BelowOne = 0.2  # factor drawn from 1 +- this
+    contrast: BelowOne = 0.2  # factor of the distance to the clip's mean level, 1 +- this
+    saturation: BelowOne = 0.2  # factor of the distance to the pixel's own grey, 1 +- this
     hue: BelowOne = 0.05  # turns of the colour circle, +-
     rain: Probability = 0.1  # streaks of rain
     rain_slant: Annotated[float, Bound(ge=0, lt=90)] = 10.0  # degrees, +-
@@ -79,12 +79,12 @@ class Luminous:
 class Teacher:
     """The R(2+1)D: the teacher, and the trunk of the student's luminous stream."""
 
-    name: Literal[
+    name: Literal[  # which video ResNet
         "r2plus1d_34", "r2plus1d_34_shared", "r2plus1d_18", "r2plus1d_tiny",
         "r3d_34", "r3d_18", "r3d_tiny", "mc3_18", "hara_34",
     ] = "r2plus1d_34"  # fmt: skip
-    mean: Colour = KINETICS_MEAN  # of the input in [0, 1]
-    std: Annotated[Colour, Bound(gt=0)] = KINETICS_STD
+    mean: Colour = KINETICS_MEAN  # of the input in [0, 1], is subtracted
+    std: Annotated[Colour, Bound(gt=0)] = KINETICS_STD  # of the input in [0, 1], divides
     bn_eps: Positive = 1e-3  # IG65M's value; 1e-5 for weights from torchvision
     bn_momentum: Probability = 0.9  # Flax convention: running = 0.9 running + 0.1 batch
     init_from: str = ""  # folder of converted weights (docs/weights.md); not the same as resuming
@@ -95,15 +95,15 @@ class PViT:
     """The main stream's partial ViT."""
 
     blocks: Count = 5  # how many of the first blocks
-    patch: Count = 16  # px
-    dim: Count = 768
-    num_heads: Count = 12
-    mlp_dim: Count = 3072
+    patch: Count = 16  # px, side of a square patch
+    dim: Count = 768  # channels of a token
+    num_heads: Count = 12  # heads of each block's attention
+    mlp_dim: Count = 3072  # hidden width of each block's MLP
     gelu: Literal["exact", "tanh"] = "exact"  # exact is PyTorch's, tanh is Google's
-    ln_eps: Positive = 1e-6
+    ln_eps: Positive = 1e-6  # of every LayerNorm, added to the variance
     qkv_bias: bool = True  # biases of queries, keys and values
-    mean: Colour = (0.5, 0.5, 0.5)  # of the input in [0, 1]
-    std: Annotated[Colour, Bound(gt=0)] = (0.5, 0.5, 0.5)
+    mean: Colour = (0.5, 0.5, 0.5)  # of the input in [0, 1], is subtracted
+    std: Annotated[Colour, Bound(gt=0)] = (0.5, 0.5, 0.5)  # of the input in [0, 1], divides
     unfreeze: Literal["first", "all", "none"] = "first"  # which blocks are trained
     init_from: str = ""  # folder of converted weights
 
@@ -137,11 +137,11 @@ class Train:
     """The two phases of training."""
 
     batch_size: Count = 32  # B over all devices
-    teacher_epochs: Count = 60
-    student_epochs: Count = 60
+    teacher_epochs: Count = 60  # passes over the training clips in the first phase
+    student_epochs: Count = 60  # passes over the training clips in the second phase
     learning_rate: Positive = 1e-4  # AdamW, cosine to 0
-    weight_decay: NotNegative = 0.01
-    adam_eps: Positive = 1e-8
+    weight_decay: NotNegative = 0.01  # AdamW's, of every trained parameter
+    adam_eps: Positive = 1e-8  # AdamW's, added to the root of the second moment
     distill: bool = True  # False: no teacher phase, the R(2+1)D is trained with the student
     distill_weight: NotNegative = 1.0  # weight of the L1 term in Eq. 6
     teacher_from: str = ""  # workdir of a finished run whose teacher is taken: there is no teacher phase then
@@ -184,7 +184,7 @@ class Config:
     log: Log = Log()
 
 
-# The eight augmentations: the probabilities among the fields of Augment; its other fields are ranges.
+# The augmentations: the probabilities among the fields of Augment; its other fields are ranges.
 AUGMENTATIONS = tuple(name for name, hint in Augment.__annotations__.items() if hint is Probability)
 
 

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 import resource
 import subprocess
 import sys
@@ -50,6 +51,7 @@ def test_help_explains_every_field_of_a_config(verb, capsys):
     lines = [line.split(maxsplit=1) for line in listed]
     said = {line[0].partition("=")[0]: line[1:] for line in lines}
     assert set(said) == {f"--config.{name}" for name in fields.names(Config)}
+    assert not [name for name, meaning in said.items() if not meaning or re.fullmatch(r"\w+( \| \w+)+", *meaning)]
     assert said["--config.data.num_frames"] == ["T, frames of a clip"]
     assert said["--config.model.pvit.gelu"] == ["exact | tanh; exact is PyTorch's, tanh is Google's"]
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from lift_flax.config import Config
+from lift_flax.config import AUGMENTATIONS, Config
 
 
 def defaults() -> ConfigDict:
@@ -43,10 +43,8 @@ _TINY = {
     "train.learning_rate": 1e-3,
     "train.teacher_epochs": 20,
     "train.student_epochs": 8,
-    "augment.affine": 0.5,
-    "augment.jitter": 0.5,
-    # Off: eight epochs of a student from random weights are too few for these, and the demo was tuned without them.
-    **{f"augment.{name}": 0.0 for name in ("optical", "elastic", "rain", "cutmix", "shuffle")},
+    # All others are off: eight epochs of a student from random weights are too few for them.
+    **{f"augment.{name}": {"flip": 0.5, "affine": 0.5, "jitter": 0.5}.get(name, 0.0) for name in AUGMENTATIONS},
 }
 PRESETS: dict[str, dict[str, Any]] = {  # fields by dotted name
     "paper": {"model.levels": 8},

@@ -1,7 +1,7 @@
 """The list of augmentations: what each stage draws, what it does to a batch, and what the preview writes beside it.
 
-A new augmentation takes three edits: a function from clips to clips in a file of this folder, its probability and
-ranges in `config.Augment`, and a `Stage` in `STAGES`.
+A new augmentation takes three edits of code: a function from clips to clips in a file of this folder, its probability
+and ranges in `config.Augment`, and a `Stage` in `STAGES`.
 """
 
 import dataclasses

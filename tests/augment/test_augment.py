@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lift_flax.augment import cutmix, preview, rain, shuffle, stages
+from lift_flax.augment import cutmix, preview, rain, shuffle
 from lift_flax.augment import streams as augment
 from lift_flax.augment.streams import gamma_correct
-from lift_flax.config import AUGMENTATIONS, Augment, Config
+from lift_flax.config import AUGMENTATIONS, Config
 from lift_flax.errors import UserError
 from lift_flax.models import inputs
 from lift_flax.video import flow_codes
@@ -234,27 +234,3 @@ def test_preview_without_clips_is_one_line(tmp_path):
     ran = subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
     assert ran.returncode == 2, ran.stderr
     assert len(ran.stderr.strip().splitlines()) == 1 and "--videos" in ran.stderr
-
-
-def test_every_augmentation_belongs_to_one_stage():
-    names = [name for stage in stages.STAGES for name in stage.texts]
-    assert sorted(names) == sorted(AUGMENTATIONS)
-    assert [stage.purpose for stage in stages.STAGES] == [4, 0, 1, 2, 3]  # other numbers would change every run's draws
-
-
-def test_a_new_augmentation_is_a_function_a_field_and_a_stage(monkeypatch):
-    """The three edits of CONTRIBUTING.md, made for the length of this test."""
-
-    def negative(clip, key, ranges):  # 1: in a file of lift_flax/augment/
-        return jnp.where(jax.random.bernoulli(key, ranges.negative), 255 - clip, clip)
-
-    ranges_type = dataclasses.make_dataclass("Augment", [("negative", float, 0.5)], bases=(Augment,), frozen=True)  # 2
-    stage = stages.Stage(purpose=5, texts={"negative": lambda r: "light for dark"}, frames=stages.by_row(negative))
-    monkeypatch.setattr(augment, "STAGES", (*stages.STAGES, stage))  # 3
-
-    batch, ranges = _batch(8), ranges_type(**dataclasses.asdict(NOTHING))
-    config = dataclasses.replace(_config(), augment=ranges)
-    dark = np.asarray(augment.make_train_streams(batch, jax.random.key(0), config, 3)["dark"])
-    turned = (dark == 255 - np.asarray(batch["clip"])).all(axis=(1, 2, 3, 4))
-    assert 0 < turned.sum() < 8
-    np.testing.assert_array_equal(dark[~turned], batch["clip"][~turned])

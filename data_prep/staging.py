@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from lift_flax.files import replacing
 from lift_flax.video.decode import VideoError
 from lift_flax.video.inspection import Inspection, coder_errors
@@ -121,11 +123,11 @@ def _read_staged(path: Path) -> StagedClip | VideoError | None:
             return VideoError(header["rejected"])
         if size != len(line) + _total(header["sizes"]):
             return None
-    except (FileNotFoundError, ValueError, KeyError):
+        source = header.pop("source")
+        fields = {name: tuple(source[name]) for name in ("notes", "luma")} | {"times": np.array(source["times"])}
+        return StagedClip(path, source=Inspection(**{**source, **fields}), **header)
+    except (FileNotFoundError, ValueError, KeyError, TypeError):  # TypeError: staged by another version
         return None
-    source = header.pop("source")
-    tuples = {name: tuple(source[name]) for name in ("notes", "luma")}
-    return StagedClip(path, source=Inspection(**{**source, **tuples}), **header)
 
 
 def _total(sizes: dict[str, int | list[int]]) -> int:
@@ -141,7 +143,8 @@ def _stage_one(source: Path, target: Path, encoding: Encoding) -> StagedClip:
         if not isinstance(error.__cause__, OSError | MemoryError):  # these may be faults of the machine
             _write(target, {"rejected": str(error)}, [])
         raise
-    header: dict[str, Any] = {"num_frames": clip.num_frames, "fps": clip.fps, "source": dataclasses.asdict(clip.source)}
+    source_facts = dataclasses.asdict(clip.source) | {"times": np.round(clip.source.times, 6).tolist()}
+    header: dict[str, Any] = {"num_frames": clip.num_frames, "fps": clip.fps, "source": source_facts}
     header["sizes"] = {n: [len(m) for m in p] if isinstance(p, list) else len(p) for n, p in clip.parts.items()}
     if (size := _total(header["sizes"])) > _LARGEST:
         raise VideoError(

@@ -129,8 +129,9 @@ def _inspect_all(
 
 
 def _facts(item: Item, inspection: Inspection) -> dict[str, Any]:
-    facts = dataclasses.asdict(inspection)
-    return {"split": item.split, "class": item.label, **{n: facts[n] for n in facts if n not in ("notes", "content")}}
+    left_out = {"notes", "content", "times"}
+    facts = {name: value for name, value in dataclasses.asdict(inspection).items() if name not in left_out}
+    return {"split": item.split, "class": item.label, **facts}
 
 
 def _print(report: dict[str, Any], out: Path, console: Console) -> None:

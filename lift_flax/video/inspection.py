@@ -15,10 +15,11 @@ import av
 import numpy as np
 from av.error import FFmpegError
 from av.video.reformatter import ColorRange
-from jaxtyping import Int, UInt8
+from jaxtyping import Float64, Int, UInt8
 
 from lift_flax.video import decode
 from lift_flax.video.decode import VideoError
+from lift_flax.video.frame_times import frame_times
 from lift_flax.video.luma import LUMA
 
 LUMA_BINS = 32  # of the histogram, each 8 levels wide
@@ -36,7 +37,10 @@ class Inspection:
 
     Attributes:
       num_frames: frames that decode.
-      fps: frames per second, on average.
+      times: presentation time of each frame in seconds from the first one, [N], never falling; exactly i / fps where
+        the rate is constant.
+      seconds: from the first frame to the end of the last.
+      fps: frames per second, on average: num_frames / seconds.
       width, height: pixels of the first frame, upright.
       notes: oddities, each in a few words.
       content: digest of the decoded luma: equal for copies, whatever their name, container or rotation.
@@ -45,6 +49,8 @@ class Inspection:
     """
 
     num_frames: int
+    times: Float64[np.ndarray, "N"] = dataclasses.field(repr=False, compare=False)
+    seconds: float
     fps: float
     width: int
     height: int
@@ -67,6 +73,7 @@ def inspect_video(source: bytes | str | Path) -> Inspection:
     content, levels = hashlib.blake2b(digest_size=16), np.zeros(256, np.int64)
     sizes: dict[tuple[int, int], None] = {}
     times: list[int | None] = []
+    durations: list[int | None] = []
     corrupt, interlaced, shown = 0, False, (0, False)
     pixels: av.VideoFormat | None = None
     with decode.open_video(source) as stream:
@@ -76,6 +83,7 @@ def inspect_video(source: bytes | str | Path) -> Inspection:
             shown, pixels = decode.orientation(frame), frame.format
             sizes[frame.width, frame.height] = None
             times.append(frame.pts)
+            durations.append(frame.duration)
             luma, full_range = _luma(frame)
             content.update(np.ascontiguousarray(luma).data)
             levels += _histogram(luma, full_range)
@@ -92,7 +100,8 @@ def inspect_video(source: bytes | str | Path) -> Inspection:
     width, height = next(iter(sizes))
     if shown[0] % 2:
         width, height = height, width
-    return Inspection(count, fps, width, height, tuple(notes), content.hexdigest(), *_summary(levels))
+    timing = frame_times(times, durations, time_base, fps)
+    return Inspection(count, *timing, width, height, tuple(notes), content.hexdigest(), *_summary(levels))
 
 
 @contextlib.contextmanager
@@ -123,7 +132,8 @@ def inspect_pictures(frames: Iterable[UInt8[np.ndarray, "H W 3"]], fps: float) -
         count += 1
     if count == 0:
         raise VideoError("no frames")
-    return Inspection(count, fps, width, height, (), content.hexdigest(), *_summary(levels))
+    times = np.arange(count) / fps
+    return Inspection(count, times, count / fps, fps, width, height, (), content.hexdigest(), *_summary(levels))
 
 
 def _summary(levels: Int[np.ndarray, "256"]) -> tuple[tuple[float, ...], float]:

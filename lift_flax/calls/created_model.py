@@ -79,7 +79,8 @@ def create_model(
         raise UserError(f"num_classes={num_classes}: give one class or more")
     phase = _phase(name, config, num_classes)
     params, batch_stats = jax.jit(phase.draw)()
-    arrays = unflatten({**flatten({"params": params, "batch_stats": batch_stats}), **phase.pretrained})
+    pretrained = jax.device_put(phase.pretrained)  # once, not at each call
+    arrays = unflatten({**flatten({"params": params, "batch_stats": batch_stats}), **pretrained})
     return CreatedModel(name, config, phase.network, arrays["params"], arrays["batch_stats"])
 
 

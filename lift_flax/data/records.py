@@ -68,10 +68,10 @@ class Records:
         """Splits the training ids: whole groups go to validation, with about `val_share` of the clips.
 
         A group (a scene, an actor) is on one side in all its classes, and every class keeps clips for training.  A clip
-        without a group is a group of its own.
+        without a group is a group of its own.  Where no whole group fits into `val_share`, none goes to validation.
 
         Raises:
-          UserError: no whole group fits into `val_share`.
+          UserError: the fold has no training clips.
         """
         ids = self.split(fold, "train")
         groups: dict[str, list[str]] = {}
@@ -86,11 +86,6 @@ class Records:
             if fits and all(left[label] > count for label, count in taken.items()):
                 held_out.update(groups[name])
                 left -= taken
-        if val_share > 0 and not held_out:
-            raise UserError(
-                f"config.data.val_share={val_share} holds out no whole group of {self.dir}: "
-                "raise it, or set it to 0 to use the last checkpoint"
-            )
         return [i for i in ids if i not in held_out], [i for i in ids if i in held_out]
 
 

@@ -66,6 +66,17 @@ def put_everywhere(array: np.ndarray, sharding: NamedSharding) -> jax.Array:
     return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
 
 
+def everywhere(tree, mesh: Mesh):
+    """`tree` on the devices of `mesh`: arrays that are not there yet are copied whole to each."""
+
+    def placed(leaf):
+        if isinstance(leaf, jax.Array) and leaf.sharding.device_set == set(mesh.devices.flat):
+            return leaf
+        return put_everywhere(np.asarray(leaf), replicated(mesh))
+
+    return jax.tree.map(placed, tree)
+
+
 def partition(path: str, shape: tuple[int, ...], ways: int) -> PartitionSpec:
     """How one array of a state is laid out; one rule for parameters and their moments.
 

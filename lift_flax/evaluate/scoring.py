@@ -13,7 +13,7 @@ from lift_flax.augment.streams import make_eval_streams
 from lift_flax.config import Config
 from lift_flax.data.batches import Light, eval_batches
 from lift_flax.data.records import Records
-from lift_flax.distributed.mesh import gather_rows, local_rows, put_batch
+from lift_flax.distributed.mesh import everywhere, gather_rows, local_rows, put_batch
 from lift_flax.distributed.processes import Stopped, StopSignal
 from lift_flax.evaluate import metrics
 from lift_flax.models.functional import Tree
@@ -63,6 +63,7 @@ class ScoreClips:
         """Scores the clips `ids`.
 
         Args:
+          params, stats: of the network; they are copied to the devices once, before the first batch.
           labels: of the clips; None takes those of the records.
           views: test-time crops of each clip.
           average: what is averaged over the views (`metrics.average_views`).
@@ -72,13 +73,17 @@ class ScoreClips:
         """
         parts: dict[str, list[np.ndarray]] = {}
         rows = local_rows(self._mesh, self._config.train.batch_size)
+        params, stats = everywhere((params, stats), self._mesh)
         batches = eval_batches(self._records, self._config, ids, rows=rows, views=views, light=light)
         with contextlib.closing(batches):
             for batch in batches:
                 if self._stop and self._stop.at_this_step():
                     raise Stopped(f"stopped by SIGTERM while scoring {len(ids)} clips")
-                streams = make_eval_streams(put_batch(batch, self._mesh), self._config, len(self._records.classes))
-                for name, values in self._forward(params, stats, streams).items():
+                on_devices = put_batch(batch, self._mesh)
+                with jax.transfer_guard("disallow"):  # nothing but the clips is copied for a batch
+                    streams = make_eval_streams(on_devices, self._config, len(self._records.classes))
+                    outputs = self._forward(params, stats, streams)
+                for name, values in outputs.items():
                     parts.setdefault(name, []).append(gather_rows(values))
         scored = {}
         for name, batched in parts.items():

@@ -71,6 +71,7 @@ class Explainer:
         self.stage = activation.choose_stage(shapes, config.model.streams)
         points = {name: shapes[name] for name in (activation.point(self.stage, config.model.pvit.blocks), "fused")}
         self._look = jax.jit(functools.partial(_look, trained, self.stage, points))
+        self._arrays = jax.device_put((trained.params, trained.batch_stats))  # once, not for each clip
 
     def __call__(self, parts: Parts, label: int | None = None) -> Explanation:
         """Explains one clip: "clip" uint8 [T,H,W,3], and "flow" uint8 [T,H,W,2] where the run takes it.
@@ -82,7 +83,9 @@ class Explainer:
         batch = {name: jnp.asarray(parts[name])[None] for name in ("clip", "flow") if name in parts}
         streams = clip_streams(batch, trained.config)
         chosen = jnp.array([-1 if label is None else label])
-        arrays = jax.tree.map(np.asarray, self._look(trained.params, trained.batch_stats, streams, chosen))
+        with jax.transfer_guard("disallow"):  # the parameters are there already
+            found = self._look(*self._arrays, streams, chosen)
+        arrays = jax.tree.map(np.asarray, found)
         return Explanation(
             frames=gamma_table(trained.config.model.luminous.gamma)[parts["clip"]],
             probabilities=arrays["probabilities"],

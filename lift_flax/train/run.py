@@ -16,6 +16,7 @@ from lift_flax.data.records import Records, check_fits, open_records
 from lift_flax.distributed import processes
 from lift_flax.distributed.mesh import make_mesh
 from lift_flax.distributed.processes import StopSignal
+from lift_flax.errors import UserError
 from lift_flax.evaluate import scoring
 from lift_flax.files import only_writer, write_text
 from lift_flax.runs.metrics_log import MetricsWriter
@@ -93,9 +94,14 @@ def _prepare(config: Config, workdir: Path) -> _Start:
     config = dataclasses.replace(config, dataset=config.dataset or records.title, data=data)
     check_start(config, len(records.classes))
     train_ids, val_ids = records.train_and_validation(config.data.fold, config.data.val_share, config.seed)
+    if config.data.val_share > 0 and not val_ids:
+        raise UserError(
+            f"config.data.val_share={config.data.val_share} holds out no whole group of {records.dir}: "
+            "raise it, or set it to 0 to use the last checkpoint"
+        )
     test_ids = records.split(config.data.fold, "test")
     if config.train.teacher_from and finished(workdir) is None:
-        teacher_from.check(config, digest(records, train_ids))
+        teacher_from.check(config, records, digest(records, train_ids))
     weights = {part: pretrained.sha256 for part, pretrained in pretrained_parts(config).items()}
     mesh = make_mesh(config)
     refuse_foreign(workdir)

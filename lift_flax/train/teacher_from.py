@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from lift_flax.config import Config
+from lift_flax.data.records import Records
 from lift_flax.errors import UserError
 from lift_flax.fields import flat_fields
 from lift_flax.models.functional import Tree
@@ -13,10 +14,11 @@ from lift_flax.runs.checkpoints import read_best
 _MUST_AGREE = ("model.teacher", "model.luminous", "data.num_frames", "data.size")
 
 
-def check(config: Config, clips: str) -> None:
+def check(config: Config, records: Records, clips: str) -> None:
     """Checks that `train.teacher_from` holds a trained teacher of this config's kind, trained on the same clips.
 
     Args:
+      records: of this run.
       clips: `workdir.digest` of the clips that this run trains on.
 
     Raises:
@@ -35,10 +37,16 @@ def check(config: Config, clips: str) -> None:
             f"the teacher in {folder} is of another kind: {', '.join(differ)}; set these as there, or leave "
             "config.train.teacher_from out"
         )
-    if workdir.facts(folder)["train_digest"] != clips:
+    facts = workdir.facts(folder)
+    if facts["train_digest"] != clips:
         raise UserError(
             f"the teacher in {folder} was trained on other clips than this run: give both the same data.dir and "
             "data.fold (and, with data.val_share, the same seed), or leave config.train.teacher_from out"
+        )
+    if differ := _prepared_otherwise(config, facts["prepared"], records.prepared):
+        raise UserError(
+            f"the teacher in {folder} was trained on records prepared otherwise than {records.dir}: "
+            f"{', '.join(differ)}; give this run records prepared as there, or leave config.train.teacher_from out"
         )
 
 
@@ -55,3 +63,10 @@ def _deciding(config: Config) -> dict:
     teacher = dataclasses.replace(config.model.teacher, init_from="")
     flat = flat_fields(dataclasses.replace(config, model=dataclasses.replace(config.model, teacher=teacher)))
     return {name: value for name, value in flat.items() if f"{name}.".startswith(tuple(f"{f}." for f in _MUST_AGREE))}
+
+
+def _prepared_otherwise(config: Config, there: dict, here: dict) -> list[str]:
+    """What differs in how the videos became clips; optical flow counts only where it is used."""
+    unused = {"flow"} if config.model.luminous.input != "flow" else set()
+    names = [name for name in there if name in here and name not in unused]
+    return [f"{name} ({there[name]} there, {here[name]} here)" for name in names if there[name] != here[name]]

@@ -76,6 +76,7 @@ def test_weights_of_a_folder_and_their_settings(tmp_path, clip):
     found |= {f"batch_stats/{path}": array for path, array in flatten(model.batch_stats).items()}
     for path, array in weights.arrays.items():
         np.testing.assert_array_equal(found[path], array, err_msg=path)
+    assert all(isinstance(array, jax.Array) for array in found.values())  # NumPy's would be copied at each call
     changed = model.reset_head(2)
     np.testing.assert_array_equal(changed.features(clip), model.features(clip))
     assert changed(clip)["logits"].shape == (2, 2)

@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
@@ -13,9 +14,11 @@ from PIL import Image
 
 from lift_flax.data.batches import eval_batches
 from lift_flax.data.records import open_records
+from lift_flax.distributed.mesh import make_mesh
 from lift_flax.errors import UserError
 from lift_flax.evaluate import __main__ as evaluate
 from lift_flax.evaluate import evaluation
+from lift_flax.evaluate.scoring import ScoreClips
 from lift_flax.runs.trained import open_trained
 from lift_flax.video.decode import decode_frames
 from lift_flax.video.sampling import eval_indices, view_grid
@@ -82,6 +85,32 @@ def test_classes_are_matched_by_name(run, records):
     assert left_out == 2 and [opened.index[i].label for i in known] == [0, 0, 2, 2] and labels.tolist() == [2, 2, 0, 0]
     with pytest.raises(UserError, match="have no class in common"):
         evaluation.matching_clips(dataclasses.replace(opened, classes=("a", "b", "c")), ids, trained)
+
+
+def test_a_small_foreign_set_of_a_run_that_held_clips_out(copy, records, tmp_path, capsys):
+    """One group to train on has no share for validation; that is no matter of whoever only scores it."""
+    config = json.loads((copy / "config.json").read_text())
+    config["data"]["val_share"] = 0.34
+    (copy / "config.json").write_text(json.dumps(config))
+    small = shutil.copytree(records, tmp_path / "small")
+    folds = json.loads((small / "folds.json").read_text())
+    folds["folds"]["1"]["train"] = [i for i in folds["folds"]["1"]["train"] if "/g0" in i]
+    (small / "folds.json").write_text(json.dumps(folds))
+    (found,) = _json(capsys, f"--workdir={copy}", f"--data_dir={small}")["runs"]
+    assert (found["num_examples"], found["trained_on"], found["dataset"]) == (6, 0, "folder")
+
+
+def test_the_parameters_go_to_the_devices_once(run, records, monkeypatch):
+    """They are read as NumPy arrays, which a program would copy to the devices for every batch."""
+    trained, opened = open_trained(run), open_records(str(records))
+    score_clips = ScoreClips(trained.outputs, trained.config, opened, make_mesh(trained.config))
+    assert {type(leaf) for leaf in jax.tree.leaves(trained.params)} == {np.ndarray}
+    given, forward = [], score_clips._forward
+    monkeypatch.setattr(score_clips, "_forward", lambda *arguments: given.append(arguments) or forward(*arguments))
+    score_clips(trained.params, trained.batch_stats, opened.split(1, "test"))
+    first, second = (jax.tree.leaves(arguments[:2]) for arguments in given)  # two batches
+    assert all(isinstance(leaf, jax.Array) for leaf in first)
+    assert all(one is other for one, other in zip(first, second, strict=True))
 
 
 @pytest.mark.slow

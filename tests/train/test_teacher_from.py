@@ -1,11 +1,14 @@
 """The teacher of an earlier run is taken where it fits, and refused with the reason where not."""
 
+import dataclasses
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from lift_flax.config import Config
 from lift_flax.data.records import open_records
 from lift_flax.errors import UserError
 from lift_flax.models.functional import flatten
@@ -15,14 +18,16 @@ from lift_flax.train import teacher_from
 from tests.support.small_config import small_config
 
 
-def _clips(records, share: float = 0.0) -> str:
+def _check(config: Config, records: Path, share: float = 0.0, **prepared) -> None:
+    """`teacher_from.check` as a run on `records` calls it."""
     opened = open_records(str(records))
-    return workdir.digest(opened, opened.train_and_validation(1, share, 0)[0])
+    clips = workdir.digest(opened, opened.train_and_validation(1, share, 0)[0])
+    teacher_from.check(config, dataclasses.replace(opened, prepared={**opened.prepared, **prepared}), clips)
 
 
 def test_it_is_the_runs_best_teacher(run, records):
     config = small_config(records=records, **{"train.teacher_from": str(run), "seed": 5})
-    teacher_from.check(config, _clips(records))
+    _check(config, records)
     found = teacher_from.read(config)
     params, statistics, _ = read_best(run / "teacher")
     for part, tree in (("params", params), ("batch_stats", statistics)):
@@ -39,13 +44,34 @@ def test_it_is_the_runs_best_teacher(run, records):
 def test_teachers_that_do_not_fit(run, records, fields, message):
     config = small_config(records=records, **{"train.teacher_from": str(run), **fields})
     with pytest.raises(UserError, match=message):
-        teacher_from.check(config, _clips(records))
+        _check(config, records)
 
 
 def test_teachers_of_other_clips(run, records):
     config = small_config(records=records, **{"train.teacher_from": str(run)})
     with pytest.raises(UserError, match="was trained on other clips than this run: give both"):
-        teacher_from.check(config, _clips(records, share=0.4))
+        _check(config, records, share=0.4)
+
+
+def test_teachers_of_records_prepared_otherwise(run, records):
+    """The same clips by name are other pixels; flow that neither run looks at is no difference."""
+    config = small_config(records=records, **{"train.teacher_from": str(run)})
+    with pytest.raises(UserError, match=r"codec \(h264 there, jpeg here\), short_side \(\d+ there, 128 here\)"):
+        _check(config, records, short_side=128, codec="jpeg")
+    with pytest.raises(UserError, match=r"max_frames \(64 there, None here\); give this run records prepared as there"):
+        _check(config, records, max_frames=None)
+    _check(config, records, flow="none")
+
+
+def test_teachers_on_flow_want_the_same_flow(run, records, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "copy")
+    kept = json.loads((copy / "config.json").read_text())
+    kept["model"]["luminous"]["input"] = "flow"
+    (copy / "config.json").write_text(json.dumps(kept))
+    config = small_config("tiny,luminous=flow", records=records, **{"train.teacher_from": str(copy)})
+    _check(config, records)
+    with pytest.raises(UserError, match=r"flow \(dis there, tvl1 here\)"):
+        _check(config, records, flow="tvl1")
 
 
 def test_runs_without_a_teacher_to_give(run, records, tmp_path):
@@ -55,10 +81,10 @@ def test_runs_without_a_teacher_to_give(run, records, tmp_path):
     facts = json.loads((copy / "run.json").read_text())
     (copy / "run.json").write_text(json.dumps({name: v for name, v in facts.items() if name != "train_digest"}))
     with pytest.raises(UserError, match="run.json is missing or damaged"):
-        teacher_from.check(config, _clips(records))
+        _check(config, records)
     (copy / "results.json").unlink()
     with pytest.raises(UserError, match="is no finished run with a teacher phase"):
-        teacher_from.check(config, _clips(records))
+        _check(config, records)
 
 
 def test_it_is_for_distillation(records):

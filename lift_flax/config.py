@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from lift_flax import fields
 from lift_flax.errors import UserError
-from lift_flax.fields import Bound
+from lift_flax.fields import Added, Bound
 
 KINETICS_MEAN = (0.43216, 0.394666, 0.37645)
 KINETICS_STD = (0.22803, 0.22145, 0.216989)
@@ -85,7 +85,7 @@ class Teacher:
     ] = "r2plus1d_34"  # fmt: skip
     mean: Colour = KINETICS_MEAN  # of the input in [0, 1], is subtracted
     std: Annotated[Colour, Bound(gt=0)] = KINETICS_STD  # of the input in [0, 1], divides
-    bn_eps: Positive = 1e-3  # IG65M's value; 1e-5 for weights from torchvision
+    bn_eps: Annotated[float, Bound(ge=0), Added(before=1e-3)] = 0.0  # of every BatchNorm; 0 = that of public weights
     bn_momentum: Probability = 0.9  # Flax convention: running = 0.9 running + 0.1 batch
     init_from: str = ""  # folder of converted weights (docs/weights.md); not the same as resuming
 

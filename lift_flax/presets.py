@@ -91,7 +91,4 @@ def get_config(arg: str | None, *, preset: str = "paper", **overrides) -> Config
             c.update_from_flattened_dict({path: read(text)})
         except (KeyError, ValueError):
             raise ValueError(f"key '{key}' in the config's argument does not take '{text}'") from None
-        if key == "teacher" and text not in ("r2plus1d_34", "r2plus1d_tiny"):
-            # torchvision's value, which the weights of these networks come with
-            c.update_from_flattened_dict({"model.teacher.bn_eps": 1e-5})
     return c.lock()

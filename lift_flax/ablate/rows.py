@@ -46,7 +46,7 @@ def rows(config: Config) -> list[Row]:
     r3d = _R3D.get(config.model.teacher.name, "")
     return [
         Row("large", "LIFT-Net - 8 (Large)", 95.21, {}, own_teacher=True),
-        Row("r3d", "with R3D model", 92.11, {"model.teacher.name": r3d, "model.teacher.bn_eps": 1e-5}, True, "r3d"),
+        Row("r3d", "with R3D model", 92.11, {"model.teacher.name": r3d}, True, "r3d"),
         Row("flow", "with Optical Flow", 87.22, {"model.luminous.input": "flow"}, True, "flow"),
         Row("no_distillation", "without KD approach", 94.15, no_teacher, True),
         Row("frozen_vit", "ViT (5 block freeze)", 94.92, {"model.pvit.unfreeze": "none"}, needs="vit"),

@@ -1,5 +1,7 @@
 """The networks of a config, freshly initialised."""
 
+import dataclasses
+
 from flax import nnx
 
 from lift_flax.config import Config
@@ -10,9 +12,16 @@ from lift_flax.models.video_resnet import TRUNKS, NormSpec, VideoResNet
 from lift_flax.models.vit import PViT
 
 
+def with_bn_eps(config: Config) -> Config:
+    """`config` with the BatchNorm eps of its video ResNet's public weights (`TRUNKS`) where it gives none."""
+    teacher = config.model.teacher
+    teacher = dataclasses.replace(teacher, bn_eps=teacher.bn_eps or TRUNKS[teacher.name].bn_eps)
+    return dataclasses.replace(config, model=dataclasses.replace(config.model, teacher=teacher))
+
+
 def make_teacher(config: Config, num_classes: int, rngs: nnx.Rngs) -> VideoResNet:
     """The teacher of `config`, freshly initialised."""
-    c, remat = config.model.teacher, config.train.remat.trunk
+    c, remat = with_bn_eps(config).model.teacher, config.train.remat.trunk
     norm = NormSpec(c.bn_eps, c.bn_momentum)
     return VideoResNet(TRUNKS[c.name], num_classes, norm=norm, remat=remat, rngs=rngs)
 

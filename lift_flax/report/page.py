@@ -18,6 +18,7 @@ from lift_flax.evaluate import scoring
 from lift_flax.explain.explainer import Explainer
 from lift_flax.fields import flat_fields
 from lift_flax.files import write_text
+from lift_flax.models.build import with_bn_eps
 from lift_flax.report import clips, figures, training
 from lift_flax.runs import config_file, metrics_log
 from lift_flax.runs.trained import TrainedRun, open_trained
@@ -47,7 +48,7 @@ def write_page(workdir: Path) -> Path:
     page = _template().render(
         style=Markup(resources.files("lift_flax.report").joinpath("page.css").read_text(encoding="utf-8")),
         config=flat_fields(config),
-        defaults=flat_fields(Config()),
+        defaults=flat_fields(with_bn_eps(Config())),
         run=run,
         devices=Counter(run["devices"]),
         results=results,

@@ -8,6 +8,7 @@ import numpy as np
 
 from lift_flax.config import Config
 from lift_flax.errors import UserError
+from lift_flax.models.build import with_bn_eps
 from lift_flax.models.functional import Tree, flatten
 from lift_flax.weights import converted, vit
 
@@ -99,7 +100,12 @@ def pretrained_parts(config: Config) -> dict[str, Pretrained]:
 
 
 def with_settings(config: Config) -> Config:
-    """`config` with the settings that its pretrained parts need.  Raises UserError where one of them does not fit."""
+    """`config` with the settings of its video ResNet, and those that its pretrained parts need.
+
+    Raises:
+      UserError: a part does not fit the config.
+    """
+    config = with_bn_eps(config)
     for weights in pretrained_parts(config).values():
         config = weights.settings(config)
     return config

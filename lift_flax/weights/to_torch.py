@@ -60,6 +60,7 @@ def _read_converted(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]
 
 def read_workdir(workdir: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """(facts, arrays) of the trained R(2+1)D of a run.  Raises UserError where there is none."""
+    from lift_flax.models.build import with_bn_eps
     from lift_flax.models.functional import flatten
     from lift_flax.models.inputs import luminous_statistics
     from lift_flax.runs import config_file
@@ -79,7 +80,7 @@ def read_workdir(workdir: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         del params["fc"]  # it was not trained
     arrays = {f"params/{k}": np.asarray(v) for k, v in flatten(params).items()}
     arrays |= {f"batch_stats/{k}": np.asarray(v) for k, v in flatten(stats).items()}
-    teacher = config.model.teacher
+    teacher = with_bn_eps(config).model.teacher
     classes = facts_of(workdir)["classes"]
     mean, std = luminous_statistics(config)
     facts = {"name": teacher.name, "bn_eps": teacher.bn_eps, "mean": mean, "std": std, "step": step}

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 import lift_flax
+from lift_flax.calls import created_model
 from lift_flax.errors import UserError
 from lift_flax.models.functional import flatten
+from lift_flax.models.video_resnet import TRUNKS
 from lift_flax.weights import converted, torch_video
 from tests.support.small_config import OVERRIDES
 from tests.support.weights_tools import trunk_tensors
@@ -80,6 +82,14 @@ def test_weights_of_a_folder_and_their_settings(tmp_path, clip):
     changed = model.reset_head(2)
     np.testing.assert_array_equal(changed.features(clip), model.features(clip))
     assert changed(clip)["logits"].shape == (2, 2)
+
+
+@pytest.mark.parametrize("name", TRUNKS)
+def test_bn_eps_is_that_of_the_trunk_unless_it_is_set(name):
+    assert created_model._read_config(name, 0, {}, "", "").model.teacher.bn_eps == TRUNKS[name].bn_eps
+    assert created_model._read_config(name, 0, {"model.teacher.bn_eps": 0.3}, "", "").model.teacher.bn_eps == 0.3
+    of_a_student = created_model._read_config("lift_net", 0, {"model.teacher.name": name}, "", "")
+    assert of_a_student.model.teacher.bn_eps == TRUNKS[name].bn_eps
 
 
 @pytest.mark.parametrize(("arguments", "message"), [

@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
+from flax import nnx
 
 from configs import arid, demo, hmdb51, infar, own, ucf101
 from lift_flax import config_flags, fields, main, presets
 from lift_flax.config import Config, Log, from_dict
 from lift_flax.errors import UserError
 from lift_flax.fields import Added, Bound, flat_fields
+from lift_flax.models.build import make_teacher
+from lift_flax.models.layers.norm import BatchNorm
 from lift_flax.runs import config_file
+from lift_flax.weights.pretrained import with_settings
 from tests.support.small_config import small_config
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +42,7 @@ def test_leaf_configs_build():
 @pytest.mark.parametrize(("arg", "field", "value"), [
     (None, "model.levels", 8), ("medium", "model.levels", 6), ("small", "model.levels", 4),
     ("fast", "model.luminous.size", 112), ("fast,n=4", "model.levels", 4), ("n=2", "model.levels", 2),
-    ("teacher=r3d_18", "model.teacher.bn_eps", 1e-5), ("teacher=r2plus1d_34", "model.teacher.bn_eps", 1e-3),
+    ("teacher=r3d_18", "model.teacher.name", "r3d_18"),
     ("distill=no", "train.distill", False), ("foe=no", "model.foe", False), ("vit_blocks=3", "model.pvit.blocks", 3),
     ("streams=main", "model.streams", "main"), ("luminous=flow", "model.luminous.input", "flow"),
     ("unfreeze=none", "model.pvit.unfreeze", "none"),
@@ -47,6 +51,22 @@ def test_presets_and_keys(arg, field, value):
     config = presets.get_config(arg).unlock()
     config.model.pvit.init_from = "weights.npz"
     assert flat_fields(_read(config))[field] == value
+
+
+@pytest.mark.parametrize(("flags", "eps"), [
+    ([], 1e-3),
+    (["--config=arid:unfreeze=all,teacher=r3d_18"], 1e-5),
+    (["--config.model.teacher.name=r3d_18"], 1e-5),
+    (["--config.model.teacher.name=r2plus1d_tiny"], 1e-3),
+    (["--config.model.teacher.name=r3d_18", "--config.model.teacher.bn_eps=2e-3"], 2e-3),
+])  # fmt: skip
+@pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
+def test_bn_eps_is_that_of_the_trunk_unless_it_is_set(flags, eps):
+    arguments = config_flags.arguments_of(["--config=arid:unfreeze=all", *flags, "--workdir=x"])
+    config, _ = main._parse(main._flags(arguments), arguments)
+    assert with_settings(config).model.teacher.bn_eps == eps
+    teacher = nnx.eval_shape(lambda: make_teacher(config, 3, nnx.Rngs(0)))
+    assert {module.eps for _, module in nnx.iter_modules(teacher) if isinstance(module, BatchNorm)} == {eps}
 
 
 @pytest.mark.parametrize("arg", ["huge", "tiny,m=3", "n=many", "distill=perhaps"])
@@ -133,6 +153,9 @@ def test_fields_that_are_missing_take_their_defaults(tmp_path):
     assert from_dict(values) == dataclasses.replace(small_config(), log=Log())
     (tmp_path / "config.json").write_text(json.dumps(values))
     assert config_file.load(tmp_path / "config.json").train == small_config().train
+    del values["model"]["teacher"]["bn_eps"]
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    assert config_file.load(tmp_path / "config.json").model.teacher.bn_eps == 1e-3  # the one value that there was
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,6 +10,7 @@ import pytest
 
 from lift_flax.errors import UserError
 from lift_flax.models import functional
+from lift_flax.models.build import with_bn_eps
 from lift_flax.train import phases, run
 from lift_flax.weights import converted, to_torch, torch_video, vit
 from lift_flax.weights.pretrained import with_settings
@@ -44,7 +45,7 @@ def test_settings_come_with_the_weights(weights, capsys):
         capsys.readouterr().out
     )
     assert with_settings(config) == config
-    assert with_settings(small_config()) == small_config()
+    assert with_settings(small_config()) == with_bn_eps(small_config())
 
 
 def _start(phase: phases.Phase) -> dict:

@@ -18,16 +18,16 @@ from pathlib import Path
 from absl import flags
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from lift_flax import config_flags, errors
+from lift_flax import config_flags, errors, fields
 from lift_flax.ablate.processes import ended_by_sigterm
 from lift_flax.ablate.rows import Fields, Row, reference, rows
 from lift_flax.ablate.runs import Ablation, pretrained_vit, render_figures, run_rows
 from lift_flax.config import Config, from_dict
 from lift_flax.data.records import open_records
 from lift_flax.errors import UserError
-from lift_flax.fields import flat_fields
 from lift_flax.files import only_writer, write_text
-from lift_flax.runs.config_file import FREE_ON_RESUME
+from lift_flax.models.build import with_bn_eps
+from lift_flax.runs.config_file import deciding_fields
 from lift_flax.weights.converted import load_facts
 
 
@@ -87,26 +87,39 @@ def _for_rows(words: list[str]) -> list[str]:
     return given
 
 
-def _changed(nested: dict, fields: Fields) -> dict:
+def _changed(nested: dict, changes: Fields) -> dict:
     """A config's nested values with other fields, by dotted name."""
     flat = flatten_dict(nested, sep=".")
-    return unflatten_dict({**flat, **fields}, sep=".")
+    return unflatten_dict({**flat, **changes}, sep=".")
 
 
 def _claim(workdir: Path, config: Config, vit: str) -> None:
     """Makes the folder this table's, or checks that it is: rows of another config, clips or ViT do not belong in it."""
     path = workdir / "table.json"
-    facts = {name: value for name, value in flat_fields(config).items() if not name.startswith(FREE_ON_RESUME)}
-    facts["clips"] = hashlib.sha256((Path(config.data.dir) / "folds.json").read_bytes()).hexdigest()
-    facts["vit"] = load_facts(Path(vit))["source"]["sha256"] if vit else ""
-    facts = json.loads(json.dumps(facts))  # tuples as they are read back
+    clips = hashlib.sha256((Path(config.data.dir) / "folds.json").read_bytes()).hexdigest()
+    facts = {"clips": clips, "vit": load_facts(Path(vit))["source"]["sha256"] if vit else ""}
+    facts = {**deciding_fields(with_bn_eps(config)), **facts}
     if path.exists():
-        before = json.loads(path.read_text())
-        if differ := sorted(name for name in facts if facts[name] != before.get(name)):
+        before = _stored_facts(path)
+        if differ := sorted(name for name in facts if facts[name] != before[name]):
             raise UserError(
                 f"{workdir} holds a table of another kind ({', '.join(differ[:5])} differ): choose another --workdir"
             )
     write_text(path, json.dumps(facts, indent=2) + "\n")
+
+
+def _stored_facts(path: Path) -> dict:
+    """What table.json holds; fields that it lacks take what their absence meant.  Raises UserError where it is damaged.
+
+    Those that a run may change are not in it.
+    """
+    try:
+        stored = json.loads(path.read_text())
+        other = {name: stored.pop(name) for name in ("clips", "vit")}
+        config = fields.read(Config, unflatten_dict(stored, sep="."), stored=True)
+    except (AttributeError, KeyError, OSError, TypeError, ValueError, UserError) as error:
+        raise UserError(f"{path} is damaged or of another version ({error}): choose another --workdir") from error
+    return {**deciding_fields(config), **other}
 
 
 def _chosen(table: list[Row], names: list[str]) -> list[Row]:

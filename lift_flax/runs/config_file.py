@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 from lift_flax.config import Config, from_dict
 from lift_flax.errors import UserError
@@ -51,12 +52,16 @@ def load(path: Path) -> Config:
         ) from error
 
 
+def deciding_fields(config: Config) -> dict[str, Any]:
+    """The fields that decide what a run computes, by dotted name: all but those of `FREE_ON_RESUME`."""
+    free = tuple(f"{name}." for name in FREE_ON_RESUME)
+    return {name: value for name, value in flat_fields(config).items() if not f"{name}.".startswith(free)}
+
+
 def check_same_run(old: Config, new: Config, workdir: Path) -> None:
     """Refuses to resume `workdir` with a config that would compute something else, naming the fields."""
-    before, after = flat_fields(old), flat_fields(new)
-    differ = [
-        n for n in before if before[n] != after[n] and not any((n + ".").startswith(f + ".") for f in FREE_ON_RESUME)
-    ]
+    before, after = deciding_fields(old), deciding_fields(new)
+    differ = [n for n in before if before[n] != after[n]]
     if differ:
         changes = ", ".join(f"{n} ({before[n]} there, {after[n]} now)" for n in differ)
         flags = " ".join(f"--config.{n}='{before[n]}'" for n in differ)

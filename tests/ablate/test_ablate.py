@@ -134,6 +134,15 @@ def test_what_is_started_and_what_is_not_started_again(records, started, tmp_pat
     assert len(started) == 4 and "main stream only" in capsys.readouterr().out
     with pytest.raises(UserError, match=r"another kind \(train.learning_rate differ\)"):
         ablate.main([*arguments, "--config.train.learning_rate=0.5"])
+    table = json.loads((workdir / "table.json").read_text())
+    del table["train.adam_eps"], table["model.teacher.bn_eps"]  # as if these fields had come later
+    (workdir / "table.json").write_text(json.dumps(table))
+    ablate.main(arguments)
+    assert len(started) == 4
+    for damage in ("{", "[]", json.dumps({**table, "train.batchsize": 3}), json.dumps({"clips": ""})):
+        (workdir / "table.json").write_text(damage)
+        with pytest.raises(UserError, match="table.json is damaged or of another version"):
+            ablate.main(arguments)
 
 
 @pytest.mark.parametrize(("arguments", "message"), [

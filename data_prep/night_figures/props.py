@@ -6,7 +6,7 @@ import numpy as np
 
 from .actions import Style
 from .pose import Body, Curves, Joints
-from .render import Box, random_albedo
+from .render import Cuboid, random_albedo
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class Props:
     """
 
     held: list[tuple]
-    still: list[Box]
-    moving: list[list[Box]]
+    still: list[Cuboid]
+    moving: list[list[Cuboid]]
 
 
 def make_props(
@@ -48,14 +48,14 @@ def make_props(
         _add_bottle(props, curves, joints[f"{main}_hand"], root, style, cup, rng)
         table = np.array([0.34, 0.21 * body.height, 0.17])
         centre = np.array([0, table[1], 0.36 * body.height])
-        props.still.append(Box(centre, table, 0.0, random_albedo(rng, 0.1, 0.4, 0.5)))
+        props.still.append(Cuboid(centre, table, 0.0, random_albedo(rng, 0.1, 0.4, 0.5)))
     elif action == "Pick":
         _add_object(props, curves, joints, main, body.height, colour, rng)
     elif action == "Push":
         half = np.array([0.28, 0.32 * body.height, 0.26])
         for t, boxes in enumerate(props.moving):
             centre = joints["path"][t] + root[t] @ [0.0, half[1], 0.44 * body.height + 0.26]
-            boxes.append(Box(centre, half, 0.0, colour * 0.6))
+            boxes.append(Cuboid(centre, half, 0.0, colour * 0.6))
     elif action in ("Sit", "Stand"):
         seated = joints["pelvis"][-1 if action == "Sit" else 0]
         props.still.extend(_chair(seated, 0.075 * body.height * body.build, random_albedo(rng, 0.08, 0.4, 0.6)))
@@ -100,14 +100,14 @@ def _add_object(props: Props, curves: Curves, joints: Joints, main: str, h: floa
     if tall > 0.08:
         half = np.array([0.17, tall / 2, 0.15])
         centre = np.array([there[0], tall / 2, there[2]])
-        props.still.append(Box(centre, half, 0.0, random_albedo(rng, 0.1, 0.4, 0.5)))
+        props.still.append(Cuboid(centre, half, 0.0, random_albedo(rng, 0.1, 0.4, 0.5)))
 
 
-def _chair(pelvis: np.ndarray, below: float, colour: np.ndarray) -> list[Box]:
+def _chair(pelvis: np.ndarray, below: float, colour: np.ndarray) -> list[Cuboid]:
     """A chair under a seated pelvis [3], its seat `below` metres under it."""
     x, seat, z = pelvis[0], pelvis[1] - below, pelvis[2] + 0.06
     parts = [((0, seat - 0.025, 0), (0.22, 0.025, 0.21)), ((0, seat + 0.32, -0.22), (0.21, 0.16, 0.018))]
     for sx in (-0.2, 0.2):
         parts += [((sx, seat / 2, sz), (0.02, seat / 2, 0.02)) for sz in (-0.2, 0.19)]
         parts.append(((sx, seat + 0.1, -0.22), (0.018, 0.1, 0.018)))
-    return [Box(np.array([x, 0, z]) + place, np.array(half), 0.0, colour) for place, half in parts]
+    return [Cuboid(np.array([x, 0, z]) + place, np.array(half), 0.0, colour) for place, half in parts]

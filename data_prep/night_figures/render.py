@@ -11,7 +11,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class View:
+class Viewpoint:
     """A pinhole camera: `focal` in pixels, `height` and `distance` in metres, `pitch` downwards in radians."""
 
     focal: float
@@ -126,7 +126,7 @@ def join_capsules(parts: list[tuple]) -> Capsules:
     return Capsules(*(np.stack([part[i] for part in parts]) for i in range(5)))  # P parts -> [P,...]
 
 
-def prepare_capsules(capsules: Capsules, view: View, light: Light) -> tuple:
+def prepare_capsules(capsules: Capsules, view: Viewpoint, light: Light) -> tuple:
     """Projects and lights all frames: the capsules, ends [P,T,2,3], ways to the lamp [P,T,3], strengths [P,T]."""
     ends = np.stack([view.project(capsules.a), view.project(capsules.b)], axis=2)  # [P,T,3] -> [P,T,2,3]
     way, strength = light.arriving((capsules.a + capsules.b) / 2)
@@ -135,7 +135,7 @@ def prepare_capsules(capsules: Capsules, view: View, light: Light) -> tuple:
     return capsules, ends, lit, strength
 
 
-def draw_capsules(canvas: Canvas, view: View, ready: tuple, frame: int, light: Light) -> None:
+def draw_capsules(canvas: Canvas, view: Viewpoint, ready: tuple, frame: int, light: Light) -> None:
     """Draws the capsules of `prepare_capsules` in frame `frame`, far ones first."""
     capsules, ends, lit, strength = ready
     order = np.argsort(-ends[:, frame, :, 2].mean(-1))
@@ -145,7 +145,7 @@ def draw_capsules(canvas: Canvas, view: View, ready: tuple, frame: int, light: L
         _draw_capsule(canvas, view, ends[p, frame], radius, thick, capsules.colour[p], light, way)
 
 
-def _draw_capsule(canvas: Canvas, view: View, ends: np.ndarray, radius, thick, albedo, light: Light, lit) -> None:
+def _draw_capsule(canvas: Canvas, view: Viewpoint, ends: np.ndarray, radius, thick, albedo, light: Light, lit) -> None:
     """Draws one capsule.
 
     Args:
@@ -182,7 +182,7 @@ def _draw_capsule(canvas: Canvas, view: View, ends: np.ndarray, radius, thick, a
 
 
 @dataclass(frozen=True)
-class Box:
+class Cuboid:
     """An upright box: `centre` [3], half sizes `half` [3] in metres, `yaw` in radians, linear albedo `colour` [3]."""
 
     centre: np.ndarray
@@ -200,7 +200,7 @@ _FACES = (  # outward normal, and the four corners around the face, in half size
 )
 
 
-def draw_box(canvas: Canvas, view: View, box: Box, light: Light) -> None:
+def draw_cuboid(canvas: Canvas, view: Viewpoint, box: Cuboid, light: Light) -> None:
     """Draws the faces of a box that look at the camera, each with flat shading."""
     sin, cos = np.sin(box.yaw), np.cos(box.yaw)
     turn = np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]])

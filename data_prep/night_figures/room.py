@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .render import Box, Canvas, Light, View, draw_box, random_albedo
+from .render import Canvas, Cuboid, Light, Viewpoint, draw_cuboid, random_albedo
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Room:
     floor_pattern: int
     grain: np.ndarray  # [6,3], waves of the mottling: two frequencies a metre and a phase
     patches: tuple
-    boxes: tuple[Box, ...]
+    boxes: tuple[Cuboid, ...]
 
 
 def make_room(rng: np.random.Generator) -> Room:
@@ -42,7 +42,7 @@ def make_room(rng: np.random.Generator) -> Room:
         half = np.array([rng.uniform(0.2, 0.6), rng.uniform(0.2, 0.8), rng.uniform(0.2, 0.3)])
         x = rng.choice([-1, 1]) * rng.uniform(0.9, 3.2)
         boxes.append(
-            Box(np.array([x, half[1], 0.35 - wall]), half, rng.normal(0, 0.15), random_albedo(rng, 0.06, 0.4, 0.5))
+            Cuboid(np.array([x, half[1], 0.35 - wall]), half, rng.normal(0, 0.15), random_albedo(rng, 0.06, 0.4, 0.5))
         )
     grain = rng.normal(0, 1, (6, 3)) * [2.5, 2.5, 3.0]
     sides = (-rng.uniform(2.4, 6.0), rng.uniform(2.4, 6.0))
@@ -50,7 +50,7 @@ def make_room(rng: np.random.Generator) -> Room:
     return Room(wall, *sides, *colours, int(rng.integers(4)), int(rng.integers(3)), grain, tuple(patches), tuple(boxes))
 
 
-def draw_room(view: View, room: Room, light: Light, height: int, width: int) -> tuple[Canvas, tuple]:
+def draw_room(view: Viewpoint, room: Room, light: Light, height: int, width: int) -> tuple[Canvas, tuple]:
     """Draws the room without the figure.
 
     Args:
@@ -88,7 +88,7 @@ def draw_room(view: View, room: Room, light: Light, height: int, width: int) -> 
     image = albedo * (key[..., None] * light.colour + (corner + glow)[..., None] * light.ambient)
     canvas = Canvas(image.astype(np.float32), depth.astype(np.float32), xs.astype(np.float32), ys.astype(np.float32))
     for box in room.boxes:
-        draw_box(canvas, view, box, light)
+        draw_cuboid(canvas, view, box, light)
     if light.glow and view.space(light.lamp)[2] > 0.5:  # the lamp and its halo
         at_x, at_y, at_depth = view.project(light.lamp)
         away = ((xs - at_x) ** 2 + (ys[:, None] - at_y) ** 2) / (view.focal / at_depth) ** 2
@@ -97,7 +97,7 @@ def draw_room(view: View, room: Room, light: Light, height: int, width: int) -> 
     return canvas, tuple(np.where(floor, axis, 1e3).astype(np.float32) for axis in (x, z))
 
 
-def _surfaces(view: View, room: Room, xs: np.ndarray, ys: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _surfaces(view: Viewpoint, room: Room, xs: np.ndarray, ys: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What each pixel shows: the surface [H,W] (0 floor, 1 back wall, 2 and 3 sides), its depth, its place [H,W,3]."""
     sin, cos = np.sin(view.pitch), np.cos(view.pitch)
     right, up = np.broadcast_arrays(xs / view.focal, -ys[:, None] / view.focal)  # [H,W]

@@ -16,11 +16,11 @@ from .outfit import Outfit, dress
 from .pose import Body, Joints, pose, rotation
 from .props import Props, make_props
 from .render import (
-    Box,
+    Cuboid,
     Light,
-    View,
-    draw_box,
+    Viewpoint,
     draw_capsules,
+    draw_cuboid,
     join_capsules,
     prepare_capsules,
     random_albedo,
@@ -131,8 +131,8 @@ def perform(plan: ClipPlan, num_frames: int, fps: float) -> Performance:
     def moved(points: np.ndarray) -> np.ndarray:
         return points @ turn.T + place
 
-    def moved_box(box: Box) -> Box:
-        return Box(moved(box.centre), box.half, box.yaw + math.radians(degrees), box.colour)
+    def moved_box(box: Cuboid) -> Cuboid:
+        return Cuboid(moved(box.centre), box.half, box.yaw + math.radians(degrees), box.colour)
 
     return Performance(
         {name: moved(points) for name, points in joints.items()},
@@ -176,7 +176,7 @@ def render_scene(
     margin = 2 + math.ceil(0.03 * height)
     stage, floor = draw_room(view, room, lamp, height + 2 * margin, width + 2 * margin)
     for box in act.props.still:
-        draw_box(stage, view, dataclasses.replace(box, colour=looks(box.colour)), lamp)
+        draw_cuboid(stage, view, dataclasses.replace(box, colour=looks(box.colour)), lamp)
     shading = ("l_ankle", "r_ankle", "l_knee", "r_knee", "pelvis", "neck")
     spots = np.stack([act.joints[name] for name in shading], axis=1)  # [T,6,3]
     drift = _shake(plan, num_frames, fps) * height
@@ -187,7 +187,7 @@ def render_scene(
         if not infrared:
             cast_shadow(canvas, floor_part(floor, at), spots[t], lamp, 0.5 if light == "day" else 0.6)
         for box in act.props.moving[t]:
-            draw_box(canvas, view, dataclasses.replace(box, colour=looks(box.colour)), lamp)
+            draw_cuboid(canvas, view, dataclasses.replace(box, colour=looks(box.colour)), lamp)
         draw_capsules(canvas, view, ready, t, lamp)
         frames[t] = canvas.image
     return frames
@@ -221,11 +221,11 @@ def _warmth(colour: np.ndarray) -> np.ndarray:
     return np.full(3, 0.045 + 0.05 * float(np.mean(colour)))
 
 
-def _view(scene: Scene, plan: ClipPlan, height: int) -> View:
+def _view(scene: Scene, plan: ClipPlan, height: int) -> Viewpoint:
     """The camera of a clip: that of its scene, with a small change for every take."""
     rng = np.random.default_rng((plan.seed, 1))
     eye, distance = scene.eye_height + rng.normal(0, 0.05), scene.distance * np.exp(rng.normal(0, 0.04))
-    return View(1.3 * height, eye, distance, math.atan2(eye - 0.96, distance))
+    return Viewpoint(1.3 * height, eye, distance, math.atan2(eye - 0.96, distance))
 
 
 def _shake(plan: ClipPlan, num_frames: int, fps: float) -> np.ndarray:

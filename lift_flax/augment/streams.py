@@ -17,10 +17,10 @@ from jaxtyping import Array, Float, Key, UInt8
 
 from lift_flax.augment.stages import STAGES, Stage
 from lift_flax.config import Augment, Config, Luminous
-from lift_flax.video import flow_codes as flow
+from lift_flax.models.inputs import Streams
+from lift_flax.video import flow_codes
 from lift_flax.video.gamma import gamma_table
 
-Streams = dict[str, Array]  # dark [B,T,H,W,3] and luminous [B,T,h,w,3] uint8, targets [B,K], weight [B]
 Clips = UInt8[Array, "B T H W 3"]
 Flows = UInt8[Array, "B T H W 2"]
 Luminances = UInt8[Array, "B T h w 3"]
@@ -117,8 +117,8 @@ def _flow_stream(codes: Flows, luminous: Luminous) -> Luminances:
     Then a resize as for frames.  Codes stay in pixels of the stored clip, whatever the size.
     """
     u, v = codes[..., 0], codes[..., 1]  # two of [B, T, H, W]
-    length = jnp.hypot(u.astype(jnp.float32) - flow.ZERO, v.astype(jnp.float32) - flow.ZERO)
-    length = (jnp.round(jnp.minimum(length, flow.STEPS)) + flow.ZERO).astype(jnp.uint8)
+    length = jnp.hypot(u.astype(jnp.float32) - flow_codes.ZERO, v.astype(jnp.float32) - flow_codes.ZERO)
+    length = (jnp.round(jnp.minimum(length, flow_codes.STEPS)) + flow_codes.ZERO).astype(jnp.uint8)
     return _resize(jnp.stack([u, v, length], axis=-1), luminous.size)
 
 

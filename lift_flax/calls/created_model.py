@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-from lift_flax.augment.streams import clip_streams
+from lift_flax.augment.streams import Clips, Flows, clip_streams
 from lift_flax.config import Config, from_dict
 from lift_flax.errors import UserError
 from lift_flax.fields import flat_fields
@@ -35,8 +35,8 @@ from lift_flax.models.video_resnet import TRUNKS
 from lift_flax.train import phases
 from lift_flax.weights.pretrained import with_settings
 
-Clips = UInt8[Array | np.ndarray, "B T H W 3"]
-Flows = UInt8[Array | np.ndarray, "B T H W 2"]
+AnyClips = Clips | UInt8[np.ndarray, "B T H W 3"]
+AnyFlows = Flows | UInt8[np.ndarray, "B T H W 2"]
 
 LIFT_NET = "lift_net"
 _CLASSIFIERS = ("head", "fc", "trunk/fc", "teacher/fc")  # paths of the layers whose size follows the classes
@@ -106,7 +106,7 @@ class CreatedModel:
     params: Tree
     batch_stats: Tree
 
-    def inputs(self, clip: Clips, flow: Flows | None = None) -> tuple[Float[Array, "B T _ _ 3"], ...]:
+    def inputs(self, clip: AnyClips, flow: AnyFlows | None = None) -> tuple[Float[Array, "B T _ _ 3"], ...]:
         """Normalised clips as `network.apply` takes them: dark and luminous, or luminous alone for a video ResNet."""
         batch = {"clip": clip} if flow is None else {"clip": clip, "flow": flow}
         streams = clip_streams(jax.tree.map(jnp.asarray, batch), self.config)
@@ -114,17 +114,17 @@ class CreatedModel:
             return student_inputs(self.config, streams)
         return (teacher_inputs(self.config, streams),)
 
-    def __call__(self, clip: Clips, flow: Flows | None = None) -> dict[str, Array]:
+    def __call__(self, clip: AnyClips, flow: AnyFlows | None = None) -> dict[str, Array]:
         """Answers: "logits" [B,K] and the other outputs of `LiftNet` or `VideoResNet`, with running statistics."""
         return _outputs(self.network, self.params, self.batch_stats, self.inputs(clip, flow))
 
-    def features(self, clip: Clips, flow: Flows | None = None) -> Float[Array, "B E"]:
+    def features(self, clip: AnyClips, flow: AnyFlows | None = None) -> Float[Array, "B E"]:
         """The classifier's input, float32: the mean of LIFT-Net's fused tokens, or of a video ResNet's last map."""
         outputs = self(clip, flow)
         kept = outputs["fused"] if self.name == LIFT_NET else outputs["features"]
         return kept.mean(axis=tuple(range(1, kept.ndim - 1)), dtype=accumulation_dtype(kept))
 
-    def intermediates(self, clip: Clips, flow: Flows | None = None) -> dict[str, Array]:
+    def intermediates(self, clip: AnyClips, flow: AnyFlows | None = None) -> dict[str, Array]:
         """Arrays from inside the network by name, "levels/0/fusion/attention" for example (models/intermediates.py)."""
         return _kept(self.network, self.params, self.batch_stats, self.inputs(clip, flow))
 

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, UInt8
 from lift_flax.augment.streams import clip_streams
 from lift_flax.config import Config
 from lift_flax.data.clip_reader import Parts
-from lift_flax.explain import class_activation as activation
+from lift_flax.explain import class_activation
 from lift_flax.explain.attention_rollout import frame_rollout, patch_rollout
 from lift_flax.models.functional import Network, Tree
 from lift_flax.models.inputs import Streams, student_inputs
@@ -68,8 +68,9 @@ class Explainer:
         )
         look = functools.partial(forward, trained.network)
         _, shapes = jax.eval_shape(look, trained.params, trained.batch_stats, dark, luminous, {})
-        self.stage = activation.choose_stage(shapes, config.model.streams)
-        points = {name: shapes[name] for name in (activation.point(self.stage, config.model.pvit.blocks), "fused")}
+        self.stage = class_activation.choose_stage(shapes, config.model.streams)
+        point = class_activation.point(self.stage, config.model.pvit.blocks)
+        points = {name: shapes[name] for name in (point, "fused")}
         self._look = jax.jit(functools.partial(_look, trained, self.stage, points))
         self._arrays = jax.device_put((trained.params, trained.batch_stats))  # once, not for each clip
 
@@ -138,7 +139,7 @@ def _look(
         "luminous": frames[1][0],
         "patches": _patches(config, inside),
         "activation": _activation(config, inside, gradients, stage),
-        "relevance": activation.frame_relevance(inside["fused"], gradients["fused"])[0],
+        "relevance": class_activation.frame_relevance(inside["fused"], gradients["fused"])[0],
         "spectra": _spectra(config, inside),
     }
 
@@ -158,11 +159,11 @@ def _patches(config: Config, inside: Arrays) -> Float[Array, "T h w"]:
 
 
 def _activation(config: Config, inside: Arrays, gradients: Arrays, stage: str) -> Float[Array, "t y x"]:
-    place = activation.point(stage, config.model.pvit.blocks)
-    if stage == activation.PVIT:
+    place = class_activation.point(stage, config.model.pvit.blocks)
+    if stage == class_activation.PVIT:
         side = config.data.size // config.model.pvit.patch
-        return activation.patch_activation(inside[place], gradients[place]).reshape(-1, side, side)
-    return activation.class_activation(inside[place], gradients[place], stage)[0]
+        return class_activation.patch_activation(inside[place], gradients[place]).reshape(-1, side, side)
+    return class_activation.class_activation(inside[place], gradients[place], stage)[0]
 
 
 def _spectra(config: Config, inside: Arrays) -> Float[Array, "N 2 T E"]:

@@ -70,7 +70,7 @@ def _panels(example: Example, config: Config, explainer: Explainer | None) -> di
     panels = {
         "as filmed": film.panel(example["clip"]),
         "gamma-corrected" if luminous.input == "gamma" else "optical flow": film.panel(
-            film.luminous_view(example, luminous)
+            film.luminous_frames(example, luminous)
         ),
     }
     if explainer:

@@ -78,7 +78,7 @@ def data_uri(kind: str, content: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def luminous_view(example: Example, luminous: Luminous) -> UInt8[np.ndarray, "T H W 3"]:
+def luminous_frames(example: Example, luminous: Luminous) -> UInt8[np.ndarray, "T H W 3"]:
     """The input of the luminous stream as colours: gamma-corrected frames or flow."""
     if luminous.input == "gamma":
         return gamma_table(luminous.gamma)[example["clip"]]

@@ -11,21 +11,31 @@ import pytest
 from jax.sharding import PartitionSpec as P
 
 from lift_flax.distributed.mesh import partition
+from tests import ROOT
 from tests.support.run_tools import AS_TRAINED
 
-ROOT = Path(__file__).parents[2]
-
 PROGRAM = """
-import dataclasses, json, sys
+import dataclasses, functools, json, sys
 import jax, numpy as np
-from lift_flax.augment import streams as augment
+from jax.extend.core import Literal
+from lift_flax.augment.streams import make_train_streams
 from lift_flax.config import AUGMENTATIONS
-from lift_flax.distributed import mesh as sharding
+from lift_flax.distributed.mesh import make_mesh, put_batch, put_everywhere, replicated, state_sharding
 from lift_flax.models.functional import count_parameters, flatten
 from lift_flax.models.layers import conv2d
 from lift_flax.plan.collectives import collective_bytes
 from lift_flax.train import optim, phases
 from tests.support.small_config import small_config
+
+def programs_of(function, *arguments):
+    # (name, compiled text) of every program that `function` starts, each on the arrays that it gets there
+    traced = jax.make_jaxpr(function)(*arguments)
+    values = dict(zip(traced.jaxpr.invars, jax.tree.leaves(arguments), strict=True))
+    for equation in traced.jaxpr.eqns:
+        given = [v.val if isinstance(v, Literal) else values[v] for v in equation.invars]
+        program = jax.jit(functools.partial(equation.primitive.bind, **equation.params)).lower(*given).compile()
+        values.update(zip(equation.outvars, jax.tree.leaves(program(*given)), strict=True))
+        yield equation.params.get("name", equation.primitive.name), program.as_text()
 
 conv2d.PATCH_BYTES = 2**14  # so that kernel gradients run over several chunks on every device
 fsdp, name, out = int(sys.argv[1]), sys.argv[2], sys.argv[3]
@@ -35,7 +45,7 @@ config = small_config(**fields, **every)
 if double := sys.argv[4] == "float64":
     jax.config.update("jax_enable_x64", True)
     config = dataclasses.replace(config, train=dataclasses.replace(config.train, dtype="float64"))
-mesh = sharding.make_mesh(config)
+mesh = make_mesh(config)
 rng = np.random.default_rng(0)
 levels = rng.integers(20, 200, (16, 1, 2, 2, 3)) + rng.integers(-20, 20, (16, 12, 2, 2, 3))  # clips that differ much
 clips = np.kron(levels, np.ones((1, 1, 16, 16, 1), int)) + rng.integers(-15, 15, (16, 12, 32, 32, 3))
@@ -47,38 +57,34 @@ batch = {
 with jax.set_mesh(mesh):
     phase = phases.teacher_phase(config, 3) if name == "teacher" else phases.student_phase(config, 3, None)
     optimizer = optim.make_optimizer(config, optim.make_schedule(config, 100))
-    layout = sharding.state_sharding(mesh, phase.state_shapes(optimizer))
+    layout = state_sharding(mesh, phase.state_shapes(optimizer))
     state = phase.initial_state(optimizer, layout)
     if double:
         state = jax.tree.map(lambda x: x.astype("float64") if x.dtype == "float32" else x, state)
     shards = {path: str(leaf.sharding.spec) for path, leaf in flatten(state["params"]).items()}
     step = phase.make_step(phase.network, config, optimizer)
-    step = jax.jit(step, donate_argnums=0, out_shardings=(layout, sharding.replicated(mesh)))
-    batch, key = sharding.put_batch(batch, mesh), jax.random.key(0)
-    views = augment.make_train_streams(batch, key, config, 3)
-    compiled = step.lower(state, views).compile()
+    step = jax.jit(step, donate_argnums=0, out_shardings=(layout, replicated(mesh)))
+    key_data = put_everywhere(np.asarray(jax.random.key_data(jax.random.key(0))), replicated(mesh))
+    batch, key = put_batch(batch, mesh), jax.random.wrap_key_data(key_data)
+    streams = make_train_streams(batch, key, config, 3)
+    compiled = step.lower(state, streams).compile()
     facts = {
         "devices": jax.device_count(),
-        "spread": [views[view].sharding.is_fully_replicated for view in ("dark", "luminous")] == [False, False],
-        "levels": int(np.asarray(views["dark"], np.int64).sum()),
+        "spread": [streams[name].sharding.is_fully_replicated for name in ("dark", "luminous")] == [False, False],
+        "levels": int(np.asarray(streams["dark"], np.int64).sum()),
         "shards": shards,
         "step": collective_bytes(compiled.as_text()),
     }
     if double:
         losses = []
         for _ in range(10):
-            state, metrics = compiled(state, views)
+            state, metrics = compiled(state, streams)
             losses.append(float(metrics["loss"]))
         arrays = flatten({"params": state["params"], "batch_stats": state["batch_stats"]})
         np.savez(out, losses=losses, **{path: np.asarray(leaf) for path, leaf in arrays.items()})
     else:
-        draws, ranges = augment.draw_stages(key, config.augment, batch["clip"].shape), config.augment
-        texts = [
-            augment._apply.lower(stage.frames, batch["clip"], drawn, ranges).compile().as_text()
-            for stage, drawn in draws
-        ]
-        assert len(texts) == 5
-        facts["views"] = [collective_bytes(text) for text in texts]
+        programs = programs_of(lambda batch, key: make_train_streams(batch, key, config, 3), batch, key)
+        facts["streams"] = [(name, collective_bytes(text)) for name, text in programs]
         facts["trained_bytes"] = 4 * count_parameters(optim.split_params(state["params"], phase.trains)[0])
 print(json.dumps(facts))
 """
@@ -106,7 +112,7 @@ def one_device(request, tmp_path_factory):
 
 @pytest.mark.parametrize("fsdp", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_eight_devices_compute_what_one_does(one_device, tmp_path, fsdp):
-    """Losses, parameters and statistics after ten steps, and the very same views; (8, 1) and (4, 2) devices.
+    """Losses, parameters and statistics after ten steps, and the very same streams; (8, 1) and (4, 2) devices.
 
     In float64: in float32 a unit near zero may be on for one side and off for the other.
     """
@@ -133,8 +139,10 @@ def test_eight_devices_compute_what_one_does(one_device, tmp_path, fsdp):
 def test_only_gradients_travel(tmp_path, phase):
     """Nothing is gathered, and what is summed over devices is as large as what is trained, in float32."""
     facts = _run(tmp_path, 8, 1, phase, "float32")
-    for program in (*facts["views"], facts["step"]):
-        assert program["all-gather"]["count"] == program["all-to-all"]["count"] == 0
+    started = [name for name, _ in facts["streams"]]
+    assert [started.count(name) for name in ("_draw", "_apply", "_light")] == [5, 6, 1]  # _apply: frames, and targets
+    for name, program in (*facts["streams"], ("step", facts["step"])):
+        assert program["all-gather"]["count"] == program["all-to-all"]["count"] == 0, name
     summed = facts["step"]["all-reduce"]
     assert set(summed["dtypes"]) == {"f32"}
     assert facts["trained_bytes"] <= summed["bytes"] <= 1.05 * facts["trained_bytes"]

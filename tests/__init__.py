@@ -7,8 +7,10 @@ imported, which the imports of conftest.py do.
 import os
 from pathlib import Path
 
+ROOT = Path(__file__).parents[1]  # of the checkout
+
 # One compilation cache for all workers, their child processes and later runs: most tests compile the same programs.
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "jax"))
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".pytest_cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 # The programs are many and small: they take longer to compile than to run.  Tests that read compiled programs take the

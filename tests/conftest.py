@@ -9,6 +9,7 @@ import pytest
 from filelock import FileLock
 
 from data_prep import build
+from tests import ROOT
 from tests.support.small_config import small_config
 from tests.support.video_files import write_video
 
@@ -37,7 +38,7 @@ def build_once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Call
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real clips and official lists; the tests that need it are skipped where it is missing."""
-    folder = Path(os.environ.get("LIFT_FLAX_REAL_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    folder = Path(os.environ.get("LIFT_FLAX_REAL_DATA", ROOT.parent / "shared" / "data"))
     if not folder.is_dir():
         pytest.skip(f"no real data in {folder}; set LIFT_FLAX_REAL_DATA")
     return folder

@@ -9,16 +9,15 @@ import numpy as np
 import pytest
 
 from configs import arid, demo
-from lift_flax.ablate import __main__ as ablate
-from lift_flax.ablate import rows as ablation_rows
-from lift_flax.ablate import runs as ablation_runs
-from lift_flax.ablate import table as ablation_table
+from lift_flax.ablate.__main__ import main
+from lift_flax.ablate.rows import pretraining, reference, rows
+from lift_flax.ablate.table import markdown
 from lift_flax.config import Config, from_dict
 from lift_flax.errors import UserError
 from lift_flax.fields import flat_fields
 from lift_flax.models.functional import flatten
 from lift_flax.runs.checkpoints import read_best
-from tests.support.run_tools import ROOT
+from tests import ROOT
 
 PAPER = {
     "large": 95.21, "r3d": 92.11, "flow": 87.22, "no_distillation": 94.15, "frozen_vit": 94.92, "trained_vit": 93.97,
@@ -30,15 +29,15 @@ PAPER = {
 def test_every_row_is_a_config(leaf):
     """And differs from the first in what its title says, and in nothing else."""
     nested = leaf.get_config("unfreeze=all").to_dict()
-    rows = ablation_rows.rows(from_dict(nested))
-    assert {row.name: row.paper for row in rows if row.paper} == PAPER
-    first = flat_fields(_made(leaf, ablation_rows.reference("weights")))
+    table = rows(from_dict(nested))
+    assert {row.name: row.paper for row in table if row.paper} == PAPER
+    first = flat_fields(_made(leaf, reference("weights")))
     assert (first["model.levels"], first["model.pvit.blocks"], first["model.pvit.unfreeze"]) == (8, 5, "first")
-    for row in rows:
-        found = flat_fields(_made(leaf, {**ablation_rows.reference("weights"), **row.changes}))
+    for row in table:
+        found = flat_fields(_made(leaf, {**reference("weights"), **row.changes}))
         assert {name for name in found if found[name] != first[name]} <= set(row.changes), row.name
         assert row.name == "large" or found != first, row.name
-    assert _made(leaf, ablation_rows.pretraining(from_dict(nested))).model.streams == "main"
+    assert _made(leaf, pretraining(from_dict(nested))).model.streams == "main"
 
 
 def _made(leaf, fields: dict) -> Config:
@@ -107,7 +106,7 @@ def started(monkeypatch) -> list[list[str]]:
         (folder / "weights.json").write_text(json.dumps({"source": {"sha256": "of the ViT"}}))
         np.savez(folder / "test_predictions.npz", ids=np.zeros(1))
 
-    monkeypatch.setattr(ablation_runs, "call", call)
+    monkeypatch.setattr("lift_flax.ablate.runs.call", call)
     return commands
 
 
@@ -119,9 +118,9 @@ def test_what_is_started_and_what_is_not_started_again(records, started, tmp_pat
         "--config=tests/support/small_config.py", f"--config.data.dir={records}", f"--vit-records={records}",
         f"--workdir={workdir}", "--rows=main", "--seeds=1",
     ]  # fmt: skip
-    ablate.main(arguments)
-    pretraining, convert, first, other = started
-    assert pretraining[0] == first[0] == other[0] == "lift_flax.main" and "--config.model.streams=main" in pretraining
+    main(arguments)
+    vit, convert, first, other = started
+    assert vit[0] == first[0] == other[0] == "lift_flax.main" and "--config.model.streams=main" in vit
     assert convert[:3] == ["lift_flax.weights.convert", "vit", str(workdir / "pretraining")]
     teacher_from = f"--config.train.teacher_from={workdir / 'rows' / 'large' / 'seed0'}"
     assert teacher_from in other and teacher_from not in first
@@ -130,19 +129,19 @@ def test_what_is_started_and_what_is_not_started_again(records, started, tmp_pat
     table = json.loads((workdir / "ablation.json").read_text())
     assert [row["runs"][0]["student"] for row in table["rows"]] == [0.3, 0.4]
     assert "| main stream only | – | 40.0 % | one seed | +10.0 | none |" in (workdir / "ablation.md").read_text()
-    ablate.main(arguments)
+    main(arguments)
     assert len(started) == 4 and "main stream only" in capsys.readouterr().out
     with pytest.raises(UserError, match=r"another kind \(train.learning_rate differ\)"):
-        ablate.main([*arguments, "--config.train.learning_rate=0.5"])
+        main([*arguments, "--config.train.learning_rate=0.5"])
     table = json.loads((workdir / "table.json").read_text())
     del table["train.adam_eps"], table["model.teacher.bn_eps"]  # as if these fields had come later
     (workdir / "table.json").write_text(json.dumps(table))
-    ablate.main(arguments)
+    main(arguments)
     assert len(started) == 4
     for damage in ("{", "[]", json.dumps({**table, "train.batchsize": 3}), json.dumps({"clips": ""})):
         (workdir / "table.json").write_text(damage)
         with pytest.raises(UserError, match="table.json is damaged or of another version"):
-            ablate.main(arguments)
+            main(arguments)
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
@@ -160,7 +159,7 @@ def test_mistakes(records, tmp_path, arguments, message):
     given = [f"--config.data.dir={records}", *arguments]
     command = ["--config=tests/support/small_config.py", f"--workdir={tmp_path / 'table'}"]
     with pytest.raises(UserError, match=message):
-        ablate.main([*command, *given])
+        main([*command, *given])
 
 
 def test_rows_that_lack_something_say_so():
@@ -173,7 +172,7 @@ def test_rows_that_lack_something_say_so():
         "runs": [_run(0, 0.9), _run(1, 0.8)],
     }
     other = {"name": "small", "title": "LIFT-Net - 4", "paper": None, "why_not": "", "runs": [_run(0, 0.8)]}
-    text = ablation_table.markdown({"dataset": "x", "seeds": 2, "rows": [first, row, other]})
+    text = markdown({"dataset": "x", "seeds": 2, "rows": [first, row, other]})
     lines = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in text.splitlines()]
     assert {len(line) for line in lines} == {6} and set("".join(lines[1])) == {"-", ":"}
     assert lines[2] == ["LIFT-Net - 8", "95.21 %", "85.0 %", "80.0 % to 90.0 %", "", "70.0 %"]

@@ -11,14 +11,20 @@ import pytest
 from PIL import Image
 
 from lift_flax.augment import cutmix, preview, rain, shuffle
-from lift_flax.augment import streams as augment
-from lift_flax.augment.streams import gamma_correct
+from lift_flax.augment.streams import (
+    clip_streams,
+    draw_stages,
+    gamma_correct,
+    make_eval_streams,
+    make_train_streams,
+    mix_targets,
+)
 from lift_flax.config import AUGMENTATIONS, Config
 from lift_flax.errors import UserError
 from lift_flax.models import inputs
 from lift_flax.video import flow_codes
+from tests import ROOT
 from tests.support.augment_tools import DEFAULT, NOTHING, all_flow, all_frames, noise, only, stage_frames
-from tests.support.run_tools import ROOT
 from tests.support.small_config import small_config
 from tests.support.video_files import write_numbered
 
@@ -124,7 +130,7 @@ def test_cutmix_pastes_the_row_before_and_weighs_labels_by_area():
     clip = jnp.broadcast_to(jnp.arange(rows, dtype=jnp.uint8)[:, None, None, None, None], (rows, 3, side, side, 3))
     key, ranges = jax.random.key(2), only("cutmix")
     out = np.asarray(stage_frames("cutmix", clip, key, ranges))
-    targets = np.asarray(augment.mix_targets(jnp.eye(rows), augment.draw_stages(key, ranges, clip.shape), ranges))
+    targets = np.asarray(mix_targets(jnp.eye(rows), draw_stages(key, ranges, clip.shape), ranges))
     shares = []
     for row in range(rows):
         pasted = out[row] != row  # [T, H, W, C]
@@ -165,40 +171,39 @@ def test_probabilities_are_kept():
     assert float((orders != jnp.arange(30)).any(axis=1).mean()) == pytest.approx(DEFAULT.shuffle, abs=0.02)
 
 
-def test_luminous_view_is_the_augmented_dark_view_lit():
-    streams = augment.make_train_streams(_batch(), jax.random.key(0), _config(only(*AUGMENTATIONS)), 3)
+def test_the_luminous_stream_is_the_augmented_dark_stream_lit():
+    streams = make_train_streams(_batch(), jax.random.key(0), _config(only(*AUGMENTATIONS)), 3)
     assert streams["dark"].dtype == jnp.uint8 and not np.array_equal(streams["dark"], _batch()["clip"])
     np.testing.assert_array_equal(streams["luminous"], gamma_correct(streams["dark"], 1.8))
     np.testing.assert_allclose(streams["targets"].sum(axis=1), 1, atol=1e-6)
 
 
-def test_views_as_they_are_and_resized():
+def test_streams_without_augmentation_and_resized():
     batch = _batch(2)
-    streams = augment.make_eval_streams(batch, _config(size=12), 3)
+    streams = make_eval_streams(batch, _config(size=12), 3)
     np.testing.assert_array_equal(streams["dark"], batch["clip"])
     assert streams["luminous"].shape == (2, 6, 12, 12, 3) and streams["luminous"].dtype == jnp.uint8
     np.testing.assert_array_equal(streams["targets"], [[1, 0, 0], [0, 1, 0]])
 
 
-def test_flow_view_is_flow_and_its_length():
+def test_the_flow_stream_is_flow_and_its_length():
     batch = _batch(2)
-    streams = augment.make_eval_streams(batch, _config(light="flow"), 3)
+    streams = make_eval_streams(batch, _config(light="flow"), 3)
     np.testing.assert_array_equal(streams["luminous"][..., :2], batch["flow"])
     u, v = np.moveaxis(np.asarray(batch["flow"], float) - 128, -1, 0)
     np.testing.assert_array_equal(streams["luminous"][..., 2], np.round(np.minimum(np.hypot(u, v), 127)) + 128)
     known = jnp.asarray(flow_codes.encode(np.array([[0.0, 0.0], [3.0, -4.0], [-20.0, 0.0], [20.0, 20.0]])))
-    lengths = augment._flow_stream(known.reshape(1, 1, 2, 2, 2), _config(light="flow", size=2).model.luminous)[..., 2]
+    clip = {"clip": jnp.zeros((1, 1, 2, 2, 3), jnp.uint8), "flow": known.reshape(1, 1, 2, 2, 2)}
+    lengths = clip_streams(clip, _config(light="flow", size=2))["luminous"][..., 2]
     assert lengths.ravel().tolist() == [128, 128 + 31, 255, 255]  # of codes 19 and -25
-    half = augment.make_eval_streams(
-        batch | {"flow": jnp.full_like(batch["flow"], 140)}, _config(light="flow", size=16), 3
-    )
+    half = make_eval_streams(batch | {"flow": jnp.full_like(batch["flow"], 140)}, _config(light="flow", size=16), 3)
     assert half["luminous"].shape == (2, 6, 16, 16, 3)
     assert (half["luminous"][..., :2] == 140).all()  # codes are in pixels of the stored clip, whatever the size
 
 
 def test_colours_and_rain_leave_flow_alone():
     batch = _batch()
-    streams = augment.make_train_streams(batch, jax.random.key(0), _config(only("jitter", "rain"), light="flow"), 3)
+    streams = make_train_streams(batch, jax.random.key(0), _config(only("jitter", "rain"), light="flow"), 3)
     np.testing.assert_array_equal(streams["luminous"][..., :2], batch["flow"])
     assert not np.array_equal(streams["dark"], batch["clip"])
 

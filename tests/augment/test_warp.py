@@ -11,8 +11,8 @@ import pytest
 from lift_flax.augment import warp
 from lift_flax.video import flow_codes, sampling
 from lift_flax.video.decode import count_frames, decode_frames
+from tests import ROOT
 from tests.support.augment_tools import NOTHING, all_flow, noise, only, smooth_clip, stage_frames
-from tests.support.run_tools import ROOT
 
 PARTS = ("flip", "affine", "optical", "elastic")
 ALL = only(*PARTS)

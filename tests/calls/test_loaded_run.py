@@ -12,7 +12,7 @@ import pytest
 import lift_flax
 from lift_flax.calls import loaded_run
 from lift_flax.errors import UserError
-from tests.support.run_tools import ROOT
+from tests import ROOT
 from tests.support.small_config import get_config, small_config
 
 CALLS = """

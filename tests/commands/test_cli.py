@@ -12,7 +12,7 @@ import pytest
 from lift_flax import cli, fields
 from lift_flax.config import Config
 from lift_flax.errors import UserError
-from tests.support.run_tools import ROOT
+from tests import ROOT
 
 
 def test_help_lists_every_verb_in_one_line(capsys):

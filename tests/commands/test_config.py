@@ -4,7 +4,6 @@ import dataclasses
 import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
@@ -19,9 +18,8 @@ from lift_flax.models.build import make_teacher
 from lift_flax.models.layers.norm import BatchNorm
 from lift_flax.runs import config_file
 from lift_flax.weights.pretrained import with_settings
+from tests import ROOT
 from tests.support.small_config import small_config
-
-ROOT = Path(__file__).parents[2]
 
 
 def _read(values) -> Config:

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.support.run_tools import ROOT
+from tests import ROOT
 
 # what only a part of the program needs: pictures, pages, flow, other frameworks, tests
 LATE = {

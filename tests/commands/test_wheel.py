@@ -19,11 +19,11 @@ from pathlib import Path
 
 import pytest
 
+from tests import ROOT
 from tests.conftest import moving_bar
 from tests.support.small_config import OVERRIDES
 from tests.support.video_files import write_video
 
-ROOT = Path(__file__).parents[2]
 FILES = ("setup.py", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
 PACKAGES = ("lift_flax", "configs", "data_prep")
 OWN_CONFIG = """\

@@ -1,12 +1,12 @@
 """The benchmark of the input pipeline measures what it says: the same frames by every reader, and finite times."""
 
 import importlib
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lift_flax.errors import UserError
+from tests import ROOT
 from tests.support.video_files import numbered_frames, write_video
 
 FLAGS = ["--frames=4", "--size=64", "--rounds=1", "--batches=1"]
@@ -15,7 +15,7 @@ FLAGS = ["--frames=4", "--size=64", "--rounds=1", "--batches=1"]
 @pytest.fixture
 def pipeline(monkeypatch: pytest.MonkeyPatch):
     """The script as a module, found as Python finds it when the script is run."""
-    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
     return importlib.import_module("input_pipeline")
 
 

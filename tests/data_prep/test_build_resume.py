@@ -14,7 +14,8 @@ from data_prep import build, sources, staging
 from data_prep.transcode import Encoding, transcode
 from lift_flax import files
 from lift_flax.errors import UserError, file_system_message
-from tests.support.build_tools import ROOT, command, read_records, run_build, whole_clips
+from tests import ROOT
+from tests.support.build_tools import command, read_records, run_build, whole_clips
 from tests.support.video_files import write_numbered, write_video
 
 

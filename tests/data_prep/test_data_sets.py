@@ -2,13 +2,13 @@
 
 import importlib
 import itertools
-from pathlib import Path
 
 import pytest
 
 from data_prep import sources
 from lift_flax import data_sets
 from lift_flax.data_sets import DATA_SETS
+from tests import ROOT
 from tests.support.edited_checkout import EditedCheckout
 
 READER = """
@@ -59,7 +59,7 @@ def test_reader_and_config_agree_with_the_table(name):
 
 @pytest.mark.parametrize("name", DATA_SETS)
 def test_every_data_set_has_its_commands_in_the_documents(name):
-    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
     assert f"lift-flax build {name} " in page and f"lift-flax train --config={DATA_SETS[name].config}" in page
 
 

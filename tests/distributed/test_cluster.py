@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from lift_flax.runs.metrics_log import read_metrics
-from tests.support.run_tools import ROOT, exit_codes, newest_state, running, said, wait_for_step
+from tests import ROOT
+from tests.support.run_tools import exit_codes, newest_state, running, said, wait_for_step
 from tests.support.small_config import small_config
 
 # Steps so small that runs which sum in another order do not drift apart, and enough of them to be interrupted.  At 64

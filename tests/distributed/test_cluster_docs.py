@@ -2,13 +2,13 @@
 
 import re
 import subprocess
-from pathlib import Path
 
 import yaml
 
 from lift_flax import presets
+from tests import ROOT
 
-TEXT = (Path(__file__).parents[2] / "docs" / "cluster.md").read_text()
+TEXT = (ROOT / "docs" / "cluster.md").read_text()
 
 
 def _blocks(language: str) -> list[str]:

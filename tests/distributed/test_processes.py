@@ -12,7 +12,7 @@ import pytest
 
 from lift_flax.distributed import processes
 from lift_flax.errors import UserError
-from tests.support.run_tools import ROOT
+from tests import ROOT
 
 PROGRAM = """
 import sys, time

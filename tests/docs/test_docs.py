@@ -3,13 +3,12 @@
 import ast
 import configparser
 import re
-from pathlib import Path
 
 import pytest
 
 from lift_flax.cli import VERBS
+from tests import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 SOURCES = [path for folder in ("configs", "data_prep", "lift_flax") for path in (ROOT / folder).rglob("*.py")]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 FOREIGN = (

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 import lift_flax
+from tests import ROOT
 from tests.conftest import moving_bar
 from tests.support.video_files import write_video
 
-ROOT = Path(__file__).parents[2]
 PAGES = ("README.md", "docs/use.md")
 RUNS = ("RUN", "run")  # what a page calls the workdir of a finished run
 VIDEOS = ("clip.mp4", "new_clip.mp4", "other.mp4")

@@ -2,7 +2,6 @@
 
 import ast
 import re
-from pathlib import Path
 
 import jax
 import pytest
@@ -14,8 +13,8 @@ from lift_flax.config import Config, UserError, from_dict
 from lift_flax.models.build import make_student, make_teacher
 from lift_flax.models.functional import count_parameters, create
 from lift_flax.train.optim import split_params, trains_in_student_phase
+from tests import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 NOTES = (ROOT / "docs" / "paper_notes.md").read_text()
 FIELD = re.compile(r"`((?:model|data|train|augment)(?:\.[a-z_0-9]+)+)`(?: = `([^`]*)`)?")
 PATH = re.compile(r"`((?:configs|lift_flax|data_prep|tests|docs)/[\w/]+\.\w+)`")

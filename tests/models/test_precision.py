@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -15,10 +14,10 @@ from flax import nnx
 from lift_flax.models import build, functional
 from lift_flax.models.layers import conv2d, dense, norm
 from lift_flax.models.layers.attention import scores
+from tests import ROOT
 from tests.support.run_tools import AS_TRAINED
 from tests.support.small_config import small_config
 
-ROOT = Path(__file__).parents[2]
 FRAMES = 12
 
 # Sizes at which the convolutions' kernel gradients run over several chunks on every device.

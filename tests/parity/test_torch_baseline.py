@@ -1,16 +1,17 @@
 """The PyTorch steps that benchmarks/compare.py times do the work of ours: same losses, same gradients, same counts."""
 
 import argparse
-from pathlib import Path
 
 import optax
 import pytest
+
+from tests import ROOT
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: make parity installs it")
 
 from lift_flax.plan.flops import count_flops  # noqa: E402
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+BENCHMARKS = ROOT / "benchmarks"
 
 
 @pytest.fixture

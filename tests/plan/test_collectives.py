@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from lift_flax.plan.collectives import KINDS, collective_bytes
+from tests import ROOT
 from tests.support.run_tools import AS_TRAINED
 
-ROOT = Path(__file__).parents[2]
 MIB = 2**20
 
 PROGRAM = """

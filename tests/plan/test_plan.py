@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -14,12 +13,12 @@ from lift_flax.plan import __main__ as plan
 from lift_flax.plan import compile_step, tables, topologies
 from lift_flax.plan.batch_search import largest_batch
 from lift_flax.plan.compile_step import CompiledStep, refused_bytes
+from tests import ROOT
 from tests.support.run_tools import AS_TRAINED
 from tests.support.small_config import OVERRIDES, small_config
 
 # of ml_collections, when it reads a config file
 IGNORE_LOADER = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
-ROOT = Path(__file__).parents[2]
 SMALL = [f"--config.{name}={value}" for name, value in OVERRIDES.items() if name not in ("dataset", "train.batch_size")]
 
 

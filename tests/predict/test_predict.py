@@ -14,7 +14,7 @@ from scipy.special import softmax
 
 import lift_flax
 from lift_flax.data.records import open_records
-from lift_flax.distributed import mesh as sharding
+from lift_flax.distributed.mesh import make_mesh
 from lift_flax.errors import UserError
 from lift_flax.evaluate import scoring
 from lift_flax.predict import __main__ as predict
@@ -22,8 +22,8 @@ from lift_flax.predict.answers import ClipAnswer, VideoAnswer
 from lift_flax.runs.trained import open_trained
 from lift_flax.video.decode import decode_frames
 from lift_flax.video.paths import named_videos
+from tests import ROOT
 from tests.conftest import moving_bar
-from tests.support.run_tools import ROOT
 from tests.support.video_files import write_video
 
 
@@ -42,7 +42,7 @@ def test_files_get_the_answers_of_their_records(run, records, network):
     """Up to what coding the records loses."""
     trained, opened = open_trained(run), open_records(str(records))
     ids = opened.split(1, "test")
-    mesh = sharding.make_mesh(trained.config)
+    mesh = make_mesh(trained.config)
     score_clips = scoring.ScoreClips(trained.outputs, trained.config, opened, mesh)
     scored = score_clips(trained.params, trained.batch_stats, ids)
     expected = softmax(scored[scoring.NETWORKS[network]], axis=-1)

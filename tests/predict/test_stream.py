@@ -14,6 +14,7 @@ import pytest
 from lift_flax.errors import UserError
 from lift_flax.predict.predictor import Predictor
 from lift_flax.video.decode import iter_frames
+from tests import ROOT
 from tests.conftest import moving_bar
 from tests.support.trained_tools import random_trained, write_run
 from tests.support.video_files import write_video
@@ -196,7 +197,7 @@ def test_mistakes():
 @pytest.mark.slow
 def test_the_example_of_the_documentation(video, tmp_path, monkeypatch, capsys):
     """docs/use.md as it stands, on a run and a file that is read frame by frame."""
-    section = (Path(__file__).parents[2] / "docs" / "use.md").read_text().split("## Streams")[1]
+    section = (ROOT / "docs" / "use.md").read_text().split("## Streams")[1]
     (example,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     write_run(_predictor("both").trained, tmp_path / "RUN")
     (tmp_path / "clip.mp4").symlink_to(video)

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from lift_flax import errors
-from lift_flax.distributed import processes as cluster
+from lift_flax.distributed.processes import leave_after
 from lift_flax.runs.metrics_log import read_metrics
-from tests.support.run_tools import ROOT, assert_same_state, exit_codes, newest_state, running, said
+from tests import ROOT
+from tests.support.run_tools import assert_same_state, exit_codes, newest_state, running, said
 from tests.support.small_config import small_config
 
 
@@ -74,7 +75,7 @@ def test_a_disk_that_fills_up_during_a_save_is_reported(small_disk):
     assert [path.name for path in (small_disk / "teacher").iterdir() if path.name.isdigit()] == ["1"]
 
 
-@pytest.mark.parametrize("end", [errors.run_cli, cluster.leave_after], ids=["one process", "many"])
+@pytest.mark.parametrize("end", [errors.run_cli, leave_after], ids=["one process", "many"])
 def test_a_disk_that_fills_up_elsewhere_is_one_line_too(small_disk, end):
     """Curves, results, report: not every write is a checkpoint."""
     code = (

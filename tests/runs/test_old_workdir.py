@@ -16,8 +16,8 @@ from flax.traverse_util import flatten_dict
 
 from lift_flax.fields import flat_fields
 from lift_flax.runs import config_file
+from tests import ROOT
 
-ROOT = Path(__file__).parents[2]
 FIXTURE = ROOT / "tests" / "golden" / "workdir_7a093b0"
 PLACEHOLDER = b"@FIXTURE@"
 CONFIG = "tests/support/small_config.py"

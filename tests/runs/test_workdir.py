@@ -12,8 +12,8 @@ from lift_flax.config import Config
 from lift_flax.data.records import open_records
 from lift_flax.errors import UserError
 from lift_flax.runs import config_file
-from lift_flax.runs import workdir as workdirs
 from lift_flax.runs.metrics_log import read_metrics
+from lift_flax.runs.workdir import check_shared, claim, facts, phase_folder
 from lift_flax.train.run import train_and_test
 from tests.support.small_config import small_config
 
@@ -26,14 +26,14 @@ def config(records) -> Config:
 def test_workdirs_of_other_runs_are_refused(run, config, tmp_path):
     workdir, other = tmp_path / "run", dataclasses.replace(config, seed=1)
     shutil.copytree(run, workdir)
-    facts = json.loads((workdir / "run.json").read_text())
-    (workdir / "run.json").write_text(json.dumps({**facts, "data_digest": "of other clips"}))
+    stated = json.loads((workdir / "run.json").read_text())
+    (workdir / "run.json").write_text(json.dumps({**stated, "data_digest": "of other clips"}))
     with pytest.raises(UserError, match="was trained on other clips"):
         train_and_test(config, workdir)
     (workdir / "run.json").unlink()
     with pytest.raises(UserError, match="run.json is missing or damaged"):
         train_and_test(config, workdir)
-    (workdir / "run.json").write_text(json.dumps(facts))
+    (workdir / "run.json").write_text(json.dumps(stated))
     before = (workdir / "config.json").read_bytes()
     with pytest.raises(UserError, match=r"holds a run of another config: seed \(0 there, 1 now\)"):
         train_and_test(other, workdir)
@@ -62,7 +62,7 @@ def test_a_start_that_failed_does_not_keep_its_workdir(run, config, tmp_path, ca
 def _claim(workdir: Path, config: Config, records: Path, number: int = 1, **changes) -> None:
     opened = dataclasses.replace(open_records(str(records)), **changes)
     ids = opened.split(1, "train"), [], opened.split(1, "test")
-    workdirs.claim(workdir, number, config, opened, *ids, weights={})
+    claim(workdir, number, config, opened, *ids, weights={})
 
 
 def test_claiming_a_workdir_without_any_checkpoint_starts_it_anew(config, records, tmp_path, capsys):
@@ -74,7 +74,7 @@ def test_claiming_a_workdir_without_any_checkpoint_starts_it_anew(config, record
     assert "starting it anew" in capsys.readouterr().out
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "run.json"]
     assert config_file.load(tmp_path / "config.json") == other
-    assert workdirs.facts(tmp_path)["classes"] == ["down", "right", "still"]
+    assert facts(tmp_path)["classes"] == ["down", "right", "still"]
 
 
 def test_records_prepared_otherwise_and_other_weights_are_refused(config, records, tmp_path):
@@ -83,26 +83,26 @@ def test_records_prepared_otherwise_and_other_weights_are_refused(config, record
     prepared = {**open_records(str(records)).prepared, "short_side": 7}
     with pytest.raises(UserError, match="was trained on records prepared otherwise"):
         _claim(tmp_path, config, records, prepared=prepared)
-    facts = workdirs.facts(tmp_path) | {"weights": {"pvit": "0" * 64}}
-    (tmp_path / "run.json").write_text(json.dumps(facts))
+    stated = facts(tmp_path) | {"weights": {"pvit": "0" * 64}}
+    (tmp_path / "run.json").write_text(json.dumps(stated))
     with pytest.raises(UserError, match="started from other weights than init_from holds now"):
         _claim(tmp_path, config, records)
 
 
 def test_another_process_sees_the_same_folder_config_clips_and_weights(config, records, tmp_path, monkeypatch):
-    monkeypatch.setattr(workdirs, "_SHARED_SECONDS", 0)
+    monkeypatch.setattr("lift_flax.runs.workdir._SHARED_SECONDS", 0)
     opened = open_records(str(records))
     ids = opened.split(1, "train"), [], opened.split(1, "test")
     _claim(tmp_path, config, records, number=5)
-    workdirs.check_shared(tmp_path, 5, config, opened, *ids, weights={})
+    check_shared(tmp_path, 5, config, opened, *ids, weights={})
     with pytest.raises(UserError, match="is not the same folder on every process"):
-        workdirs.check_shared(tmp_path, 6, config, opened, *ids, weights={})
+        check_shared(tmp_path, 6, config, opened, *ids, weights={})
     with pytest.raises(UserError, match="or the weights of init_from are not those of the first process"):
-        workdirs.check_shared(tmp_path, 5, config, opened, *ids, weights={"pvit": "0" * 64})
+        check_shared(tmp_path, 5, config, opened, *ids, weights={"pvit": "0" * 64})
     with pytest.raises(UserError, match="are not those of the first process"):
-        workdirs.check_shared(tmp_path, 5, config, opened, ids[2], *ids[1:], weights={})
+        check_shared(tmp_path, 5, config, opened, ids[2], *ids[1:], weights={})
     with pytest.raises(UserError, match="holds a run of another config"):
-        workdirs.check_shared(tmp_path, 5, dataclasses.replace(config, seed=1), opened, *ids, weights={})
+        check_shared(tmp_path, 5, dataclasses.replace(config, seed=1), opened, *ids, weights={})
 
 
 @pytest.mark.parametrize("text", [None, "{", "[]", '{"classes": []}'], ids=["missing", "cut off", "a list", "a part"])
@@ -110,14 +110,14 @@ def test_facts_that_are_missing_or_damaged(tmp_path, text):
     if text is not None:
         (tmp_path / "run.json").write_text(text)
     with pytest.raises(UserError, match=r"run.json is missing or damaged.*: give the training command of this run"):
-        workdirs.facts(tmp_path)
+        facts(tmp_path)
 
 
 def test_a_phase_that_was_not_trained(tmp_path):
     with pytest.raises(UserError, match="holds no trained teacher yet: train first"):
-        workdirs.phase_folder(tmp_path, "teacher")
+        phase_folder(tmp_path, "teacher")
     (tmp_path / "teacher").mkdir()
-    assert workdirs.phase_folder(tmp_path, "teacher") == tmp_path / "teacher"
+    assert phase_folder(tmp_path, "teacher") == tmp_path / "teacher"
 
 
 def test_folders_with_another_config_json_are_left_alone(config, tmp_path):

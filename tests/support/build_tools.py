@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-ROOT = Path(__file__).parents[2]
+from tests import ROOT
 
 
 def command(*args: str | Path) -> list[str]:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.support.run_tools import ROOT
+from tests import ROOT
 
 
 class EditedCheckout:

@@ -16,8 +16,8 @@ import numpy as np
 from lift_flax.config import Config
 from lift_flax.runs.checkpoints import Checkpoints
 from lift_flax.train import optim, phases
+from tests import ROOT
 
-ROOT = Path(__file__).parents[2]
 AS_TRAINED = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "0"}  # for the environment of a process: the compiler's own defaults
 Process = subprocess.Popen
 

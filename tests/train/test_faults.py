@@ -16,7 +16,8 @@ from lift_flax.data.batches import train_batches
 from lift_flax.data.records import open_records
 from lift_flax.errors import UserError
 from lift_flax.train import run
-from tests.support.run_tools import ROOT, running, wait_for_step
+from tests import ROOT
+from tests.support.run_tools import running, wait_for_step
 from tests.support.small_config import small_config
 
 

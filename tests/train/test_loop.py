@@ -14,18 +14,18 @@ import pytest
 
 from lift_flax.config import Config
 from lift_flax.data.records import open_records
-from lift_flax.distributed import mesh as sharding
 from lift_flax.distributed import processes
+from lift_flax.distributed.mesh import make_mesh, put_batch
 from lift_flax.runs.checkpoints import Checkpoints
 from lift_flax.runs.metrics_log import MetricsWriter, read_metrics
 from lift_flax.train import epochs, loop, optim, phases
-from tests.support.run_tools import ROOT
+from tests import ROOT
 from tests.support.small_config import small_config
 
 
 def train_both(config: Config, workdir: Path, teacher_alone: bool = False) -> None:
     """Both phases, without what a run does before and after them."""
-    opened, mesh = open_records(config.data.dir), sharding.make_mesh(config)
+    opened, mesh = open_records(config.data.dir), make_mesh(config)
     with contextlib.closing(MetricsWriter(workdir)) as writer, jax.set_mesh(mesh):
         run = phases.RunContext(
             config, workdir, opened, mesh, writer, processes.StopSignal(), opened.split(1, "train"), []
@@ -84,7 +84,7 @@ def test_lines_of_every_so_many_steps(records, tmp_path, alone):
 def small_loop(records, tmp_path):
     """(loop of a teacher whose step only reads its streams, a batch on the device)."""
     config, opened = small_config(records=records), open_records(str(records))
-    mesh, phase = sharding.make_mesh(config), phases.teacher_phase(config, 3)
+    mesh, phase = make_mesh(config), phases.teacher_phase(config, 3)
     run = phases.RunContext(config, tmp_path, opened, mesh, MetricsWriter(tmp_path), processes.StopSignal(), [], [])
     add = lambda state, streams: ({"sum": state["sum"] + streams["weight"].sum()}, {"loss": streams["dark"].sum()})  # noqa: E731
     step = jax.jit(add)
@@ -95,7 +95,7 @@ def small_loop(records, tmp_path):
     }
     rest = {"ends": {1: 1}, "schedule": optim.make_schedule(config, 1), "means": epochs.EpochMeans()}
     small = loop._Loop(run, phase, step, Checkpoints(tmp_path / phase.name), **rest)
-    return small, sharding.put_batch(batch, mesh)
+    return small, put_batch(batch, mesh)
 
 
 def test_a_copy_that_nobody_asked_for_is_refused(small_loop):

@@ -21,7 +21,8 @@ from lift_flax.evaluate.metrics import score
 from lift_flax.report import page
 from lift_flax.runs.metrics_log import read_metrics
 from lift_flax.train.run import train_and_test
-from tests.support.run_tools import ROOT, assert_same_state, exit_codes, newest_state, running, said, wait_for_step
+from tests import ROOT
+from tests.support.run_tools import assert_same_state, exit_codes, newest_state, running, said, wait_for_step
 from tests.support.small_config import small_config
 
 

@@ -5,7 +5,6 @@ import pytest
 
 from data_prep.transcode import Encoding, transcode
 from lift_flax.errors import UserError
-from lift_flax.video import clips as windows
 from lift_flax.video import decode, sampling
 from lift_flax.video.clips import Preparation, Windows, open_array, open_file, read_clips
 from lift_flax.video.decode import VideoError
@@ -111,8 +110,8 @@ def test_windows_that_cannot_be(wrong):
 def test_only_what_windows_share_is_kept(long_video, monkeypatch):
     """Frames are let go of as soon as no later window takes them."""
     live = []
-    stack = windows.np.stack
-    monkeypatch.setattr(windows.np, "stack", lambda rows, **how: live.append(len(rows)) or stack(rows, **how))
+    stack = np.stack
+    monkeypatch.setattr(np, "stack", lambda rows, **how: live.append(len(rows)) or stack(rows, **how))
     generator = read_clips(open_file(long_video), _how(num_frames=20), Windows(10.0, 4.0, 2.0))
     kept = [len(generator.gi_frame.f_locals["kept"]) for _ in generator]
     assert max(kept) <= 20 + 10 and len(live) == 9

@@ -9,7 +9,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from data_prep import build
-from lift_flax.data import records as reading
+from lift_flax.data.records import open_records
 from lift_flax.errors import UserError
 from lift_flax.video.decode import decode_frames
 from tests.support.video_files import link_videos
@@ -60,7 +60,7 @@ def test_hmdb51_with_names_of_every_kind(tmp_path, tiny_videos, capsys):
     assert "fold 1 lists 8 train and 8 test clips; the official one has 3,570 and 1,530" in capsys.readouterr().out
     labels = _labels(tmp_path / "out", "hmdb51")
     assert labels == {name.removesuffix(".avi"): int(name.startswith("shoot_ball/")) for name in names}
-    opened = reading.open_records(str(tmp_path / "out"))
+    opened = open_records(str(tmp_path / "out"))
     ids = [name.removesuffix(".avi") for name in names]
     assert (opened.split(1, "train"), opened.split(1, "test")) == (ids[0::2], ids[1::2])
 
@@ -83,7 +83,7 @@ def test_ucf101_with_its_quirks(tmp_path, tiny_videos, capsys):
     )  # fmt: skip
     ids = {name.removesuffix(".avi"): int(name[0] == "H") for name in on_disk}
     assert _labels(tmp_path / "out", "ucf101") == ids
-    opened = reading.open_records(str(tmp_path / "out"))
+    opened = open_records(str(tmp_path / "out"))
     assert opened.classes == ("Archery", "HandstandPushups")
     assert opened.split(1, "test") == [id for id in ids if "_g01" in id]
 
@@ -104,7 +104,7 @@ def test_infar_keeps_its_seed(tmp_path, tiny_videos, capsys):
         assert report["counts"]["1"] == {"train": {"fight": 3, "handshake": 3}, "test": {"fight": 2, "handshake": 2}}
         numbers = {f"clips/{number}": 1 - number % 2 for number in range(10)}
         assert _labels(out, "infar") == numbers
-        splits[seed] = reading.open_records(str(out)).folds
+        splits[seed] = open_records(str(out)).folds
     assert splits[3] != splits[4]
     with pytest.raises(UserError, match=r"was built with seed 3 \(now 4\)"):
         _build(*flags, "--out", tmp_path / "out3", "--seed", 4)
@@ -135,7 +135,7 @@ def test_ug2_with_clips_of_unknown_class(tmp_path, tiny_videos, capsys):
     report = json.loads((out / "prep_report.json").read_text())
     assert report["counts"]["1"]["other"] == {"Run": 0, "Wave": 0}
     assert np.isfinite([*report["mean_luma"]["classes"].values(), *report["mean_luma"]["percentiles"].values()]).all()
-    opened = reading.open_records(str(out))
+    opened = open_records(str(out))
     training, validation = opened.train_and_validation(1, 0.25, seed=0)
     assert sorted([*training, *validation]) == sorted(known) and validation
     assert opened.split(1, "test") == ["test/0", "test/1"] and opened.split(1, "other") == ["val/0", "val/1"]

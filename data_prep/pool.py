@@ -1,6 +1,8 @@
 """Runs a function on many files in worker processes: a file that hangs or crashes one loses only its own result."""
 
 import concurrent.futures
+import contextlib
+import errno
 import multiprocessing
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -8,7 +10,7 @@ from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
-from lift_flax.errors import UserError
+from lift_flax.errors import UserError, system_reason
 from lift_flax.video.decode import VideoError
 from lift_flax.worker_process import end_with_parent
 
@@ -29,7 +31,7 @@ def run_each(
       `time_limit`, or ended its process.
 
     Raises:
-      UserError: a process was killed, most likely for lack of memory.
+      UserError: a process was killed, most likely for lack of memory; or none can be started.
     """
     if not tasks:
         return
@@ -40,15 +42,30 @@ def run_each(
         initializer=_start_worker,
     )
     try:
-        futures: dict[concurrent.futures.Future, str] = {
-            pool.schedule(function, args=list(arguments), timeout=time_limit): key for key, arguments in tasks.items()
-        }
+        futures: dict[concurrent.futures.Future, str] = {}
+        with _starting():
+            for key, arguments in tasks.items():
+                futures[pool.schedule(function, args=list(arguments), timeout=time_limit)] = key
         for future in concurrent.futures.as_completed(futures):
             yield futures[future], _result(future, futures[future], time_limit)
         pool.close()
     finally:
         pool.stop()
         pool.join()
+
+
+@contextlib.contextmanager
+def _starting() -> Iterator[None]:
+    """Turns the lack of what processes share, semaphores in a folder of the system, into a UserError."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename or error.errno not in (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.ENOSYS):
+            raise
+        raise UserError(
+            f"worker processes have no shared memory (/dev/shm: {system_reason(error)}); give it some (docker run "
+            "--shm-size=1g)"
+        ) from error
 
 
 def _start_worker() -> None:

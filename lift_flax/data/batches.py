@@ -17,6 +17,7 @@ from absl import flags
 from jaxtyping import Int
 
 from lift_flax.config import Config
+from lift_flax.data import shared_memory
 from lift_flax.data.clip_reader import Batch, ClipReader, Example
 from lift_flax.data.records import Records
 from lift_flax.video.sampling import CENTRE, View
@@ -100,7 +101,7 @@ def train_batches(
     size = config.train.batch_size
     rows = np.arange(size) if rows is None else rows
     data = _train_order(len(ids), seed).random_map(reader.train)
-    return _iterate(_ProcessRows(data, size, rows).batch(len(rows))[first_step:], config)
+    return _iterate(_ProcessRows(data, size, rows).batch(len(rows))[first_step:], config, len(rows))
 
 
 def eval_batches(
@@ -132,7 +133,7 @@ def eval_batches(
     count = len(ids) * len(views)
     padded = [*range(count), *[-1] * (-count % size)]
     data = grain.MapDataset.source(padded).map(_EvalExample(_reader(records, config, ids), views, light))
-    return _iterate(_ProcessRows(data, size, rows).batch(len(rows)), config)
+    return _iterate(_ProcessRows(data, size, rows).batch(len(rows)), config, len(rows))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,20 +162,29 @@ def read_eval_examples(records: Records, config: Config, ids: list[str]) -> list
     return [reader.eval(clip) for clip in range(len(ids))]
 
 
-def _iterate(data: grain.MapDataset, config: Config) -> Batches:
+def _iterate(data: grain.MapDataset, config: Config, rows: int) -> Batches:
     if not flags.FLAGS.is_parsed():  # grain reads its own flags, also where no command line was parsed
         flags.FLAGS.mark_as_parsed()
     threads = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)  # batches
     if config.data.workers == 0:
         return iter(data.to_iter_dataset(threads))
+    shared_memory.check_room(_batch_bytes(config, rows), len(data), config.data.workers)
     one = grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)
     workers = grain.MultiprocessingOptions(num_workers=config.data.workers, per_worker_buffer_size=2)
-    return _started(iter(data.to_iter_dataset(one).mp_prefetch(workers, worker_init_fn=_start_worker)))
+    with shared_memory.loader_faults():
+        batches = iter(data.to_iter_dataset(one).mp_prefetch(workers, worker_init_fn=_start_worker))
+    return _started(batches)
+
+
+def _batch_bytes(config: Config, rows: int) -> int:
+    """Bytes of the pixels of `rows` examples."""
+    channels = 5 if config.model.luminous.input == "flow" else 3
+    return rows * config.data.num_frames * config.data.size**2 * channels
 
 
 def _started(batches: Batches) -> Generator[Batch, None, None]:
     """Yields `batches`; their workers start with SIGTERM held back, until they can ignore it."""
-    with contextlib.closing(batches):
+    with shared_memory.loader_faults(), contextlib.closing(batches):
         held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         try:
             first = next(batches, None)

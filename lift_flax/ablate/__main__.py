@@ -26,7 +26,6 @@ from lift_flax.config import Config, from_dict
 from lift_flax.data.records import open_records
 from lift_flax.errors import UserError
 from lift_flax.files import only_writer, write_text
-from lift_flax.models.build import with_bn_eps
 from lift_flax.runs.config_file import deciding_fields
 from lift_flax.weights.converted import load_facts
 
@@ -98,7 +97,7 @@ def _claim(workdir: Path, config: Config, vit: str) -> None:
     path = workdir / "table.json"
     clips = hashlib.sha256((Path(config.data.dir) / "folds.json").read_bytes()).hexdigest()
     facts = {"clips": clips, "vit": load_facts(Path(vit))["source"]["sha256"] if vit else ""}
-    facts = {**deciding_fields(with_bn_eps(config)), **facts}
+    facts = {**deciding_fields(config), **facts}
     if path.exists():
         before = _stored_facts(path)
         if differ := sorted(name for name in facts if facts[name] != before[name]):

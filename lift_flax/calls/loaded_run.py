@@ -5,7 +5,6 @@ The calls change nothing of the process that makes them: no settings of JAX, no 
 
 import dataclasses
 import functools
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,10 @@ from lift_flax.predict.answers import VideoAnswer
 from lift_flax.predict.predictor import Predictor
 from lift_flax.predict.reading import Source, name_of, read_whole
 from lift_flax.predict.stream import Stream
+from lift_flax.runs import workdir as workdirs
 from lift_flax.runs.trained import TrainedRun, open_trained
 from lift_flax.video.clips import Clip, Preparation, Windows
+from lift_flax.video.decode import VideoError
 
 
 def load(
@@ -104,14 +105,17 @@ class LoadedRun:
         """Reads the clips of a video as the network takes them: `clip.parts["clip"]` is uint8 [T,H,W,3].
 
         Raises:
-          VideoError: the video cannot be used.
+          UserError: the video cannot be used.
         """
-        return self.predictor.read(video)
+        try:
+            yield from self.predictor.read(video)
+        except VideoError as error:
+            raise UserError(f"{name_of(video)} cannot be used ({error}): give another video") from error
 
     @property
     def results(self) -> dict[str, Any]:
-        """What training measured on the test split: results.json."""
-        return json.loads((self.workdir / "results.json").read_text(encoding="utf-8"))
+        """What training measured on the test split: results.json.  Raises UserError where it is missing or damaged."""
+        return workdirs.results(self.workdir)
 
     def evaluate(
         self,

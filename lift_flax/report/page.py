@@ -1,6 +1,5 @@
 """The page of a finished run: reads the workdir, fills page.html."""
 
-import json
 from collections import Counter
 from importlib import resources
 from pathlib import Path
@@ -21,9 +20,11 @@ from lift_flax.files import write_text
 from lift_flax.models.build import with_bn_eps
 from lift_flax.report import clips, figures, training
 from lift_flax.runs import config_file, metrics_log
+from lift_flax.runs import workdir as workdirs
 from lift_flax.runs.trained import TrainedRun, open_trained
 
 _TABLE_CLASSES = 12  # up to this many, a confusion matrix is a table of numbers; above, a picture
+_IN_CURVE = ("num_examples", "views", "recorded", "points", "area", "twins")
 _CONFUSIONS = 8  # most frequent mistakes listed
 
 
@@ -31,19 +32,15 @@ def write_page(workdir: Path) -> Path:
     """Writes report.html into the workdir of a finished run, whole or not at all, and returns its path.
 
     Raises:
-      UserError: the workdir is not that of a finished run, or its records are missing.
+      UserError: the workdir is not that of a finished run, a file in it is damaged, or its records are missing.
     """
     config = config_file.load(workdir / "config.json")
-    for name in ("run.json", "metrics.jsonl", "results.json", "test_predictions.npz"):
-        if not (workdir / name).is_file():
-            raise UserError(f"{workdir} holds no {name}: give the command of this run again, it goes on to its end")
-    run = json.loads((workdir / "run.json").read_text())
-    with np.load(workdir / "test_predictions.npz") as archive:
-        predictions = dict(archive)
+    run = workdirs.facts(workdir, "validation_ids", "versions", "python", "devices")
+    results, predictions = workdirs.results(workdir), workdirs.predictions(workdir)
+    lines, brightness = metrics_log.read_metrics(workdir), _brightness(workdir)
     records = open_records(config.data.dir)
-    results = _completed(json.loads((workdir / "results.json").read_text()), predictions, records)
+    results = _completed(results, predictions, records)
     networks = [name for name in ("student", "teacher") if results[name]]
-    lines = metrics_log.read_metrics(workdir)
     trained, why_not = _opened(workdir)
     page = _template().render(
         style=Markup(resources.files("lift_flax.report").joinpath("page.css").read_text(encoding="utf-8")),
@@ -62,7 +59,7 @@ def write_page(workdir: Path) -> Path:
         confusions=[_confusion(name, np.array(results[name]["confusion"]), results["classes"]) for name in networks],
         cards=clips.cards(config, records, results["classes"], predictions, Explainer(trained) if trained else None),
         why_not=why_not,
-        brightness=_brightness(workdir),
+        brightness=brightness,
         draw_brightness=figures.brightness,
         workdir=workdir,
     )
@@ -98,7 +95,12 @@ def _value(value: object) -> str:
 
 def _completed(results: dict, predictions: dict[str, np.ndarray], records: Records) -> dict:
     """`results`; what those of an earlier version lack is computed from the run's predictions."""
-    groups = scoring.groups_of(records, [str(i) for i in predictions["ids"]])
+    ids = [str(i) for i in predictions["ids"]]
+    if missing := [i for i in ids if i not in records.index]:
+        raise UserError(
+            f"{records.dir} holds no clip {missing[0]}, which the run was tested on: build them again as they were"
+        )
+    groups = scoring.groups_of(records, ids)
     judged = scoring.judge_networks(predictions, groups, tuple(results["classes"]))
     return results | {name: {**(judged[name] or {}), **results[name]} for name in judged if results[name]}
 
@@ -135,4 +137,5 @@ def _confusion(network: str, counts: Int[np.ndarray, "K K"], classes: list[str])
 def _brightness(workdir: Path) -> dict | None:
     """What `lift-flax evaluate --illumination` has written; None where it has not."""
     path = workdir / "illumination.json"
-    return json.loads(path.read_text()) if path.is_file() else None
+    remedy = f"measure it again with `lift-flax evaluate --workdir={workdir} --illumination`, or remove it"
+    return workdirs.read_object(path, _IN_CURVE, remedy) if path.exists() else None

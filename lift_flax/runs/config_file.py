@@ -9,6 +9,7 @@ from lift_flax.config import Config, from_dict
 from lift_flax.errors import UserError
 from lift_flax.fields import flat_fields
 from lift_flax.files import write_text
+from lift_flax.models.build import with_bn_eps
 
 # Fields that may differ when a run is resumed: they change its title, where and how it runs, not what it computes.
 # Clips and weights themselves are compared, not where they lie.
@@ -55,7 +56,7 @@ def load(path: Path) -> Config:
 def deciding_fields(config: Config) -> dict[str, Any]:
     """The fields that decide what a run computes, by dotted name: all but those of `FREE_ON_RESUME`."""
     free = tuple(f"{name}." for name in FREE_ON_RESUME)
-    return {name: value for name, value in flat_fields(config).items() if not f"{name}.".startswith(free)}
+    return {name: value for name, value in flat_fields(with_bn_eps(config)).items() if not f"{name}.".startswith(free)}
 
 
 def check_same_run(old: Config, new: Config, workdir: Path) -> None:

@@ -5,8 +5,10 @@ import math
 import time
 from pathlib import Path
 
+from lift_flax.errors import UserError
 from lift_flax.files import write_text
 
+_IN_EVERY_LINE = ("phase", "split", "step", "epoch")
 CLOCK = "clock"  # the part of a line that differs between equal runs
 
 
@@ -92,12 +94,23 @@ class _EventsFile:
 
 
 def read_metrics(workdir: Path) -> list[dict]:
-    """The lines of metrics.jsonl without their "clock"."""
+    """The lines of metrics.jsonl without their "clock".  Raises UserError where the file is missing or damaged."""
     lines = _whole_lines(workdir / "metrics.jsonl")
     return [{name: value for name, value in line.items() if name != CLOCK} for line in lines]
 
 
 def _whole_lines(path: Path) -> list[dict]:
-    """The lines of a file, without a last one that was cut off."""
-    text = path.read_text()
-    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+    """The lines of a file, without a last one that was cut off.  Raises UserError where it is missing or damaged."""
+    try:
+        text = path.read_text()
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is missing or damaged: give the training command of this run again") from error
+    lines = []
+    for number, line in enumerate(text[: text.rfind("\n") + 1].splitlines(), 1):
+        try:
+            lines.append(json.loads(line))
+            if missing := [name for name in _IN_EVERY_LINE if name not in lines[-1].keys()]:
+                raise ValueError(f"no {missing[0]}")
+        except (ValueError, AttributeError) as error:
+            raise UserError(f"{path} is damaged in line {number} ({error}): remove that line") from error
+    return lines

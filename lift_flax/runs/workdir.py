@@ -7,7 +7,7 @@ import os
 import platform
 import shutil
 import time
-import zipfile
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from lift_flax.files import write_text
 from lift_flax.runs import config_file
 
 _IN_EVERY_RUN = ("classes", "prepared", "train_digest")
+_IN_RESULTS = ("dataset", "fold", "split", "views", "num_examples", "classes", "teacher", "student", "seconds")
 _AGAIN = "give the training command of this run again, or choose another --workdir"
 _SHARED_SECONDS = 60  # a network file system may take this long to show what another machine has written
 
@@ -29,27 +30,54 @@ _SHARED_SECONDS = 60  # a network file system may take this long to show what an
 def finished(workdir: Path) -> dict | None:
     """What results.json holds; None where the run has not ended or a file of its end is damaged."""
     try:
-        with np.load(workdir / "test_predictions.npz") as predictions:
-            predictions["ids"]
-        return json.loads((workdir / "results.json").read_text())
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        predictions(workdir)
+        return results(workdir)
+    except UserError:
         return None
 
 
-def facts(workdir: Path) -> dict[str, Any]:
-    """What run.json holds: classes, digests of the clips, how they were prepared, weights, versions, devices.
+def results(workdir: Path) -> dict[str, Any]:
+    """What results.json holds (`train.results`).  Raises UserError where it is missing or damaged."""
+    return read_object(workdir / "results.json", _IN_RESULTS, _AGAIN)
+
+
+def predictions(workdir: Path) -> dict[str, np.ndarray]:
+    """What test_predictions.npz holds: "ids", "labels", "logits", perhaps "teacher_logits", ... (`SplitLogits`).
 
     Raises:
-      UserError: the file is missing, damaged or lacks a part that every run has.
+      UserError: the file is missing or damaged.
     """
-    path = workdir / "run.json"
+    path = workdir / "test_predictions.npz"
+    try:
+        with path.open("rb") as file, np.load(file) as archive:  # np.load leaves a damaged file open that it opens
+            found = dict(archive)
+    except Exception as error:  # whatever a damaged file makes the reader raise
+        raise UserError(f"{path} is missing or damaged: {_AGAIN}") from error
+    if missing := [name for name in ("ids", "labels", "logits") if name not in found]:
+        raise UserError(f"{path} is missing or damaged (no {missing[0]}): {_AGAIN}")
+    return found
+
+
+def facts(workdir: Path, *more: str) -> dict[str, Any]:
+    """What run.json holds: classes, digests of the clips, how they were prepared, weights, versions, devices.
+
+    Args:
+      more: parts that it must have besides those without which no run can be opened.
+    Raises:
+      UserError: the file is missing, damaged or lacks a part.
+    """
+    return read_object(workdir / "run.json", (*_IN_EVERY_RUN, *more), _AGAIN)
+
+
+def read_object(path: Path, parts: Iterable[str], remedy: str) -> dict[str, Any]:
+    """The JSON object in `path`.  Raises UserError, with `remedy`, where it is missing, damaged or lacks a part."""
     try:
         found = json.loads(path.read_text())
-        missing = [name for name in _IN_EVERY_RUN if name not in found]
-    except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"{path} is missing or damaged: {_AGAIN}") from error
+        missing = [name for name in parts if name not in found.keys()]
+    except (OSError, ValueError, AttributeError) as error:
+        raise UserError(f"{path} is missing or damaged: {remedy}") from error
     if missing:
-        raise UserError(f"{path} is missing or damaged (no {missing[0]}): {_AGAIN}")
+        raise UserError(f"{path} is missing or damaged (no {missing[0]}): {remedy}")
     return found
 
 
@@ -86,7 +114,7 @@ def claim(
     earlier = config_file.load(path) if path.exists() else None
     if earlier and (any(workdir.glob("*/*/_CHECKPOINT_METADATA")) or (workdir / "results.json").exists()):
         config_file.check_same_run(earlier, config, workdir)
-        found = facts(workdir)
+        found = facts(workdir, "data_digest", "weights")
         if found["data_digest"] != clips:
             raise UserError(
                 f"{workdir} was trained on other clips than {records.dir} holds now: choose another --workdir"
@@ -141,7 +169,7 @@ def check_shared(
     config_file.check_same_run(first, config, workdir)
     if (first.mesh, first.train.remat) != (config.mesh, config.train.remat):
         raise UserError("config.mesh and config.train.remat must be the same on every process")
-    found = facts(workdir)
+    found = facts(workdir, "data_digest", "weights")
     if (found["data_digest"], found["weights"]) != (digest(records, *splits), weights):
         raise UserError(
             f"{records.dir} or the weights of init_from are not those of the first process: give every process the same"

@@ -7,6 +7,7 @@ from lift_flax.config import Config
 from lift_flax.data.records import Records
 from lift_flax.errors import UserError
 from lift_flax.fields import flat_fields
+from lift_flax.models.build import with_bn_eps
 from lift_flax.models.functional import Tree
 from lift_flax.runs import config_file, workdir
 from lift_flax.runs.checkpoints import read_best
@@ -61,7 +62,8 @@ def read(config: Config) -> Tree:
 def _deciding(config: Config) -> dict:
     """The fields that decide how the teacher computes, by dotted name."""
     teacher = dataclasses.replace(config.model.teacher, init_from="")
-    flat = flat_fields(dataclasses.replace(config, model=dataclasses.replace(config.model, teacher=teacher)))
+    config = dataclasses.replace(config, model=dataclasses.replace(config.model, teacher=teacher))
+    flat = flat_fields(with_bn_eps(config))
     return {name: value for name, value in flat.items() if f"{name}.".startswith(tuple(f"{f}." for f in _MUST_AGREE))}
 
 

@@ -102,9 +102,10 @@ def started(monkeypatch) -> list[list[str]]:
         folder = Path(flags["out"] if "convert" in command[2] else flags["workdir"])
         folder.mkdir(parents=True)
         results = {"student": {"top1": len(commands) / 10}, "teacher": None, "num_examples": 6, "seconds": 1.0}
+        results |= {"dataset": "small", "fold": 1, "split": "test", "views": "1x1", "classes": ["down"]}
         (folder / "results.json").write_text(json.dumps(results))
         (folder / "weights.json").write_text(json.dumps({"source": {"sha256": "of the ViT"}}))
-        np.savez(folder / "test_predictions.npz", ids=np.zeros(1))
+        np.savez(folder / "test_predictions.npz", ids=np.zeros(1), labels=np.zeros(1), logits=np.zeros((1, 1)))
 
     monkeypatch.setattr("lift_flax.ablate.runs.call", call)
     return commands

@@ -118,6 +118,11 @@ def test_mistakes(loaded, video, tmp_path):
         loaded.explain(video, label="Wave")
     with pytest.raises(UserError, match="missing.mp4 cannot be used"):
         loaded.explain("missing.mp4")
+    with pytest.raises(UserError, match="missing.mp4 cannot be used"):
+        list(loaded.read("missing.mp4"))
+    (loaded.workdir / "results.json").write_text("{")
+    with pytest.raises(UserError, match="results.json is missing or damaged"):
+        loaded.results  # noqa: B018
     with pytest.raises(UserError, match="choose a name that ends in"):
         loaded.export(tmp_path / "model.pt")
     (tmp_path / "model.stablehlo").touch()

@@ -178,11 +178,30 @@ def test_same_run_gives_the_same_page(eleven, tmp_path):
     assert again.text.replace(str(again.workdir), str(eleven.workdir)) == eleven.text
 
 
-@pytest.mark.parametrize("name", ["config.json", "run.json", "metrics.jsonl", "results.json", "test_predictions.npz"])
-def test_unfinished_workdir(tmp_path, name):
+FILES = ["config.json", "run.json", "metrics.jsonl", "results.json", "test_predictions.npz", "illumination.json"]
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("damage", ["missing", "cut off", "a list", "nothing in it", "other bytes"])
+def test_missing_and_damaged_files_are_one_line(tmp_path, name, damage):
     make_workdir(tmp_path, names(3))
-    (tmp_path / name).unlink()
+    path = tmp_path / name
+    if damage == "missing":
+        path.unlink(missing_ok=True)
+        if name == "illumination.json":  # which a finished run need not have
+            return
+    else:
+        whole = path.read_bytes() if path.exists() else b'{"points": [], "area": 1}'
+        half = whole[: len(whole) // 2] + (b"\n" if name == "metrics.jsonl" else b"")  # its last line may be cut off
+        other = whole[:100] + bytes(200) + whole[300:] + b"\n"
+        path.write_bytes({"cut off": half, "a list": b"[]\n", "nothing in it": b"{}\n", "other bytes": other}[damage])
     with pytest.raises(UserError, match=name) as caught:
         write_page(tmp_path)
     assert str(tmp_path) in str(caught.value) and "\n" not in str(caught.value)
     assert not (tmp_path / "report.html").exists()
+
+
+def test_records_that_lack_a_clip_are_one_line(tmp_path):
+    make_workdir(tmp_path, names(102))  # the made-up records have clips for 101
+    with pytest.raises(UserError, match="holds no clip clip_202, which the run was tested on: build them again"):
+        rebuild(tmp_path)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float32
 
 from lift_flax.files import replacing
 from lift_flax.video.decode import VideoError
@@ -34,6 +35,8 @@ class StagedClip:
 
     path: Path
     num_frames: int
+    times: Float32[np.ndarray, "N"] = dataclasses.field(repr=False, compare=False)
+    seconds: float
     fps: float
     source: Inspection
     sizes: dict[str, int | list[int]]  # bytes of each part, or of each member of a list
@@ -125,7 +128,8 @@ def _read_staged(path: Path) -> StagedClip | VideoError | None:
             return None
         source = header.pop("source")
         fields = {name: tuple(source[name]) for name in ("notes", "luma")} | {"times": np.array(source["times"])}
-        return StagedClip(path, source=Inspection(**{**source, **fields}), **header)
+        times = np.array(header.pop("times"), np.float32)
+        return StagedClip(path, times=times, source=Inspection(**{**source, **fields}), **header)
     except (FileNotFoundError, ValueError, KeyError, TypeError):  # TypeError: staged by another version
         return None
 
@@ -143,8 +147,13 @@ def _stage_one(source: Path, target: Path, encoding: Encoding) -> StagedClip:
         if not isinstance(error.__cause__, OSError | MemoryError):  # these may be faults of the machine
             _write(target, {"rejected": str(error)}, [])
         raise
-    source_facts = dataclasses.asdict(clip.source) | {"times": np.round(clip.source.times, 6).tolist()}
-    header: dict[str, Any] = {"num_frames": clip.num_frames, "fps": clip.fps, "source": source_facts}
+    header: dict[str, Any] = {
+        "num_frames": clip.num_frames,
+        "times": clip.times.tolist(),
+        "seconds": clip.seconds,
+        "fps": clip.fps,
+        "source": dataclasses.asdict(clip.source) | {"times": np.round(clip.source.times, 6).tolist()},
+    }
     header["sizes"] = {n: [len(m) for m in p] if isinstance(p, list) else len(p) for n, p in clip.parts.items()}
     if (size := _total(header["sizes"])) > _LARGEST:
         raise VideoError(

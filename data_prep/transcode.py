@@ -11,10 +11,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import simplejpeg
 from av.video.reformatter import VideoReformatter
+from jaxtyping import Float32
 
-from lift_flax.video import decode, optical_flow, sampling, scaling
+from lift_flax.video import decode, optical_flow, scaling
 from lift_flax.video.inspection import Inspection, inspect_video
 
 from . import h264
@@ -30,7 +32,7 @@ class Encoding:
       codec: h264; jpeg (each frame alone: three times the bytes, two to three times cheaper to decode); original (the
         source's own bytes, with all its frames).
       short_side: pixels of the shorter side; a smaller source keeps its size, rounded to even numbers.
-      max_frames: the most frames to keep, the middle ones of equal segments; None keeps all.
+      max_frames: the most frames to keep, those in the middle of equal spans of time; None keeps all.
       crf: x264's constant rate factor, lower is better.
       flow: method of the optical flow stored with the clip (see lift_flax/video/optical_flow.py), or none.
       gop: frames from one keyframe to the next.
@@ -51,12 +53,16 @@ class Transcoded:
     Attributes:
       parts: "video" (an encoded video) or "frames" (JPEGs), and "flow" (see data_prep/h264.py).
       num_frames: frames in each part.
+      times: seconds from which each of them stands for the source, float32 [num_frames].
+      seconds: duration of the source.
       fps: stored frames per second, so that num_frames / fps is the duration of the source in seconds.
       source: facts about the source.
     """
 
     parts: dict[str, bytes | list[bytes]]
     num_frames: int
+    times: Float32[np.ndarray, "N"]
+    seconds: float
     fps: float
     source: Inspection
 
@@ -75,10 +81,9 @@ def transcode(path: bytes | str | Path, encoding: Encoding) -> Transcoded:
       UserError: OpenCV is not installed, but flow needs it.
     """
     info = inspect_video(path)
-    indices: Sequence[int] = range(info.num_frames)
     limit = None if encoding.codec == "original" else encoding.max_frames
-    if limit is not None and info.num_frames > limit:
-        indices = sampling.eval_indices(info.num_frames, limit).tolist()
+    kept, timeline = info.timeline.kept(limit)
+    indices = kept.tolist()
     short_side = min(encoding.short_side, info.width, info.height)
     size = scaling.scaled_size(info.width, info.height, short_side, multiple=2)
     fps = max(Fraction(info.fps * len(indices) / info.num_frames).limit_denominator(1001), Fraction(1, 1001))
@@ -96,7 +101,7 @@ def transcode(path: bytes | str | Path, encoding: Encoding) -> Transcoded:
         frames = functools.partial(decode.iter_frames, path)
         codes = optical_flow.codes(frames, indices, info.num_frames, size, encoding.flow)
         parts["flow"] = h264.flow(codes, fps, gop=encoding.gop)
-    return Transcoded(parts, len(indices), float(fps), info)
+    return Transcoded(parts, len(indices), timeline.times.astype(np.float32), info.seconds, float(fps), info)
 
 
 def _jpegs(source: bytes | str | Path, indices: Sequence[int], size: tuple[int, int]) -> Iterator[bytes]:

@@ -43,6 +43,8 @@ class VideoRecords(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 "group": tfds.features.Text(),
                 "num_frames": np.int32,
                 "fps": np.float32,
+                "times": tfds.features.Tensor(shape=(None,), dtype=np.float32),
+                "seconds": np.float32,
             }
         )
         description = "Clips for action recognition."
@@ -64,6 +66,8 @@ class VideoRecords(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                     "group": clip.group,
                     "num_frames": staged.num_frames,
                     "fps": staged.fps,
+                    "times": staged.times,
+                    "seconds": staged.seconds,
                 },
             )
 

@@ -14,10 +14,11 @@ from lift_flax.errors import UserError
 from lift_flax.video import sampling
 from lift_flax.video.clips import Parts
 from lift_flax.video.decode import VideoError, decode_flow, decode_frames, decode_jpegs
+from lift_flax.video.timeline import Timeline
 
 Batch = dict[str, np.ndarray]
 Example = dict[str, Any]  # a row of a batch; its id is text
-Cache = dict[tuple[int, int, bool], Parts]
+Cache = dict[tuple[int, int, bool], tuple[Timeline, Parts]]
 
 
 class ClipReader:
@@ -54,29 +55,31 @@ class ClipReader:
             raise damaged(folder, error) from error
 
     def train(self, clip: int, rng: np.random.Generator) -> Example:
-        """A random frame of each segment, at a random place along the longer side."""
-        count, decode = self._open(clip)
-        parts = decode(sampling.train_indices(count, self.frames, rng))
+        """The frames at a random time in each of T equal spans, at a random place along the longer side."""
+        timeline, decode = self._open(clip)
+        parts = decode(timeline.drawn(self.frames, rng))
         return self._example(clip, parts, *rng.random(2))
 
     def eval(self, clip: int, view: sampling.View = sampling.CENTRE) -> Example:
         """One view of a clip; a negative `clip` gives padding of weight 0."""
-        count, decode = self._open(max(clip, 0))
-        parts = decode(sampling.eval_indices(count, self.frames, view.phase))
+        timeline, decode = self._open(max(clip, 0))
+        parts = decode(timeline.middle(self.frames, view.phase))
         example = self._example(max(clip, 0), parts, view.share, view.share)
         example["weight"] = np.float32(clip >= 0)
         return example
 
-    def _open(self, clip: int) -> tuple[int, Callable[[np.ndarray], Parts]]:
-        """The number of stored frames, and a function from frame indices to their parts of short side `size`."""
+    def _open(self, clip: int) -> tuple[Timeline, Callable[[np.ndarray], Parts]]:
+        """When the stored frames are on screen, and a function from indices to their parts of short side `size`."""
         key = (self.clips[clip][1], self.size, self.flow)
         if self.cache is not None:
             whole = self.cache.get(key)
             if whole is None:
-                whole = self.cache[key] = self._decode(clip, self._record(clip), None)
-            return len(whole["clip"]), lambda indices: {name: part[indices] for name, part in whole.items()}
+                record = self._record(clip)
+                whole = self.cache[key] = (_timeline(record), self._decode(clip, record, None))
+            timeline, parts = whole
+            return timeline, lambda indices: {name: part[indices] for name, part in parts.items()}
         record = self._record(clip)
-        return int(record["num_frames"]), lambda indices: self._decode(clip, record, indices)
+        return _timeline(record), lambda indices: self._decode(clip, record, indices)
 
     def _decode(self, clip: int, record: dict, indices: np.ndarray | None) -> Parts:
         try:
@@ -113,6 +116,14 @@ class ClipReader:
             name: np.ascontiguousarray(part[:, y : y + self.size, x : x + self.size]) for name, part in parts.items()
         }
         return {**cropped, "label": np.int32(label), "weight": np.float32(1), "id": clip_id}
+
+
+def _timeline(record: dict) -> Timeline:
+    """When the frames of a record are on screen; at a constant rate in records of earlier versions."""
+    if "times" not in record:
+        return Timeline.even(int(record["num_frames"]), float(record["fps"]))
+    times, seconds = np.asarray(record["times"], np.float64), float(record["seconds"])
+    return Timeline(times, seconds, len(times) / seconds)
 
 
 def damaged(path: Path, error: Exception) -> UserError:

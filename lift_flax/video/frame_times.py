@@ -68,11 +68,14 @@ def _rising(ticks: Float64[np.ndarray, "N"], tick: float) -> Float64[np.ndarray,
 
 
 def _last_duration(steps: Float64[np.ndarray, "M"], durations: Sequence[int | None]) -> float:
-    """Ticks that the last frame is shown: its own if the durations before it are true, else the usual of the end."""
+    """Ticks that the last frame is shown: as the frames before it, or longer where the file says so.
+
+    It is believed only if the durations before are those of the steps: some containers name one for all frames.
+    """
     usual = float(np.median(steps[-_LAST:]))
     before = np.array([duration or 0 for duration in durations[-_LAST - 1 : -1]], np.float64)
-    true = np.abs(before - steps[len(steps) - len(before) :]) <= 1
-    return float(durations[-1] or usual) if before.size and np.all(true) else usual
+    true = before.size and np.all(np.abs(before - steps[len(steps) - len(before) :]) <= 1)
+    return max(usual, float(durations[-1] or 0)) if true else usual
 
 
 def _constant_rate(ticks: Float64[np.ndarray, "N"], tick: float, fps: float) -> float | None:

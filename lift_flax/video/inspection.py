@@ -21,6 +21,7 @@ from lift_flax.video import decode
 from lift_flax.video.decode import VideoError
 from lift_flax.video.frame_times import frame_times
 from lift_flax.video.luma import LUMA
+from lift_flax.video.timeline import Timeline
 
 LUMA_BINS = 32  # of the histogram, each 8 levels wide
 _SLACK_FRAMES = 2  # so many frames fewer than promised count as a miscount, not as a cut
@@ -58,6 +59,11 @@ class Inspection:
     content: str
     luma: tuple[float, ...]
     mean_luma: float
+
+    @property
+    def timeline(self) -> Timeline:
+        """When each frame is on screen."""
+        return Timeline(self.times, self.seconds, self.fps)
 
 
 def inspect_video(source: bytes | str | Path) -> Inspection:

@@ -3,23 +3,27 @@
 import dataclasses
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 
-def train_indices(num_frames: int, count: int, rng: np.random.Generator) -> Int[np.ndarray, "T"]:
-    """Draws one frame from each of `count` equal segments of the video, in order.
-
-    A video with fewer frames than segments repeats frames.
-    """
+def draws(num_frames: int, count: int, rng: np.random.Generator) -> Float[np.ndarray, "T"]:
+    """A random place, 0 to `num_frames`, in each of `count` equal segments of a video, in order."""
     edges = np.linspace(0, num_frames, count + 1)
-    drawn = rng.uniform(edges[:-1], edges[1:])
-    return np.minimum(drawn.astype(np.int64), num_frames - 1)
+    return rng.uniform(edges[:-1], edges[1:])
+
+
+def middles(num_frames: int, count: int, phase: float = 0.5) -> Float[np.ndarray, "T"]:
+    """The place, 0 to `num_frames`, that is `phase` (0 to 1) of the way through each of `count` equal segments."""
+    return (np.arange(count) + phase) * num_frames / count
 
 
 def eval_indices(num_frames: int, count: int, phase: float = 0.5) -> Int[np.ndarray, "T"]:
-    """Takes the frame `phase` (0 to 1) of the way through each of `count` equal segments, by default its centre."""
-    centres = (np.arange(count) + phase) * num_frames / count
-    return np.minimum(centres.astype(np.int64), num_frames - 1)
+    """Takes the frame `phase` (0 to 1) of the way through each of `count` equal segments, by default its centre.
+
+    A video with fewer frames than segments repeats frames.  Frames whose times differ are sampled by
+    `timeline.Timeline`.
+    """
+    return np.minimum(middles(num_frames, count, phase).astype(np.int64), num_frames - 1)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -46,7 +46,7 @@ def test_build_end_to_end(videos: Path, tmp_path: Path) -> None:
         assert record["fps"] == 20
         assert read_numbers(decode.decode_frames(record["video"])) == list(range(10 + number))
     features = tfds.builder_from_directory(str(out / "folder" / "1.0.0")).info.features
-    assert sorted(features) == ["fps", "group", "id", "label", "num_frames", "video"]
+    assert sorted(features) == ["fps", "group", "id", "label", "num_frames", "seconds", "times", "video"]
     assert features["label"].names == ["a", "b"]
     assert features["num_frames"].np_dtype == np.int32 and features["fps"].np_dtype == np.float32
 

@@ -193,7 +193,7 @@ def _install_records(
     Raises:
       UserError: another folder is in their place.
     """
-    from . import write_records  # here: worker processes import this file and need no TFDS
+    from . import write_records  # imported late because worker processes import this file and need no TFDS
 
     shutil.rmtree(work / "records", ignore_errors=True)
     records = write_records.write_records(args.source, videos, staged, work / "records")

@@ -18,7 +18,7 @@ _FOR_ONE_RUN: Options = {"xla_backend_optimization_level": 2}
 
 
 def compile_once(function: Callable, *args, runs_once: bool = False, **jit_options) -> Callable:
-    """`jax.jit(function, **jit_options)` compiled for arguments like `args`, and callable with no others."""
+    """Compiles `jax.jit(function, **jit_options)` for arguments like `args`; the result takes no others."""
     lowered = jax.jit(function, **jit_options).lower(*args)
     options = local_options(runs_once)
     compiled = lowered.compile(compiler_options=options)  # pyright: ignore[reportArgumentType]  # XLA takes numbers too
@@ -27,7 +27,7 @@ def compile_once(function: Callable, *args, runs_once: bool = False, **jit_optio
 
 
 def compiled_at_first_call(function: Callable, **jit_options) -> Callable:
-    """The same, compiled for the arguments of its first call."""
+    """Compiles `function` at its first call, as `compile_once` does for the arguments of that call."""
     compiled = None
 
     def call(*args):
@@ -39,7 +39,7 @@ def compiled_at_first_call(function: Callable, **jit_options) -> Callable:
 
 
 def local_options(runs_once: bool = False) -> Options | None:
-    """What programs for this machine are compiled with."""
+    """Returns the options that programs for this machine are compiled with."""
     return _accepted(runs_once) if jax.default_backend() == "cpu" else None
 
 

@@ -99,7 +99,7 @@ def _run(config: Config, workdir: Path) -> None:
 
 def _finish(config: Config, workdir: Path) -> None:
     """Writes the page last: whatever goes wrong with it, the results are saved and shown."""
-    from lift_flax.report import page  # here: it loads what draws, which a run needs at its end alone
+    from lift_flax.report import page  # imported late because it loads what draws, which a run needs only at its end
 
     print(f"report: {page.write_page(workdir)}", flush=True)
     print("next:")
@@ -111,8 +111,10 @@ def _check_devices() -> None:
     try:
         jax.devices()
     except (RuntimeError, AssertionError) as error:  # plugins assert where their device is missing
-        wanted = jax.config.jax_platforms  # pyright: ignore[reportAttributeAccessIssue]  # made at import
-        raise errors.UserError(f"no device of JAX_PLATFORMS={wanted}: set it to what there is, or unset it") from error
+        platforms = jax.config.jax_platforms  # pyright: ignore[reportAttributeAccessIssue]  # made at import
+        raise errors.UserError(
+            f"no device of JAX_PLATFORMS={platforms}: set it to what there is, or unset it"
+        ) from error
 
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ def _read_record(source: tuple[Path, int]) -> dict[str, Any]:
 
 @functools.cache
 def _open_records(folder: Path) -> Any:
-    import tensorflow_datasets as tfds  # here: audits of files need no TFDS
+    import tensorflow_datasets as tfds  # imported late because audits of files need no TFDS
 
     builder = tfds.builder_from_directory(folder)
     return builder.as_data_source("all")  # pyright: ignore[reportCallIssue]  # TFDS wraps the method

@@ -19,7 +19,9 @@ TEST_SHARE = 0.4
 def read(
     videos: Path, *, csv_file: Path | None = None, test_share: float | None = None, seed: int | None = None
 ) -> VideoList:
-    """Reads class folders, or a CSV of path, label and perhaps split, as one fold; prints counts that InfAR has not.
+    """Reads class folders, or a CSV of path, label and perhaps split, as one fold.
+
+    Prints where the numbers of classes and clips differ from InfAR's.
 
     Args:
       videos, csv_file, test_share, seed: as `folder.read`.

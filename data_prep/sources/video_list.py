@@ -48,7 +48,7 @@ class VideoList:
     official: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
 
     def without(self, ids: Collection[str]) -> "VideoList":
-        """The same data set without the clips in `ids`."""
+        """Returns this data set without the clips in `ids`."""
         clips = [clip for clip in self.clips if clip.id not in ids]
         folds = {
             fold: {split: [id for id in members if id not in ids] for split, members in splits.items()}

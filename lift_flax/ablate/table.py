@@ -10,7 +10,7 @@ _HEAD = ("", "paper, ARID", "student", "over seeds", "against the first", "teach
 
 
 def cells(row: dict, first: dict) -> tuple[str, ...]:
-    """One row as text, in the order of the head; for a row that was not run, the reason."""
+    """Returns one row as text, in the order of the head; for a row that was not run, the reason."""
     paper = "–" if row["paper"] is None else f"{row['paper']:.2f} %"
     if not row["runs"]:
         return (row["title"], paper, f"not run: {row['why_not']}" if row["why_not"] else "not yet", *[""] * 3)
@@ -29,7 +29,7 @@ def cells(row: dict, first: dict) -> tuple[str, ...]:
 
 
 def markdown(table: dict) -> str:
-    """The whole table."""
+    """Returns the table as Markdown."""
     first = table["rows"][0]
     lines = [" | ".join(_HEAD), "|".join(["---"] + ["---:"] * (len(_HEAD) - 1))]
     lines += [" | ".join(cells(row, first)) for row in table["rows"]]
@@ -37,7 +37,7 @@ def markdown(table: dict) -> str:
 
 
 def show(table: dict) -> None:
-    """Prints it."""
+    """Prints the table."""
     printed = Table(*_HEAD, title=f"Table VI on {table['dataset']}, {table['seeds']} seeds, top-1 on the test clips")
     for row in table["rows"]:
         printed.add_row(*cells(row, table["rows"][0]))

@@ -10,7 +10,7 @@ from lift_flax.video.luma import LUMA
 
 
 def jitter(clip: UInt8[Array, "T H W 3"], key: Key[Array, ""], ranges: Augment) -> UInt8[Array, "T H W 3"]:
-    """One draw of the colours on every frame."""
+    """Changes the colours of all frames by one draw."""
     m, offset = colour_matrix(key, ranges, clip.astype(jnp.float32).mean())
     r, g, b = (clip[..., i].astype(jnp.float32) for i in range(3))  # three of [T, H, W]
     channels = [m[i, 0] * r + m[i, 1] * g + m[i, 2] * b + offset for i in range(3)]

@@ -67,7 +67,7 @@ def opacity(rain: Rain, x: Float[Array, "*dims"], y: Float[Array, "*dims"], t: A
 
 
 def rain(clip: UInt8[Array, "T H W 3"], key: Key[Array, ""], ranges: Augment) -> UInt8[Array, "T H W 3"]:
-    """One draw of the rain before every frame, or none."""
+    """Draws one rain in front of all frames, or none."""
     use_key, draw_key = jax.random.split(key)
     frames, height, width = clip.shape[:3]
     rows, columns = jnp.arange(height, dtype=float), jnp.arange(width, dtype=float)

@@ -28,7 +28,7 @@ Draws = list[tuple[Stage, Any]]  # each stage that is on, with what it drew for 
 
 
 def make_train_streams(batch: dict[str, Array], key: Key[Array, ""], config: Config, num_classes: int) -> Streams:
-    """Augmented streams of a batch.
+    """Makes the augmented streams of a batch.
 
     Args:
       batch: "clip" uint8 [B,T,H,W,3], "label" [B], "weight" [B]; with `model.luminous.input=flow` also "flow" uint8
@@ -47,13 +47,13 @@ def make_train_streams(batch: dict[str, Array], key: Key[Array, ""], config: Con
 
 
 def make_eval_streams(batch: dict[str, Array], config: Config, num_classes: int) -> Streams:
-    """Streams of a batch as it is; arguments and results are those of `make_train_streams`."""
+    """Makes the streams of a batch as it is; arguments and results are those of `make_train_streams`."""
     targets = jax.nn.one_hot(batch["label"], num_classes)
     return {**clip_streams(batch, config), "targets": targets, "weight": batch["weight"]}
 
 
 def clip_streams(batch: dict[str, Array], config: Config) -> Streams:
-    """The streams "dark" and "luminous" of a batch as it is, from "clip" (and "flow") alone."""
+    """Makes the streams "dark" and "luminous" of a batch as it is, from "clip" (and "flow") alone."""
     luminous = config.model.luminous
     light = _flow_stream(batch["flow"], luminous) if luminous.input == "flow" else _light(batch["clip"], luminous)
     return {"dark": batch["clip"], "luminous": light}
@@ -65,14 +65,14 @@ def draw_stages(key: Key[Array, ""], ranges: Augment, shape: tuple[int, ...]) ->
 
 
 def augment_frames(clip: Clips, draws: Draws, ranges: Augment) -> Clips:
-    """All stages, in order."""
+    """Applies all stages to the frames, in order."""
     for stage, drawn in draws:
         clip = _apply(stage.frames, clip, drawn, ranges)
     return clip
 
 
 def augment_flow(flow: Flows, draws: Draws, ranges: Augment) -> Flows:
-    """What moves the frames' pixels moves the flow's; what changes their colours leaves it as it is."""
+    """Applies to the flow what moves the pixels of the frames; a change of colours leaves it as it is."""
     for stage, drawn in draws:
         for function in stage.flow:
             flow = _apply(function, flow, drawn, ranges)
@@ -80,7 +80,7 @@ def augment_flow(flow: Flows, draws: Draws, ranges: Augment) -> Flows:
 
 
 def mix_targets(targets: Float[Array, "B K"], draws: Draws, ranges: Augment) -> Float[Array, "B K"]:
-    """Soft labels, where a stage mixes clips."""
+    """Mixes the labels where a stage mixes clips."""
     for stage, drawn in draws:
         if stage.targets:
             targets = _apply(stage.targets, targets, drawn, ranges)

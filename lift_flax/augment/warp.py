@@ -67,7 +67,7 @@ def coordinates(warp: Warp, height: int, width: int) -> tuple[Float[Array, "H W"
 
 
 def warp_clip(clip: UInt8[Array, "T H W C"], warp: Warp) -> UInt8[Array, "T H W C"]:
-    """Every frame through the same warp."""
+    """Warps every frame in the same way."""
     return sample(clip, *coordinates(warp, *clip.shape[1:3]))
 
 

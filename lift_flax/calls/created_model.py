@@ -129,7 +129,7 @@ class CreatedModel:
         return _kept(self.network, self.params, self.batch_stats, self.inputs(clip, flow))
 
     def reset_head(self, num_classes: int, seed: int = 0) -> "CreatedModel":
-        """The same network with new random classifiers for `num_classes`; all other arrays are shared.
+        """Returns this network with new random classifiers for `num_classes`; all other arrays are shared.
 
         LIFT-Net's R(2+1)D, its teacher, gets a new classifier as well.
         """

@@ -13,7 +13,7 @@ SMALLEST_SHARDED = 2**16  # numbers in an array
 
 
 def make_mesh(config: Config, devices: tuple | None = None) -> Mesh:
-    """All devices, or `devices`, as ("data", "fsdp").
+    """Makes the mesh of all devices, or of `devices`, with the axes "data" and "fsdp".
 
     Axis types are Auto on purpose: with Explicit axes, a convolution whose kernel is sharded is refused.
 
@@ -39,23 +39,23 @@ def make_mesh(config: Config, devices: tuple | None = None) -> Mesh:
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """Rows over all devices."""
+    """Spreads the rows of a batch over all devices."""
     return NamedSharding(mesh, PartitionSpec(("data", "fsdp")))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """A whole copy on every device."""
+    """Puts a whole copy on every device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def local_rows(mesh: Mesh, batch_size: int) -> Int[np.ndarray, "rows"]:
-    """Which rows of a global batch this process reads: those of its devices, in order."""
+    """Returns the rows of a global batch that this process reads: those of its devices, in order."""
     slices = batch_sharding(mesh).addressable_devices_indices_map((batch_size,)).values()
     return np.sort(np.concatenate([np.arange(batch_size)[index] for index in slices]))
 
 
 def put_batch(batch: dict, mesh: Mesh) -> dict[str, jax.Array]:
-    """This process's rows of a batch as global arrays; entries that hold no numbers (the ids) are left out."""
+    """Lays out this process's rows of a batch as global arrays; entries that hold no numbers (the ids) are left out."""
     sharding = batch_sharding(mesh)
     numbers = {name: rows for name, rows in batch.items() if rows.dtype.kind in "iuf"}
     return {name: jax.make_array_from_process_local_data(sharding, rows) for name, rows in numbers.items()}
@@ -67,7 +67,7 @@ def put_everywhere(array: np.ndarray, sharding: NamedSharding) -> jax.Array:
 
 
 def everywhere(tree, mesh: Mesh):
-    """`tree` on the devices of `mesh`: arrays that are not there yet are copied whole to each."""
+    """Copies `tree` whole to each device of `mesh`; arrays that are there already stay as they are."""
 
     def placed(leaf):
         if isinstance(leaf, jax.Array) and leaf.sharding.device_set == set(mesh.devices.flat):
@@ -78,7 +78,7 @@ def everywhere(tree, mesh: Mesh):
 
 
 def partition(path: str, shape: tuple[int, ...], ways: int) -> PartitionSpec:
-    """How one array of a state is laid out; one rule for parameters and their moments.
+    """Says how one array of a state is laid out; one rule for parameters and their moments.
 
     Kernels take their largest axis that divides by `ways` over "fsdp".  Everything else is copied, and so are small
     kernels: gathering them would cost more than it saves.
@@ -92,7 +92,7 @@ def partition(path: str, shape: tuple[int, ...], ways: int) -> PartitionSpec:
 
 
 def state_sharding(mesh: Mesh, state):
-    """Sharding of every array of a state (or of its shapes), by `partition`."""
+    """Returns the sharding of every array of a state (or of its shapes), by `partition`."""
 
     def one(path, leaf) -> NamedSharding:
         name = jax.tree_util.keystr(path, simple=True, separator="/")
@@ -102,5 +102,5 @@ def state_sharding(mesh: Mesh, state):
 
 
 def gather_rows(array: jax.Array) -> np.ndarray:
-    """A batch-sharded array, whole, on every host."""
+    """Gathers an array that is spread by rows; every host gets all of it."""
     return np.asarray(multihost_utils.process_allgather(array, tiled=True))

@@ -111,7 +111,7 @@ class FailedTogether(UserError):
 
 @contextlib.contextmanager
 def all_or_none() -> Iterator[None]:
-    """Around a block that every process runs: all leave it well, or all leave it with an error.
+    """Lets all processes leave its block well, or all with an error; every process runs the block.
 
     So no process waits in vain for another that has failed.  What only the first one does stands under `is_first()`
     within the block; the others wait for it at its end.

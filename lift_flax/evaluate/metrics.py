@@ -83,9 +83,9 @@ def calibration_error(logits: Float[np.ndarray, "N K"], labels: Int[np.ndarray, 
     return float(np.abs(gaps).sum() / len(labels))
 
 
-def average_views(logits: Float[np.ndarray, "N V K"], how: str) -> Float[np.ndarray, "N K"]:
+def average_views(logits: Float[np.ndarray, "N V K"], average: str) -> Float[np.ndarray, "N K"]:
     """Averages the answers of V views: mean "logits", or for "softmax" the logarithm of the mean probability."""
-    if how == "logits":
+    if average == "logits":
         return logits.mean(axis=1)
     from scipy.special import softmax
 

@@ -85,8 +85,8 @@ class Explainer:
         streams = clip_streams(batch, trained.config)
         chosen = jnp.array([-1 if label is None else label])
         with jax.transfer_guard("disallow"):  # the parameters are there already
-            found = self._look(*self._arrays, streams, chosen)
-        arrays = jax.tree.map(np.asarray, found)
+            on_device = self._look(*self._arrays, streams, chosen)
+        arrays = jax.tree.map(np.asarray, on_device)
         return Explanation(
             frames=gamma_table(trained.config.model.luminous.gamma)[parts["clip"]],
             probabilities=arrays["probabilities"],
@@ -106,7 +106,7 @@ def forward(
 ) -> tuple[dict[str, Array], Arrays]:
     """(outputs, intermediates) of the student in inference, with `shifts` added to intermediates."""
     inside = Intermediates(shifts=shifts)
-    model = network.module(params, batch_stats)  # here: Flax forbids a gradient to change a module from outside
+    model = network.module(params, batch_stats)  # made here because Flax lets a gradient change no module from outside
     outputs = model(dark, luminous, train=False, intermediates=inside)
     return outputs, inside.arrays
 

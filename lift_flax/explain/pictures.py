@@ -74,7 +74,7 @@ class Overlays:
 
 def enlarge(maps: Float[np.ndarray, "t h w"], shape: tuple[int, int, int]) -> Float[np.ndarray, "T H W"]:
     """Linear between the centres of cells in time and space; constant beyond the outermost."""
-    from scipy import ndimage  # here: slow to import, and not needed until something is drawn
+    from scipy import ndimage  # imported late because it is slow, and only needed to draw
 
     factors = [new / old for new, old in zip(shape, maps.shape, strict=True)]
     return np.asarray(ndimage.zoom(maps, factors, order=1, mode="nearest", grid_mode=True))

@@ -43,7 +43,7 @@ def keep(intermediates: Intermediates | None, name: str, x: Shaped[Array, "*dims
 
 
 def within(intermediates: Intermediates | None, module: str) -> Intermediates | None:
-    """The same intermediates for the sub-module called `module`."""
+    """Returns `intermediates` for the sub-module called `module`: its names are put before those that it keeps."""
     if intermediates is None:
         return None
     return dataclasses.replace(intermediates, path=f"{intermediates.path}{module}/")

@@ -143,7 +143,7 @@ class LiftNet(nnx.Module):
         train: bool,
         intermediates: Intermediates | None = None,
     ) -> dict[str, Array]:
-        """The same with the main stream's tokens in place of its frames; None where it is left out."""
+        """Computes the outputs of `__call__` from the tokens of the main stream; None where that is left out."""
         out = self.luminous_stream(luminous, train=train, intermediates=intermediates)
         if main is not None:
             out["main_tokens"] = main
@@ -156,7 +156,7 @@ class LiftNet(nnx.Module):
     def luminous_stream(
         self, luminous: Float[Array, "B T h w 3"], *, train: bool, intermediates: Intermediates | None = None
     ) -> dict[str, Array]:
-        """What is computed of the luminous clip alone: "teacher_logits" and "luminous_tokens", where there are any."""
+        """Computes what needs the luminous clip alone: "teacher_logits" and "luminous_tokens", where there are any."""
         out = {}
         trunk: dict[str, Array] = {}
         if self.trunk is not None:
@@ -180,7 +180,7 @@ class LiftNet(nnx.Module):
         *,
         intermediates: Intermediates | None = None,
     ) -> Float[Array, "B T E"]:
-        """The levels one after the other: the main stream after the last."""
+        """Runs the levels one after the other and returns the main stream after the last."""
         with jax.named_scope("levels"):
             if intermediates is not None:  # which cannot leave a scan, or a part that is computed again
                 for i, level in enumerate(self.levels):

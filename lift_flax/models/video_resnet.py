@@ -227,7 +227,7 @@ class VideoResNet(nnx.Module):
             return {"logits": self.fc(x.mean(axis=(1, 2, 3), dtype=accumulation_dtype(x))), "features": x}
 
     def enter(self, clip: Float[Array, "B T H W 3"], *, train: bool) -> Float[Array, "B t h w O"]:
-        """The stem: what the first stage takes."""
+        """Runs the stem, before the first stage."""
         with jax.named_scope("stem"):
             x = self.stem(clip, train=train)  # [B, T, h, w, O]
             x = jax.nn.relu(self.stem_norm(x, train=train))
@@ -238,7 +238,7 @@ class VideoResNet(nnx.Module):
             return x
 
     def stage(self, name: str, x: Float[Array, "B T H W I"], *, train: bool) -> Float[Array, "B t h w O"]:
-        """One of `STAGES`, by name."""
+        """Runs one of `STAGES`, by name."""
         with jax.named_scope(name):
             return self._run(getattr(self, name), x, train=train)
 

@@ -107,7 +107,7 @@ class Predictor:
         return self._timed(clips)[0]
 
     def _each(self, videos: Iterable[Source]) -> Iterator[VideoAnswer]:
-        """Read, compute, answer."""
+        """Reads clips, computes them, and yields the answers."""
         read = read_videos(videos, self.preparation, self.windows)
         with contextlib.closing(prefetch(read, 2 * self.batch_size)) as ready:
             yield from self._answers(self._computed(ready))

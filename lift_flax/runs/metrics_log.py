@@ -73,7 +73,8 @@ class _EventsFile:
     """A new TensorBoard event file in `folder`, written without a thread: a SummaryWriter's dies on a full disk."""
 
     def __init__(self, folder: Path):
-        from tensorboardX.event_file_writer import EventsWriter  # here: it loads PyTorch if that is installed
+        # imported late because it loads PyTorch if that is installed
+        from tensorboardX.event_file_writer import EventsWriter
         from tensorboardX.proto import event_pb2
         from tensorboardX.summary import scalar
 

@@ -1,4 +1,4 @@
-"""A trained run, opened to be asked: by evaluation, prediction, explanation and export."""
+"""Opens a trained run for evaluation, prediction, explanation and export."""
 
 import dataclasses
 import functools
@@ -16,7 +16,7 @@ from lift_flax.runs.workdir import facts, phase_folder
 
 @dataclasses.dataclass(frozen=True)
 class TrainedRun:
-    """The student of a run; its teacher speaks from within it wherever it was distilled from one.
+    """The student of a run.  A distilled one holds its teacher, and gives that one's logits beside its own.
 
     Attributes:
       workdir: of the run.
@@ -50,10 +50,10 @@ def open_trained(workdir: Path) -> TrainedRun:
       UserError: it is not a run's, or holds no checkpoint of the student that can be read.
     """
     config = config_file.load(workdir / "config.json")
-    folder, found = phase_folder(workdir, "student"), facts(workdir)
+    folder, stated = phase_folder(workdir, "student"), facts(workdir)
     params, batch_stats, step = read_best(folder)
-    classes = tuple(found["classes"])
+    classes = tuple(stated["classes"])
     network, _ = create(functools.partial(make_student, config, len(classes)), config.seed)
     return TrainedRun(
-        workdir, config, classes, found["prepared"], found["train_digest"], network, params, batch_stats, step
+        workdir, config, classes, stated["prepared"], stated["train_digest"], network, params, batch_stats, step
     )

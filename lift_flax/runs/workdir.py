@@ -72,13 +72,13 @@ def facts(workdir: Path, *more: str) -> dict[str, Any]:
 def read_object(path: Path, parts: Iterable[str], remedy: str) -> dict[str, Any]:
     """The JSON object in `path`.  Raises UserError, with `remedy`, where it is missing, damaged or lacks a part."""
     try:
-        found = json.loads(path.read_text())
-        missing = [name for name in parts if name not in found.keys()]
+        stated = json.loads(path.read_text())
+        missing = [name for name in parts if name not in stated.keys()]
     except (OSError, ValueError, AttributeError) as error:
         raise UserError(f"{path} is missing or damaged: {remedy}") from error
     if missing:
         raise UserError(f"{path} is missing or damaged (no {missing[0]}): {remedy}")
-    return found
+    return stated
 
 
 def phase_folder(workdir: Path, phase: str) -> Path:
@@ -114,24 +114,24 @@ def claim(
     earlier = config_file.load(path) if path.exists() else None
     if earlier and (any(workdir.glob("*/*/_CHECKPOINT_METADATA")) or (workdir / "results.json").exists()):
         config_file.check_same_run(earlier, config, workdir)
-        found = facts(workdir, "data_digest", "weights")
-        if found["data_digest"] != clips:
+        stated = facts(workdir, "data_digest", "weights")
+        if stated["data_digest"] != clips:
             raise UserError(
                 f"{workdir} was trained on other clips than {records.dir} holds now: choose another --workdir"
             )
-        if found["prepared"] != records.prepared:
+        if stated["prepared"] != records.prepared:
             raise UserError(
-                f"{workdir} was trained on records prepared otherwise ({found['prepared']}) than {records.dir} is now "
+                f"{workdir} was trained on records prepared otherwise ({stated['prepared']}) than {records.dir} is now "
                 f"({records.prepared}): choose another --workdir"
             )
-        if found["weights"] != weights:
+        if stated["weights"] != weights:
             raise UserError(f"{workdir} started from other weights than init_from holds now: choose another --workdir")
     elif earlier:
         print(f"{workdir} holds a run without any checkpoint: starting it anew", flush=True)
         (workdir / "metrics.jsonl").unlink(missing_ok=True)
         shutil.rmtree(workdir / "tensorboard", ignore_errors=True)
     config_file.save(config, path)
-    found = {
+    new_facts = {
         "start": number,
         "classes": list(records.classes),
         "data_digest": clips,
@@ -144,7 +144,7 @@ def claim(
         "processes": jax.process_count(),
         "devices": [str(d.device_kind) for d in jax.devices()],
     }
-    write_text(workdir / "run.json", json.dumps(found, indent=2) + "\n")
+    write_text(workdir / "run.json", json.dumps(new_facts, indent=2) + "\n")
 
 
 def check_shared(
@@ -169,8 +169,8 @@ def check_shared(
     config_file.check_same_run(first, config, workdir)
     if (first.mesh, first.train.remat) != (config.mesh, config.train.remat):
         raise UserError("config.mesh and config.train.remat must be the same on every process")
-    found = facts(workdir, "data_digest", "weights")
-    if (found["data_digest"], found["weights"]) != (digest(records, *splits), weights):
+    stated = facts(workdir, "data_digest", "weights")
+    if (stated["data_digest"], stated["weights"]) != (digest(records, *splits), weights):
         raise UserError(
             f"{records.dir} or the weights of init_from are not those of the first process: give every process the same"
         )

@@ -122,9 +122,9 @@ class Validate:
         run = self._run
         if not (end.epoch and run.val_ids):
             return
-        found = self._score_clips(end.state["params"], end.state["batch_stats"], run.val_ids)
-        top1 = score(found["logits"], found["labels"], run.records.classes)["top1"]
-        end.validation = {"loss": float(found["loss"]), "top1": top1}
+        scored = self._score_clips(end.state["params"], end.state["batch_stats"], run.val_ids)
+        top1 = score(scored["logits"], scored["labels"], run.records.classes)["top1"]
+        end.validation = {"loss": float(scored["loss"]), "top1": top1}
         run.writer.write(self._phase.name, "validation", end.step, float(end.epoch), end.validation)
 
 

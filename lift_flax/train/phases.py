@@ -49,11 +49,11 @@ class Phase:
     outputs: Callable
 
     def state_shapes(self, optimizer) -> Tree:
-        """The state as shapes."""
+        """Returns the state as shapes."""
         return jax.eval_shape(functools.partial(self._start, optimizer), self.pretrained)
 
     def initial_state(self, optimizer, layout: Tree | None = None) -> Tree:
-        """The state at step 0, laid out by `layout` from the start; moments exist for trainable parameters only."""
+        """Makes the state at step 0, laid out by `layout` from the start; only trainable parameters have moments."""
         pretrained = self.pretrained
         if layout is not None:
             places = flatten({kind: layout[kind] for kind in ("params", "batch_stats")})
@@ -83,7 +83,7 @@ def check_start(config: Config, num_classes: int) -> None:
 
 
 def teacher_phase(config: Config, num_classes: int) -> Phase:
-    """Phase one: the R(2+1)D on the luminous stream."""
+    """Makes phase one: the R(2+1)D on the luminous stream."""
     (network, draw), shapes = _teacher_shapes(config, num_classes)
     parts = pretrained_parts(config)
     return Phase(
@@ -100,7 +100,7 @@ def teacher_phase(config: Config, num_classes: int) -> Phase:
 
 
 def student_phase(config: Config, num_classes: int, teacher: Tree | None) -> Phase:
-    """Phase two: LIFT-Net, with the R(2+1)D of the trained `teacher` state (None without distillation)."""
+    """Makes phase two: LIFT-Net, with the R(2+1)D of the trained `teacher` state (None without distillation)."""
     (network, draw), shapes = _student_shapes(config, num_classes)
     parts, pretrained = pretrained_parts(config), {}
     if "pvit" in parts and "main" in shapes["params"]:
@@ -141,18 +141,18 @@ class RunContext:
     val_ids: list[str]
 
     def data_seed(self, phase: Phase) -> int:
-        """Seed of the order of the training clips."""
+        """Returns the seed of the order of the training clips."""
         return self.config.seed * 2 + phase.number
 
 
 def _teacher_shapes(config: Config, num_classes: int):
-    """((network, draw), shapes of what is drawn)."""
+    """Returns ((network, draw), shapes of what is drawn) of the teacher."""
     made = create(functools.partial(make_teacher, config, num_classes), config.seed)
     return made, _named(*jax.eval_shape(made[1]))
 
 
 def _student_shapes(config: Config, num_classes: int):
-    """The same for the student."""
+    """Returns ((network, draw), shapes of what is drawn) of the student."""
     made = create(functools.partial(make_student, config, num_classes), config.seed)
     return made, _named(*jax.eval_shape(made[1]))
 

@@ -30,13 +30,13 @@ class Meter:
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
-        """Around the wait for a batch."""
+        """Measures how long its block waits for a batch."""
         start = time.monotonic()
         yield
         self._waited += time.monotonic() - start
 
     def step_done(self) -> None:
-        """One step was computed; the first one, which was compiled, is not counted."""
+        """Counts a step that was computed, but not the first one, which includes compilation."""
         self._steps += 1
         if not self._warm:
             self._warm = True
@@ -80,7 +80,7 @@ class StepTrace:
 
     @contextlib.contextmanager
     def step(self, number: int) -> Iterator[None]:
-        """Around one step."""
+        """Marks its block as step `number`, and starts the trace where that is the first step to trace."""
         if self._first <= number <= self._last and not self._running and processes.is_first():
             jax.profiler.start_trace(self._folder, create_perfetto_trace=True)
             self._running = True

@@ -10,7 +10,7 @@ from lift_flax.train import epochs
 
 
 def of_test(config: Config, records: Records, ids: list[str], scored: SplitLogits, seconds: float) -> dict:
-    """What it says of the test split: teacher and student on the same clips.
+    """Returns the fields of the test split: the scores of teacher and student on the same clips.
 
     Args:
       ids: clips of the split, in the order of `scored`.
@@ -32,7 +32,7 @@ def of_test(config: Config, records: Records, ids: list[str], scored: SplitLogit
 
 
 def of_training(workdir: Path, trained: dict[str, dict | None], chance: float) -> dict[str, dict | None]:
-    """Its "training": for each phase the facts of `train_phase`, and four fields more.
+    """Returns the field "training": for each phase the facts of `train_phase`, and four fields more.
 
     "loss" and "top1" are those of the last epoch, "fitted" says whether that is enough (`epochs.is_fitted`); these are
     None where metrics.jsonl lacks that epoch, as an earlier version trained the phase.  "chance" is what naming the

@@ -127,11 +127,11 @@ def _both_phases(start: _Start, workdir: Path, stop: StopSignal) -> dict:
         print(f"scoring {len(start.test_ids)} test clips ...", flush=True)
         score_clips = scoring.ScoreClips(phase.outputs, config, records, start.mesh, stop)
         scored = score_clips(student["params"], student["batch_stats"], start.test_ids)
-    found = results.of_test(config, records, start.test_ids, scored, time.monotonic() - started)
+    tested = results.of_test(config, records, start.test_ids, scored, time.monotonic() - started)
     with processes.all_or_none():
         if processes.is_first():
-            found["training"] = results.of_training(workdir, trained, epochs.chance(records, start.train_ids))
+            tested["training"] = results.of_training(workdir, trained, epochs.chance(records, start.train_ids))
             arrays = {"ids": np.array(start.test_ids), **scored}  # none is called allow_pickle
             np.savez_compressed(workdir / "test_predictions.npz", **arrays)  # pyright: ignore[reportArgumentType]
-            write_text(workdir / "results.json", json.dumps(found, indent=2) + "\n")
-    return found
+            write_text(workdir / "results.json", json.dumps(tested, indent=2) + "\n")
+    return tested

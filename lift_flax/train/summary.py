@@ -69,20 +69,23 @@ def next_commands(workdir: Path, videos: list[Path]) -> list[str]:
 
 
 def sample_videos(config: Config, workdir: Path) -> list[Path]:
-    """Two test videos of different classes in the workdir's folder `videos`, copied there where they lack.
+    """Copies two test videos of different classes into the workdir's folder `videos`, unless they are there already.
 
-    Only of records that keep the videos they were made from, as those of rendered figures do; of others none.
+    Only records of rendered figures keep the videos that they were made from; for others there are none.
+
+    Returns:
+      The copies.
     """
     records = open_records(config.data.dir)
     ids = records.split(config.data.fold, "test")
     rendered = {path.stem: path for path in (records.dir / "videos" / "clips").glob("*/*.mp4")}
-    found = {records.index[i].label: rendered[Path(i).name] for i in reversed(ids) if Path(i).name in rendered}
+    video_of = {records.index[i].label: rendered[Path(i).name] for i in reversed(ids) if Path(i).name in rendered}
     copies = []
-    for label in sorted(found)[:_SAMPLES]:
-        copy = workdir / "videos" / found[label].name
+    for label in sorted(video_of)[:_SAMPLES]:
+        copy = workdir / "videos" / video_of[label].name
         copy.parent.mkdir(exist_ok=True)
         if not copy.exists():
             with replacing(copy) as part:
-                shutil.copyfile(found[label], part)
+                shutil.copyfile(video_of[label], part)
         copies.append(copy)
     return copies

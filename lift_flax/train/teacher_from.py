@@ -52,7 +52,7 @@ def check(config: Config, records: Records, clips: str) -> None:
 
 
 def read(config: Config) -> Tree:
-    """Reads its best checkpoint as {"params", "batch_stats"}.  Raises UserError where that fails."""
+    """Reads the best checkpoint of that teacher as {"params", "batch_stats"}.  Raises UserError where that fails."""
     folder = Path(config.train.teacher_from) / "teacher"
     params, batch_stats, step = read_best(folder)
     print(f"teacher: step {step} of {folder}", flush=True)

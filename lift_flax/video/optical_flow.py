@@ -33,7 +33,7 @@ def flow_function(method: Literal["dis", "tvl1"]) -> FlowFunction:
     """
     install = "install it with `pip install -e '.[prep]'` in the project's folder"
     try:
-        import cv2  # here: transcoding without flow needs no OpenCV
+        import cv2  # imported late because transcoding without flow needs no OpenCV
     except ImportError as error:
         raise UserError(f"optical flow needs OpenCV ({error}): {install}") from error
     cv2.setNumThreads(1)  # there is a process for each core already

@@ -80,17 +80,17 @@ class Pretrained:
     def _fit(self, shapes: Tree) -> tuple[dict[str, np.ndarray], list[str]]:
         ours, part = flatten(shapes), self.part
         theirs, notes = _fitted(converted.load_arrays(self.folder), ours)
-        wanted = {name: leaf for name, leaf in ours.items() if name in theirs or not name.startswith(_CLASSIFIER)}
-        for name, leaf in wanted.items():
+        expected = {name: leaf for name, leaf in ours.items() if name in theirs or not name.startswith(_CLASSIFIER)}
+        for name, leaf in expected.items():
             if name not in theirs:
                 raise UserError(f"{self.folder} lacks '{name}' of the {part}: is it a file for another network?")
             if theirs[name].shape != leaf.shape:
                 raise UserError(
                     f"{self.folder}: '{name}' is {theirs[name].shape}, the {part} of this config takes {leaf.shape}"
                 )
-        if unknown := sorted(set(theirs) - set(wanted)):
+        if unknown := sorted(set(theirs) - set(expected)):
             raise UserError(f"{self.folder} holds '{unknown[0]}', which the {part} of this config does not have")
-        return {name: np.asarray(theirs[name], leaf.dtype) for name, leaf in wanted.items()}, notes
+        return {name: np.asarray(theirs[name], leaf.dtype) for name, leaf in expected.items()}, notes
 
 
 def pretrained_parts(config: Config) -> dict[str, Pretrained]:

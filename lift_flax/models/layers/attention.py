@@ -88,7 +88,7 @@ class MultiHeadAttention(nnx.Module):
     def attend_one_query(
         self, x: Float[Array, "B S E"], y: Float[Array, "B R E"], *, intermediates: Intermediates | None = None
     ) -> Float[Array, "B S E"]:
-        """The same where S is far smaller than R: no key and no value of y is ever made.
+        """Computes this attention without making keys and values of y, for an S that is far smaller than R.
 
         q (y W)^T is (q W^T) y^T, and p (y W) is (p y) W.  What a key's bias adds to the scores is the same for all of
         y, which softmax does not see.  Beside y itself all is float32: it is as small as x.

@@ -102,7 +102,7 @@ def _turned_padding(kernel_shape: tuple[int, ...], padding: Padding) -> Padding:
 
 
 def _input_gradient_turned(padding, kernel, grad):
-    """A convolution with the kernel turned round.
+    """Computes the gradient of the input by a convolution with the kernel turned round.
 
     Plain differentiation reads the kernel backwards instead, for which XLA's CPU compiler has only a slow way.
     """
@@ -111,7 +111,7 @@ def _input_gradient_turned(padding, kernel, grad):
 
 
 def _input_gradient_by_columns(padding, kernel, grad):
-    """The same with all columns of the kernel side by side, then a sum of shifted columns.
+    """Computes the gradient of the input with all columns of the kernel side by side, then a sum of shifted columns.
 
     The library behind XLA's CPU compiler lays out kh*kw*O numbers a pixel, whatever is made of them.  With I channels
     for each column it lays out kh*O and makes kw*I, which is a product of a better shape where I is less than O.
@@ -142,7 +142,7 @@ def kernel_gradient(
 
 
 def _kernel_gradient_plain(kernel_shape, strides, padding, x, grad):
-    """The convolution of input and gradient that plain differentiation gives, but with a float32 result."""
+    """Computes the gradient of the kernel as plain differentiation does, but with a float32 result."""
     pads = []
     for axis in (0, 1):
         reach = strides[axis] * (grad.shape[1 + axis] - 1)
@@ -160,7 +160,10 @@ def _kernel_gradient_plain(kernel_shape, strides, padding, x, grad):
 
 
 def _kernel_gradient_on_cpu(kernel_shape, strides, padding, x, grad):
-    """Products; on a mesh each device takes its own images, which the compiler would gather otherwise."""
+    """Computes the gradient of the kernel by products; on a mesh each device takes its own images.
+
+    Otherwise the compiler would gather them.
+    """
     by_products = functools.partial(_kernel_gradient_by_products, kernel_shape, strides, padding)
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.empty or mesh.size == 1:

@@ -20,6 +20,7 @@ from tests import ROOT
 
 AS_TRAINED = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "0"}  # for the environment of a process: the compiler's own defaults
 Process = subprocess.Popen
+_PATIENCE = 240  # s
 
 
 @contextlib.contextmanager
@@ -71,9 +72,9 @@ def said(workdir: Path, index: int = 0) -> str:
     return _log(workdir, index).read_text()
 
 
-def wait_for_step(workdir: Path, phase: str, step: int, processes: list[Process], seconds: float = 240) -> None:
+def wait_for_step(workdir: Path, phase: str, step: int, processes: list[Process]) -> None:
     """Waits until metrics.jsonl holds a step; fails where a process ends before that."""
-    deadline, path = time.monotonic() + seconds, workdir / "metrics.jsonl"
+    deadline, path = time.monotonic() + _PATIENCE, workdir / "metrics.jsonl"
     while time.monotonic() < deadline:
         text = path.read_text() if path.exists() else ""
         lines = map(json.loads, text[: text.rfind("\n") + 1].splitlines())
@@ -82,19 +83,19 @@ def wait_for_step(workdir: Path, phase: str, step: int, processes: list[Process]
         ended = [process.poll() for process in processes]
         assert ended == [None] * len(ended), "\n".join(said(workdir, i) for i in range(len(ended)))
         time.sleep(0.02)
-    raise AssertionError(f"no step {step} of the {phase} within {seconds} s:\n{said(workdir)}")
+    raise AssertionError(f"no step {step} of the {phase} within {_PATIENCE} s:\n{said(workdir)}")
 
 
-def exit_codes(processes: list[Process], seconds: float = 240) -> list[int]:
+def exit_codes(processes: list[Process], seconds: float = _PATIENCE) -> list[int]:
     """Waits for all of them to end."""
     deadline = time.monotonic() + seconds
     return [process.wait(max(deadline - time.monotonic(), 0.1)) for process in processes]
 
 
-def newest_state(workdir: Path, phase: str, config: Config, num_classes: int = 3) -> dict[str, np.ndarray]:
+def newest_state(workdir: Path, phase: str, config: Config) -> dict[str, np.ndarray]:
     """Every array of a phase's newest checkpoint, by path, and the number of examples seen."""
     make = {"teacher": phases.teacher_phase, "student": lambda c, k: phases.student_phase(c, k, None)}[phase]
-    shapes = make(config, num_classes).state_shapes(optim.make_optimizer(config, optim.make_schedule(config, 10)))
+    shapes = make(config, 3).state_shapes(optim.make_optimizer(config, optim.make_schedule(config, 10)))
     place = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), shapes)
     with contextlib.closing(Checkpoints(workdir / phase)) as checkpoints:

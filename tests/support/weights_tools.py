@@ -16,13 +16,13 @@ from lift_flax.weights.converted import ConvertedWeights
 Shapes = dict[str, tuple[int, ...]]
 
 
-def random_tensors(shapes: Shapes, seed: int = 0) -> dict[str, np.ndarray]:
+def random_tensors(shapes: Shapes) -> dict[str, np.ndarray]:
     """float32 arrays that keep activations in range and no statistic trivial; counters stay integers."""
-    return {name: _draw(name, shape, seed) for name, shape in shapes.items()}
+    return {name: _draw(name, shape) for name, shape in shapes.items()}
 
 
-def _draw(name: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
-    rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
+def _draw(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    rng = np.random.default_rng([0, zlib.crc32(name.encode())])
     last = name.replace("/", ".").split(".")[-1]
     if last == "num_batches_tracked":
         return np.array(12345)
@@ -133,7 +133,7 @@ def trunk_tensors(name: str, classes: int, draw=random_tensors) -> dict[str, np.
 
 
 def trunk_shapes(name: str, classes: int) -> Shapes:
-    """Names and shapes of that state_dict."""
+    """Names and shapes of the tensors of a video ResNet in PyTorch, counters included."""
     spec = TRUNKS[name]
     table, shapes = torch_video.tensors_of(spec), torch_video.abstract_trunk(spec, classes)
     names = {table[ours].name: torch_video.torch_shape(ours, s, table[ours].frames) for ours, s in shapes.items()}
@@ -149,7 +149,7 @@ def timm_tensors(blocks: int, **sizes) -> dict[str, np.ndarray]:
 def timm_shapes(
     blocks: int, dim: int = 768, patch: int = 16, grid: int = 14, qkv_bias: bool = True, classes: int = 0
 ) -> Shapes:
-    """Names and shapes of that state_dict."""
+    """Names and shapes of the tensors of a ViT in timm; with `classes` also of the last norm and the head."""
     shapes = {"cls_token": (1, 1, dim), "pos_embed": (1, grid * grid + 1, dim)}
     shapes |= {"patch_embed.proj.weight": (dim, 3, patch, patch), "patch_embed.proj.bias": (dim,)}
     for i in range(blocks):
@@ -167,7 +167,7 @@ def timm_shapes(
 
 
 def google_tensors(timm: dict[str, np.ndarray], blocks: int) -> dict[str, np.ndarray]:
-    """The same ViT in Google's layout of 2020."""
+    """Tensors of a ViT under timm's names, in Google's layout of 2020."""
     dim = timm["cls_token"].shape[-1]
     heads = dim // 64
     out = {

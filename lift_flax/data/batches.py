@@ -163,15 +163,13 @@ def read_eval_examples(records: Records, config: Config, ids: list[str]) -> list
 
 
 def _iterate(data: grain.MapDataset, config: Config, rows: int) -> Batches:
-    if not flags.FLAGS.is_parsed():  # grain reads its own flags, also where no command line was parsed
-        flags.FLAGS.mark_as_parsed()
     threads = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)  # batches
     if config.data.workers == 0:
         return iter(data.to_iter_dataset(threads))
     shared_memory.check_room(_batch_bytes(config, rows), len(data), config.data.workers)
     one = grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)
     workers = grain.MultiprocessingOptions(num_workers=config.data.workers, per_worker_buffer_size=2)
-    with shared_memory.loader_faults():
+    with shared_memory.loader_faults(), _grain_may_read_its_flags():
         batches = iter(data.to_iter_dataset(one).mp_prefetch(workers, worker_init_fn=_start_worker))
     return _started(batches)
 
@@ -187,12 +185,30 @@ def _started(batches: Batches) -> Generator[Batch, None, None]:
     with shared_memory.loader_faults(), contextlib.closing(batches):
         held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         try:
-            first = next(batches, None)
+            with _grain_may_read_its_flags():
+                first = next(batches, None)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, held)
         if first is not None:
             yield first
             yield from batches
+
+
+@contextlib.contextmanager
+def _grain_may_read_its_flags() -> Iterator[None]:
+    """Grain reads an absl flag of its own when it starts processes, which absl allows after a command line was parsed.
+
+    In programs that have not parsed one, grain's flags count as given meanwhile; the program's own stay as they are.
+    """
+    own = [flags.FLAGS[name] for name in flags.FLAGS if name.startswith("grain_")]
+    given = [flag.present for flag in own]
+    for flag in own:
+        flag.present = max(flag.present, 1)
+    try:
+        yield
+    finally:
+        for flag, before in zip(own, given, strict=True):
+            flag.present = before
 
 
 def _start_worker(worker: int, workers: int) -> None:

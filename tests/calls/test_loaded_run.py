@@ -19,6 +19,9 @@ CALLS = """
 import json, logging, signal, sys, warnings
 import jax
 import scipy.special  # adds a filter for its own warning when it is imported
+from absl import flags
+
+flags.DEFINE_string("mine", "default", "a flag of the program, which has not parsed its command line yet")
 
 def process():
     absl, root = logging.getLogger("absl"), logging.getLogger()
@@ -28,6 +31,7 @@ def process():
         "handlers": [list(absl.handlers), list(root.handlers)],
         "signals": [signal.getsignal(number) for number in signal.valid_signals()],
         "warnings": list(warnings.filters),
+        "flags": [flags.FLAGS.is_parsed(), flags.FLAGS["mine"].present],
     }
 
 import absl.logging
@@ -66,7 +70,7 @@ def loaded(run: Path, tmp_path: Path) -> lift_flax.LoadedRun:
 
 
 def test_calls_answer_and_leave_the_process_as_it_was(run, video):
-    """Settings of JAX, logging, signal handlers and warnings are the same before and after; nothing is printed."""
+    """Settings of JAX, logging, signal handlers, warnings and absl's flags are as before; nothing is printed."""
     command = [sys.executable, "-c", CALLS, run, video]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr

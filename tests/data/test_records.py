@@ -7,6 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
+from absl import flags
 import tensorflow_datasets as tfds
 
 from lift_flax.data.batches import eval_batches, read_eval_examples, train_batches
@@ -63,7 +64,11 @@ def test_order_and_pixels_depend_on_the_step_alone(records, opened):
 def test_loader_processes_change_nothing(records, opened):
     whole = _batches(opened, small_config(records=records), 7)
     workers = small_config(records=records, **{"data.cache": "none", "data.workers": 2})
+    given = {name: (flags.FLAGS[name].present, flags.FLAGS[name].default) for name in flags.FLAGS}
+    parsed = flags.FLAGS.is_parsed()
     _assert_same(_batches(opened, workers, 3, first_step=4), whole[4:])
+    assert flags.FLAGS.is_parsed() == parsed  # of the program that reads batches
+    assert {name: (flags.FLAGS[name].present, flags.FLAGS[name].default) for name in given} == given
 
 
 @pytest.mark.parametrize("processes", [2, 4])

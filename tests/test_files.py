@@ -1,10 +1,14 @@
 """Files are written whole or not at all."""
 
+import ast
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from lift_flax.files import replacing, write_text
+from tests import ROOT
 
 
 def names(folder):
@@ -53,3 +57,26 @@ def test_write_text_replaces_the_text(tmp_path):
     write_text(tmp_path / "notes.txt", "second: é ü")
     assert (tmp_path / "notes.txt").read_text(encoding="utf-8") == "second: é ü"
     assert names(tmp_path) == ["notes.txt"]
+
+
+WRITERS = ("write_text", "write_bytes", "savefig", "save", "savez", "savez_compressed", "save_file", "copyfile")
+OTHERS = ("config_file", "converted", "_manager", "_checkpoints")  # whose `save` writes in this way itself
+
+
+def _written_in_place(path: Path) -> list[str]:
+    """Calls in a source file that write to anything but the part of a `replacing`, or to memory."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in WRITERS):
+            continue
+        owner = ast.unparse(node.func.value)
+        written = owner if node.func.attr in ("write_text", "write_bytes") else ", ".join(map(ast.unparse, node.args))
+        names = {name.id for name in ast.walk(ast.parse(written)) if isinstance(name, ast.Name)}
+        if not names & {"part", "buffer"} and owner.rpartition(".")[2] not in OTHERS:
+            found.append(f"{path.relative_to(ROOT)}:{node.lineno}: {ast.unparse(node)}")
+    return found
+
+
+def test_every_file_is_written_whole_or_not_at_all():
+    sources = [path for package in ("lift_flax", "data_prep") for path in sorted((ROOT / package).rglob("*.py"))]
+    assert sum((_written_in_place(path) for path in sources), []) == []

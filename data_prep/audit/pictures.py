@@ -8,6 +8,7 @@ from jaxtyping import UInt8
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageOps
 
+from lift_flax.files import replacing
 from lift_flax.video.decode import VideoError
 from lift_flax.video.gamma import gamma_table
 from lift_flax.video.inspection import LUMA_BINS, Inspection
@@ -43,7 +44,8 @@ def draw_luma(items: list[Item], inspections: dict[str, Inspection], path: Path)
         axes.grid(alpha=0.3)
         axes.legend(fontsize=7)
     figure.axes[0].set_ylabel(f"% of pixels in each {256 // LUMA_BINS} levels")
-    figure.savefig(path, dpi=110)
+    with replacing(path) as part:
+        figure.savefig(part, dpi=110)
 
 
 def clips_to_show(items: list[Item]) -> dict[str, list[Item]]:
@@ -75,4 +77,5 @@ def draw_contact_sheet(
             for below, picture in enumerate((frame, gamma_table(_LIFT)[frame])):
                 thumb = ImageOps.fit(Image.fromarray(picture), _THUMB)
                 sheet.paste(thumb, (_NAMES + column * width, top + row * height + below * (_THUMB[1] + 1)))
-    sheet.save(path)
+    with replacing(path) as part:
+        sheet.save(part)

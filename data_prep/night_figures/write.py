@@ -225,8 +225,8 @@ def _write_lists(out_dir: Path, plans: list[ClipPlan]) -> None:
     for split in ("train", "test"):
         rows = [plan for plan in plans if plan.split == split]
         lines = [f"{number}\t{plan.label}\t{plan.name}.mp4\n" for number, plan in enumerate(rows)]
-        (out_dir / f"ARID_split1_{split}.txt").write_text("".join(lines))
-    (out_dir / "mapping_table.txt").write_text("".join(f"{label}\t{name}\n" for label, name in enumerate(CLASSES)))
+        write_text(out_dir / f"ARID_split1_{split}.txt", "".join(lines))
+    write_text(out_dir / "mapping_table.txt", "".join(f"{label}\t{name}\n" for label, name in enumerate(CLASSES)))
 
 
 def _make_clip(plan: ClipPlan, out_dir: Path, settings: dict) -> None:

@@ -6,12 +6,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from lift_flax.files import replacing
+
 COLOURS = {"teacher": "#b06a12", "student": "#1f6f9f"}  # of each network, in every picture
 QUIET = "#777777"  # of lines and texts that help to read a picture
 
 
 def draw(curve: dict, path: Path, chance: float) -> None:
-    """Writes the picture of a curve, as `Evaluation.run` gives it under "illumination".
+    """Writes the picture of a curve, whole or not at all, as `Evaluation.run` gives it under "illumination".
 
     Args:
       chance: accuracy of guessing, drawn as a line.
@@ -20,7 +22,8 @@ def draw(curve: dict, path: Path, chance: float) -> None:
     axes = figure.subplots()
     plot(axes, curve, chance)
     axes.grid(alpha=0.2)
-    figure.savefig(path)
+    with replacing(path) as part:
+        figure.savefig(part)
 
 
 def plot(axes: Axes, curve: dict, chance: float) -> None:

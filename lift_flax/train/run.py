@@ -18,7 +18,7 @@ from lift_flax.distributed.mesh import make_mesh
 from lift_flax.distributed.processes import StopSignal
 from lift_flax.errors import UserError
 from lift_flax.evaluate import scoring
-from lift_flax.files import only_writer, write_text
+from lift_flax.files import only_writer, replacing, write_text
 from lift_flax.runs.metrics_log import MetricsWriter
 from lift_flax.runs.workdir import check_shared, claim, digest, finished, refuse_foreign
 from lift_flax.train import epochs, results, teacher_from
@@ -132,6 +132,7 @@ def _both_phases(start: _Start, workdir: Path, stop: StopSignal) -> dict:
         if processes.is_first():
             tested["training"] = results.of_training(workdir, trained, epochs.chance(records, start.train_ids))
             arrays = {"ids": np.array(start.test_ids), **scored}  # none is called allow_pickle
-            np.savez_compressed(workdir / "test_predictions.npz", **arrays)  # pyright: ignore[reportArgumentType]
+            with replacing(workdir / "test_predictions.npz") as part:
+                np.savez_compressed(part, **arrays)  # pyright: ignore[reportArgumentType]
             write_text(workdir / "results.json", json.dumps(tested, indent=2) + "\n")
     return tested

@@ -7,8 +7,8 @@ import shutil
 
 import numpy as np
 import pytest
-from absl import flags
 import tensorflow_datasets as tfds
+from absl import flags
 
 from lift_flax.data.batches import eval_batches, read_eval_examples, train_batches
 from lift_flax.data.records import check_fits, open_records

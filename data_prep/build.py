@@ -17,6 +17,7 @@ from typing import Any
 
 from rich.console import Console
 
+from lift_flax import command_line
 from lift_flax.data_sets import DATA_SETS
 from lift_flax.errors import UserError, run_cli, system_reason
 from lift_flax.files import only_writer, write_text
@@ -67,7 +68,7 @@ def build_records(args: argparse.Namespace) -> None:
     Raises:
       UserError: the videos, the lists or the output folder are unusable.
     """
-    console = Console(file=sys.stdout, highlight=False, markup=False, soft_wrap=True)
+    console = command_line.console(file=sys.stdout, soft_wrap=True)
     settings = _settings(args)
     old = _read_json(args.out / "prep_report.json")
     if old is not None and not args.overwrite and (args.out / old["records"]).is_dir():

@@ -12,6 +12,7 @@ from lift_flax.data_sets import DATA_SETS
 from lift_flax.errors import UserError
 
 from . import sources
+from .sources import csv_lists
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -75,16 +76,25 @@ def _add_sources(commands: Any, common: argparse.ArgumentParser) -> None:
             source.add_argument("--lists", type=Path, required=True, help=f"folder of the lists: {data_set.lists}")
         else:
             _add_own_split(source, sources.reader(name).TEST_SHARE)
-        if name == "folder":
-            source.add_argument("--group-regex", help="its first capture group in a clip's path is the clip's group")
 
 
 def _add_own_split(source: argparse.ArgumentParser, test_share: float) -> None:
     """The flags of videos without official lists."""
-    source.add_argument("--videos", type=Path, required=True, help="class folders, perhaps below train and test")
-    source.add_argument("--csv", type=Path, help="CSV of path,label or path,label,split instead of class folders")
+    source.add_argument("--videos", type=Path, required=True, help="class folders, perhaps below train, val and test")
+    source.add_argument("--csv", type=Path, help=f"CSV of {csv_lists.HEAD} instead of class folders")
+    source.add_argument(
+        "--ignore-columns", action="store_true", default=None, help="leave out the other columns of the CSV"
+    )
+    source.add_argument(
+        "--class-level", type=at_least(1), help="which folder below --videos names the class, where two could: 1, 2 ..."
+    )
+    source.add_argument("--group-regex", help="its first capture group in a clip's path is the clip's group")
     source.add_argument("--test-share", type=_share, help=f"share of each class to test on (default {test_share:g})")
     source.add_argument("--seed", type=at_least(0), help="seed of the choice of test clips (default 0)")
+    source.add_argument("--test-groups", metavar="A,B", help="test on the clips of these groups")
+    source.add_argument(
+        "--folds", type=_folds, metavar="K|groups", help="K folds of whole groups, or one fold a group (leave one out)"
+    )
 
 
 def _add_drawing(source: argparse.ArgumentParser) -> None:
@@ -110,6 +120,10 @@ def at_least(low: int, high: int | None = None) -> Any:
 
 def _frames(text: str) -> int | str:
     return text if text == "all" else at_least(1)(text)
+
+
+def _folds(text: str) -> int | str:
+    return text if text == "groups" else at_least(2)(text)
 
 
 def _share(text: str) -> float:

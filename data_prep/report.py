@@ -8,8 +8,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from lift_flax import command_line
+
 from .sources.video_list import VideoList
 from .staging import StagedClip
+
+_SIDE_BY_SIDE = 3  # folds whose counts stand beside each other
 
 
 def make_report(videos: VideoList, staged: dict[str, StagedClip], rejected: dict[str, str]) -> dict[str, Any]:
@@ -31,9 +35,13 @@ def make_report(videos: VideoList, staged: dict[str, StagedClip], rejected: dict
 
 
 def make_folds(videos: VideoList) -> dict[str, Any]:
-    """The content of folds.json: classes, splits, and the clips in the order of the records."""
+    """The content of folds.json: classes, splits, what folds test on where they are made of groups, and the clips.
+
+    The clips are in the order of the records.
+    """
     index = [{"id": clip.id, "label": clip.label, "group": clip.group} for clip in videos.clips]
-    return {"classes": videos.classes, "folds": videos.folds, "clips": index}
+    tests_on = {"tests_on": videos.tests_on} if videos.tests_on else {}
+    return {"classes": videos.classes, "folds": videos.folds, **tests_on, "clips": index}
 
 
 def in_train_and_test(folds: dict[str, dict[str, list[str]]], content: dict[str, str]) -> dict[str, list[list[str]]]:
@@ -54,15 +62,12 @@ def in_train_and_test(folds: dict[str, dict[str, list[str]]], content: dict[str,
 
 
 def print_report(report: dict[str, Any], videos: VideoList, console: Console) -> None:
-    """Prints the table of counts, then oddities of the clips and warnings about the splits."""
-    columns = [(fold, split) for fold, splits in videos.folds.items() for split in splits]
-    table = Table("class", *(f"{split}, fold {fold}" for fold, split in columns), "mean luma")
-    for name in videos.classes:
-        counts = [str(report["counts"][fold][split][name]) for fold, split in columns]
-        table.add_row(name, *counts, f"{report['mean_luma']['classes'][name]:.1f}")
-    table.add_section()
-    table.add_row("all", *(str(len(videos.folds[fold][split])) for fold, split in columns), "")
-    console.print(table)
+    """Prints the tables of counts, then oddities of the clips and warnings about the splits."""
+    few = len(videos.folds) <= _SIDE_BY_SIDE
+    columns = [(fold, split) for fold, splits in videos.folds.items() for split in splits] if few else []
+    console.print(_class_table(report, videos, columns))
+    if not few:
+        console.print(_fold_table(videos))
     kinds: dict[str, list[str]] = collections.defaultdict(list)
     for id, notes in report["odd"].items():
         for note in notes:
@@ -77,6 +82,28 @@ def print_report(report: dict[str, Any], videos: VideoList, console: Console) ->
         console.print(
             f"warning: fold {fold} tests on {len(pairs)} clips that it trains on, the first is {tested} = {trained}"
         )
+
+
+def _class_table(report: dict[str, Any], videos: VideoList, columns: list[tuple[str, str]]) -> Table:
+    """A row for each class, a column for each (fold, split) of `columns`; one for all clips where there are none."""
+    labels = collections.Counter(clip.label for clip in videos.clips)
+    table = command_line.table("class", *([f"{s}, fold {f}" for f, s in columns] or ["clips"]), "mean luma")
+    for label, name in enumerate(videos.classes):
+        counts = [report["counts"][fold][split][name] for fold, split in columns] or [labels[label]]
+        table.add_row(name, *map(str, counts), f"{report['mean_luma']['classes'][name]:.1f}")
+    table.add_section()
+    counts = [len(videos.folds[fold][split]) for fold, split in columns] or [len(videos.clips)]
+    table.add_row("all", *map(str, counts), "")
+    return table
+
+
+def _fold_table(videos: VideoList) -> Table:
+    """A row for each of many folds."""
+    splits = list(next(iter(videos.folds.values())))
+    table = command_line.table("fold", "tests on", *splits)
+    for fold, members in videos.folds.items():
+        table.add_row(fold, videos.tests_on.get(fold, ""), *(str(len(members[split])) for split in splits))
+    return table
 
 
 def kind_of(note: str) -> str:

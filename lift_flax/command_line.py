@@ -1,13 +1,17 @@
-"""The head that all command lines share: one way to write flags, one way to report bad ones."""
+"""What all command lines share: one way to write flags and to report bad ones, one way to show names and numbers."""
 
 import argparse
 import importlib
 import logging
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from lift_flax.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -78,3 +82,17 @@ def say(line: str) -> None:
 def percent(share: float | None) -> str:
     """A share of 1 for people to read; "-" for None."""
     return "-" if share is None else f"{100 * share:.1f} %"
+
+
+def console(**options: Any) -> "Console":
+    """A console that shows names as they are: it reads no markup and no codes of emoji in them."""
+    from rich.console import Console
+
+    return Console(**{"highlight": False, "markup": False, "emoji": False, **options})
+
+
+def table(*head: str, **options: Any) -> "Table":
+    """A table for `console`.  It cuts no name: what is too long goes on in the next line of its cell."""
+    from rich.table import Column, Table
+
+    return Table(*(Column(title, overflow="fold") for title in head), **options)

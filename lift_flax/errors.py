@@ -1,9 +1,15 @@
 """The line between the user's mistakes (exit code 2, one line) and ours (exit code 1, a traceback)."""
 
 import errno
+import io
 import os
+import re
 import sys
 from collections.abc import Callable
+from os import PathLike
+
+# control characters, all that break a line, and what is no text
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 class UserError(Exception):
@@ -12,6 +18,18 @@ class UserError(Exception):
 
 # Errors of the file system: a full, read-only or failing disk, not a mistake in this program.
 _FILE_SYSTEM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO, errno.ESTALE}
+
+
+def shown(name: str | PathLike[str]) -> str:
+    """A name on one line and as text: bytes that are not UTF-8 as \\xe9, line breaks and the like as \\n."""
+    return _UNPRINTABLE.sub(_escaped, str(name))
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if 0xDC80 <= code <= 0xDCFF:  # how Python holds a byte of a file's name that is not UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    return match[0].encode("unicode_escape").decode()
 
 
 def system_reason(error: OSError) -> str:
@@ -30,12 +48,17 @@ def file_system_message(error: OSError) -> str | None:
 def run_cli(main: Callable[[], None]) -> None:
     """Runs a command line `main` and ends the process with its exit code.
 
+    Names of files need not be text, so what the streams cannot write comes out escaped.
+
     0: done.  2, with one line on stderr: a `UserError` or an error of the file system.  1, with a traceback: any other.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         main()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {shown(str(error))}", file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:  # the reader of our output has ended, as with `| head`
         os._exit(141)
@@ -43,7 +66,7 @@ def run_cli(main: Callable[[], None]) -> None:
         message = file_system_message(error)
         if message is None:
             raise
-        print(f"error: {message}", file=sys.stderr)
+        print(f"error: {shown(message)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

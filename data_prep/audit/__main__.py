@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from lift_flax import command_line
 from lift_flax.errors import UserError, run_cli, system_reason
@@ -42,12 +41,15 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, help="folder of the results (default runs/audit-PARENT-NAME)")
     parser.add_argument("--workers", type=at_least(1), default=len(os.sched_getaffinity(0)), help="processes")
     parser.add_argument("--time-limit", type=at_least(1), default=600, help="seconds for one video (default 600)")
+    parser.add_argument("--class-level", type=at_least(1), help="which folder below DIR names the class, as in build")
     args = parser.parse_args(argv)
     name = "-".join(["audit", *args.folder.resolve().parts[-2:]])
-    audit_folder(args.folder, args.out or Path("runs") / name, args.workers, args.time_limit)
+    audit_folder(args.folder, args.out or Path("runs") / name, args.workers, args.time_limit, args.class_level)
 
 
-def audit_folder(folder: Path, out: Path, workers: int, time_limit: float) -> dict[str, Any]:
+def audit_folder(
+    folder: Path, out: Path, workers: int, time_limit: float, class_level: int | None = None
+) -> dict[str, Any]:
     """Inspects everything in `folder`, writes the results to `out` and prints them.
 
     Args:
@@ -55,6 +57,7 @@ def audit_folder(folder: Path, out: Path, workers: int, time_limit: float) -> di
       out: for the results; made if missing.
       workers: number of processes.
       time_limit: seconds for one video.
+      class_level: which folder of a path below `folder` names the class, where two could.
 
     Returns:
       The content of audit.json.
@@ -62,15 +65,17 @@ def audit_folder(folder: Path, out: Path, workers: int, time_limit: float) -> di
     Raises:
       UserError: the folder holds no video, or `out` holds something else.
     """
-    console = Console(file=sys.stdout, highlight=False, markup=False, soft_wrap=True)
+    console = command_line.console(file=sys.stdout, soft_wrap=True)
     _refuse_taken(out, folder)
-    items, folds = find_items(folder)
+    items, folds = find_items(folder, class_level)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot make {out} ({system_reason(error)}); choose another --out") from error
     inspections, bad = _inspect_all(items, workers, time_limit, console)
     content = {name: inspection.content for name, inspection in inspections.items()}
+    named = {item.name: item.notes for item in items}
+    odd = {name: [*named[name], *inspection.notes] for name, inspection in inspections.items()}
     copies = collections.defaultdict(list)
     for name in sorted(content):
         copies[content[name]].append(name)
@@ -79,7 +84,7 @@ def audit_folder(folder: Path, out: Path, workers: int, time_limit: float) -> di
         "files": len(items),
         "folds": list(folds),
         "bad": {name: bad[name] for name in sorted(bad)},
-        "odd": {name: list(inspections[name].notes) for name in sorted(inspections) if inspections[name].notes},
+        "odd": {name: odd[name] for name in sorted(odd) if odd[name]},
         "copies": [names for names in copies.values() if len(names) > 1],
         "in_train_and_test": in_train_and_test(folds, content),
         "clips": {item.name: _facts(item, inspections[item.name]) for item in items if item.name in inspections},
@@ -136,7 +141,7 @@ def _facts(item: Item, inspection: Inspection) -> dict[str, Any]:
 
 def _print(report: dict[str, Any], out: Path, console: Console) -> None:
     """Prints a table of bad and odd files, the first bad files, and where the other results are."""
-    table = Table("", "what", "files", "the first")
+    table = command_line.table("", "what", "files", "the first")
     for verdict in ("bad", "odd"):
         kinds: dict[str, list[str]] = collections.defaultdict(list)
         for name, reasons in report[verdict].items():

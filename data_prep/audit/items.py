@@ -3,18 +3,20 @@
 import dataclasses
 import functools
 import json
+import unicodedata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 
-from lift_flax.errors import UserError
+from lift_flax.errors import UserError, shown
 from lift_flax.video.decode import VideoError, count_frames, decode_frames, decode_jpegs
 from lift_flax.video.inspection import Inspection, coder_errors, inspect_pictures, inspect_video
 
-from ..sources import video_list
+from ..sources import layout, video_list
 
+_UNFIT = "name that no record holds: it has a line break or bytes that are not UTF-8; rename it, or build refuses it"
 _EARLY = 250  # frames at most that are decoded for a picture
 
 
@@ -23,29 +25,48 @@ class Item:
     """One clip of an audit.
 
     Attributes:
-      name: the path below the folder, or the id of a record.
+      name: the path below the folder as text, or the id of a record.
       split, label: of the clip; "all" if unknown.
       source: the file; for a record, the folder of records and the position in it.
+      notes: what is odd about its name.
     """
 
     name: str
     split: str
     label: str
     source: Path | tuple[Path, int]
+    notes: tuple[str, ...] = ()
 
 
-def find_items(folder: Path) -> tuple[list[Item], dict[str, dict[str, list[str]]]]:
-    """The clips of a folder, and {fold: {split: names}}.  Raises UserError if it has none, or records are damaged."""
+def find_items(folder: Path, class_level: int | None = None) -> tuple[list[Item], dict[str, dict[str, list[str]]]]:
+    """The clips of a folder, and {fold: {split: names}}.
+
+    Classes and splits are those that `build` would see.  Where it would ask which folders they are, so does this: it
+    prints the question, and all clips are of one class.
+
+    Args:
+      folder: of videos, or of records.
+      class_level: as the flag of `build`.
+
+    Raises:
+      UserError: it has no clips, or records are damaged.
+    """
     if (folder / "prep_report.json").is_file():
         return _record_items(folder)
+    below = [path.relative_to(folder) for path in video_list.find_videos(folder)]
+    try:
+        meaning = layout.find_layout(below, folder, class_level)
+    except UserError as question:
+        print(f"classes unknown: {question}")
+        meaning = None
     items = []
-    for path in video_list.find_videos(folder):
-        *above, _ = path.relative_to(folder).parts
-        split = above[0] if above and above[0] in ("train", "test") else "all"
-        label = above[-1] if len(above) > (split != "all") else "all"
-        items.append(Item(str(path.relative_to(folder)), split, label, path))
-    names = {split: [item.name for item in items if item.split == split] for split in ("train", "test")}
-    return items, {"1": names}
+    for path in below:
+        label, split = meaning.place(path) if meaning else ("all", None)
+        label = shown(unicodedata.normalize("NFC", label).strip())
+        notes = (_UNFIT,) if video_list.unfit(str(path)) else ()
+        items.append(Item(shown(path), split or "all", label, folder / path, notes))
+    splits = ("train", *(["val"] if any(item.split == "val" for item in items) else []), "test")
+    return items, {"1": {split: [item.name for item in items if item.split == split] for split in splits}}
 
 
 def _record_items(folder: Path) -> tuple[list[Item], dict[str, dict[str, list[str]]]]:

@@ -1,7 +1,7 @@
 """From the folders and lists of a data set to its clips and splits: the data set NAME is read by `sources/NAME.py`.
 
-A reader has one function.  With official lists (`DataSet.lists`) it is `read(lists, videos)`.  Where the split is
-drawn it is `read(videos, csv_file=, test_share=, seed=)`, beside the default `TEST_SHARE`.
+A reader has one function.  With official lists (`DataSet.lists`) it is `read(lists, videos)`.  Where there are none it
+takes the videos and the arguments of `folder.read`, beside the default `TEST_SHARE`.
 """
 
 import argparse
@@ -13,6 +13,9 @@ from lift_flax.data_sets import DATA_SETS
 
 from . import video_list
 from .video_list import VideoList
+
+# flags of videos without official lists, and arguments of their readers
+OWN_SPLIT = ("ignore_columns", "class_level", "group_regex", "test_share", "seed", "test_groups", "folds")
 
 
 def reader(name: str) -> types.ModuleType:
@@ -38,5 +41,4 @@ def read(args: argparse.Namespace, old: dict[str, Any] | None) -> VideoList:
         videos = read(args.lists, args.videos)
         video_list.note_counts(videos)
         return videos
-    options = {"group_regex": args.group_regex} if "group_regex" in args else {}
-    return read(args.videos, csv_file=args.csv, test_share=args.test_share, seed=args.seed, **options)
+    return read(args.videos, csv_file=args.csv, **{name: getattr(args, name) for name in OWN_SPLIT})

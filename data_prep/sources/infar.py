@@ -6,6 +6,7 @@ the seed of the draw is one of the settings of a build.
 
 import collections
 from pathlib import Path
+from typing import Any
 
 from lift_flax.data_sets import DATA_SETS
 
@@ -16,20 +17,16 @@ CLIPS_PER_CLASS = 50
 TEST_SHARE = 0.4
 
 
-def read(
-    videos: Path, *, csv_file: Path | None = None, test_share: float | None = None, seed: int | None = None
-) -> VideoList:
-    """Reads class folders, or a CSV of path, label and perhaps split, as one fold.
-
-    Prints where the numbers of classes and clips differ from InfAR's.
+def read(videos: Path, **flags: Any) -> VideoList:
+    """Reads class folders, or a CSV, and prints where the numbers of classes and clips differ from InfAR's.
 
     Args:
-      videos, csv_file, test_share, seed: as `folder.read`.
+      videos, flags: as `folder.read`.
 
     Raises:
       UserError: as `folder.read`.
     """
-    result = folder.read(videos, csv_file=csv_file, test_share=test_share, seed=seed, default_share=TEST_SHARE)
+    result = folder.read(videos, **flags, default_share=TEST_SHARE)
     counts = collections.Counter(clip.label for clip in result.clips)
     if len(result.classes) != (known := DATA_SETS["infar"].num_classes):
         print(f"{videos} has {len(result.classes)} classes; InfAR has {known}")

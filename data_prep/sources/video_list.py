@@ -2,16 +2,19 @@
 
 import collections
 import dataclasses
+import os
 import re
+import unicodedata
 from collections.abc import Collection, Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from lift_flax.errors import UserError
+from lift_flax.errors import UserError, shown, system_reason
 from lift_flax.video import paths
 from lift_flax.video.paths import VIDEO_SUFFIXES
 
 UNLABELLED = -1  # label of a clip whose class is in no list
 _UNFIT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")  # control characters, and bytes that are not UTF-8
+_LONGEST_NAME = 200  # characters of the name of a class or group
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,14 +41,16 @@ class VideoList:
     Attributes:
       classes: class names; a clip's label is a position in it.
       clips: every clip once, however many folds use it.
-      folds: fold name -> split name ("train", "test", perhaps "other") -> ids of clips.
+      folds: fold name -> split name ("train", "test", perhaps "val" and "other") -> ids of clips.
       official: fold name -> numbers of train and test clips in the official lists, if known.
+      tests_on: fold name -> the groups that it tests on, or its name in a list, where folds were made of them.
     """
 
     classes: list[str]
     clips: list[SourceClip]
     folds: dict[str, dict[str, list[str]]]
     official: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
+    tests_on: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def without(self, ids: Collection[str]) -> "VideoList":
         """Returns this data set without the clips in `ids`."""
@@ -54,7 +59,7 @@ class VideoList:
             fold: {split: [id for id in members if id not in ids] for split, members in splits.items()}
             for fold, splits in self.folds.items()
         }
-        return VideoList(self.classes, clips, folds, self.official)
+        return dataclasses.replace(self, clips=clips, folds=folds)
 
     def counts(self) -> dict[str, dict[str, dict[str, int]]]:
         """Number of clips by fold, split and class name, without clips of unknown class."""
@@ -76,9 +81,9 @@ class VideoList:
         """
         seen: dict[str, Path] = {}
         for clip in self.clips:
-            if _UNFIT.search(clip.id):
+            if unfit(clip.id):
                 raise UserError(
-                    f"{ascii(str(clip.path))} has a line break or bytes that are not UTF-8 in its name; rename it"
+                    f"'{shown(clip.path)}' has a line break or bytes that are not UTF-8 in its name; rename it"
                 )
             if seen.get(clip.id) == clip.path:
                 raise UserError(f"{clip.path} is listed twice: keep one of the lines")
@@ -95,15 +100,44 @@ class VideoList:
                     )
             if not any(splits["test"].values()):
                 raise UserError(f"fold {fold} has no test clip; add some, or list them")
+        self._check_groups()
+
+    def _check_groups(self) -> None:
+        """Raises UserError if a group is in two of the splits train, val and test of a fold."""
         group_of = {clip.id: clip.group for clip in self.clips}
         for fold, splits in self.folds.items():
-            trained = {group_of[id]: id for id in splits["train"] if group_of[id]}
-            for id in splits["test"]:
-                if other := trained.get(group_of[id]):
-                    raise UserError(
-                        f"group {group_of[id]} is on both sides of fold {fold} ({other} is trained on, {id} tested); "
-                        "correct the split or --group-regex"
-                    )
+            side_of: dict[str, tuple[str, str]] = {}
+            for side, verb in (("train", "trained on"), ("val", "validated on"), ("test", "tested")):
+                for id in splits.get(side, []):
+                    other, first = side_of.setdefault(group_of[id], (verb, id))
+                    if group_of[id] and other != verb:
+                        raise UserError(
+                            f"group {group_of[id]} is on both sides of fold {fold} ({first} is {other}, {id} {verb}); "
+                            "correct the split or the groups (--group-regex, or the column group)"
+                        )
+
+
+def unfit(name: str) -> bool:
+    """Whether no record and no line of a list can hold the name of a file: it has a line break or is not UTF-8."""
+    return _UNFIT.search(name) is not None
+
+
+def fit_name(name: str, what: str) -> str:
+    """The name of a class or a group as records hold it: its letters composed, without blanks around it.
+
+    Args:
+      name: as a folder or a list has it.
+      what: it is and where, for messages.
+
+    Raises:
+      UserError: it has a line break or bytes that are not UTF-8, or is too long to be read.
+    """
+    fit = unicodedata.normalize("NFC", name).strip()
+    if shown(fit) != fit:
+        raise UserError(f"{what} '{shown(fit)}' has a line break, a tab or bytes that are not UTF-8; rename it")
+    if len(fit) > _LONGEST_NAME:
+        raise UserError(f"{what} {fit[:40]}… has {len(fit):,} characters; shorten it to {_LONGEST_NAME}")
+    return fit
 
 
 def find_videos(root: Path) -> list[Path]:
@@ -114,7 +148,9 @@ def find_videos(root: Path) -> list[Path]:
     """
     if not root.is_dir():
         raise UserError(f"no folder {root}; give the folder that holds the videos")
-    videos, others = paths.videos_below(root)
+    videos, others = paths.videos_below(
+        root, lambda error: print(f"left out: {shown(str(error.filename))} cannot be read: {system_reason(error)}")
+    )
     if not videos:
         raise UserError(f"no video in {root}; files ending in {' '.join(sorted(VIDEO_SUFFIXES))} count as video")
     if others:
@@ -123,9 +159,32 @@ def find_videos(root: Path) -> list[Path]:
     return videos
 
 
+class FileNames:
+    """Finds files by names that are written otherwise than on the disk: letters composed or not, backslashes."""
+
+    def __init__(self):
+        self._listed: dict[Path, dict[str, str]] = {}
+
+    def find(self, root: Path, name: str) -> Path | None:
+        """The file `name` below `root`; None if there is none."""
+        for written in dict.fromkeys((name, name.replace("\\", "/"))):
+            path = root
+            for part in PurePosixPath(written).parts:
+                path /= part if os.path.exists(path / part) else self._spelled(path, part)
+            if os.path.isfile(path):  # which knows names that are too long as well
+                return path
+        return None
+
+    def _spelled(self, folder: Path, name: str) -> str:
+        if folder not in self._listed:
+            names = os.listdir(folder) if os.path.isdir(folder) else []
+            self._listed[folder] = {unicodedata.normalize("NFC", found): found for found in names}
+        return self._listed[folder].get(unicodedata.normalize("NFC", name), name)
+
+
 def clip_id(path: Path, root: Path) -> str:
-    """`path` below `root`, without its extension, with forward slashes."""
-    return path.relative_to(root).with_suffix("").as_posix()
+    """`path` below `root`, without its extension, with forward slashes and its letters composed."""
+    return unicodedata.normalize("NFC", path.relative_to(root).with_suffix("").as_posix())
 
 
 def require_files(missing: Iterable[str], total: int, listed_in: Path, root: Path) -> None:
@@ -151,7 +210,8 @@ def numbered_lines(path: Path) -> list[tuple[int, str]]:
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not a text file; give the official list") from error
     # Not splitlines(): names may hold characters that it breaks lines at.
-    return [(number, line.strip()) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    lines = unicodedata.normalize("NFC", text).split("\n")
+    return [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
 
 
 def note_counts(videos: VideoList) -> None:

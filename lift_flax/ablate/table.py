@@ -1,9 +1,8 @@
 """The ablation table for people: the paper's numbers beside ours, with the spread over seeds."""
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
+from lift_flax import command_line
 from lift_flax.command_line import percent
 
 _HEAD = ("", "paper, ARID", "student", "over seeds", "against the first", "teacher")
@@ -38,7 +37,9 @@ def markdown(table: dict) -> str:
 
 def show(table: dict) -> None:
     """Prints the table."""
-    printed = Table(*_HEAD, title=f"Table VI on {table['dataset']}, {table['seeds']} seeds, top-1 on the test clips")
+    printed = command_line.table(
+        *_HEAD, title=f"Table VI on {table['dataset']}, {table['seeds']} seeds, top-1 on the test clips"
+    )
     for row in table["rows"]:
         printed.add_row(*cells(row, table["rows"][0]))
-    Console().print(printed)
+    command_line.console().print(printed)

@@ -64,16 +64,23 @@ class Records:
             )
         return ids
 
-    def train_and_validation(self, fold: int, val_share: float, seed: int) -> tuple[list[str], list[str]]:
-        """Splits the training ids: whole groups go to validation, with about `val_share` of the clips.
+    def given_validation(self, fold: int) -> list[str]:
+        """Ids of the validation clips that the records themselves set apart; mostly none."""
+        return self.folds[str(fold)].get("val", [])
 
-        A group (a scene, an actor) is on one side in all its classes, and every class keeps clips for training.  A clip
-        without a group is a group of its own.  Where no whole group fits into `val_share`, none goes to validation.
+    def train_and_validation(self, fold: int, val_share: float, seed: int) -> tuple[list[str], list[str]]:
+        """The ids to train on and those for validation: the records' own split `val`, else a share of the training ids.
+
+        For a share, whole groups go to validation, with about `val_share` of the clips.  A group (a scene, an actor) is
+        on one side in all its classes, and every class keeps clips for training.  A clip without a group is a group of
+        its own.  Where no whole group fits into `val_share`, none goes to validation.
 
         Raises:
           UserError: the fold has no training clips.
         """
         ids = self.split(fold, "train")
+        if given := self.given_validation(fold):
+            return ids, given
         groups: dict[str, list[str]] = {}
         for i in ids:
             groups.setdefault(self.index[i].group or i, []).append(i)

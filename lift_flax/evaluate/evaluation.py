@@ -23,7 +23,7 @@ from lift_flax.video.camera import Relight
 from lift_flax.video.sampling import view_grid
 
 _MOST_VIEWS = 100
-SPLITS, AVERAGES = ("test", "train"), ("logits", "softmax")
+SPLITS, AVERAGES = ("test", "val", "train"), ("logits", "softmax")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,9 +1,8 @@
 """The tables that `lift-flax evaluate` prints: the protocol, the scores, the confusion, the curve."""
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
+from lift_flax import command_line
 from lift_flax.command_line import percent
 from lift_flax.evaluate.scoring import NETWORKS
 
@@ -23,7 +22,7 @@ def show(result: dict) -> None:
     """Prints the protocol and the scores of a run, as `Evaluation.run` gives them."""
     print(_protocol(result))
     networks = [result[name] for name in NETWORKS]
-    table = Table("", *NETWORKS)
+    table = command_line.table("", *NETWORKS)
     for column in table.columns[1:]:
         column.justify = "right"
     for title, cell in (
@@ -37,7 +36,7 @@ def show(result: dict) -> None:
     table.add_section()
     for name in result["classes"]:
         table.add_row(name, *[percent(n["per_class"][name]) if n else "-" for n in networks])
-    Console().print(table)
+    command_line.console().print(table)
     for name, scores in zip(NETWORKS, networks, strict=True):
         if scores:
             _show_confusion(name, scores["confusion"], result["classes"])
@@ -48,10 +47,10 @@ def show(result: dict) -> None:
 def _show_confusion(network: str, counts: list[list[int]], classes: list[str]) -> None:
     """Prints a matrix if it fits the screen, otherwise the most frequent mistakes."""
     if len(classes) <= 12:
-        table = Table(f"{network}: true \\ predicted", *[str(i) for i in range(len(classes))])
+        table = command_line.table(f"{network}: true \\ predicted", *[str(i) for i in range(len(classes))])
         for i, (name, row) in enumerate(zip(classes, counts, strict=True)):
             table.add_row(f"{i} {name}", *[str(n) if n else "·" for n in row])
-        Console().print(table)
+        command_line.console().print(table)
         return
     mistakes = np.array(counts) * (1 - np.eye(len(classes), dtype=int))
     for place in np.argsort(-mistakes, axis=None, kind="stable")[:10]:
@@ -61,7 +60,7 @@ def _show_confusion(network: str, counts: list[list[int]], classes: list[str]) -
 
 
 def _show_curve(curve: dict) -> None:
-    table = Table("exposure", "mean luma", *NETWORKS)
+    table = command_line.table("exposure", "mean luma", *NETWORKS)
     for point in ({"name": "as recorded", **curve["recorded"]}, *curve["points"], *curve["twins"]):
         title = f"{point['exposure']:g}" if "exposure" in point else point["name"]
         if point.get("left_out"):
@@ -70,7 +69,7 @@ def _show_curve(curve: dict) -> None:
         table.add_row(title, f"{point['luma']:.1f}", *shares)
     table.add_section()
     table.add_row("area", "", *[percent(curve["area"][name]) for name in NETWORKS])
-    Console().print(table)
+    command_line.console().print(table)
     if "picture" in curve:
         print(f"curve: {curve['picture']} and .json")
 

@@ -10,7 +10,6 @@ be read has an error in its place; the others are answered, and the exit code is
 """
 
 import argparse
-import io
 import json
 import sys
 from pathlib import Path
@@ -30,8 +29,6 @@ from lift_flax.video.paths import named_videos
 def main(argv: list[str] | None = None) -> None:
     """The command line."""
     args = _parser().parse_args(argv)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
     if args.top < 1 or args.batch_size < 1:
         raise UserError("--top and --batch-size must be 1 or more")
     videos = named_videos(args.videos)

@@ -49,7 +49,7 @@ def write_page(workdir: Path) -> Path:
         run=run,
         devices=Counter(run["devices"]),
         results=results,
-        train_clips=len(records.split(config.data.fold, "train")) - len(run["validation_ids"]),
+        train_clips=len(set(records.split(config.data.fold, "train")).difference(run["validation_ids"])),
         protocol="{} clip × {} crop".format(*results["views"].split("x")),
         networks=networks,
         phases=training.phases(config, results, lines, workdir),

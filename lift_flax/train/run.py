@@ -71,6 +71,8 @@ def train_and_test(config: Config, workdir: Path, stop: StopSignal | None = None
             if not processes.is_first():
                 check_shared(workdir, number, *start.identity(), weights=start.weights)
         _announce(start.mesh)
+        counts = (len(ids) for ids in (start.train_ids, start.val_ids, start.test_ids))
+        print("clips: {} to train on, {} for validation, {} to test on".format(*counts), flush=True)
         earlier = finished(workdir)
         if processes.from_first(earlier is not None):
             assert earlier is not None  # all processes see one workdir: `check_shared`
@@ -94,6 +96,11 @@ def _prepare(config: Config, workdir: Path) -> _Start:
     config = dataclasses.replace(config, dataset=config.dataset or records.title, data=data)
     check_start(config, len(records.classes))
     train_ids, val_ids = records.train_and_validation(config.data.fold, config.data.val_share, config.seed)
+    if config.data.val_share > 0 and (given := records.given_validation(config.data.fold)):
+        raise UserError(
+            f"{records.dir} has {len(given)} validation clips of its own: leave out "
+            f"config.data.val_share={config.data.val_share}"
+        )
     if config.data.val_share > 0 and not val_ids:
         raise UserError(
             f"config.data.val_share={config.data.val_share} holds out no whole group of {records.dir}: "

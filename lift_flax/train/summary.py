@@ -4,8 +4,8 @@ import shutil
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
+from lift_flax import command_line
 from lift_flax.command_line import percent
 from lift_flax.config import Config
 from lift_flax.data.records import open_records
@@ -21,11 +21,11 @@ def show_accuracy(results: dict, console: Console | None = None) -> None:
     Args:
       results: of results.json; one of an earlier version has no "training".
     """
-    console = console or Console()
+    console = console or command_line.console()
     print(
         f"{results['dataset']}, fold {results['fold']}: {results['num_examples']} test clips, one centre view of each"
     )
-    table = Table("class", "teacher", "student")
+    table = command_line.table("class", "teacher", "student")
     networks = [results["teacher"], results["student"]]
     for name in results["classes"]:
         table.add_row(name, *[percent(n and n["per_class"][name]) for n in networks])

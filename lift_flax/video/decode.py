@@ -23,7 +23,7 @@ from av.sidedata.sidedata import SideDataContainer, Type
 from av.video.reformatter import VideoReformatter
 
 from lift_flax.errors import system_reason
-from lift_flax.video import scaling
+from lift_flax.video import scaling, stand_ins
 
 # Too many open files, no memory, a lost network folder: the video itself may be good.
 _FAULTS_OF_THE_SYSTEM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE})
@@ -174,7 +174,7 @@ def open_video(source: bytes | str | Path) -> Iterator[av.VideoStream]:
     Raises:
       VideoError: the file is missing, empty, not a video, or without a video stream.
     """
-    with _av_errors("not a video"):
+    with _av_errors("not a video", None if isinstance(source, bytes) else source):
         if isinstance(source, bytes):
             if not source:
                 raise VideoError("empty (zero bytes)")
@@ -258,13 +258,15 @@ def upright(frame: av.VideoFrame) -> av.VideoFrame:
 
 
 @contextlib.contextmanager
-def _av_errors(reason: str) -> Iterator[None]:
-    """Turns what libav and the file system raise into a VideoError."""
+def _av_errors(reason: str, source: str | Path | None = None) -> Iterator[None]:
+    """Turns what libav and the file system raise into a VideoError, which names what else the file `source` is."""
     try:
         yield
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
-        raise VideoError(system_reason(error)) from error
+        raise VideoError((source and stand_ins.stand_in(source)) or system_reason(error)) from error
     except (FFmpegError, OSError, EOFError) as error:
         if getattr(error, "errno", None) in _FAULTS_OF_THE_SYSTEM:
             raise
+        if source and (other := stand_ins.stand_in(source)):
+            raise VideoError(other) from error
         raise VideoError(f"{reason} ({(getattr(error, 'strerror', None) or type(error).__name__).lower()})") from error

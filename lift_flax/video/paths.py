@@ -4,7 +4,7 @@ import collections
 import glob
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lift_flax.errors import UserError
@@ -14,17 +14,34 @@ VIDEO_SUFFIXES = frozenset(
 )
 
 
-def videos_below(root: Path) -> tuple[list[Path], collections.Counter[str]]:
-    """(Sorted video files below `root`, number of files by each other ending).  Follows links, skips hidden names."""
+def videos_below(
+    root: Path, unreadable: Callable[[OSError], None] | None = None
+) -> tuple[list[Path], collections.Counter[str]]:
+    """(Sorted video files below `root`, number of files by each other ending).  Follows links, skips hidden names.
+
+    Two links to one folder are two folders.  A link to a folder above is not followed, and below a folder that was
+    read before no link to another such folder is.
+
+    Args:
+      root: where to look.
+      unreadable: called with the error of a folder that cannot be listed, which is skipped.
+    """
     videos = []
     seen: set[str] = set()
     others: collections.Counter[str] = collections.Counter()
-    for folder, subfolders, names in os.walk(root, followlinks=True):
-        if (place := os.path.realpath(folder)) in seen:  # a link to a folder above, or a second link to one
+    # The real folders above each folder that is still to be read, and whether it was read before.
+    above: dict[str, tuple[frozenset[str], bool]] = {}
+    for folder, subfolders, names in os.walk(root, followlinks=True, onerror=unreadable):
+        place = os.path.realpath(folder)
+        parents, again = above.pop(folder, (frozenset(), False))
+        if place in parents or (again and place in seen and os.path.islink(folder)):
             subfolders[:] = []
             continue
+        again = again or place in seen
         seen.add(place)
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        below = (parents | {place}, again)
+        above |= {os.path.join(folder, name): below for name in subfolders}
         others.update(Path(n).suffix.lower() for n in names if Path(n).suffix.lower() not in VIDEO_SUFFIXES)
         files = [Path(folder, n) for n in names if Path(n).suffix.lower() in VIDEO_SUFFIXES and not n.startswith(".")]
         videos += [path for path in files if not path.is_fifo() and not path.is_dir()]

@@ -196,7 +196,7 @@ def test_csv(tmp_path: Path) -> None:
     table.write_bytes(
         b"\xef\xbb\xbfpath,label,split,note\r\nx/1.mp4,walk,train,\r\n2.mp4,run,train,n\r\n3.mp4,run,test,\r\n"
     )
-    result = folder.read(videos, csv_file=table, group_regex=r"(\d)\.mp4")
+    result = folder.read(videos, csv_file=table, ignore_columns=True, group_regex=r"(\d)\.mp4")
     assert result.classes == ["run", "walk"]
     assert result.clips == [
         SourceClip(videos / "x/1.mp4", 1, "x/1", "1"),
@@ -213,7 +213,7 @@ def test_csv(tmp_path: Path) -> None:
         ("path,split\n1.mp4,train\n", "has no column label"),
         ("path,label,split\n", "has no rows"),
         ("path,label,split\n1.mp4,a\n", "line 2: path, label, split must all be given"),
-        ("path,label,split\n1.mp4,a,val\n", "line 2: split 'val' is not train, test or other"),
+        ("path,label,split\n1.mp4,a,hold\n", "line 2: split hold is not train, val, test or other"),
         ("path,label,split\n1.mp4,a,train\n9.mp4,a,test\n8.mp4,a,test\n", "2 of 3 videos .* the first is 9.mp4"),
         ("path,label,split\n1.mp4,a,train\n1.mp4,a,test\n", "1.mp4 is listed twice: keep one of the lines"),
         ("path,label,split\n1.mp4,a,train\n2.mp4,b,test\n", "class b has no training clip in fold 1"),

@@ -27,6 +27,7 @@ def make_report(videos: VideoList, staged: dict[str, StagedClip], rejected: dict
     return {
         "counts": videos.counts(),
         "mean_luma": _luma(videos, staged),
+        "durations": _durations([staged[clip.id].seconds for clip in videos.clips]),
         "rejected": [{"id": id, "reason": reason} for id, reason in sorted(rejected.items())],
         "odd": {clip.id: list(notes) for clip in videos.clips if (notes := staged[clip.id].source.notes)},
         "in_train_and_test": in_train_and_test(videos.folds, {c.id: staged[c.id].source.content for c in videos.clips}),
@@ -118,8 +119,14 @@ def _luma(videos: VideoList, staged: dict[str, StagedClip]) -> dict[str, dict[st
         name: round(float(np.mean([luma[clip.id] for clip in videos.clips if clip.label == label])), 2)
         for label, name in enumerate(videos.classes)
     }
-    values = np.percentile(list(luma.values()), (5, 25, 50, 75, 95))
-    return {
-        "classes": by_class,
-        "percentiles": {str(p): round(float(v), 2) for p, v in zip((5, 25, 50, 75, 95), values, strict=True)},
-    }
+    return {"classes": by_class, "percentiles": _percentiles(list(luma.values()))}
+
+
+def _durations(durations: list[float]) -> dict[str, Any]:
+    """Seconds of all sources together, and percentiles over the clips."""
+    return {"all": round(sum(durations), 2), "percentiles": _percentiles(durations)}
+
+
+def _percentiles(values: list[float]) -> dict[str, float]:
+    shares = (5, 25, 50, 75, 95)
+    return {str(p): round(float(v), 2) for p, v in zip(shares, np.percentile(values, shares), strict=True)}

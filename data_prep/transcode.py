@@ -82,7 +82,7 @@ def transcode(path: bytes | str | Path, encoding: Encoding) -> Transcoded:
     """
     info = inspect_video(path)
     limit = None if encoding.codec == "original" else encoding.max_frames
-    kept, timeline = info.timeline.kept(limit)
+    kept, timing = info.timing.kept(limit)
     indices = kept.tolist()
     short_side = min(encoding.short_side, info.width, info.height)
     size = scaling.scaled_size(info.width, info.height, short_side, multiple=2)
@@ -101,7 +101,7 @@ def transcode(path: bytes | str | Path, encoding: Encoding) -> Transcoded:
         frames = functools.partial(decode.iter_frames, path)
         codes = optical_flow.codes(frames, indices, info.num_frames, size, encoding.flow)
         parts["flow"] = h264.flow(codes, fps, gop=encoding.gop)
-    return Transcoded(parts, len(indices), timeline.times.astype(np.float32), info.seconds, float(fps), info)
+    return Transcoded(parts, len(indices), timing.times.astype(np.float32), info.seconds, float(fps), info)
 
 
 def _jpegs(source: bytes | str | Path, indices: Sequence[int], size: tuple[int, int]) -> Iterator[bytes]:

@@ -13,6 +13,7 @@ from jaxtyping import UInt8
 from lift_flax.errors import UserError, shown
 from lift_flax.video.decode import VideoError, count_frames, decode_frames, decode_jpegs
 from lift_flax.video.inspection import Inspection, coder_errors, inspect_pictures, inspect_video
+from lift_flax.video.timing import Timing
 
 from ..sources import layout, video_list
 
@@ -103,7 +104,8 @@ def _inspect_record(source: tuple[Path, int]) -> Inspection:
         raise VideoError(f"damaged: {inspection.num_frames} frames where the record promises {count}")
     if "flow" in record and (flows := count_frames(record["flow"])) != count:
         raise VideoError(f"damaged: flow of {flows} frames where the record promises {count}")
-    return inspection
+    timing = Timing.of_record(record)
+    return dataclasses.replace(inspection, times=timing.times, seconds=timing.seconds)
 
 
 def middle_frame(source: Path | tuple[Path, int], num_frames: int) -> UInt8[np.ndarray, "H W 3"]:

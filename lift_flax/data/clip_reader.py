@@ -14,11 +14,11 @@ from lift_flax.errors import UserError
 from lift_flax.video import sampling
 from lift_flax.video.clips import Parts
 from lift_flax.video.decode import VideoError, decode_flow, decode_frames, decode_jpegs
-from lift_flax.video.timeline import Timeline
+from lift_flax.video.timing import Timing
 
 Batch = dict[str, np.ndarray]
 Example = dict[str, Any]  # a row of a batch; its id is text
-Cache = dict[tuple[int, int, bool], tuple[Timeline, Parts]]
+Cache = dict[tuple[int, int, bool], tuple[Timing, Parts]]
 
 
 class ClipReader:
@@ -56,30 +56,30 @@ class ClipReader:
 
     def train(self, clip: int, rng: np.random.Generator) -> Example:
         """The frames at a random time in each of T equal spans, at a random place along the longer side."""
-        timeline, decode = self._open(clip)
-        parts = decode(timeline.drawn(self.frames, rng))
+        timing, decode = self._open(clip)
+        parts = decode(timing.drawn(self.frames, rng))
         return self._example(clip, parts, *rng.random(2))
 
     def eval(self, clip: int, view: sampling.View = sampling.CENTRE) -> Example:
         """One view of a clip; a negative `clip` gives padding of weight 0."""
-        timeline, decode = self._open(max(clip, 0))
-        parts = decode(timeline.middle(self.frames, view.phase))
+        timing, decode = self._open(max(clip, 0))
+        parts = decode(timing.middle(self.frames, view.phase))
         example = self._example(max(clip, 0), parts, view.share, view.share)
         example["weight"] = np.float32(clip >= 0)
         return example
 
-    def _open(self, clip: int) -> tuple[Timeline, Callable[[np.ndarray], Parts]]:
+    def _open(self, clip: int) -> tuple[Timing, Callable[[np.ndarray], Parts]]:
         """When the stored frames are on screen, and a function from indices to their parts of short side `size`."""
         key = (self.clips[clip][1], self.size, self.flow)
         if self.cache is not None:
             whole = self.cache.get(key)
             if whole is None:
                 record = self._record(clip)
-                whole = self.cache[key] = (_timeline(record), self._decode(clip, record, None))
-            timeline, parts = whole
-            return timeline, lambda indices: {name: part[indices] for name, part in parts.items()}
+                whole = self.cache[key] = (Timing.of_record(record), self._decode(clip, record, None))
+            timing, parts = whole
+            return timing, lambda indices: {name: part[indices] for name, part in parts.items()}
         record = self._record(clip)
-        return _timeline(record), lambda indices: self._decode(clip, record, indices)
+        return Timing.of_record(record), lambda indices: self._decode(clip, record, indices)
 
     def _decode(self, clip: int, record: dict, indices: np.ndarray | None) -> Parts:
         try:
@@ -116,14 +116,6 @@ class ClipReader:
             name: np.ascontiguousarray(part[:, y : y + self.size, x : x + self.size]) for name, part in parts.items()
         }
         return {**cropped, "label": np.int32(label), "weight": np.float32(1), "id": clip_id}
-
-
-def _timeline(record: dict) -> Timeline:
-    """When the frames of a record are on screen; at a constant rate in records of earlier versions."""
-    if "times" not in record:
-        return Timeline.even(int(record["num_frames"]), float(record["fps"]))
-    times, seconds = np.asarray(record["times"], np.float64), float(record["seconds"])
-    return Timeline(times, seconds, len(times) / seconds)
 
 
 def damaged(path: Path, error: Exception) -> UserError:

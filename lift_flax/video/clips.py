@@ -19,7 +19,7 @@ from lift_flax.errors import UserError
 from lift_flax.video import optical_flow, sampling, scaling
 from lift_flax.video.decode import VideoError, iter_frames
 from lift_flax.video.inspection import inspect_video
-from lift_flax.video.timeline import Timeline
+from lift_flax.video.timing import Timing
 
 Parts = dict[str, np.ndarray]  # "clip" uint8 [T,H,W,3], and "flow" uint8 [T,H,W,2] if it is used
 _ARRAY_FPS = 25.0  # assumed for frames in memory; only the times of their clips depend on it
@@ -91,13 +91,13 @@ class Video:
     """Frames by number, from a file or from memory.
 
     Attributes:
-      timeline: when each of its frames is on screen; two frames at least.
+      timing: when each of its frames is on screen; two frames at least.
       width, height: pixels of the first frame, upright.
       notes: oddities (lift_flax/video/inspection.py).
       frames: a function from native indices to (index, frame), in native order.
     """
 
-    timeline: Timeline
+    timing: Timing
     width: int
     height: int
     notes: tuple[str, ...]
@@ -107,7 +107,7 @@ class Video:
 def open_file(path: Path) -> Video:
     """Opens a video file, and decodes all of it once to check it.  Raises VideoError if it is bad."""
     info = inspect_video(path)
-    return Video(info.timeline, info.width, info.height, info.notes, functools.partial(iter_frames, path))
+    return Video(info.timing, info.width, info.height, info.notes, functools.partial(iter_frames, path))
 
 
 def open_array(frames: np.ndarray) -> Video:
@@ -121,7 +121,7 @@ def open_array(frames: np.ndarray) -> Video:
         for index in sorted({int(i) for i in indices}):
             yield index, av.VideoFrame.from_ndarray(np.ascontiguousarray(frames[index]), format="rgb24")
 
-    return Video(Timeline.even(len(frames), _ARRAY_FPS), frames.shape[2], frames.shape[1], (), take)
+    return Video(Timing.even(len(frames), _ARRAY_FPS), frames.shape[2], frames.shape[1], (), take)
 
 
 def read_clips(video: Video, preparation: Preparation, windows: Windows) -> Iterator[Clip]:
@@ -154,7 +154,7 @@ def read_clips(video: Video, preparation: Preparation, windows: Windows) -> Iter
 
 def _spans(video: Video, windows: Windows) -> list[tuple[float, float]]:
     """(start, end) of each clip in seconds; the last window ends with the video."""
-    duration = video.timeline.seconds
+    duration = video.timing.seconds
     if duration <= max(windows.longest, windows.length):
         return [(0.0, duration)]
     count = math.ceil((duration - windows.length) / windows.hop - 1e-6) + 1  # rounding makes no window
@@ -164,7 +164,7 @@ def _spans(video: Video, windows: Windows) -> list[tuple[float, float]]:
 
 def _indices(video: Video, span: tuple[float, float], preparation: Preparation) -> Int[np.ndarray, "T"]:
     """Native frames of a clip: evaluation's choice among the frames that a record of this span would hold."""
-    first, part = video.timeline.part(*span)
+    first, part = video.timing.part(*span)
     stored, of_record = part.kept(preparation.max_frames)
     return first + stored[of_record.middle(preparation.num_frames)]
 
@@ -219,7 +219,7 @@ def _flows(video: Video, indices: list[int], preparation: Preparation) -> Iterat
     if preparation.flow == "none":
         return None
     size = stored_size(video.width, video.height, preparation)
-    codes = optical_flow.codes(video.frames, indices, len(video.timeline.times), size, preparation.flow)
+    codes = optical_flow.codes(video.frames, indices, len(video.timing.times), size, preparation.flow)
     return map(flow_scaler(video.width, video.height, preparation), codes)
 
 

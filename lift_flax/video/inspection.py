@@ -21,7 +21,7 @@ from lift_flax.video import decode
 from lift_flax.video.decode import VideoError
 from lift_flax.video.frame_times import frame_times
 from lift_flax.video.luma import LUMA
-from lift_flax.video.timeline import Timeline
+from lift_flax.video.timing import Timing
 
 LUMA_BINS = 32  # of the histogram, each 8 levels wide
 _SLACK_FRAMES = 2  # so many frames fewer than promised count as a miscount, not as a cut
@@ -61,9 +61,9 @@ class Inspection:
     mean_luma: float
 
     @property
-    def timeline(self) -> Timeline:
+    def timing(self) -> Timing:
         """When each frame is on screen."""
-        return Timeline(self.times, self.seconds, self.fps)
+        return Timing(self.times, self.seconds, self.fps)
 
 
 def inspect_video(source: bytes | str | Path) -> Inspection:

@@ -21,7 +21,7 @@ def eval_indices(num_frames: int, count: int, phase: float = 0.5) -> Int[np.ndar
     """Takes the frame `phase` (0 to 1) of the way through each of `count` equal segments, by default its centre.
 
     A video with fewer frames than segments repeats frames.  Frames whose times differ are sampled by
-    `timeline.Timeline`.
+    `timing.Timing`.
     """
     return np.minimum(middles(num_frames, count, phase).astype(np.int64), num_frames - 1)
 

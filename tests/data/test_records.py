@@ -14,7 +14,8 @@ from lift_flax.data.batches import eval_batches, read_eval_examples, train_batch
 from lift_flax.data.records import check_fits, open_records
 from lift_flax.errors import UserError
 from lift_flax.video import flow_codes, sampling
-from lift_flax.video.decode import decode_flow
+from lift_flax.video.decode import decode_flow, decode_frames
+from tests import ROOT
 from tests.support.small_config import small_config
 
 FIELDS = {"clip": ((4, 4, 32, 32, 3), np.uint8), "label": ((4,), np.int32), "weight": ((4,), np.float32)}
@@ -124,6 +125,20 @@ def test_flow_comes_with_the_frames_it_belongs_to(records, opened):
     gamma = eval_batches(opened, small_config(records=records), ids)
     with contextlib.closing(gamma):
         assert "flow" not in next(gamma)
+
+
+def test_records_of_an_earlier_version_have_a_constant_rate():
+    """They hold neither times nor seconds: frames are those by number."""
+    old = open_records(str(ROOT / "tests" / "golden" / "workdir_7a093b0" / "records"))
+    ids = old.split(1, "test")
+    source = tfds.builder_from_directory(old.records).as_data_source("all")
+    for example in read_eval_examples(old, small_config(records=old.dir), ids):
+        record = source[old.index[example["id"]].position]
+        assert "times" not in record and "seconds" not in record
+        stored = decode_frames(record["video"], sampling.eval_indices(record["num_frames"], 4), 32)
+        left = sampling.crop_origin(*stored.shape[1:3], 32, 0.5, 0.5)[1]
+        np.testing.assert_array_equal(example["clip"], stored[:, :, left : left + 32])
+    assert ids
 
 
 def test_records_without_flow_are_refused(opened):

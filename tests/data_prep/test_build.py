@@ -43,7 +43,8 @@ def test_build_end_to_end(videos: Path, tmp_path: Path) -> None:
         assert record["label"] == number % 2
         assert record["group"].decode() == f"g{number // 2}"
         assert record["num_frames"] == 10 + number
-        assert record["fps"] == 20
+        assert record["fps"] == 20 and record["seconds"] == pytest.approx((10 + number) / 20)
+        np.testing.assert_allclose(record["times"], np.arange(10 + number) / 20, atol=1e-6)
         assert read_numbers(decode.decode_frames(record["video"])) == list(range(10 + number))
     features = tfds.builder_from_directory(str(out / "folder" / "1.0.0")).info.features
     assert sorted(features) == ["fps", "group", "id", "label", "num_frames", "seconds", "times", "video"]
@@ -64,6 +65,8 @@ def test_build_end_to_end(videos: Path, tmp_path: Path) -> None:
     assert report["rejected"] == [] and set(report["versions"]) == {"av", "tensorflow-datasets"}
     luma = [decode.decode_frames(record["video"]).mean() for record in records.values()]
     assert report["mean_luma"]["percentiles"]["50"] == pytest.approx(np.median(luma), abs=2)
+    durations = report["durations"]
+    assert durations["all"] == 3.75 and durations["percentiles"]["50"] == pytest.approx(0.625, abs=0.01)
 
 
 @pytest.mark.usefixtures("in_process")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from data_prep import staging
+from data_prep.audit.items import inspect
 from data_prep.sources.video_list import SourceClip, VideoList
 from data_prep.transcode import Encoding, transcode
 from data_prep.write_records import write_records
@@ -68,6 +69,8 @@ def test_a_record_holds_every_frame_once_with_its_time(tmp_path, video):
     np.testing.assert_array_equal(record["times"], clip.times)
     assert record["times"].dtype == np.float32 and record["num_frames"] == clip.num_frames
     assert record["seconds"] == np.float32(clip.seconds)
+    audited = inspect((reader.folder, 0))
+    assert audited.seconds == record["seconds"] and audited.times.tolist() == record["times"].tolist()
     whole = transcode(video, Encoding(codec="original"))
     np.testing.assert_allclose(whole.times, np.array(NUMBERS) / 30, atol=0.002)
     assert whole.num_frames == len(NUMBERS)

@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -12,7 +14,7 @@ _ROUNDING = 2e-7  # of the duration: times that differ by less are one, since re
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Timeline:
+class Timing:
     """When each frame of a video is on screen: from its own time to that of the next frame.
 
     Where all frames are on screen equally long, frames are found by their number, so rounding moves none of them.
@@ -28,9 +30,17 @@ class Timeline:
     fps: float
 
     @classmethod
-    def even(cls, num_frames: int, fps: float) -> "Timeline":
-        """The timeline of a video of constant rate."""
+    def even(cls, num_frames: int, fps: float) -> "Timing":
+        """The timing of a video of constant rate."""
         return cls(np.arange(num_frames) / fps, num_frames / fps, fps)
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> "Timing":
+        """The timing of the frames in a record; of a constant rate in records of earlier versions."""
+        if "times" not in record:
+            return cls.even(int(record["num_frames"]), float(record["fps"]))
+        times, seconds = np.asarray(record["times"], np.float64), float(record["seconds"])
+        return cls(times, seconds, len(times) / seconds)
 
     @functools.cached_property
     def constant(self) -> bool:
@@ -46,7 +56,7 @@ class Timeline:
         """The frame on screen at a random time in each of `count` equal spans of time."""
         return self._shown(sampling.draws(len(self.times), count, rng))
 
-    def kept(self, limit: int | None) -> tuple[Int[np.ndarray, "M"], "Timeline"]:
+    def kept(self, limit: int | None) -> tuple[Int[np.ndarray, "M"], "Timing"]:
         """The frames that a record of at most `limit` frames holds, and the times from which each of them stands there.
 
         Above the limit, a record holds the middle frame of each of `limit` equal spans of time, from the beginning of
@@ -61,10 +71,10 @@ class Timeline:
         if len(frames) == 1:  # one frame is on screen nearly all the time: a record holds two at least
             frames = np.array([0, frames[0] or count - 1])
             times = self.times[frames]
-        return frames, Timeline(times, self.seconds, len(frames) / self.seconds)
+        return frames, Timing(times, self.seconds, len(frames) / self.seconds)
 
-    def part(self, start: float, end: float) -> tuple[int, "Timeline"]:
-        """Number of the first frame on screen in these seconds, and the timeline of this part.
+    def part(self, start: float, end: float) -> tuple[int, "Timing"]:
+        """Number of the first frame on screen in these seconds, and the timing of this part.
 
         Of a video of constant rate a part begins and ends with the nearest frame.
         """
@@ -72,11 +82,11 @@ class Timeline:
         if self.constant:
             first = min(int(start * self.fps + 0.5), count - 1)
             last = min(max(int(end * self.fps + 0.5), first + 1), count)
-            return first, Timeline.even(last - first, self.fps)
+            return first, Timing.even(last - first, self.fps)
         first = int(np.searchsorted(self.times, start + self._rounding, side="right")) - 1
         last = max(int(np.searchsorted(self.times, end - self._rounding, side="left")), first + 1)
         times = np.maximum(self.times[first:last] - start, 0.0)
-        return first, Timeline(times, end - start, (last - first) / (end - start))
+        return first, Timing(times, end - start, (last - first) / (end - start))
 
     @property
     def _rounding(self) -> float:

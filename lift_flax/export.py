@@ -26,7 +26,7 @@ from lift_flax.predict.inference import input_shapes, make_inference, unfolded
 from lift_flax.runs.trained import TrainedRun, open_trained
 from lift_flax.video.flow_codes import FLOW_RANGE, STEPS, ZERO
 
-Arrays = dict[str, np.ndarray]  # inputs or answers by name
+HostArrays = dict[str, np.ndarray]  # inputs or answers by name
 PLATFORMS = ("cpu", "cuda", "tpu")  # of a StableHLO file
 BOUND = 1e-4  # largest difference from the network, relative to its largest answer
 CLIPS = 2  # random clips to compare on
@@ -94,7 +94,7 @@ def export_run(trained: TrainedRun, out: Path) -> dict:
     return facts
 
 
-def differences(answers: Arrays, expected: dict[str, jax.Array]) -> dict[str, float]:
+def differences(answers: HostArrays, expected: dict[str, jax.Array]) -> dict[str, float]:
     """The largest difference of each answer, relative to the largest number expected in it."""
     if answers.keys() != expected.keys():
         raise RuntimeError(f"the exported file answers {sorted(answers)}, the network {sorted(expected)}")
@@ -104,7 +104,7 @@ def differences(answers: Arrays, expected: dict[str, jax.Array]) -> dict[str, fl
     }
 
 
-def random_inputs(config: Config) -> Arrays:
+def random_inputs(config: Config) -> HostArrays:
     """Coarse patterns whose brightness changes with clip and frame: of plain noise all frames would look alike."""
     rng = np.random.default_rng(0)
     inputs = {}
@@ -158,7 +158,7 @@ def to_stablehlo(trained: TrainedRun, facts: dict) -> bytes:
     return bytes(jax.export.export(program, platforms=PLATFORMS)(*_input_structs(trained.config)).serialize())
 
 
-def answer_stablehlo(path: Path, inputs: Arrays) -> Arrays:
+def answer_stablehlo(path: Path, inputs: HostArrays) -> HostArrays:
     """What a StableHLO file answers on the current device."""
     exported = jax.export.deserialize(bytearray(path.read_bytes()))
     return jax.tree.map(np.asarray, exported.call(*inputs.values()))
@@ -178,7 +178,7 @@ def to_onnx(trained: TrainedRun, facts: dict) -> bytes:
     return model.SerializeToString()
 
 
-def answer_onnx(path: Path, inputs: Arrays) -> Arrays:
+def answer_onnx(path: Path, inputs: HostArrays) -> HostArrays:
     """What an ONNX file answers through onnxruntime on the CPU."""
     import onnxruntime  # pyright: ignore[reportMissingImports]  # of an extra
 
@@ -208,7 +208,7 @@ class Format:
     """A file format: (run, facts) -> bytes of the file, and (file, inputs) -> its answers."""
 
     serialise: Callable[[TrainedRun, dict], bytes]
-    answer: Callable[[Path, Arrays], Arrays]
+    answer: Callable[[Path, HostArrays], HostArrays]
 
 
 FORMATS = {".stablehlo": Format(to_stablehlo, answer_stablehlo), ".onnx": Format(to_onnx, answer_onnx)}

@@ -24,7 +24,7 @@ from lift_flax.video.sampling import CENTRE, View
 from lift_flax.worker_process import end_with_parent
 
 Rows = Int[np.ndarray, "rows"]
-Light = Callable[[np.ndarray, str], np.ndarray]  # (uint8 [T,H,W,3], id) -> uint8 [T,H,W,3]
+ChangeLight = Callable[[np.ndarray, str], np.ndarray]  # (uint8 [T,H,W,3], id) -> uint8 [T,H,W,3]
 
 PASSES = 10**6  # over the training clips: endless in practice, and indices can still hold the count
 
@@ -111,7 +111,7 @@ def eval_batches(
     *,
     rows: Rows | None = None,
     views: tuple[View, ...] = (CENTRE,),
-    light: Light | None = None,
+    light: ChangeLight | None = None,
 ) -> Batches:
     """Batches (see `train_batches`) with every view of every clip once, in the order of `ids`.
 
@@ -142,7 +142,7 @@ class _EvalExample:
 
     reader: ClipReader
     views: tuple[View, ...]
-    light: Light | None
+    light: ChangeLight | None
 
     def __call__(self, place: int) -> Example:
         clip, view = divmod(max(place, 0), len(self.views))

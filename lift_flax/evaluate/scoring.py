@@ -11,7 +11,7 @@ from jaxtyping import Int
 
 from lift_flax.augment.streams import make_eval_streams
 from lift_flax.config import Config
-from lift_flax.data.batches import Light, eval_batches
+from lift_flax.data.batches import ChangeLight, eval_batches
 from lift_flax.data.records import Records
 from lift_flax.distributed.mesh import everywhere, gather_rows, local_rows, put_batch
 from lift_flax.distributed.processes import Stopped, StopSignal
@@ -58,7 +58,7 @@ class ScoreClips:
         labels: Int[np.ndarray, "N"] | None = None,
         views: tuple[View, ...] = (CENTRE,),
         average: str = "logits",
-        light: Light | None = None,
+        light: ChangeLight | None = None,
     ) -> SplitLogits:
         """Scores the clips `ids`.
 

@@ -89,7 +89,7 @@ class Stream:
 
     Args:
       programs: of the network that answers.
-      how: how a frame is prepared.
+      preparation: how a frame becomes one of a clip.
       classes: names, by label.
       every: frames from one answer to the next; the first answer comes with frame T.  Above T, some frames lie in no
         window, and nothing is computed for them.
@@ -99,13 +99,13 @@ class Stream:
         is not installed.
     """
 
-    def __init__(self, programs: Programs, how: Preparation, classes: tuple[str, ...], *, every: int):
+    def __init__(self, programs: Programs, preparation: Preparation, classes: tuple[str, ...], *, every: int):
         if not isinstance(every, int) or every < 1:
             raise UserError(f"every={every!r}: give a whole number of frames from one answer to the next, 1 or more")
-        self._programs, self._how, self._classes, self._every = programs, how, classes, every
+        self._programs, self._preparation, self._classes, self._every = programs, preparation, classes, every
         self._size: tuple[int, ...] = ()  # height and width of the first frame
         self._window: _Window | None = None
-        self._tokens: collections.deque[jax.Array] = collections.deque(maxlen=how.num_frames)
+        self._tokens: collections.deque[jax.Array] = collections.deque(maxlen=preparation.num_frames)
         self._count = 0
 
     def push(self, frame: Any) -> StreamAnswer | None:
@@ -116,7 +116,7 @@ class Stream:
         Raises:
           UserError: the frame is another kind of array, or differs in size from the first.  It then does not count.
         """
-        since, t = time.perf_counter(), self._how.num_frames
+        since, t = time.perf_counter(), self._preparation.num_frames
         window = self._checked(frame)
         index = self._count
         if index % self._every < t:  # otherwise it lies between two windows
@@ -147,7 +147,7 @@ class Stream:
             raise UserError(f"frame {self._count} is {given}: push frames of uint8 RGB [H, W, 3]")
         height, width = frame.shape[:2]
         if self._window is None:
-            self._size, self._window = (height, width), _Window(width, height, self._how)
+            self._size, self._window = (height, width), _Window(width, height, self._preparation)
         if (height, width) != self._size:
             raise UserError(
                 f"frame {self._count} has {width}x{height} px, the first had {self._size[1]}x{self._size[0]}: "
@@ -159,11 +159,14 @@ class Stream:
 class _Window:
     """The last T frames as the network takes them, and the flow between them if it takes flow."""
 
-    def __init__(self, width: int, height: int, how: Preparation):
-        self._scale, self._scale_flow = frame_scaler(width, height, how), flow_scaler(width, height, how)
-        self._codes = None if how.flow == "none" else LiveCodes(stored_size(width, height, how), how.flow)
-        self._frames: collections.deque[np.ndarray] = collections.deque(maxlen=how.num_frames)
-        self._flows: collections.deque[np.ndarray] = collections.deque(maxlen=how.num_frames - 1)
+    def __init__(self, width: int, height: int, preparation: Preparation):
+        self._scale = frame_scaler(width, height, preparation)
+        self._scale_flow = flow_scaler(width, height, preparation)
+        self._codes = None
+        if preparation.flow != "none":
+            self._codes = LiveCodes(stored_size(width, height, preparation), preparation.flow)
+        self._frames: collections.deque[np.ndarray] = collections.deque(maxlen=preparation.num_frames)
+        self._flows: collections.deque[np.ndarray] = collections.deque(maxlen=preparation.num_frames - 1)
 
     def add(self, frame: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "H W 3"]:
         """Adds a frame and returns it scaled.  Raises VideoError, and adds nothing, if scaling or flow fails."""

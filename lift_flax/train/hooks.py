@@ -1,4 +1,4 @@
-"""What follows every training step, in this order: log, validate, show, save, stop."""
+"""What follows every training step, in this order: write metrics, validate, show, save, stop."""
 
 import collections
 import dataclasses
@@ -43,7 +43,7 @@ class StepEnd:
     validation: dict[str, float] | None = None
 
 
-class Log:
+class WriteMetrics:
     """Writes the metrics of steps and epochs to metrics.jsonl, and shows the epoch's means on the bar.
 
     A step's metrics are read while the next one is computed, but at once where the run waits for it anyhow: at the end

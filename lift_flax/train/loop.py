@@ -89,9 +89,11 @@ class _Loop:
         progress = Progress(self.phase.name, first_step, total, config.train.batch_size, config.log.progress)
         trace = StepTrace(self.run.workdir / "profile" / self.phase.name, config.train.profile_steps)
         meter, key = Meter(config.train.batch_size), self._key()
-        log = hooks.Log(self.run, self.phase, self.checkpoints, self.ends, self.schedule, self.means, meter, progress)
+        write_metrics = hooks.WriteMetrics(
+            self.run, self.phase, self.checkpoints, self.ends, self.schedule, self.means, meter, progress
+        )
         after_step = (
-            log,
+            write_metrics,
             hooks.Validate(self.run, self.phase),
             hooks.Show(self.phase, progress),
             hooks.Save(self.run, self.checkpoints, self.means, meter),
@@ -104,7 +106,7 @@ class _Loop:
                         batch = put_batch(next(batches), self.run.mesh)
                     state, metrics = self._compute(state, batch, key, step)
                 trace.end_after(step, metrics)
-                log.put(step, metrics)
+                write_metrics.put(step, metrics)
                 end = hooks.StepEnd(step, total, state, self.ends.get(step), stopping=self.run.stop.at_this_step())
                 for hook in after_step:
                     hook(end)

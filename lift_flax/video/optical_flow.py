@@ -20,7 +20,7 @@ from lift_flax.errors import UserError
 from lift_flax.video.decode import VideoError
 from lift_flax.video.flow_codes import encode
 
-Frames = Callable[[Sequence[int]], Iterator[tuple[int, av.VideoFrame]]]  # decode.iter_frames of one source
+IterFrames = Callable[[Sequence[int]], Iterator[tuple[int, av.VideoFrame]]]  # decode.iter_frames of one source
 FlowFunction = Callable[[UInt8[np.ndarray, "H W"], UInt8[np.ndarray, "H W"]], Float32[np.ndarray, "H W 2"]]
 
 
@@ -57,7 +57,7 @@ def flow_function(method: Literal["dis", "tvl1"]) -> FlowFunction:
 
 
 def codes(
-    frames: Frames, indices: Sequence[int], num_frames: int, size: tuple[int, int], method: str
+    frames: IterFrames, indices: Sequence[int], num_frames: int, size: tuple[int, int], method: str
 ) -> Iterator[UInt8[np.ndarray, "h w 2"]]:
     """Yields the coded flow (lift_flax/video/flow_codes.py) of each frame in `indices`, in pixels of the stored size.
 
@@ -89,7 +89,7 @@ def codes(
 
 
 def _grey_frames(
-    frames: Frames, indices: Sequence[int], size: tuple[int, int]
+    frames: IterFrames, indices: Sequence[int], size: tuple[int, int]
 ) -> Iterator[tuple[int, UInt8[np.ndarray, "h w"]]]:
     reformatter = VideoReformatter()
     for index, frame in frames(indices):

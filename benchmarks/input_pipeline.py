@@ -50,7 +50,6 @@ from lift_flax.data.records import Records, open_records
 from lift_flax.errors import UserError, run_cli
 from lift_flax.video import sampling, scaling
 from lift_flax.video.inspection import inspect_video
-from lift_flax.video.timing import Timing
 
 BATCH, WARM_UP = 8, 4  # clips, batches
 SAME = 4.0  # mean absolute difference in grey levels up to which two readers' clips are the same but for the resizing
@@ -103,7 +102,7 @@ class Method:
     def clip(self, i: int, turn: int, args: argparse.Namespace) -> np.ndarray:
         """uint8 [T,size,size,3]; the same frames for every method that reads the same source."""
         video = self.fetch(i)
-        indices = Timing.even(video.num_frames, 30.0).drawn(args.frames, np.random.default_rng([i, turn]))
+        indices = sampling.Timing.even(video.num_frames, 30.0).drawn(args.frames, np.random.default_rng([i, turn]))
         return self.read(video, indices, args.size)
 
 

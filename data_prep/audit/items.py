@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 from lift_flax.errors import UserError, shown
 from lift_flax.video.decode import VideoError, count_frames, decode_frames, decode_jpegs
 from lift_flax.video.inspection import Inspection, coder_errors, inspect_pictures, inspect_video
-from lift_flax.video.timing import Timing
+from lift_flax.video.sampling import Timing
 
 from ..sources import layout, video_list
 

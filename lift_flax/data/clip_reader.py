@@ -14,11 +14,10 @@ from lift_flax.errors import UserError
 from lift_flax.video import sampling
 from lift_flax.video.clips import Parts
 from lift_flax.video.decode import VideoError, decode_flow, decode_frames, decode_jpegs
-from lift_flax.video.timing import Timing
 
 Batch = dict[str, np.ndarray]
 Example = dict[str, Any]  # a row of a batch; its id is text
-Cache = dict[tuple[int, int, bool], tuple[Timing, Parts]]
+Cache = dict[tuple[int, int, bool], tuple[sampling.Timing, Parts]]
 
 
 class ClipReader:
@@ -68,18 +67,18 @@ class ClipReader:
         example["weight"] = np.float32(clip >= 0)
         return example
 
-    def _open(self, clip: int) -> tuple[Timing, Callable[[np.ndarray], Parts]]:
+    def _open(self, clip: int) -> tuple[sampling.Timing, Callable[[np.ndarray], Parts]]:
         """When the stored frames are on screen, and a function from indices to their parts of short side `size`."""
         key = (self.clips[clip][1], self.size, self.flow)
         if self.cache is not None:
             whole = self.cache.get(key)
             if whole is None:
                 record = self._record(clip)
-                whole = self.cache[key] = (Timing.of_record(record), self._decode(clip, record, None))
+                whole = self.cache[key] = (sampling.Timing.of_record(record), self._decode(clip, record, None))
             timing, parts = whole
             return timing, lambda indices: {name: part[indices] for name, part in parts.items()}
         record = self._record(clip)
-        return Timing.of_record(record), lambda indices: self._decode(clip, record, indices)
+        return sampling.Timing.of_record(record), lambda indices: self._decode(clip, record, indices)
 
     def _decode(self, clip: int, record: dict, indices: np.ndarray | None) -> Parts:
         try:

@@ -19,7 +19,6 @@ from lift_flax.errors import UserError
 from lift_flax.video import optical_flow, sampling, scaling
 from lift_flax.video.decode import VideoError, iter_frames
 from lift_flax.video.inspection import inspect_video
-from lift_flax.video.timing import Timing
 
 Parts = dict[str, np.ndarray]  # "clip" uint8 [T,H,W,3], and "flow" uint8 [T,H,W,2] if it is used
 _ARRAY_FPS = 25.0  # assumed for frames in memory; only the times of their clips depend on it
@@ -97,7 +96,7 @@ class Video:
       frames: a function from native indices to (index, frame), in native order.
     """
 
-    timing: Timing
+    timing: sampling.Timing
     width: int
     height: int
     notes: tuple[str, ...]
@@ -121,7 +120,7 @@ def open_array(frames: np.ndarray) -> Video:
         for index in sorted({int(i) for i in indices}):
             yield index, av.VideoFrame.from_ndarray(np.ascontiguousarray(frames[index]), format="rgb24")
 
-    return Video(Timing.even(len(frames), _ARRAY_FPS), frames.shape[2], frames.shape[1], (), take)
+    return Video(sampling.Timing.even(len(frames), _ARRAY_FPS), frames.shape[2], frames.shape[1], (), take)
 
 
 def read_clips(video: Video, preparation: Preparation, windows: Windows) -> Iterator[Clip]:

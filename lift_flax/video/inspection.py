@@ -21,7 +21,7 @@ from lift_flax.video import decode
 from lift_flax.video.decode import VideoError
 from lift_flax.video.frame_times import frame_times
 from lift_flax.video.luma import LUMA
-from lift_flax.video.timing import Timing
+from lift_flax.video.sampling import Timing
 
 LUMA_BINS = 32  # of the histogram, each 8 levels wide
 _SLACK_FRAMES = 2  # so many frames fewer than promised count as a miscount, not as a cut

@@ -8,7 +8,6 @@ import pytest
 from lift_flax.augment.streams import gamma_correct
 from lift_flax.video import sampling
 from lift_flax.video.gamma import gamma_table
-from lift_flax.video.timing import Timing
 
 
 def _clip(seed: int = 0, shape=(2, 3, 20, 24, 3)) -> jax.Array:
@@ -43,7 +42,7 @@ def test_eval_takes_segment_centres(frames, count, expected):
 
 @pytest.mark.parametrize("frames", [1, 5, 16, 64, 1000])
 def test_train_takes_one_frame_of_each_segment(frames):
-    edges, timing = np.linspace(0, frames, 17), Timing.even(frames, 30.0)
+    edges, timing = np.linspace(0, frames, 17), sampling.Timing.even(frames, 30.0)
     seen = np.array([timing.drawn(16, np.random.default_rng(i)) for i in range(200)])
     assert (np.diff(seen, axis=1) >= 0).all()
     assert (seen >= np.floor(edges[:-1])).all() and (seen <= np.minimum(np.ceil(edges[1:]), frames - 1)).all()

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from lift_flax.video.timing import Timing
+from lift_flax.video.sampling import Timing
 
 RATES = (25.0, 30000 / 1001, 24000 / 1001, 30.0, 7.0, 59.94)
 

@@ -20,7 +20,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from lift_flax import config_flags, errors, fields
 from lift_flax.ablate.processes import ended_by_sigterm
-from lift_flax.ablate.rows import Fields, Row, reference, rows
+from lift_flax.ablate.rows import AblationRow, Fields, reference, rows
 from lift_flax.ablate.runs import Ablation, pretrained_vit, render_figures, run_rows
 from lift_flax.config import Config, from_dict
 from lift_flax.data.records import open_records
@@ -121,7 +121,7 @@ def _stored_facts(path: Path) -> dict:
     return {**deciding_fields(config), **other}
 
 
-def _chosen(table: list[Row], names: list[str]) -> list[Row]:
+def _chosen(table: list[AblationRow], names: list[str]) -> list[AblationRow]:
     known = [row.name for row in table]
     if unknown := sorted(set(names) - set(known)):
         raise UserError(f"--rows={unknown[0]} is no row: the rows are {', '.join(known)}")

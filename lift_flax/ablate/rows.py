@@ -15,7 +15,7 @@ _R3D = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class AblationRow:
     """One line of the table.
 
     Attributes:
@@ -35,7 +35,7 @@ class Row:
     needs: str = ""
 
 
-def rows(config: Config) -> list[Row]:
+def rows(config: Config) -> list[AblationRow]:
     """All rows, the reference first.
 
     Without a teacher phase the R(2+1)D has no epochs of its own, so the row without distillation trains for as many
@@ -45,19 +45,19 @@ def rows(config: Config) -> list[Row]:
     no_teacher = {"train.distill": False, "train.student_epochs": epochs}
     r3d = _R3D.get(config.model.teacher.name, "")
     return [
-        Row("large", "LIFT-Net - 8 (Large)", 95.21, {}, own_teacher=True),
-        Row("r3d", "with R3D model", 92.11, {"model.teacher.name": r3d}, True, "r3d"),
-        Row("flow", "with Optical Flow", 87.22, {"model.luminous.input": "flow"}, True, "flow"),
-        Row("no_distillation", "without KD approach", 94.15, no_teacher, True),
-        Row("frozen_vit", "ViT (5 block freeze)", 94.92, {"model.pvit.unfreeze": "none"}, needs="vit"),
-        Row("trained_vit", "ViT (5 block unfreeze)", 93.97, {"model.pvit.unfreeze": "all"}, needs="vit"),
-        Row("small", "LIFT-Net - 4 (Small)", 94.32, {"model.levels": 4}),
-        Row("medium", "LIFT-Net - 6 (Medium)", 94.93, {"model.levels": 6}),
-        Row("vit_1", "ViT, 1 block", None, {"model.pvit.blocks": 1}),
-        Row("vit_3", "ViT, 3 blocks", None, {"model.pvit.blocks": 3}),
-        Row("no_foe", "without Fourier Enhancement", None, {"model.foe": False}),
-        Row("main", "main stream only", None, {"model.streams": "main"}),
-        Row("luminous", "luminous stream only", None, {"model.streams": "luminous"}),
+        AblationRow("large", "LIFT-Net - 8 (Large)", 95.21, {}, own_teacher=True),
+        AblationRow("r3d", "with R3D model", 92.11, {"model.teacher.name": r3d}, True, "r3d"),
+        AblationRow("flow", "with Optical Flow", 87.22, {"model.luminous.input": "flow"}, True, "flow"),
+        AblationRow("no_distillation", "without KD approach", 94.15, no_teacher, True),
+        AblationRow("frozen_vit", "ViT (5 block freeze)", 94.92, {"model.pvit.unfreeze": "none"}, needs="vit"),
+        AblationRow("trained_vit", "ViT (5 block unfreeze)", 93.97, {"model.pvit.unfreeze": "all"}, needs="vit"),
+        AblationRow("small", "LIFT-Net - 4 (Small)", 94.32, {"model.levels": 4}),
+        AblationRow("medium", "LIFT-Net - 6 (Medium)", 94.93, {"model.levels": 6}),
+        AblationRow("vit_1", "ViT, 1 block", None, {"model.pvit.blocks": 1}),
+        AblationRow("vit_3", "ViT, 3 blocks", None, {"model.pvit.blocks": 3}),
+        AblationRow("no_foe", "without Fourier Enhancement", None, {"model.foe": False}),
+        AblationRow("main", "main stream only", None, {"model.streams": "main"}),
+        AblationRow("luminous", "luminous stream only", None, {"model.streams": "luminous"}),
     ]
 
 

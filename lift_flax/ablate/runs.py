@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from lift_flax.ablate.processes import call
-from lift_flax.ablate.rows import Fields, Row, pretraining, reference
+from lift_flax.ablate.rows import AblationRow, Fields, pretraining, reference
 from lift_flax.ablate.table import markdown, show
 from lift_flax.command_line import percent
 from lift_flax.config import Config
@@ -32,7 +32,7 @@ class Ablation:
         self.config, self.given, self.workdir, self.vit = config, given, workdir, vit
         self.has_flow = open_records(config.data.dir).has_flow
 
-    def why_not(self, row: Row) -> str:
+    def why_not(self, row: AblationRow) -> str:
         """Why a row cannot be run; "" if it can."""
         if row.needs == "flow" and not self.has_flow:
             return "the records hold no optical flow (lift-flax build --flow)"
@@ -44,11 +44,11 @@ class Ablation:
             return "the reference's R(2+1)D is pretrained and no R3D is"
         return ""
 
-    def place(self, row: Row, seed: int) -> Path:
+    def place(self, row: AblationRow, seed: int) -> Path:
         """The workdir of one run."""
         return self.workdir / "rows" / row.name / f"seed{seed}"
 
-    def command(self, row: Row, seed: int, first: Row) -> list[str]:
+    def command(self, row: AblationRow, seed: int, first: AblationRow) -> list[str]:
         """The command line of one run."""
         fields = {"seed": seed, "data.dir": self.config.data.dir, **reference(self.vit), **row.changes}
         if not row.own_teacher:
@@ -56,7 +56,7 @@ class Ablation:
         return _command(self.given, fields, self.place(row, seed))
 
 
-def run_rows(ablation: Ablation, chosen: list[Row], seeds: int) -> None:
+def run_rows(ablation: Ablation, chosen: list[AblationRow], seeds: int) -> None:
     """Runs what has not finished yet, seed by seed, and writes the table after each run.
 
     Raises:
@@ -86,7 +86,7 @@ def run_rows(ablation: Ablation, chosen: list[Row], seeds: int) -> None:
         raise UserError(f"rows that failed: {', '.join(sorted(set(failed)))}; the same command tries them again")
 
 
-def _write(ablation: Ablation, chosen: list[Row], seeds: int) -> dict:
+def _write(ablation: Ablation, chosen: list[AblationRow], seeds: int) -> dict:
     """Writes the table of the runs that have finished as ablation.json and ablation.md."""
     table = {"dataset": ablation.config.dataset, "seeds": seeds, "rows": []}
     for row in chosen:

@@ -20,8 +20,8 @@ from lift_flax.predict.answers import VideoAnswer
 from lift_flax.predict.predictor import Predictor
 from lift_flax.predict.reading import Source, name_of, read_whole
 from lift_flax.predict.stream import Stream
-from lift_flax.runs import workdir as workdirs
 from lift_flax.runs.trained import TrainedRun, open_trained
+from lift_flax.runs.workdir import read_results
 from lift_flax.video.clips import Clip, Preparation, Windows
 from lift_flax.video.decode import VideoError
 
@@ -115,7 +115,7 @@ class LoadedRun:
     @property
     def results(self) -> dict[str, Any]:
         """What training measured on the test split: results.json.  Raises UserError where it is missing or damaged."""
-        return workdirs.results(self.workdir)
+        return read_results(self.workdir)
 
     def evaluate(
         self,

@@ -5,12 +5,12 @@ import threading
 from collections.abc import Generator, Iterable
 from typing import TypeVar
 
-Item = TypeVar("Item")
+_Item = TypeVar("_Item")
 
 _PATIENCE = 2.0  # seconds that closing waits for the thread, which may be busy with a long item
 
 
-def prefetch(items: Iterable[Item], size: int) -> Generator[list[Item], None, None]:
+def prefetch(items: Iterable[_Item], size: int) -> Generator[list[_Item], None, None]:
     """Computes `items` in a thread, up to `size` ahead, and yields lists of those that are ready, each at least one.
 
     Closing the generator ends the thread after the item that it is at.  An error in `items` is raised once the items
@@ -19,7 +19,7 @@ def prefetch(items: Iterable[Item], size: int) -> Generator[list[Item], None, No
     >>> sum(prefetch(range(5), size=2), [])
     [0, 1, 2, 3, 4]
     """
-    waiting: collections.deque[Item] = collections.deque()
+    waiting: collections.deque[_Item] = collections.deque()
     changed = threading.Condition()
     errors: list[BaseException] = []
     closed = ended = False

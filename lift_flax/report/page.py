@@ -20,8 +20,8 @@ from lift_flax.files import write_text
 from lift_flax.models.build import with_bn_eps
 from lift_flax.report import clips, figures, training
 from lift_flax.runs import config_file, metrics_log
-from lift_flax.runs import workdir as workdirs
 from lift_flax.runs.trained import TrainedRun, open_trained
+from lift_flax.runs.workdir import facts, read_object, read_predictions, read_results
 
 _TABLE_CLASSES = 12  # up to this many, a confusion matrix is a table of numbers; above, a picture
 _IN_CURVE = ("num_examples", "views", "recorded", "points", "area", "twins")
@@ -35,8 +35,8 @@ def write_page(workdir: Path) -> Path:
       UserError: the workdir is not that of a finished run, a file in it is damaged, or its records are missing.
     """
     config = config_file.load(workdir / "config.json")
-    run = workdirs.facts(workdir, "validation_ids", "versions", "python", "devices")
-    results, predictions = workdirs.results(workdir), workdirs.predictions(workdir)
+    run = facts(workdir, "validation_ids", "versions", "python", "devices")
+    results, predictions = read_results(workdir), read_predictions(workdir)
     lines, brightness = metrics_log.read_metrics(workdir), _brightness(workdir)
     records = open_records(config.data.dir)
     results = _completed(results, predictions, records)
@@ -138,4 +138,4 @@ def _brightness(workdir: Path) -> dict | None:
     """What `lift-flax evaluate --illumination` has written; None where it has not."""
     path = workdir / "illumination.json"
     remedy = f"measure it again with `lift-flax evaluate --workdir={workdir} --illumination`, or remove it"
-    return workdirs.read_object(path, _IN_CURVE, remedy) if path.exists() else None
+    return read_object(path, _IN_CURVE, remedy) if path.exists() else None

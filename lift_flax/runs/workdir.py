@@ -36,13 +36,13 @@ def finished(workdir: Path) -> dict | None:
         return None
 
 
-def results(workdir: Path) -> dict[str, Any]:
-    """What results.json holds (`train.results`).  Raises UserError where it is missing or damaged."""
+def read_results(workdir: Path) -> dict[str, Any]:
+    """Reads results.json (`train.results` has its fields).  Raises UserError where it is missing or damaged."""
     return read_object(workdir / "results.json", _IN_RESULTS, _AGAIN)
 
 
-def predictions(workdir: Path) -> dict[str, np.ndarray]:
-    """What test_predictions.npz holds: "ids", "labels", "logits", perhaps "teacher_logits", ... (`SplitLogits`).
+def read_predictions(workdir: Path) -> dict[str, np.ndarray]:
+    """Reads test_predictions.npz: "ids", "labels", "logits", perhaps "teacher_logits", ... (`SplitLogits`).
 
     Raises:
       UserError: the file is missing or damaged.

@@ -21,7 +21,7 @@ from lift_flax.files import replacing, write_text
 from lift_flax.video import encode
 from lift_flax.video.camera import Camera, expose, to_srgb
 from lift_flax.video.decode import VideoError
-from lift_flax.video.luma import LUMA
+from lift_flax.video.gamma import LUMA
 
 from .. import pool
 from ..progress import counting

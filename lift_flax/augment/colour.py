@@ -6,7 +6,7 @@ from jaxtyping import Array, Float, Key, UInt8
 
 from lift_flax.augment.chance import chance
 from lift_flax.config import Augment
-from lift_flax.video.luma import LUMA
+from lift_flax.video.gamma import LUMA
 
 
 def jitter(clip: UInt8[Array, "T H W 3"], key: Key[Array, ""], ranges: Augment) -> UInt8[Array, "T H W 3"]:

@@ -17,7 +17,7 @@ from lift_flax.distributed.mesh import everywhere, gather_rows, local_rows, put_
 from lift_flax.distributed.processes import Stopped, StopSignal
 from lift_flax.evaluate import metrics
 from lift_flax.models.functional import Tree
-from lift_flax.video.luma import LUMA
+from lift_flax.video.gamma import LUMA
 from lift_flax.video.sampling import CENTRE, View
 
 NETWORKS = {"teacher": "teacher_logits", "student": "logits"}  # the name of each network's logits

@@ -1,10 +1,13 @@
-"""Gamma Intensity Correction, which brightens the luminous stream (paper section III-B).
+"""The brightness of RGB pixels, and Gamma Intensity Correction, which raises it (paper section III-B).
 
-It agrees with DarkLight's public code: a table of 256 truncated levels, applied to 8-bit frames before any resizing.
+The correction agrees with DarkLight's public code: a table of 256 truncated levels, applied to 8-bit frames before any
+resizing.
 """
 
 import numpy as np
 from jaxtyping import UInt8
+
+LUMA = (0.299, 0.587, 0.114)  # weights of R, G and B (ITU-R BT.601)
 
 
 def gamma_table(gamma: float) -> UInt8[np.ndarray, "256"]:

@@ -20,7 +20,7 @@ from jaxtyping import Float64, Int, UInt8
 from lift_flax.video import decode
 from lift_flax.video.decode import VideoError
 from lift_flax.video.frame_times import frame_times
-from lift_flax.video.luma import LUMA
+from lift_flax.video.gamma import LUMA
 from lift_flax.video.sampling import Timing
 
 LUMA_BINS = 32  # of the histogram, each 8 levels wide

@@ -1,7 +1,7 @@
 """Converts pretrained weights from PyTorch and from Google, with an account of every tensor.
 
     lift-flax weights convert r2plus1d FILE --out=DIR     # .pth or .safetensors: R(2+1)D, R3D, MC3, Hara's
-    lift-flax weights convert vit FILE --out=DIR          # .npz of Google; .pth or .safetensors of timm
+    lift-flax weights convert vit FILE --out=DIR          # .npz of Google; .pth or .safetensors of timm (--num-heads)
     lift-flax weights convert vit WORKDIR --out=DIR       # the main stream of your own run
 
 DIR is then what `--config.model.teacher.init_from` or `--config.model.pvit.init_from` takes.  docs/weights.md names the
@@ -17,7 +17,8 @@ import numpy as np
 
 from lift_flax import command_line, errors
 from lift_flax.errors import UserError
-from lift_flax.weights import converted, from_run, read_tensors, tables, torch_video, vit
+from lift_flax.weights import converted, from_run, read_tensors, tables, torch_video, vit, vit_sizes
+from lift_flax.weights.copies import Copy, find_copy
 
 BLOCKS = 5  # of a ViT, by default: as the paper takes
 
@@ -29,6 +30,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("file", type=Path, metavar="FILE")
     parser.add_argument("--out", type=Path, required=True, help="folder for the weights")
     parser.add_argument("--blocks", type=int, help="ViT blocks to keep, from the first (default 5)")
+    parser.add_argument(
+        "--num_heads", type=int, help="heads of a ViT's attention, where neither file nor name shows it"
+    )
+    parser.add_argument("--copy", metavar="NAME", help="of several copies of the network, that whose names begin so")
     parser.add_argument("--gelu", choices=("exact", "tanh"), help="of a ViT, if not the usual one of the file's layout")
     parser.add_argument(
         "--mean", type=float, nargs=3, metavar=("R", "G", "B"), help="of the input in [0, 1], if not the usual one"
@@ -58,22 +63,47 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _converted(args: argparse.Namespace) -> converted.ConvertedWeights:
-    if (args.file / "config.json").is_file():
-        if args.kind != "vit" or args.blocks:
-            raise UserError(f"{args.file} is a workdir: only its ViT is converted, whole (`vit`, without --blocks)")
+    if (args.file / "run.json").is_file() and (args.file / "config.json").is_file():
+        if args.kind != "vit" or args.blocks or args.num_heads or args.copy:
+            raise UserError(
+                f"{args.file} is a workdir: only its ViT is converted, whole (`vit`, and no flags of files)"
+            )
         return from_run.convert(args.file)
-    tensors = read_tensors.read_tensors(args.file)
-    weights = torch_video.convert(tensors) if args.kind == "r2plus1d" else vit.convert(tensors, args.blocks or BLOCKS)
+    found = find_copy(read_tensors.read_tensors(args.file), args.kind, args.copy)
+    if found.where:
+        print(found.where)
+    if args.kind == "r2plus1d":
+        weights = torch_video.convert(found.tensors)
+    else:
+        weights = vit.convert(found.tensors, args.blocks or BLOCKS, args.num_heads or _named_heads(args.file, found))
+    weights.ignored.update(found.beside)
     weights.facts["source"] = {"file": args.file.name, "sha256": _sha256(args.file)}
+    if found.others:
+        weights.facts["source"]["copy"] = found.before
     return weights
+
+
+def _named_heads(file: Path, found: Copy) -> int | None:
+    """The heads of the ViT that the file is named as.  Raises UserError where its width is another."""
+    named, kernel = vit_sizes.named_size(file), found.tensors.get("patch_embed.proj.weight")
+    if named is None or kernel is None:
+        return None
+    name, size = named
+    if len(kernel) != size.dim:
+        raise UserError(
+            f"{file.name} is named as {name}, whose width is {size.dim}, and its tensors are {len(kernel)} wide: say "
+            "how many heads its attention has with --num-heads"
+        )
+    print(f"{size.num_heads} heads, as {name} has")
+    return size.num_heads
 
 
 def _check_flags(args: argparse.Namespace) -> None:
     if args.blocks is not None and args.blocks < 1:
         raise UserError(f"--blocks={args.blocks}: a ViT has at least one")
-    for flag in ("blocks", "gelu"):
+    for flag in ("blocks", "gelu", "num_heads"):
         if args.kind == "r2plus1d" and getattr(args, flag) is not None:
-            raise UserError(f"--{flag} is for vit: a video ResNet has none")
+            raise UserError(f"--{flag.replace('_', '-')} is for vit: a video ResNet has none")
     if args.check and not args.check.is_file():
         raise UserError(f"--check={args.check}: no such file")
 
@@ -90,15 +120,20 @@ def name_of(weights: converted.ConvertedWeights) -> str:
     mean, std = ([round(v, 4) for v in facts[name]] for name in ("mean", "std"))
     if weights.kind == "vit":
         attention = "with" if facts["qkv_bias"] else "without"
-        name = f"{vit.ours_of(facts)}, first {facts['blocks']} blocks, GELU {facts['gelu']}, {attention} qkv biases"
+        heads = f"{facts['num_heads']} heads, GELU {facts['gelu']}, {attention} qkv biases"
+        name = f"{vit.ours_of(facts)}, first {facts['blocks']} blocks, {heads}"
     else:
         name = f"{facts['name']}, {facts['classes'] or 'no'} classes, BatchNorm eps {facts['bn_eps']}"
     return f"{name}, input mean {mean} and std {std}"
 
 
 def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Of a file, or of the parts that an index names together."""
+    digest = hashlib.sha256()
+    for part in read_tensors.files_of(path):
+        with part.open("rb") as file:
+            hashlib.file_digest(file, lambda: digest)
+    return digest.hexdigest()
 
 
 if __name__ == "__main__":

@@ -34,8 +34,9 @@ class Pretrained:
 
     @property
     def sha256(self) -> str:
-        """Digest of the file that the weights were converted from.  Raises UserError where the folder is not one."""
-        return converted.load_facts(self.folder)["source"]["sha256"]
+        """Names the weights: digest of their source file, and which of its copies.  Raises UserError where none are."""
+        source = converted.load_facts(self.folder)["source"]
+        return f"{source['sha256']} {source['copy']}" if "copy" in source else source["sha256"]
 
     def settings(self, config: Config) -> Config:
         """`config` with the settings that the weights need: eps of the norms, GELU, qkv biases, input mean and std.

@@ -15,7 +15,6 @@ from lift_flax.errors import UserError
 from lift_flax.models.functional import flatten, trees_of
 from lift_flax.models.video_resnet import TRUNKS, NormSpec, TrunkSpec, VideoResNet
 from lift_flax.weights.converted import ConvertedWeights, Entry
-from lift_flax.weights.read_tensors import BESIDE
 
 KINETICS = {"mean": [0.43216, 0.394666, 0.37645], "std": [0.22803, 0.22145, 0.216989]}
 HARA = {"mean": [v / 255 for v in (114.7748, 107.7354, 99.4750)], "std": [1 / 255] * 3}  # levels of 255, not divided
@@ -170,7 +169,7 @@ def recognise(tensors: dict[str, np.ndarray]) -> str:
     if fits:
         return min(fits, key=lambda name: len(misfits(tensors, TRUNKS[name], None)))
     nearest = min(TRUNKS, key=lambda name: len(names_of[name] ^ names))
-    if "patch_embed.proj.weight" in tensors or any(n.endswith("embedding/kernel") for n in tensors):
+    if any(n.endswith(("patch_embed.proj.weight", "embedding/kernel")) for n in tensors):
         raise UserError("the file is a ViT: convert it with `convert vit`")
     if not names_of[nearest] & names:
         raise UserError(f"the file is no video ResNet: it holds {', '.join(sorted(tensors)[:3])}, ...")
@@ -201,8 +200,6 @@ def _usual_name(name: str) -> str:
 def _why_ignored(name: str, network: str) -> str:
     if name.endswith("num_batches_tracked"):
         return "a counter that nothing needs"
-    if name.startswith(("fc.", "fc_action.", "bert.")):
+    if re.match(r"(fc|fc_action|bert|head|cls_head|classifier)\.", name):
         return "the head of another network"
-    if re.match(BESIDE, name):
-        return "beside the weights in a training checkpoint"
     raise UserError(f"the file holds {name}, which is no part of {network}: is it a file of another network?")

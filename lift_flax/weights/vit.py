@@ -15,9 +15,9 @@ from lift_flax.errors import UserError
 from lift_flax.models.functional import flatten, trees_of
 from lift_flax.models.vit import PViT
 from lift_flax.weights.converted import ConvertedWeights, Entry
-from lift_flax.weights.read_tensors import BESIDE
+from lift_flax.weights.copies import BESIDE
+from lift_flax.weights.vit_sizes import SIZES, agreed_heads
 
-TIMM_HEAD_DIM = 64  # of Ti, S, B and L; the shape of a fused qkv does not show it
 _HALF = {"mean": [0.5] * 3, "std": [0.5] * 3}
 _MIIL = {"mean": [0.0] * 3, "std": [1.0] * 3}
 _PREFIXES = ("opt/target/", "params/img/", "params/", "img/")
@@ -27,23 +27,22 @@ _NORMS = {"0": "norm1", "1": "norm2", "2": "norm2"}  # LayerNorm_1 is big_vision
 Sources = dict[str, tuple[str, np.ndarray]]
 
 
-def convert(tensors: dict[str, np.ndarray], blocks: int) -> ConvertedWeights:
+def convert(tensors: dict[str, np.ndarray], blocks: int, num_heads: int | None = None) -> ConvertedWeights:
     """Renames the embeddings and the first `blocks` blocks to our names.
 
+    Args:
+      num_heads: of every attention; Google's tensors show it, timm's do not.
+
     Raises:
-      UserError: no ViT that is known, fewer blocks, or a tensor that is missing or has another shape.
+      UserError: no ViT that is known, fewer blocks, a tensor that is missing or has another shape, or no number of
+        heads or one that does not fit.
     """
     try:
-        read = _timm if "patch_embed.proj.weight" in tensors else _google
-        sources, facts = read(tensors, blocks)
+        read = _timm if any(name.startswith("patch_embed.") for name in tensors) else _google
+        sources, facts, shown = read(tensors, blocks)
+        facts["num_heads"] = agreed_heads(facts["dim"], shown, num_heads)
     except KeyError as error:
-        if any(re.match(r"(stem|conv1|features|layer1)\.", name) for name in tensors):
-            raise UserError("the file looks like a video ResNet: convert it with `convert r2plus1d`") from error
-        known = ", ".join(sorted(tensors)[:3])
-        raise UserError(
-            f"the file lacks {error.args[0]}: is it a ViT with a class token and at least {blocks} blocks? "
-            f"It holds {known}, ..."
-        ) from error
+        raise UserError(_no_vit(tensors, str(error.args[0]), blocks)) from error
     except (ValueError, IndexError, TypeError) as error:  # a transposition or reshaping of another rank or size
         raise UserError(f"the file names its tensors like a ViT, but their shapes are not a ViT's ({error})") from error
     shapes = abstract_pvit(facts)
@@ -65,6 +64,18 @@ def convert(tensors: dict[str, np.ndarray], blocks: int) -> ConvertedWeights:
     )
 
 
+def _no_vit(tensors: dict[str, np.ndarray], missing: str, blocks: int) -> str:
+    """The message about a tensor that is missing."""
+    if any(re.search(r"(^|\.)(features\.|layer)[1-4]\.\d+\.", name) for name in tensors):
+        return "the file looks like a video ResNet: convert it with `convert r2plus1d`"
+    if any("encoder_layer_0." in name or "patch_embeddings.projection." in name for name in tensors):
+        return "the file is a ViT in the spelling of torchvision or transformers: give the one of timm or Google"
+    return (
+        f"the file lacks {missing}: is it a ViT with a class token and at least {blocks} blocks? It holds "
+        f"{', '.join(sorted(tensors)[:3])}, ..."
+    )
+
+
 def abstract_pvit(facts: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     """{"params/...": shape} of the PViT that `facts` describe."""
     sizes = [facts[name] for name in ("blocks", "patch", "dim", "num_heads", "mlp_dim")]
@@ -76,8 +87,8 @@ def abstract_pvit(facts: dict[str, Any]) -> dict[str, tuple[int, ...]]:
 
 def ours_of(facts: dict[str, Any]) -> str:
     """The usual name of a ViT's sizes."""
-    sizes = {192: "Ti", 384: "S", 768: "B", 1024: "L"}
-    return f"ViT-{sizes.get(facts['dim'], facts['dim'])}/{facts['patch']}"
+    letters = {size.dim: size.letter for size in SIZES.values()}
+    return f"ViT-{letters.get(facts['dim'], facts['dim'])}/{facts['patch']}"
 
 
 def resize_positions(positions: np.ndarray, grid: int) -> np.ndarray:
@@ -100,7 +111,8 @@ def resize_positions(positions: np.ndarray, grid: int) -> np.ndarray:
     return np.concatenate([cls, table.reshape(1, grid * grid, -1)], axis=1).astype(np.float32)
 
 
-def _timm(tensors: dict[str, np.ndarray], blocks: int) -> tuple[Sources, dict[str, Any]]:
+def _timm(tensors: dict[str, np.ndarray], blocks: int) -> tuple[Sources, dict[str, Any], int | None]:
+    """(sources, facts, heads that the shapes show)"""
     kernel = tensors["patch_embed.proj.weight"]  # (E, 3, P, P)
     dim, bias = kernel.shape[0], "blocks.0.attn.qkv.bias" in tensors
     out: Sources = {
@@ -123,12 +135,12 @@ def _timm(tensors: dict[str, np.ndarray], blocks: int) -> tuple[Sources, dict[st
             for leaf, suffix in (("kernel", "weight"), ("bias", "bias"))[: 2 if bias else 1]:
                 n = f"{theirs}.attn.qkv.{suffix}"
                 out[f"{ours}/attention/{name}/{leaf}"] = (f"{n}[{rows.start}:{rows.stop}]", tensors[n][rows].T)
-    heads = dim // TIMM_HEAD_DIM
     normalisation = _HALF if bias else _MIIL
-    return out, _facts(out, blocks, heads, gelu="exact", qkv_bias=bias, **normalisation)
+    return out, _facts(out, blocks, gelu="exact", qkv_bias=bias, **normalisation), None  # qkv is one matrix
 
 
-def _google(tensors: dict[str, np.ndarray], blocks: int) -> tuple[Sources, dict[str, Any]]:
+def _google(tensors: dict[str, np.ndarray], blocks: int) -> tuple[Sources, dict[str, Any], int | None]:
+    """The same for Google's layout."""
     named = _usual_names(tensors)
     kernel = named["embedding/kernel"][1]  # (P, P, 3, E)
     dim = kernel.shape[-1]
@@ -151,8 +163,8 @@ def _google(tensors: dict[str, np.ndarray], blocks: int) -> tuple[Sources, dict[
             out[f"{ours}/attention/{name}/kernel"] = (n, array.reshape(dim, dim))
             n, array = named[f"{theirs}/attention/{name}/bias"]
             out[f"{ours}/attention/{name}/bias"] = (n, array.reshape(dim))
-    heads = named["block0/attention/query/kernel"][1].shape[1]
-    return out, _facts(out, blocks, heads, gelu="tanh", qkv_bias=True, **_HALF)
+    kernel = named["block0/attention/query/kernel"][1]  # [E, heads, E / heads], or flat
+    return out, _facts(out, blocks, gelu="tanh", qkv_bias=True, **_HALF), kernel.shape[1] if kernel.ndim == 3 else None
 
 
 def _usual_names(tensors: dict[str, np.ndarray]) -> Sources:
@@ -181,9 +193,9 @@ def _with_class_position(name: str, positions: np.ndarray) -> tuple[str, np.ndar
     return name, positions
 
 
-def _facts(sources: Sources, blocks: int, num_heads: int, **rest) -> dict[str, Any]:
+def _facts(sources: Sources, blocks: int, **rest) -> dict[str, Any]:
     patch, _, _, dim = sources["params/patches/kernel"][1].shape
-    facts = {"blocks": blocks, "patch": patch, "dim": dim, "num_heads": num_heads}
+    facts = {"blocks": blocks, "patch": patch, "dim": dim}
     facts["mlp_dim"] = sources["params/blocks/0/mlp/fc1/bias"][1].shape[0]
     facts["grid"] = math.isqrt(sources["params/positions"][1].shape[1] - 1)
     return {**facts, "ln_eps": 1e-6, **rest}
@@ -201,8 +213,8 @@ def _rest(tensors: dict[str, np.ndarray], blocks: int) -> dict[str, str]:
 
 
 def _why_ignored(name: str, blocks: int) -> str:
-    if re.match(BESIDE, name) or name.startswith("opt/state"):
-        return "beside the weights in a training checkpoint"
+    if name.startswith("opt/state"):
+        return BESIDE
     if re.match(r"params/(txt/|t$|b$)", name):
         return "the text side of a two-tower network"
     if block := re.search(r"encoderblock_(\d+)/|^blocks\.(\d+)\.", name):

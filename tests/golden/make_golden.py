@@ -51,11 +51,39 @@ def lift_net_reference(config: Config) -> tuple[dict, dict, dict]:
     return tensors, {name: value.detach().numpy() for name, value in out.items()}, grads
 
 
+def trunk_reference(name: str, classes: int) -> tuple[VideoResNet, dict[str, np.ndarray]]:
+    """(a video ResNet, the tensors that it was filled with)"""
+    net = VideoResNet(name, classes).eval()
+    tensors = random_tensors(shapes_of(net))
+    fill(net, tensors)
+    return net, tensors
+
+
+def trunk_check(net: VideoResNet) -> dict[str, np.ndarray]:
+    """What `lift-flax weights convert r2plus1d --check` takes, but for the clip, which is `golden_clip()`."""
+    with torch.inference_mode():
+        out = net(torch.from_numpy(golden_clip()).permute(0, 4, 1, 2, 3))
+    return {"logits": out["logits"].numpy(), "features": out["layer4"].numpy()}
+
+
+def vit_reference(heads: int) -> tuple[ViT, dict[str, np.ndarray]]:
+    """(a small ViT of six blocks, with GELU as Google's; the tensors that it was filled with)"""
+    net = ViT(size=64, dim=192, heads=heads, hidden=768, blocks=6, gelu="tanh")
+    tensors = random_tensors(shapes_of(net))
+    fill(net, tensors)
+    return net, tensors
+
+
+def vit_check(net: ViT) -> dict[str, np.ndarray]:
+    """What `lift-flax weights convert vit --check` takes, but for the images, which are `golden_images(64)`."""
+    with torch.inference_mode():
+        return {"features": net(torch.from_numpy(golden_images(64)).permute(0, 3, 1, 2))[4].numpy()}
+
+
 def main() -> None:
     """Writes every file."""
     for name, classes in TRUNKS.items():
-        net = VideoResNet(name, classes).eval()
-        fill(net, random_tensors(shapes_of(net)))
+        net, _ = trunk_reference(name, classes)
         for frames in GOLDEN_FRAMES[name]:
             with torch.inference_mode():
                 out = net(torch.from_numpy(golden_clip(frames)).permute(0, 4, 1, 2, 3))
@@ -67,6 +95,9 @@ def main() -> None:
         with torch.inference_mode():
             tokens = net(torch.from_numpy(golden_images()).permute(0, 3, 1, 2)).numpy()
         np.savez_compressed(FOLDER / f"vit_{gelu}_{'bias' if bias else 'nobias'}.npz", tokens=tokens)
+    np.savez_compressed(FOLDER / "check_trunk.npz", **trunk_check(trunk_reference("r2plus1d_tiny", 3)[0]))
+    for heads in (3, 6):
+        np.savez_compressed(FOLDER / f"check_vit_{heads}.npz", **vit_check(vit_reference(heads)[0]))
     config = lift_net_case.make_config(2, "r2plus1d_18")
     _, outputs, grads = lift_net_reference(config)
     _, shapes = lift_net_case.student(config)

@@ -21,7 +21,7 @@ def _reference(gelu: str, qkv_bias: bool, blocks: int = 12):
 
 
 def _converted(tensors, gelu, blocks):
-    weights = vit.convert(tensors, blocks)
+    weights = vit.convert(tensors, blocks, num_heads=12)
     weights.facts["gelu"] = gelu  # timm's files mean the exact one
     return weights
 
@@ -51,7 +51,7 @@ def test_gradient_of_the_first_block_through_the_others():
     reference(torch.from_numpy(images).permute(0, 3, 1, 2))[-1].square().mean().backward()
     network, params = pvit_from_tensors(_converted(tensors, "exact", 5))
     grads = jax.jit(jax.grad(lambda p: (network.module(p, {})(jnp.asarray(images)) ** 2).mean()))(params)
-    theirs = vit.convert({name: p.grad.numpy() for name, p in reference.named_parameters()}, 5).arrays
+    theirs = vit.convert({name: p.grad.numpy() for name, p in reference.named_parameters()}, 5, num_heads=12).arrays
     for path, grad in flatten(grads["blocks"]["0"]).items():
         expected = theirs[f"params/blocks/0/{path}"]
         error = np.linalg.norm(np.asarray(grad) - expected)

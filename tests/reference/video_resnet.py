@@ -1,13 +1,14 @@
 """Video ResNets in plain PyTorch, with the parameter names of the public weights.
 
-R(2+1)D-34 as ig65m-pytorch publishes it, r2plus1d_18, r3d_18 and mc3_18 as torchvision, 3D-ResNet-34 type A as Hara.
+R(2+1)D-34 as ig65m-pytorch publishes it, r2plus1d_18, r3d_18 and mc3_18 as torchvision, 3D-ResNet-34 type A as Hara;
+the small ones of this project in the same spelling.
 """
 
 import torch
 from torch import nn
 
-DEPTHS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
-WIDTHS = (64, 128, 256, 512)
+DEPTHS = {"18": (2, 2, 2, 2), "34": (3, 4, 6, 3), "tiny": (1, 1, 1, 1)}
+WIDTHS, TINY_WIDTHS = (64, 128, 256, 512), (16, 32, 64, 128)
 
 
 def middle(inputs: int, outputs: int) -> int:
@@ -69,25 +70,29 @@ class VideoResNet(nn.Module):
 
     def __init__(self, name: str, classes: int):
         super().__init__()
-        eps = 1e-3 if name == "r2plus1d_34" else 1e-5
+        eps = 1e-3 if name in ("r2plus1d_34", "r2plus1d_tiny") else 1e-5
         norm = lambda c: nn.BatchNorm3d(c, eps=eps)  # noqa: E731
-        kind = {"r2plus1d_34": "ig65m", "r2plus1d_34_shared": "r2plus1d", "r2plus1d_18": "r2plus1d"}.get(name, "r3d")
+        kind = {"r2plus1d_34_shared": "r2plus1d", "r2plus1d_18": "r2plus1d"}.get(
+            name, "ig65m" if name.startswith("r2plus1d") else "r3d"
+        )
+        tiny = name.endswith("tiny")
+        widths, (first, side) = (TINY_WIDTHS, (16, 4)) if tiny else (WIDTHS, (45, 2))
         self.hara = name == "hara_34"
         if self.hara:
             self.conv1, self.bn1 = conv(3, 64, (7, 7, 7), (1, 2, 2)), norm(64)
         elif kind == "r3d":
-            self.stem = nn.Sequential(conv(3, 64, (3, 7, 7), (1, 2, 2)), norm(64), nn.ReLU())
+            self.stem = nn.Sequential(conv(3, widths[0], (3, 7, 7), (1, side, side)), norm(widths[0]), nn.ReLU())
         else:
             self.stem = nn.Sequential(
-                conv(3, 45, (1, 7, 7), (1, 2, 2)),
-                norm(45),
+                conv(3, first, (1, 7, 7), (1, side, side)),
+                norm(first),
                 nn.ReLU(inplace=True),
-                conv(45, 64, (3, 1, 1)),
-                norm(64),
+                conv(first, widths[0], (3, 1, 1)),
+                norm(widths[0]),
                 nn.ReLU(inplace=True),
             )
-        inputs = 64
-        for stage, (blocks, width) in enumerate(zip(DEPTHS[34 if "34" in name else 18], WIDTHS, strict=True)):
+        inputs, depth = widths[0], next(depth for depth in DEPTHS if depth in name)
+        for stage, (blocks, width) in enumerate(zip(DEPTHS[depth], widths, strict=True)):
             made = []
             for i in range(blocks):
                 stride = 2 if stage and i == 0 else 1
@@ -99,7 +104,7 @@ class VideoResNet(nn.Module):
                 )
                 inputs = width
             setattr(self, f"layer{stage + 1}", nn.Sequential(*made))
-        self.fc = nn.Linear(512, classes)
+        self.fc = nn.Linear(widths[-1], classes)
 
     def forward(self, clip):
         """(B,3,T,H,W) -> {name: tensor}"""

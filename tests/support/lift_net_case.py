@@ -1,6 +1,7 @@
 """One LIFT-Net student and one batch to compare with the PyTorch transcription: the paper's widths, small clips."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -68,7 +69,8 @@ def torch_tensors(config: Config, shapes: Shapes) -> dict[str, np.ndarray]:
 def our_arrays(tensors: dict[str, np.ndarray], shapes: Shapes) -> dict[str, np.ndarray]:
     """Tensors of the transcription (or their gradients) under our names; `shapes` are ours."""
     arrays = {}
-    for prefix, convert in (("trunk", torch_video.convert), ("main.pvit", lambda t: vit.convert(t, VIT["blocks"]))):
+    of_vit = functools.partial(vit.convert, blocks=VIT["blocks"], num_heads=VIT["heads"])
+    for prefix, convert in (("trunk", torch_video.convert), ("main.pvit", of_vit)):
         inside = {n.removeprefix(prefix + "."): a for n, a in tensors.items() if n.startswith(prefix + ".")}
         for name, array in convert(inside).arrays.items() if inside else ():
             tree, _, path = name.partition("/")

@@ -117,9 +117,9 @@ def golden_clip(frames: int = 8) -> np.ndarray:
     return np.random.default_rng(11).normal(size=(1, frames, 48, 48, 3)).astype(np.float32)
 
 
-def golden_images() -> np.ndarray:
-    """Normalised images [2, 224, 224, 3] of noise."""
-    return np.random.default_rng(12).normal(size=(2, 224, 224, 3)).astype(np.float32)
+def golden_images(side: int = 224) -> np.ndarray:
+    """Normalised images [2, side, side, 3] of noise."""
+    return np.random.default_rng(12).normal(size=(2, side, side, 3)).astype(np.float32)
 
 
 def zeros(shapes: Shapes) -> dict[str, np.ndarray]:
@@ -166,10 +166,11 @@ def timm_shapes(
     return shapes
 
 
-def google_tensors(timm: dict[str, np.ndarray], blocks: int) -> dict[str, np.ndarray]:
-    """Tensors of a ViT under timm's names, in Google's layout of 2020."""
+def google_tensors(timm: dict[str, np.ndarray], blocks: int, heads: int | None = None) -> dict[str, np.ndarray]:
+    """Tensors of a ViT under timm's names, in Google's layout of 2020; its heads are 64 wide if not given."""
     dim = timm["cls_token"].shape[-1]
-    heads = dim // 64
+    heads = heads or dim // 64
+    width = dim // heads
     out = {
         "cls": timm["cls_token"],
         "embedding/kernel": timm["patch_embed.proj.weight"].transpose(2, 3, 1, 0),
@@ -187,9 +188,9 @@ def google_tensors(timm: dict[str, np.ndarray], blocks: int) -> dict[str, np.nda
         attention = f"{ours}/MultiHeadDotProductAttention_1"
         for part, name in enumerate(("query", "key", "value")):
             rows = slice(part * dim, (part + 1) * dim)
-            out[f"{attention}/{name}/kernel"] = timm[f"{theirs}.attn.qkv.weight"][rows].T.reshape(dim, heads, 64)
-            out[f"{attention}/{name}/bias"] = timm[f"{theirs}.attn.qkv.bias"][rows].reshape(heads, 64)
-        out[f"{attention}/out/kernel"] = timm[f"{theirs}.attn.proj.weight"].T.reshape(heads, 64, dim)
+            out[f"{attention}/{name}/kernel"] = timm[f"{theirs}.attn.qkv.weight"][rows].T.reshape(dim, heads, width)
+            out[f"{attention}/{name}/bias"] = timm[f"{theirs}.attn.qkv.bias"][rows].reshape(heads, width)
+        out[f"{attention}/out/kernel"] = timm[f"{theirs}.attn.proj.weight"].T.reshape(heads, width, dim)
         out[f"{attention}/out/bias"] = timm[f"{theirs}.attn.proj.bias"]
         for number in (0, 1):
             layer = f"{ours}/MlpBlock_3/Dense_{number}"

@@ -95,7 +95,7 @@ def test_one_forward_equals_two():
 def pvit_weights(tmp_path_factory) -> str:
     """A folder of converted ViT weights, as `model.pvit.init_from` takes it."""
     folder = tmp_path_factory.mktemp("weights") / "pvit"
-    converted.save(vit.convert(timm_tensors(2, dim=64, grid=2), 2), "", folder)
+    converted.save(vit.convert(timm_tensors(2, dim=64, grid=2), 2, num_heads=1), "", folder)
     return str(folder)
 
 

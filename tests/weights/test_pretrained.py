@@ -27,8 +27,8 @@ def weights(tmp_path_factory) -> dict[str, str]:
     root = tmp_path_factory.mktemp("weights")
     teacher = torch_video.convert(trunk_tensors("r2plus1d_tiny", 7))
     teacher.facts["bn_eps"] = 2e-3  # not the config's, to see it travel
-    made = {"teacher": teacher, "vit": vit.convert(timm_tensors(3, dim=64, grid=4), 3)}
-    made["miil"] = vit.convert(timm_tensors(3, dim=64, grid=2, qkv_bias=False), 3)
+    made = {"teacher": teacher, "vit": vit.convert(timm_tensors(3, dim=64, grid=4), 3, num_heads=1)}
+    made["miil"] = vit.convert(timm_tensors(3, dim=64, grid=2, qkv_bias=False), 3, num_heads=1)
     for name, weights in made.items():
         weights.facts["source"] = {"file": f"{name}.pth", "sha256": name.encode().hex()}
         converted.save(weights, "", root / name)

@@ -1,5 +1,7 @@
 """Weights of ViTs: golden outputs of PyTorch, every public spelling, position embeddings, strictness."""
 
+import re
+
 import jax
 import numpy as np
 import pytest
@@ -25,7 +27,7 @@ SLOW = pytest.mark.slow
     [("exact", True), *(pytest.param(*c, marks=SLOW) for c in (("tanh", True), ("exact", False), ("tanh", False)))],
 )
 def test_class_tokens_are_those_of_pytorch(gelu, bias):
-    weights = vit.convert(timm_tensors(5, qkv_bias=bias), 5)
+    weights = vit.convert(timm_tensors(5, qkv_bias=bias), 5, num_heads=12)
     assert weights.facts["qkv_bias"] == bias and weights.facts["gelu"] == "exact"
     weights.facts["gelu"] = gelu
     network, params = pvit_from_tensors(weights)
@@ -76,7 +78,7 @@ def _scanned(tensors: dict) -> dict:
 
 
 def test_google_and_timm_are_the_same_network(timm):
-    expected = vit.convert(timm, 5)
+    expected = vit.convert(timm, 5, num_heads=3)
     google = google_tensors(timm, 6)
     weights = vit.convert(google, 5)
     _same(weights, expected)
@@ -100,14 +102,31 @@ def test_google_and_timm_are_the_same_network(timm):
 
 
 def test_miil_has_no_qkv_bias_and_its_own_input(timm):
-    weights = vit.convert(timm_tensors(5, dim=192, grid=4, qkv_bias=False), 5)
+    weights = vit.convert(timm_tensors(5, dim=192, grid=4, qkv_bias=False), 5, num_heads=3)
     assert not weights.facts["qkv_bias"] and weights.facts["mean"] == [0.0] * 3 and weights.facts["std"] == [1.0] * 3
 
 
-@pytest.mark.parametrize(("dim", "heads"), [(192, 3), (384, 6), (768, 12), (1024, 16)])
-def test_sizes(dim, heads):
-    facts = vit.convert(timm_tensors(1, dim=dim, grid=2), 1).facts
+@pytest.mark.parametrize(("dim", "heads"), [(192, 3), (384, 6), (384, 12), (1280, 16)])
+def test_heads_are_those_that_were_named(dim, heads):
+    """Those of timm's ViT-S are 64 wide, of MoCo v3's 32, of ViT-H 80: the fused qkv looks the same for all."""
+    tensors = timm_tensors(1, dim=dim, grid=2)
+    facts = vit.convert(tensors, 1, num_heads=heads).facts
     assert (facts["num_heads"], facts["mlp_dim"], facts["patch"], facts["grid"]) == (heads, 4 * dim, 16, 2)
+    with pytest.raises(UserError, match=f"how many heads its attention of width {dim} has.*add --num-heads=N, "):
+        vit.convert(tensors, 1)
+    with pytest.raises(UserError, match=f"--num-heads=7: the width {dim} does not divide by it"):
+        vit.convert(tensors, 1, num_heads=7)
+
+
+def test_googles_tensors_show_their_heads(timm):
+    google = google_tensors(timm, 6)
+    assert vit.convert(google, 5).facts["num_heads"] == 3
+    with pytest.raises(UserError, match="--num-heads=6: the file's tensors show 3 heads"):
+        vit.convert(google, 5, num_heads=6)
+    flat = {n: a.reshape(192, 192) if a.ndim == 3 and "attention" in n.lower() else a for n, a in google.items()}
+    with pytest.raises(UserError, match="does not show how many heads"):
+        vit.convert(flat, 5)
+    _same(vit.convert(flat, 5, num_heads=3), vit.convert(google, 5))
 
 
 @pytest.mark.parametrize(("change", "message"), [
@@ -116,12 +135,13 @@ def test_sizes(dim, heads):
     ({"time_embed": np.zeros(3)}, "holds time_embed, which is no part of a plain ViT"),
     ({"pos_embed": np.zeros(3)}, "their shapes are not a ViT's"),
     ({"patch_embed.proj.weight": np.zeros((192, 768))}, "their shapes are not a ViT's"),
-    ({"patch_embed.proj.weight": None, "cls_token": None}, "lacks embedding/kernel"),
+    ({"patch_embed.proj.weight": None, "cls_token": None}, "lacks patch_embed.proj.weight"),
+    ({"patch_embed.proj.weight": None, "patch_embed.proj.bias": None}, "lacks embedding/kernel"),
 ])  # fmt: skip
 def test_what_does_not_fit_is_named(timm, change, message):
     tensors = {n: a for n, a in {**timm, **change}.items() if a is not None}
     with pytest.raises(UserError, match=message):
-        vit.convert(tensors, 5)
+        vit.convert(tensors, 5, num_heads=3)
 
 
 def test_positions_resize_like_a_linear_zoom():
@@ -147,27 +167,23 @@ def test_positions_are_linear_between_the_old_ones(old, new):
     np.testing.assert_allclose(resized[0, 1:].reshape(new, new, 3), expected, rtol=0, atol=1e-6)
 
 
-def test_convert_and_check_from_the_command_line(timm, tmp_path, capsys):
-    np.savez(tmp_path / "vit.npz", **google_tensors(timm, 6))
-    weights = vit.convert(google_tensors(timm, 6), 5)
-    network, params = pvit_from_tensors(weights)
-    images = np.random.default_rng(0).normal(size=(2, 64, 64, 3)).astype(np.float32)
-    features = np.asarray(jax.jit(lambda x: network.module(params, {})(x))(images))
-    np.savez(tmp_path / "check.npz", clip=images, features=features)
-    command = [
-        "vit",
-        str(tmp_path / "vit.npz"),
-        "--out",
-        str(tmp_path / "ours"),
-        "--check",
-        str(tmp_path / "check.npz"),
-    ]
+@pytest.mark.parametrize("heads", [3, 6])
+def test_convert_and_check_from_the_command_line(tmp_path, capsys, heads):
+    """Against what PyTorch computed with these tensors, whose heads are 64 or 32 wide (tests/golden/make_golden.py)."""
+    google = google_tensors(timm_tensors(6, dim=192, grid=4), 6, heads=heads)
+    np.savez(tmp_path / "vit.npz", **google)
+    with np.load(FOLDER / f"check_vit_{heads}.npz") as golden:
+        np.savez(tmp_path / "check.npz", clip=golden_images(64), **golden)
+    flags = {"out": tmp_path / "ours", "check": tmp_path / "check.npz"}
+    command = ["vit", str(tmp_path / "vit.npz"), *(f"--{name}={value}" for name, value in flags.items())]
     convert.main(command)
     out = capsys.readouterr().out
-    assert (
-        "ViT-Ti/16, first 5 blocks, GELU tanh, with qkv biases, input mean [0.5, 0.5, 0.5]" in out
-        and "features: largest" in out
-    )
-    assert converted.load_arrays(tmp_path / "ours").keys() == weights.arrays.keys()
+    assert f"ViT-Ti/16, first 5 blocks, {heads} heads, GELU tanh, with qkv biases, input mean [0.5, 0.5, 0.5]" in out
+    assert re.search(r"features: largest absolute error \S+, relative \S+e-0[678]: ok", out)
+    assert converted.load_arrays(tmp_path / "ours").keys() == vit.convert(google, 5).arrays.keys()
+    with np.load(FOLDER / f"check_vit_{9 - heads}.npz") as golden:  # of the other number of heads
+        np.savez(tmp_path / "check.npz", clip=golden_images(64), **golden)
+    with pytest.raises(UserError, match="do not compute what"):
+        convert.main([*command, "--overwrite"])
     with pytest.raises(UserError, match="--blocks=0"):
         convert.main([*command, "--blocks", "0"])

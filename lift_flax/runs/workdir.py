@@ -30,8 +30,8 @@ _SHARED_SECONDS = 60  # a network file system may take this long to show what an
 def finished(workdir: Path) -> dict | None:
     """What results.json holds; None where the run has not ended or a file of its end is damaged."""
     try:
-        predictions(workdir)
-        return results(workdir)
+        read_predictions(workdir)
+        return read_results(workdir)
     except UserError:
         return None
 

@@ -136,7 +136,7 @@ def make_workdir(
     config = from_dict(demo.get_config().to_dict())
     config = dataclasses.replace(config, train=dataclasses.replace(config.train, distill=teacher))
     config_file.save(config, workdir / "config.json")
-    facts = {"classes": classes, "validation_ids": ["v1"], "versions": {"jax": "0.10.2"}, "python": "3.11.9"}
+    facts = {"classes": classes, "validation_ids": ["train_32"], "versions": {"jax": "0.10.2"}, "python": "3.11.9"}
     facts |= {"prepared": {"flow": "dis"}, "train_digest": "of these clips"}
     (workdir / "run.json").write_text(json.dumps({**facts, "devices": ["cpu", "cpu"]}))
     phases = ["teacher", "student"] if teacher else ["student"]

@@ -61,8 +61,10 @@ def _filled(ticks: Sequence[int | None], known: list[int], step: float) -> Float
 def _rising(ticks: Float64[np.ndarray, "N"], tick: float) -> Float64[np.ndarray, "N"]:
     """Ticks from 0 on that never fall."""
     steps = np.diff(ticks)
-    usual = float(np.median(steps[steps > 0])) if np.any(steps > 0) else 0.0
-    jumps = (steps < -max(_REWIND / tick, 2 * usual)) | (steps > _LONGEST_PAUSE / tick)
+    longest = _LONGEST_PAUSE / tick
+    true = steps[(steps > 0) & (steps <= longest)]
+    usual = float(np.median(true)) if true.size else 0.0
+    jumps = (steps < -max(_REWIND / tick, 2 * usual)) | (steps > longest)
     ticks = np.cumsum([0.0, *np.where(jumps, usual, steps)])
     return np.sort(ticks) - ticks.min()
 

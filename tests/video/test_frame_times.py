@@ -71,3 +71,23 @@ def test_the_last_frame_stays_as_long_as_its_file_says():
 def test_a_rate_that_the_file_names_wrongly_is_measured():
     times, end = _times(list(range(0, 4000, 40)), fps=1000.0)
     assert end == 4 and times[-1] == 3.96
+
+
+def test_no_clock_is_too_broken():
+    """Whatever a damaged file says, its frames follow each other in a finite time."""
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        ticks = np.cumsum(
+            rng.choice(
+                [0, 1, 33, 40, -40, -5000, 10**6, 10**12, -(10**12)],
+                rng.integers(2, 40),
+                p=rng.dirichlet(np.full(9, 0.3)),
+            )
+        )
+        stamps = [None if rng.random() < seed % 3 * 0.2 else int(tick) for tick in ticks]
+        durations = rng.choice([0, 40, 10**9], len(stamps), p=[0.4, 0.55, 0.05]).tolist()
+        times, seconds, fps = frame_times(stamps, durations, Fraction(1, int(rng.choice([1, 25, 1000, 10**9]))), 25.0)
+        assert (
+            len(times) == len(stamps) and times[0] == 0 and np.all(np.isfinite(times)) and np.all(np.diff(times) >= 0)
+        )
+        assert times[-1] <= seconds < 10**9 and 0 < fps <= 1001 and fps == pytest.approx(len(times) / seconds)

@@ -20,7 +20,7 @@ import numpy as np
 from lift_flax import command_line, errors
 from lift_flax.config import Config
 from lift_flax.errors import UserError
-from lift_flax.files import replacing, write_text
+from lift_flax.files import refuse_existing, replacing
 from lift_flax.models.inputs import luminous_statistics
 from lift_flax.predict.inference import input_shapes, make_inference, unfolded
 from lift_flax.runs.trained import TrainedRun, open_trained
@@ -61,14 +61,13 @@ def check_out(out: Path, *, overwrite: bool) -> None:
       UserError: its ending is unknown, its folder or a package is missing, or it exists and may not be replaced.
     """
     if out.suffix not in FORMATS:
-        raise UserError(f"--out={out}: choose a name that ends in {' or '.join(FORMATS)}")
+        raise UserError(f"{out}: choose a name that ends in {' or '.join(FORMATS)}")
     if not out.parent.is_dir():
-        raise UserError(f"--out={out}: the folder {out.parent} does not exist: make it, or choose another --out")
+        raise UserError(f"{out}: the folder {out.parent} does not exist: make it, or choose another one")
     if out.is_dir():
-        raise UserError(f"--out={out} is a folder: name a file")
+        raise UserError(f"{out} is a folder: name a file")
     for path in (out, facts_path(out)):
-        if path.exists() and not overwrite:
-            raise UserError(f"{path} exists: choose another --out, or give --overwrite to replace it")
+        refuse_existing(path, overwrite=overwrite)
     if out.suffix == ".onnx":
         _check_onnx_installed()
 
@@ -84,13 +83,15 @@ def export_run(trained: TrainedRun, out: Path) -> dict:
     facts, form = describe(trained), FORMATS[out.suffix]
     inputs = random_inputs(trained.config)
     # On a CPU, because other devices round products by default.
-    with jax.default_device(jax.local_devices(backend="cpu")[0]), replacing(out) as part:
+    cpu = jax.default_device(jax.local_devices(backend="cpu")[0])
+    # The file gets its name last: where it is, its facts are.
+    with cpu, replacing(out) as part, replacing(facts_path(out)) as facts_part:
         part.write_bytes(form.serialise(trained, facts))
         difference = differences(form.answer(part, inputs), unfolded(trained)(*inputs.values()))
         if not all(value <= BOUND for value in difference.values()):
             raise RuntimeError(f"the exported file differs from the network by {difference}, more than {BOUND}")
-    facts["largest_difference"] = difference
-    write_text(facts_path(out), json.dumps(facts, indent=2) + "\n")
+        facts["largest_difference"] = difference
+        facts_part.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     return facts
 
 

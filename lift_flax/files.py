@@ -31,6 +31,14 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
 
 
+def refuse_existing(path: Path, *, overwrite: bool) -> None:
+    """Raises UserError where `path` exists, unless it may be replaced: nothing that a user names is lost unasked."""
+    if path.exists() and not overwrite:
+        raise UserError(
+            f"{path} exists: choose another name, or replace it with --overwrite (in Python overwrite=True)"
+        )
+
+
 @contextlib.contextmanager
 def only_writer(folder: Path, flag: str) -> Iterator[None]:
     """Makes `folder` and locks it, by its file `lock`, for the block; the system unlocks it if this process ends.

@@ -113,6 +113,11 @@ def test_nothing_is_replaced_without_overwrite(run, tmp_path):
     with pytest.raises(UserError, match=r"net.stablehlo exists: .* --overwrite"):
         export.main([f"--workdir={run}", f"--out={out}"])
     assert out.read_text() == "mine" and not export.facts_path(out).exists()
+    export.facts_path(out).mkdir()  # facts that cannot be written: then there is no new file either
+    with pytest.raises(IsADirectoryError):
+        export.main([f"--workdir={run}", f"--out={out}", "--overwrite"])
+    assert out.read_text() == "mine" and {*tmp_path.iterdir()} == {out, export.facts_path(out)}
+    export.facts_path(out).rmdir()
     export.main([f"--workdir={run}", f"--out={out}", "--overwrite"])
     assert jax.export.deserialize(bytearray(out.read_bytes())).platforms and export.facts_path(out).exists()
 

@@ -72,7 +72,7 @@ def _written_in_place(path: Path) -> list[str]:
         owner = ast.unparse(node.func.value)
         written = owner if node.func.attr in ("write_text", "write_bytes") else ", ".join(map(ast.unparse, node.args))
         names = {name.id for name in ast.walk(ast.parse(written)) if isinstance(name, ast.Name)}
-        if not names & {"part", "buffer"} and owner.rpartition(".")[2] not in OTHERS:
+        if not any(name.endswith(("part", "buffer")) for name in names) and owner.rpartition(".")[2] not in OTHERS:
             found.append(f"{path.relative_to(ROOT)}:{node.lineno}: {ast.unparse(node)}")
     return found
 

@@ -22,7 +22,7 @@ from lift_flax.config import AUGMENTATIONS, Augment, Config, from_dict
 from lift_flax.data.batches import read_eval_examples
 from lift_flax.data.records import open_records
 from lift_flax.errors import UserError
-from lift_flax.files import replacing
+from lift_flax.files import refuse_existing, replacing
 from lift_flax.video import sampling
 from lift_flax.video.decode import VideoError, count_frames, decode_frames
 from lift_flax.video.gamma import gamma_table
@@ -40,10 +40,12 @@ def main() -> None:
     """The command line."""
     parser = command_line.parser("Draws what each augmentation does.", "python -m lift_flax.augment")
     parser.add_argument("--preview", type=Path, required=True, metavar="FILE.png", help="picture to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace the picture where it exists")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--videos", type=Path, nargs="+", metavar="FILE", help="two or more videos")
     source.add_argument("--records", type=Path, metavar="DIR", help="folder written by `lift-flax build`")
     args = parser.parse_args()
+    refuse_existing(args.preview, overwrite=args.overwrite)
     config = preview_config()
     if args.videos:
         shown = read_videos(args.videos)

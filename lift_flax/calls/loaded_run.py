@@ -154,31 +154,36 @@ class LoadedRun:
         with quiet_libraries():
             return Evaluation(self.trained, protocol).run()
 
-    def explain(self, video: Source, *, out: str | Path | None = None, label: str | None = None) -> Any:
+    def explain(
+        self, video: Source, *, out: str | Path | None = None, label: str | None = None, overwrite: bool = False
+    ) -> Any:
         """Shows which frames and regions of a video drove the student's prediction.
 
         Args:
           video: a path, or uint8 RGB frames [T,H,W,3]; always one clip.
-          out: folder to write the pictures of `lift-flax explain` into; files of the same names are replaced.
+          out: folder to write the pictures of `lift-flax explain` into.
           label: the class to explain; None takes the predicted one.
+          overwrite: replace pictures of an earlier explanation in `out`.
         Returns:
           Weights and maps as arrays: a lift_flax.explain.explainer.Explanation.
         Raises:
-          UserError: the video cannot be used, or the run does not know the class.
+          UserError: the video cannot be used, the run does not know the class, or `out` holds pictures already.
 
         >>> import lift_flax
         >>> explanation = lift_flax.load(workdir).explain(video)
         >>> explanation.frames.shape, bool(abs(explanation.attention.sum() - 1) < 1e-5)
         ((4, 32, 32, 3), True)
         """
+        from lift_flax.explain.files import check_folder, write_files
+
         if label is not None and label not in self.classes:
             raise UserError(f"label={label!r} is unknown to the run: choose one of {', '.join(self.classes)}")
+        if out is not None:
+            check_folder(Path(out), overwrite=overwrite)
         with quiet_libraries():
             clip = read_whole(video, self.trained)
             explanation = self._explainer(clip.parts, None if label is None else self.classes.index(label))
         if out is not None:
-            from lift_flax.explain.files import write_files
-
             name, seconds = Path(name_of(video)).name, clip.end - clip.start
             write_files(explanation, self.classes, Path(out), name=name, seconds=seconds)
         return explanation

@@ -131,8 +131,14 @@ def check_fits(records: Records, config: Config) -> None:
             f"{records.dir} holds {records.source}, the config is for {config.dataset}: use the config of "
             f"{records.source}, or name the run with --config.dataset={records.source}"
         )
+    check_flow(records, config, "set config.model.luminous.input=gamma")
+
+
+def check_flow(records: Records, config: Config, otherwise: str) -> None:
+    """Raises UserError if the network of `config` takes optical flow and the records have none.
+
+    Args:
+      otherwise: what to do instead of building them again.
+    """
     if config.model.luminous.input == "flow" and not records.has_flow:
-        raise UserError(
-            f"{records.dir} holds no optical flow: build it again with --flow --overwrite, or set "
-            "config.model.luminous.input=gamma"
-        )
+        raise UserError(f"{records.dir} holds no optical flow: build it again with --flow --overwrite, or {otherwise}")

@@ -18,15 +18,17 @@ from lift_flax import command_line, compiling, errors
 from lift_flax.errors import UserError
 from lift_flax.evaluate import tables
 from lift_flax.evaluate.evaluation import AVERAGES, SPLITS, Evaluation, Protocol, mean_over_runs
-from lift_flax.files import write_text
+from lift_flax.files import refuse_existing, write_text
 from lift_flax.runs.trained import open_trained
 
 
 def main(argv: list[str] | None = None) -> None:
     """The command line."""
     args = _parser().parse_args(argv)
-    if args.out and (args.out.is_dir() or not args.out.absolute().parent.is_dir()):
-        raise UserError(f"--out={args.out}: name a file in a folder that exists")
+    if args.out:
+        if args.out.is_dir() or not args.out.absolute().parent.is_dir():
+            raise UserError(f"--out={args.out}: name a file in a folder that exists")
+        refuse_existing(args.out, overwrite=args.overwrite)
     protocol = Protocol(
         args.data_dir, args.split, args.fold, args.views, args.average, args.batch_size, args.illumination,
         tuple(args.twin),
@@ -61,7 +63,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--illumination", action="store_true", help="also accuracy over brightness, as a curve")
     twin = "with --illumination: records of the same motions in other light; may be repeated"
     parser.add_argument("--twin", type=_twin, action="append", default=[], metavar="NAME=DIR", help=twin)
-    parser.add_argument("--out", type=Path, help="also write the JSON to this file; replaced if it exists")
+    parser.add_argument("--out", type=Path, help="also write the JSON to this file")
+    parser.add_argument("--overwrite", action="store_true", help="replace the file of --out where it exists")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     return parser
 

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from lift_flax.config import Config, Mesh
-from lift_flax.data.records import Records, open_records
+from lift_flax.data.records import Records, check_flow, open_records
 from lift_flax.distributed.mesh import make_mesh
 from lift_flax.errors import UserError
 from lift_flax.evaluate import illumination
@@ -59,7 +59,7 @@ class Protocol:
                 raise UserError(f"{name}={value!r} is unknown: choose {' or '.join(known)}")
         parse_views(self.views)
         if self.twins and not self.illumination:
-            raise UserError("a twin is a mark on the curve over brightness: give --illumination with it")
+            raise UserError("a twin is a mark on the curve over brightness: ask for illumination with it")
 
 
 def parse_views(text: str) -> tuple[int, int]:
@@ -100,7 +100,7 @@ class Evaluation:
     def __init__(self, trained: TrainedRun, protocol: Protocol, say: Callable[[str], None] = lambda line: None):
         if protocol.illumination and trained.config.model.luminous.input == "flow":
             raise UserError(
-                f"--illumination needs frames, and {trained.workdir} takes optical flow: leave --illumination out"
+                f"illumination changes frames, and {trained.workdir} takes optical flow: leave illumination out"
             )
         self._trained, self._protocol, self._say = trained, protocol, say
         self._config = _for_scoring(trained.config, protocol.batch_size)
@@ -143,17 +143,13 @@ class Evaluation:
         folder = Path(data_dir or trained.config.data.dir)
         if not folder.is_dir():
             raise UserError(
-                f"{folder} does not exist: give the folder of records in --data-dir, or after NAME= in --twin"
+                f"{folder} does not exist: give the folder of records as data_dir, or after the name of a twin"
             )
         records = open_records(str(folder))
-        if trained.config.model.luminous.input == "flow" and not records.has_flow:
-            raise UserError(
-                f"{trained.workdir} takes optical flow and {records.dir} holds none: build the records with --flow, "
-                "or give others"
-            )
+        check_flow(records, trained.config, "give other records")
         fold = trained.config.data.fold if self._protocol.fold is None else self._protocol.fold
         if str(fold) not in records.folds:
-            raise UserError(f"{records.dir} has no fold {fold}: set --fold to one of {', '.join(records.folds)}")
+            raise UserError(f"{records.dir} has no fold {fold}: set fold to one of {', '.join(records.folds)}")
         ids, labels, left_out = matching_clips(records, records.split(fold, self._protocol.split), trained)
         return _Split(
             records, fold, ids, labels, left_out, ScoreClips(trained.outputs, self._config, records, self._mesh)

@@ -16,7 +16,7 @@ from pathlib import Path
 from lift_flax import command_line, compiling, errors
 from lift_flax.errors import UserError
 from lift_flax.explain.explainer import Explainer
-from lift_flax.explain.files import answer_text, write_files
+from lift_flax.explain.files import answer_text, check_folder, write_files
 from lift_flax.predict.reading import read_whole
 from lift_flax.runs.trained import open_trained
 from lift_flax.video.paths import named_videos
@@ -27,7 +27,8 @@ def main(argv: list[str] | None = None) -> None:
     args = _parser().parse_args(argv)
     videos = named_videos(args.videos)
     folders = [args.out / name for name in folder_names(videos)]
-    _check_folders(folders, args.overwrite)
+    for folder in folders:
+        check_folder(folder, overwrite=args.overwrite)
     compiling.keep_compiled_programs()
     trained, bad = open_trained(args.workdir), 0
     label, explainer = _label(args.label, trained.classes), Explainer(trained)
@@ -70,12 +71,6 @@ def folder_names(videos: Sequence[Path]) -> list[str]:
             name, number = f"{video.stem}-{number}", number + 1
         names.append(name)
     return names
-
-
-def _check_folders(folders: list[Path], overwrite: bool) -> None:
-    for folder in folders:
-        if folder.exists() and not (overwrite and folder.is_dir()):
-            raise UserError(f"{folder} exists already: choose another --out, or replace its files with --overwrite")
 
 
 if __name__ == "__main__":

@@ -64,8 +64,8 @@ class Windows:
     def __post_init__(self) -> None:
         if not (self.longest > 0 and 0 < self.hop <= self.length < math.inf):  # false for NaN, too
             raise UserError(
-                f"--longest={self.longest:g}, --window={self.length:g}, --hop={self.hop:g} (seconds): all must be "
-                "above 0, and --hop at most --window"
+                f"longest {self.longest:g} s, window {self.length:g} s, hop {self.hop:g} s: all must be above 0, and "
+                "the hop at most a window"
             )
 
 

@@ -1,6 +1,6 @@
 """Exports a trained R(2+1)D to PyTorch, under its PyTorch names.
 
-    lift-flax weights to-torch DIR --to=safetensors [--out=FILE]
+    lift-flax weights to-torch DIR [--out=FILE.safetensors]
 
 DIR is a run's workdir (then the best teacher, or the trained R(2+1)D of a run without distillation) or a folder of
 `lift-flax weights convert`.  In PyTorch: `model.load_state_dict(safetensors.torch.load_file(FILE))`.
@@ -13,7 +13,7 @@ import numpy as np
 
 from lift_flax import command_line, errors
 from lift_flax.errors import UserError
-from lift_flax.files import only_writer, replacing
+from lift_flax.files import only_writer, refuse_existing, replacing
 from lift_flax.models.video_resnet import TRUNKS
 from lift_flax.weights import converted, torch_video
 
@@ -22,13 +22,13 @@ def main(argv: list[str] | None = None) -> None:
     """The command line."""
     parser = command_line.parser(__doc__, "lift-flax weights to-torch")
     parser.add_argument("dir", type=Path, metavar="DIR")
-    parser.add_argument("--to", choices=("safetensors",), required=True)
+    parser.add_argument("--to", choices=("safetensors",), help="format of the file; there is one")
     parser.add_argument("--out", type=Path, help="file to write (default DIR/NAME.safetensors)")
+    parser.add_argument("--overwrite", action="store_true", help="replace the file where it exists")
     args = parser.parse_args(argv)
     facts, arrays = read_workdir(args.dir) if (args.dir / "config.json").is_file() else _read_converted(args.dir)
     out = args.out or args.dir / f"{facts['name']}.safetensors"
-    if out.exists():
-        raise UserError(f"{out} exists: remove it or choose another --out")
+    refuse_existing(out, overwrite=args.overwrite)
     write_safetensors(facts, arrays, out)
     print(f"{facts['name']}, {len(arrays)} tensors, BatchNorm eps {facts['bn_eps']}: {out}")
     if "params/fc/bias" not in arrays:

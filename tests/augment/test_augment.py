@@ -234,6 +234,14 @@ def test_preview_draws_every_augmentation(tmp_path):
         preview.read_videos(videos[:1])
 
 
+def test_preview_replaces_no_picture_unasked(tmp_path, monkeypatch):
+    (picture := tmp_path / "mine.png").write_bytes(b"mine")
+    monkeypatch.setattr(sys, "argv", ["augment", f"--preview={picture}", "--records=nowhere"])
+    with pytest.raises(UserError, match=r"mine.png exists: .* --overwrite"):
+        preview.main()
+    assert picture.read_bytes() == b"mine"
+
+
 def test_preview_without_clips_is_one_line(tmp_path):
     command = [sys.executable, "-m", "lift_flax.augment", "--preview=out.png"]
     ran = subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)

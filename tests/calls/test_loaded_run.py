@@ -114,7 +114,7 @@ def test_mistakes(loaded, video, tmp_path):
         lift_flax.load(tmp_path)
     with pytest.raises(UserError, match="network='critic' is unknown: choose teacher or student"):
         lift_flax.load(loaded.workdir, network="critic")
-    with pytest.raises(UserError, match="split='other' is unknown: choose test or train"):
+    with pytest.raises(UserError, match="split='other' is unknown: choose test or val or train"):
         loaded.evaluate(split="other")
     with pytest.raises(UserError, match="average='mean' is unknown: choose logits or softmax"):
         loaded.evaluate(average="mean")
@@ -130,7 +130,7 @@ def test_mistakes(loaded, video, tmp_path):
     with pytest.raises(UserError, match="choose a name that ends in"):
         loaded.export(tmp_path / "model.pt")
     (tmp_path / "model.stablehlo").touch()
-    with pytest.raises(UserError, match="exists: choose another --out"):
+    with pytest.raises(UserError, match="exists: choose another name"):
         loaded.export(tmp_path / "model.stablehlo")
 
 
@@ -144,6 +144,8 @@ def test_evaluate_takes_the_options_of_the_command(loaded, records):
 @pytest.mark.slow
 def test_explanations_of_a_class_are_written(loaded, video, tmp_path):
     explanation = loaded.explain(video, out=tmp_path / "pictures", label="still")
+    with pytest.raises(UserError, match=r"explain.json exists: .* overwrite=True"):
+        loaded.explain(video, out=tmp_path / "pictures")
     assert loaded.classes[explanation.label] == "still"
     assert {path.name for path in (tmp_path / "pictures").iterdir()} == {
         "explain.mp4", "explain.gif", "sheet.png", "spectrum.png", "explain.json",

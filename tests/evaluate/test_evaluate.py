@@ -52,6 +52,10 @@ def test_the_table_names_the_protocol(run, tmp_path, capsys):
     for text in ("top-1", "95 % interval", "calibration error", "mean of classes", "student: true"):
         assert text in said
     assert json.loads(out.read_text())["runs"][0]["views"] == "2x3"
+    with pytest.raises(UserError, match="found.json exists: choose another name, or replace it with --overwrite"):
+        evaluate.main([f"--workdir={run}", f"--out={out}"])
+    evaluate.main([f"--workdir={run}", f"--out={out}", "--overwrite", "--json"])
+    assert json.loads(out.read_text())["runs"][0]["views"] == "1x1"
 
 
 def test_views_are_other_frames_and_other_crops(run, records):
@@ -132,9 +136,9 @@ def test_mean_over_runs():
     (["--views=90x3"], "at most 100 views"),
     (["--split=other"], "--split.*choose from"),
     (["--out=nowhere/found.json"], "name a file in a folder that exists"),
-    (["--twin=day=nowhere"], "give --illumination with it"),
+    (["--twin=day=nowhere"], "ask for illumination with it"),
     (["--illumination", "--twin=day=nowhere"], "nowhere does not exist: give the folder"),
-    (["--fold=4"], "has no fold 4: set --fold to one of 1"),
+    (["--fold=4"], "has no fold 4: set fold to one of 1"),
     (["--batch_size=0"], "batch_size=0"),
     (["--data_dir=nowhere"], "nowhere does not exist"),
     (["--frob"], "--frob"),

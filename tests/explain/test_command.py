@@ -36,7 +36,7 @@ def test_files_of_a_run(run, records, tmp_path, capsys):
 
     other = next(name for name in ("down", "right", "still") if name != one["class"])
     again = [f"--workdir={run}", f"--out={out}", str(videos[0]), f"--label={other}"]
-    with pytest.raises(UserError, match="exists already.*--overwrite"):
+    with pytest.raises(UserError, match=r"explain.json exists: choose another name, or replace it with --overwrite"):
         explain.main(again)
     (out / stem / "notes.txt").write_text("mine")
     explain.main([*again, "--overwrite"])

@@ -163,7 +163,7 @@ def test_memory_does_not_grow(run, videos):
 
 @pytest.mark.parametrize(("arguments", "message"), [
     (["--top=0", "x"], "--top and --batch-size"),
-    (["--hop=5", "x"], "--hop at most --window"),
+    (["--hop=5", "x"], "the hop at most a window"),
     (["-"], "no videos"),
     ([], "VIDEO"),
     (["--network=critic", "x"], "critic"),

@@ -136,8 +136,11 @@ def test_convert_export_is_bit_identical(name, eps, tmp_path, capsys):
         assert back[tensor].tobytes() == np.ascontiguousarray(array).tobytes(), tensor
     with pytest.raises(UserError, match="cannot write /no/such"):
         to_torch.main([str(tmp_path / "ours"), "--to", "safetensors", "--out", "/no/such/folder/x"])
-    with pytest.raises(UserError, match="exists: remove it"):
+    with pytest.raises(UserError, match=r"exists: choose another name, or replace it with --overwrite"):
         to_torch.main([str(tmp_path / "ours"), "--to", "safetensors"])
+    (written := tmp_path / "ours" / f"{name}.safetensors").write_bytes(b"older")
+    to_torch.main([str(tmp_path / "ours"), "--overwrite"])
+    assert load_file(written).keys() == tensors.keys()
 
 
 def converted_params(folder) -> list[str]:

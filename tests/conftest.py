@@ -1,6 +1,7 @@
 """Fixtures that several test files share."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,6 +43,15 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data in {folder}; set LIFT_FLAX_REAL_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def ffmpeg() -> str:
+    """The ffmpeg program; the tests that need it are skipped where it is missing."""
+    program = shutil.which("ffmpeg")
+    if program is None:
+        pytest.skip("no ffmpeg program is installed")
+    return program
 
 
 def moving_bar(label: int, seed: int, num_frames: int) -> np.ndarray:

@@ -9,9 +9,10 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageOps
 
 from lift_flax.files import replacing
+from lift_flax.video.checks import brightness
 from lift_flax.video.decode import VideoError
 from lift_flax.video.gamma import gamma_table
-from lift_flax.video.inspection import LUMA_BINS, Inspection
+from lift_flax.video.inspection import Inspection
 
 from .items import Item
 
@@ -27,7 +28,7 @@ def draw_luma(items: list[Item], inspections: dict[str, Inspection], path: Path)
     """Draws histograms of luma: a panel for each split, with a curve for each class and a thick one for all clips."""
     splits = sorted({item.split for item in items})
     figure = Figure(figsize=(6 * len(splits), 4.2), layout="constrained")
-    levels = (np.arange(LUMA_BINS) + 0.5) * 256 / LUMA_BINS
+    levels = (np.arange(brightness.BINS) + 0.5) * 256 / brightness.BINS
     for axes, split in zip(np.atleast_1d(figure.subplots(1, len(splits), sharey=True)), splits, strict=True):
         by_class = collections.defaultdict(list)
         for item in items:
@@ -43,7 +44,7 @@ def draw_luma(items: list[Item], inspections: dict[str, Inspection], path: Path)
         axes.set_ylim(bottom=0.01)
         axes.grid(alpha=0.3)
         axes.legend(fontsize=7)
-    figure.axes[0].set_ylabel(f"% of pixels in each {256 // LUMA_BINS} levels")
+    figure.axes[0].set_ylabel(f"% of pixels in each {256 // brightness.BINS} levels")
     with replacing(path) as part:
         figure.savefig(part, dpi=110)
 

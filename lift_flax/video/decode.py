@@ -7,9 +7,8 @@ with as many processes as cores, threads inside a decoder only add switching.
 import contextlib
 import errno
 import io
-import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,11 +18,11 @@ import simplejpeg
 from av.codec.context import ThreadType
 from av.container import InputContainer
 from av.error import FFmpegError
-from av.sidedata.sidedata import SideDataContainer, Type
 from av.video.reformatter import VideoReformatter
 
 from lift_flax.errors import system_reason
 from lift_flax.video import scaling, stand_ins
+from lift_flax.video.picture import matrices, orientation
 
 # Too many open files, no memory, a lost network folder: the video itself may be good.
 _FAULTS_OF_THE_SYSTEM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE})
@@ -44,13 +43,14 @@ def count_frames(source: bytes | str | Path) -> int:
 
 
 def iter_frames(
-    source: bytes | str | Path, indices: Sequence[int] | np.ndarray | None = None
+    source: bytes | str | Path, indices: Sequence[int] | np.ndarray | None = None, *, tolerant: bool = False
 ) -> Iterator[tuple[int, av.VideoFrame]]:
     """Streams (native index, upright frame) in native order, and stops after the last of the frames `indices`.
 
     Args:
       source: an encoded video, or the path of one.
       indices: native indices, in any order; repeats are yielded once.  None for every frame.
+      tolerant: passes over what cannot be decoded; numbers are then those of a tolerant `inspect_video`.
 
     Raises:
       VideoError: the video is empty, damaged, not a video, or too short for an index.
@@ -64,7 +64,7 @@ def iter_frames(
     last = None if numbers is None else max(numbers)
     count = 0
     with open_video(source) as stream:
-        for frame in decoded(stream):
+        for frame in decoded(stream, faults=[] if tolerant else None):
             if numbers is None or count in numbers:
                 yield count, upright(frame)
             if count == last:
@@ -194,24 +194,51 @@ def open_video(source: bytes | str | Path) -> Iterator[av.VideoStream]:
         yield stream
 
 
-def decoded(stream: av.VideoStream) -> Iterator[av.VideoFrame]:
+def decoded(
+    stream: av.VideoStream, *, see: Callable[[av.Packet], None] | None = None, faults: list[str] | None = None
+) -> Iterator[av.VideoFrame]:
     """Yields all frames in presentation order, as they are coded.
+
+    Args:
+      stream: the video.
+      see: gets every packet of the file, of all streams, before its frames are decoded.
+      faults: gets the reasons why parts cannot be read or decoded, which are then passed over; None raises the first.
 
     Raises:
       VideoError: the stream breaks off or holds no frame.
     """
     count = 0
-    frames = container_of(stream).decode(stream)
-    with contextlib.closing(frames):  # pyright: ignore[reportArgumentType]  # a generator, says PyAV's source
+    packets = container_of(stream).demux() if see else container_of(stream).demux(stream)
+    with contextlib.closing(packets):  # pyright: ignore[reportArgumentType]  # a generator, says PyAV's source
         while True:
-            with _av_errors(f"damaged: breaks off after {count} frames"):
-                frame = next(frames, None)
-            if frame is None:
-                break
-            yield frame
-            count += 1
+            packet, frames = None, []
+            try:
+                with _av_errors(f"damaged: breaks off after {count} frames"):
+                    if (packet := next(packets, None)) is None:
+                        break
+                    if see and packet.size:
+                        see(packet)
+                    if packet.stream is stream:  # the last packet is empty: it fetches what the decoder still holds
+                        frames = stream.decode(packet)
+            except VideoError as error:
+                if faults is None:
+                    raise
+                faults.append(str(error))
+                if packet is None:
+                    frames = _still_held(stream)
+            for frame in frames:
+                yield frame
+                count += 1
     if count == 0:
         raise VideoError("no frames")
+
+
+def _still_held(stream: av.VideoStream) -> list[av.VideoFrame]:
+    """The frames that the decoder holds where reading broke off."""
+    try:
+        return stream.decode(None)
+    except (FFmpegError, EOFError):
+        return []
 
 
 def container_of(stream: av.VideoStream) -> InputContainer:
@@ -228,33 +255,17 @@ def time_base_of(stream: av.VideoStream) -> Fraction:
     return stream.time_base
 
 
-def orientation(frame: av.VideoFrame) -> tuple[int, bool]:
-    """(Quarter turns clockwise, whether a mirroring left to right comes before them) that players apply to a frame."""
-    # frame.side_data would keep every frame in a cycle
-    data = SideDataContainer(frame).get(Type.DISPLAYMATRIX)  # pyright: ignore[reportCallIssue]  # PyAV's stub lacks it
-    if data is None:
-        return 0, False
-    # rows (a, b, u), (c, d, v), (x, y, w): x' = a x + c y, y' = b x + d y
-    matrix = np.frombuffer(memoryview(data), np.int32)
-    a, b, c, d = (float(matrix[i]) for i in (0, 1, 3, 4))
-    mirrored = a * d - b * c < 0
-    if mirrored:
-        a, b = -a, -b
-    return round(math.degrees(math.atan2(b, a)) / 90) % 4, mirrored
-
-
 def upright(frame: av.VideoFrame) -> av.VideoFrame:
-    """The frame as players show it: mirrored and turned by a multiple of 90 degrees if its file says so."""
-    turns, mirrored = orientation(frame)
-    if not turns and not mirrored:
-        return frame
-    planes = frame.reformat(format="yuv444p", threads=1)
-    pixels = np.asarray(planes.to_ndarray(), np.uint8)  # [3, H, W]
-    turned = np.rot90(pixels[:, :, ::-1] if mirrored else pixels, -turns, axes=(1, 2))
-    result = av.VideoFrame.from_ndarray(np.ascontiguousarray(turned), format="yuv444p")
-    result.pts, result.time_base = frame.pts, frame.time_base
-    result.colorspace, result.color_range = planes.colorspace, planes.color_range
-    return result
+    """The frame as players show it: mirrored and turned by quarters if its file says so, in colours that can be scaled.
+
+    Raises:
+      VideoError: swscale does not know its colour matrix, and there is none like it.
+    """
+    turns, mirrored = orientation.of(frame)
+    readable = matrices.convertible(frame)
+    if readable is None:
+        raise VideoError(f"cannot be processed: colour matrix {matrices.name(frame)}")
+    return orientation.turned(readable, turns, mirrored) if turns or mirrored else readable
 
 
 @contextlib.contextmanager

@@ -93,7 +93,8 @@ def test_hdr_has_the_brightness_of_sdr(curve: str) -> None:
     }
     frame.color_trc = 2
     as_it_is = scaling.rgb(frame, (96, 64), VideoReformatter())
-    print(f"{curve}: mean {as_it_is.mean():.0f} as it is, {pictures['rgb'].mean():.0f} mapped, {scene.mean():.0f} in SDR")
+    mapped = pictures["rgb"].mean()
+    print(f"{curve}: mean {as_it_is.mean():.0f} as it is, {mapped:.0f} mapped, {scene.mean():.0f} in SDR")
     for name, picture in pictures.items():
         assert picture.mean() == pytest.approx(scene.mean(), abs=0.5), name
         assert np.abs(picture.astype(int) - scene).mean() < 3, name

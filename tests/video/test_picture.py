@@ -11,7 +11,7 @@ from lift_flax.video import decode, scaling
 from lift_flax.video.inspection import coder_errors, inspect_video
 from lift_flax.video.picture import hdr, matrices
 from tests.support import damaged_videos
-from tests.support.containers import Format, write
+from tests.support.containers.formats import Format, write
 from tests.support.video_files import read_numbers
 
 TO_2020 = np.array(  # linear RGB of BT.709 to that of BT.2020 (ITU-R BT.2087)

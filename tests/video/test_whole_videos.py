@@ -8,12 +8,12 @@ import pytest
 
 from lift_flax.video import decode
 from lift_flax.video.inspection import inspect_video
-from tests.support import ffmpeg_videos, whole_videos
+from tests.support.containers import of_ffmpeg, whole
+from tests.support.containers.whole import Whole
 from tests.support.video_files import read_numbers
-from tests.support.whole_videos import Whole
 
 
-@pytest.mark.parametrize("make", whole_videos.ALL)
+@pytest.mark.parametrize("make", whole.ALL)
 def test_odd_files_that_are_whole(make: Callable[[Path], Iterator[Whole]], tmp_path: Path) -> None:
     """Two of each kind."""
     assert _read_all(itertools.islice(make(tmp_path), 2)) == 2
@@ -22,7 +22,7 @@ def test_odd_files_that_are_whole(make: Callable[[Path], Iterator[Whole]], tmp_p
 @pytest.mark.slow
 def test_all_odd_files_that_are_whole(tmp_path: Path) -> None:
     """Container x codec x rate x pixel format x start x pauses x rotation x interlacing x sound."""
-    count = _read_all(itertools.chain.from_iterable(make(tmp_path) for make in whole_videos.ALL))
+    count = _read_all(itertools.chain.from_iterable(make(tmp_path) for make in whole.ALL))
     assert count >= 160
     print(f"{count} odd but whole videos read", end=" ")
 
@@ -30,7 +30,7 @@ def test_all_odd_files_that_are_whole(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_odd_files_of_the_ffmpeg_program(ffmpeg: str, tmp_path: Path) -> None:
     """What only the program writes: edit lists, copied parts, repeated headers, other clocks."""
-    count = _read_all(ffmpeg_videos.of_ffmpeg(ffmpeg, tmp_path))
+    count = _read_all(of_ffmpeg.files(ffmpeg, tmp_path))
     assert count >= 20
     print(f"{count} odd but whole videos of ffmpeg read", end=" ")
 

@@ -8,7 +8,7 @@ import pytest
 
 from lift_flax.video.decode import VideoError
 from lift_flax.video.inspection import inspect_video
-from tests.support.containers import FORMATS, VP, Format, Sound, copy_packets, join, without_rate, write
+from tests.support.containers.formats import FORMATS, VP, Format, Sound, copy_packets, join, without_rate, write
 from tests.support.video_files import numbered_frames
 
 

@@ -4,11 +4,11 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.support.containers import FORMATS, Format, write
-from tests.support.whole_videos import Whole
+from tests.support.containers.formats import FORMATS, Format, write
+from tests.support.containers.whole import Whole
 
 
-def of_ffmpeg(program: str, folder: Path) -> Iterator[Whole]:
+def files(program: str, folder: Path) -> Iterator[Whole]:
     """What the ffmpeg program makes of a video of 48 numbered frames with sound, and of one without B-frames."""
     source = write(folder / "source.mp4", FORMATS["sound.mp4"])
     plain = write(folder / "plain.mkv", Format(options={"bf": "0", "g": "12"}))

@@ -7,7 +7,7 @@ optional:
   preset  paper (default, the same as large), large, medium, small (N = 8, 8, 6, 4 levels),
           fast (paper with the R(2+1)D at 112x112), tiny (random initialisation, for a CPU)
   keys    n, teacher, luminous, distill, unfreeze, vit_blocks, foe, streams: they override the preset
-          and give every row of the paper's Table VI
+          and give every row of the paper's Table VI (that without distillation with more epochs: docs/paper_notes.md)
 """
 
 import dataclasses

@@ -2,10 +2,11 @@
 
     lift-flax ablate --config=demo                                                        # on the rendered figures
     lift-flax ablate --config=arid --config.data.dir=RECORDS --workdir=DIR \
-        --config.model.pvit.init_from=VIT --config.model.teacher.init_from=IG65M --seeds=3
+        --config.model.pvit.init_from=VIT --config.model.teacher.init_from=IG65M --r3d-weights=R3D --seeds=3
 
 The same command continues where it was stopped.  Rows are runs of `lift-flax train` in DIR/rows/NAME/seedN; rows that
-do not change the teacher share the one of the first row.  Rows that freeze ViT blocks need pretrained ones: those of
+do not change the teacher share the one of the first row.  Where that starts from pretrained weights, the row with an
+R3D needs some too (--r3d-weights).  Rows that freeze ViT blocks need pretrained ones: those of
 --config.model.pvit.init_from, or they are pretrained first on --vit-records.  Figures that are missing are
 rendered: in the dark, with optical flow, for the rows, and by day, in other scenes, for the ViT.
 """
@@ -28,6 +29,7 @@ from lift_flax.errors import UserError
 from lift_flax.files import only_writer, write_text
 from lift_flax.runs.config_file import deciding_fields
 from lift_flax.weights.converted import load_facts
+from lift_flax.weights.pretrained import Pretrained
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -47,7 +49,8 @@ def main(argv: list[str] | None = None) -> None:
     nested = config_flags.parse(values, arguments)
     given = _for_rows(arguments[1:])
     nested["model"]["pvit"]["unfreeze"] = "all"  # the rows decide what is frozen
-    table = rows(from_dict(nested))
+    table = rows(from_dict(nested), values.r3d_weights)
+    _check_r3d(table, nested, values.r3d_weights)
     chosen = _chosen(table, values.rows)
     for row in chosen:
         if row.needs != "r3d" or row.changes["model.teacher.name"]:
@@ -59,7 +62,7 @@ def main(argv: list[str] | None = None) -> None:
         vit = pretrained_vit(config, given, workdir, values.vit_records)
         if not vit:
             print("no pretrained ViT: all ViT blocks are trained, from random initialisation, in every row", flush=True)
-        _claim(workdir, config, vit)
+        _claim(workdir, config, {"vit": vit, "teacher": config.model.teacher.init_from, "r3d": values.r3d_weights})
         run_rows(Ablation(config, given, workdir, vit), chosen, values.seeds)
 
 
@@ -69,6 +72,8 @@ def _flags(arguments: list[str]) -> flags.FlagValues:
     flags.DEFINE_string("workdir", "runs/ablation", "folder of all runs and of the table", flag_values=values)
     flags.DEFINE_integer("seeds", 2, "runs of each row, for their spread", lower_bound=1, flag_values=values)
     flags.DEFINE_string("vit_records", "", "records that a ViT is pretrained on first", flag_values=values)
+    r3d = "folder of converted weights for the row with an R3D, where the R(2+1)D has some"
+    flags.DEFINE_string("r3d_weights", "", r3d, flag_values=values)
     flags.DEFINE_list("rows", [], "only these rows, by name, and the first", flag_values=values)
     return values
 
@@ -92,14 +97,35 @@ def _changed(nested: dict, changes: Fields) -> dict:
     return unflatten_dict({**flat, **changes}, sep=".")
 
 
-def _claim(workdir: Path, config: Config, vit: str) -> None:
-    """Makes the folder this table's, or checks that it is: rows of another config, clips or ViT do not belong in it."""
+def _check_r3d(table: list[AblationRow], nested: dict, folder: str) -> None:
+    """Raises UserError where --r3d-weights are none for the row with an R3D, or that row is to start from nothing."""
+    if not folder:
+        return
+    teacher, facts = nested["model"]["teacher"], load_facts(Path(folder))
+    if not teacher["init_from"]:
+        raise UserError(
+            f"--r3d-weights={folder}: the R(2+1)D of the other rows starts from nothing; give it weights as well with "
+            "--config.model.teacher.init_from, or leave --r3d-weights out"
+        )
+    wanted = next(row.changes["model.teacher.name"] for row in table if row.needs == "r3d")
+    if (found := facts.get("name", "a ViT")) != wanted:
+        raise UserError(f"--r3d-weights={folder} holds {found}: beside {teacher['name']} stands {wanted or 'none'}")
+
+
+def _claim(workdir: Path, config: Config, weights: dict[str, str]) -> None:
+    """Makes the folder this table's, or checks that it is: rows of another config, clips or weights are no part of it.
+
+    Args:
+      weights: {part: folder of converted weights; "" for none}.
+    """
     path = workdir / "table.json"
     clips = hashlib.sha256((Path(config.data.dir) / "folds.json").read_bytes()).hexdigest()
-    facts = {"clips": clips, "vit": load_facts(Path(vit))["source"]["sha256"] if vit else ""}
-    facts = {**deciding_fields(config), **facts}
+    digests = {name: Pretrained(Path(folder), name).sha256 if folder else "" for name, folder in weights.items()}
+    facts = {**deciding_fields(config), "clips": clips, **digests}
     if path.exists():
         before = _stored_facts(path)
+        facts["r3d"] = facts["r3d"] or before["r3d"]  # without such weights its row is left as it is
+        before["r3d"] = before["r3d"] or facts["r3d"]  # its row was not run without them
         if differ := sorted(name for name in facts if facts[name] != before[name]):
             raise UserError(
                 f"{workdir} holds a table of another kind ({', '.join(differ[:5])} differ): choose another --workdir"
@@ -115,6 +141,9 @@ def _stored_facts(path: Path) -> dict:
     try:
         stored = json.loads(path.read_text())
         other = {name: stored.pop(name) for name in ("clips", "vit")}
+        runs = sorted(path.parent.glob("rows/large/seed*/run.json"))  # which know what an earlier version left out
+        teacher = json.loads(runs[0].read_text())["weights"].get("teacher", "") if runs else ""
+        other |= {"teacher": stored.pop("teacher", teacher), "r3d": stored.pop("r3d", "")}
         config = fields.read(Config, unflatten_dict(stored, sep="."), stored=True)
     except (AttributeError, KeyError, OSError, TypeError, ValueError, UserError) as error:
         raise UserError(f"{path} is damaged or of another version ({error}): choose another --workdir") from error

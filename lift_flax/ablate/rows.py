@@ -35,18 +35,23 @@ class AblationRow:
     needs: str = ""
 
 
-def rows(config: Config) -> list[AblationRow]:
+def rows(config: Config, r3d_weights: str = "") -> list[AblationRow]:
     """All rows, the reference first.
+
+    Args:
+      r3d_weights: folder of pretrained weights for the row whose trunk is an R3D; "" for none.
 
     Without a teacher phase the R(2+1)D has no epochs of its own, so the row without distillation trains for as many
     as both phases of the others together.
     """
     epochs = config.train.teacher_epochs + config.train.student_epochs
     no_teacher = {"train.distill": False, "train.student_epochs": epochs}
-    r3d = _R3D.get(config.model.teacher.name, "")
+    r3d: Fields = {"model.teacher.name": _R3D.get(config.model.teacher.name, "")}
+    if r3d_weights:
+        r3d["model.teacher.init_from"] = r3d_weights
     return [
         AblationRow("large", "LIFT-Net - 8 (Large)", 95.21, {}, own_teacher=True),
-        AblationRow("r3d", "with R3D model", 92.11, {"model.teacher.name": r3d}, True, "r3d"),
+        AblationRow("r3d", "with R3D model", 92.11, r3d, True, "r3d"),
         AblationRow("flow", "with Optical Flow", 87.22, {"model.luminous.input": "flow"}, True, "flow"),
         AblationRow("no_distillation", "without KD approach", 94.15, no_teacher, True),
         AblationRow("frozen_vit", "ViT (5 block freeze)", 94.92, {"model.pvit.unfreeze": "none"}, needs="vit"),

@@ -40,8 +40,8 @@ class Ablation:
             return "no pretrained ViT (--config.model.pvit.init_from or --vit-records)"
         if row.needs == "r3d" and not row.changes["model.teacher.name"]:
             return f"{self.config.model.teacher.name} has no R3D of its size"
-        if row.needs == "r3d" and self.config.model.teacher.init_from:
-            return "the reference's R(2+1)D is pretrained and no R3D is"
+        if row.needs == "r3d" and self.config.model.teacher.init_from and "model.teacher.init_from" not in row.changes:
+            return "the reference's R(2+1)D is pretrained and no R3D is (--r3d-weights)"
         return ""
 
     def place(self, row: AblationRow, seed: int) -> Path:

@@ -55,7 +55,7 @@ class Copy:
             ]
         elif self.before:
             notes = [f"the network's names begin with '{self.before}' in the file"]
-        notes += [f"'{word}.' is left out of its names" for word in self.taken_off]
+        notes += [f"'{word}.' is left out of the network's names" for word in self.taken_off]
         return "; ".join(notes)
 
 

@@ -17,7 +17,9 @@ from lift_flax.errors import UserError
 from lift_flax.fields import flat_fields
 from lift_flax.models.functional import flatten
 from lift_flax.runs.checkpoints import read_best
+from lift_flax.weights import converted, torch_video
 from tests import ROOT
+from tests.support.weights_tools import trunk_tensors
 
 PAPER = {
     "large": 95.21, "r3d": 92.11, "flow": 87.22, "no_distillation": 94.15, "frozen_vit": 94.92, "trained_vit": 93.97,
@@ -143,6 +145,67 @@ def test_what_is_started_and_what_is_not_started_again(records, started, tmp_pat
         (workdir / "table.json").write_text(damage)
         with pytest.raises(UserError, match="table.json is damaged or of another version"):
             main(arguments)
+
+
+@pytest.fixture(scope="module")
+def trunks(tmp_path_factory) -> dict[str, Path]:
+    """Folders of converted weights of small video ResNets: an R(2+1)D of two trainings, and an R3D of two."""
+    folders = {}
+    for name, kind in (("one", "r2plus1d"), ("two", "r2plus1d"), ("r3d", "r3d"), ("r3d_two", "r3d")):
+        weights = torch_video.convert(trunk_tensors(f"{kind}_tiny", 3))
+        weights.facts["source"] = {"file": "w.pth", "sha256": name}
+        folders[name] = tmp_path_factory.mktemp("trunks") / name
+        converted.save(weights, "", folders[name])
+    return folders
+
+
+@pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
+def test_the_row_with_an_r3d_starts_from_weights_of_its_own(records, started, tmp_path, trunks, capsys):
+    """Where the R(2+1)D of the others is pretrained; and a table holds teachers from one file of weights."""
+    workdir, one, r3d = tmp_path / "table", trunks["one"], trunks["r3d"]
+    arguments = [
+        "--config=tests/support/small_config.py", f"--config.data.dir={records}", f"--workdir={workdir}",
+        "--rows=r3d", "--seeds=1", f"--config.model.teacher.init_from={one}",
+    ]  # fmt: skip
+    main(arguments)
+    assert len(started) == 1 and f"--config.model.teacher.init_from={one}" in started[0]
+    why = json.loads((workdir / "ablation.json").read_text())["rows"][1]["why_not"]
+    assert why == "the reference's R(2+1)D is pretrained and no R3D is (--r3d-weights)"
+    main([*arguments, f"--r3d-weights={r3d}"])
+    given = [word for word in started[1] if "model.teacher" in word]  # the last of a field's flags counts
+    assert given[-2:] == ["--config.model.teacher.name=r3d_tiny", f"--config.model.teacher.init_from={r3d}"]
+    main(arguments)
+    assert len(started) == 2 and "with R3D model" in capsys.readouterr().out
+    kept = (trunks["one"] / converted.FACTS).read_text()
+    with pytest.raises(UserError, match=r"another kind \(r3d differ\)"):
+        main([*arguments, f"--r3d-weights={trunks['r3d_two']}"])
+    try:  # the same folder, converted anew from another file
+        (one / converted.FACTS).write_text((trunks["two"] / converted.FACTS).read_text())
+        with pytest.raises(UserError, match=r"another kind \(teacher differ\)"):
+            main(arguments)
+        table = json.loads((workdir / "table.json").read_text())
+        earlier = {name: value for name, value in table.items() if name not in ("teacher", "r3d")}
+        (workdir / "table.json").write_text(json.dumps(earlier))  # of an earlier version: its runs name the weights
+        (workdir / "rows/large/seed0/run.json").write_text(json.dumps({"weights": {"teacher": "one"}}))
+        with pytest.raises(UserError, match=r"another kind \(teacher differ\)"):
+            main(arguments)
+    finally:
+        (one / converted.FACTS).write_text(kept)
+    main(arguments)
+    assert json.loads((workdir / "table.json").read_text())["teacher"] == "one"
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["--r3d-weights={r3d}"], "the R.2.1.D of the other rows starts from nothing; give it weights as well"),
+    (["--r3d-weights={two}", "--config.model.teacher.init_from={one}"], "holds r2plus1d_tiny: beside r2plus1d_tiny st"),
+    (["--r3d-weights=nowhere", "--config.model.teacher.init_from={one}"], "is no folder of converted weights"),
+])  # fmt: skip
+@pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
+def test_weights_that_are_none_for_an_r3d(records, started, tmp_path, trunks, arguments, message):
+    command = ["--config=tests/support/small_config.py", f"--workdir={tmp_path}", f"--config.data.dir={records}"]
+    with pytest.raises(UserError, match=message):
+        main([*command, *(argument.format(**trunks) for argument in arguments)])
+    assert not started
 
 
 @pytest.mark.parametrize(("arguments", "message"), [

@@ -9,6 +9,7 @@ from flax import nnx
 
 from configs import arid
 from lift_flax import presets
+from lift_flax.ablate import rows as ablation_rows
 from lift_flax.config import Config, UserError, from_dict
 from lift_flax.models.build import make_student, make_teacher
 from lift_flax.models.functional import count_parameters, create
@@ -76,6 +77,24 @@ def test_every_note_in_the_code_is_listed():
     files = (path for folder in ("configs", "data_prep", "lift_flax") for path in (ROOT / folder).rglob("*.py"))
     with_note = {path.relative_to(ROOT).as_posix() for path in files if "NOTE(paper)" in path.read_text()}
     assert set(PATH.findall(NOTES.split("## Notes in the code")[1])) == with_note
+
+
+def test_the_rows_of_table_vi_are_those_that_ablate_trains():
+    """Each argument makes the config of the row with that figure."""
+    base = {"model.pvit.init_from": "weights"}
+    table = NOTES.split("## The ablations of Table VI")[1].split("##")[0]
+    stated = {}
+    for paper, argument in re.findall(r"^\| [^|]+ \| ([\d.]+) \| ([^|]+) \|$", table, re.MULTILINE):
+        values = arid.get_config(next(iter(re.findall(r"`(\w+=[^`]*)`", argument)), None)).unlock()
+        flags = dict(re.findall(r"`--config\.([\w.]+)=([^`]*)`", argument))
+        values.update_from_flattened_dict(base | {name: ast.literal_eval(value) for name, value in flags.items()})
+        stated[float(paper)] = from_dict(values.to_dict())
+    expected = {}
+    for row in ablation_rows.rows(_config()):
+        values = arid.get_config().unlock()
+        values.update_from_flattened_dict({**ablation_rows.reference("weights"), **row.changes})
+        expected |= {row.paper: from_dict(values.to_dict())} if row.paper else {}
+    assert stated == expected and len(stated) == 8
 
 
 def _stated(row: str) -> int:

@@ -58,12 +58,12 @@ def test_a_network_whose_names_stand_alone(trunk):
 
 
 @pytest.mark.parametrize(("before", "within", "where"), [
-    ("_orig_mod.", "", "'_orig_mod.' is left out of its names"),
+    ("_orig_mod.", "", "'_orig_mod.' is left out of the network's names"),
     ("module._orig_mod.", "", "begin with 'module.' in the file; '_orig_mod.' is left out"),
     ("_orig_mod.module.", "", "begin with 'module.' in the file; '_orig_mod.' is left out"),
     ("state_dict.model._orig_mod.module.", "", "begin with 'state_dict.model.module.'"),
-    ("", "_checkpoint_wrapped_module.", "'_checkpoint_wrapped_module.' is left out of its names"),
-    ("_fsdp_wrapped_module.", "_orig_mod.", "'_fsdp_wrapped_module.' is left out of its names; '_orig_mod.' is"),
+    ("", "_checkpoint_wrapped_module.", "'_checkpoint_wrapped_module.' is left out of the network's names"),
+    ("_fsdp_wrapped_module.", "_orig_mod.", "'_fsdp_wrapped_module.' is left out of the network's names; '_orig"),
 ])  # fmt: skip
 def test_words_of_compilers_and_wrappers_are_left_out(trunk, before, within, where):
     """Of torch.compile around the whole network or around its stages, FSDP, and activation checkpointing."""

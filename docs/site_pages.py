@@ -40,9 +40,11 @@ def api_page(room: str, modules: list[str]) -> str:
     """Markdown that mkdocstrings fills: a heading for the room, then every module of it."""
     title = "lift_flax" if room == "lift_flax" else f"lift_flax.{room}"
     package = ["::: lift_flax\n    options:\n      filters: public\n"] if room == "lift_flax" else []
-    shown = [
-        name for name in modules if name != "lift_flax.calls.loaded_run"
-    ]  # its names are those of lift_flax itself
+    of_lift_flax = (
+        "lift_flax.calls.loaded_run",
+        "lift_flax.calls.training",
+    )  # their names are those of lift_flax itself
+    shown = [name for name in modules if name not in of_lift_flax]
     return "\n".join([f"# {title}\n", *package, *(f"::: {name}\n" for name in shown)])
 
 

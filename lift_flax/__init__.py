@@ -2,6 +2,7 @@
 
     run = lift_flax.load("RUN")                               # a trained run: answers, scores, explanations, exports
     run = lift_flax.train_run("own:tiny", "RUN", {"data.dir": "records"})
+    lift_flax.train_folds("own:tiny", "RUNS", {"data.dir": "records"})["student"]["top1"]    # cross-validation
     print(run("clip.mp4").label)
     model = lift_flax.create_model("lift_net", num_classes=11)   # a network for your own code
 
@@ -15,7 +16,8 @@ from lift_flax.calls.quiet import quiet_libraries
 
 if TYPE_CHECKING:
     from lift_flax.calls.created_model import CreatedModel, create_model
-    from lift_flax.calls.loaded_run import LoadedRun, load, train_run
+    from lift_flax.calls.loaded_run import LoadedRun, load
+    from lift_flax.calls.training import train_folds, train_run
     from lift_flax.errors import UserError
     from lift_flax.video.clips import Windows
 
@@ -27,10 +29,11 @@ _MODULES = {
     "Windows": "lift_flax.video.clips",
     "create_model": "lift_flax.calls.created_model",
     "load": "lift_flax.calls.loaded_run",
-    "train_run": "lift_flax.calls.loaded_run",
+    "train_folds": "lift_flax.calls.training",
+    "train_run": "lift_flax.calls.training",
 }
 
-__all__ = ["CreatedModel", "LoadedRun", "UserError", "Windows", "create_model", "load", "train_run"]
+__all__ = ["CreatedModel", "LoadedRun", "UserError", "Windows", "create_model", "load", "train_folds", "train_run"]
 
 
 def __getattr__(name: str) -> Any:

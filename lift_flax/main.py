@@ -2,6 +2,7 @@
 
     lift-flax train --config=arid --config.data.dir=RECORDS --workdir=DIR
     lift-flax train --config=own:tiny --config.train.batch_size=4 --config.data.dir=RECORDS --workdir=DIR
+    lift-flax train --config=own:tiny --config.data.dir=RECORDS --workdir=DIR --folds=all     # cross-validation
 
 RECORDS is what `lift-flax build` has written.  The same command continues a run that was interrupted.  On a cluster
 start it once for every process (docs/cluster.md).
@@ -18,13 +19,15 @@ from absl import flags
 from lift_flax import command_line, compiling, config_flags, errors
 from lift_flax.config import Config, from_dict
 from lift_flax.distributed import processes
-from lift_flax.train import run, summary
+from lift_flax.train import folds, run, summary
 
 
 def _parse(values: flags.FlagValues, arguments: list[str]) -> tuple[Config, Path]:
     nested = config_flags.parse(values, arguments)
     if not values.workdir:
         raise errors.UserError("--workdir=DIR is needed (--help explains all flags)")
+    if values.folds and any(word.startswith("--config.data.fold") for word in arguments):
+        raise errors.UserError("--folds sets config.data.fold for each of its runs: give one of the two")
     return from_dict(nested), Path(values.workdir)
 
 
@@ -33,6 +36,12 @@ def _flags(arguments: list[str]) -> flags.FlagValues:
     config_flags.define_config(values, arguments)
     flags.DEFINE_string(
         "workdir", None, "folder of this run: checkpoints, metrics, results, report", flag_values=values
+    )
+    flags.DEFINE_string(
+        "folds",
+        None,
+        "all, or numbers as 1,3: train each of these folds in a folder of --workdir, and pool their results",
+        flag_values=values,
     )
     flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0, where no scheduler gives it", flag_values=values)
     flags.DEFINE_integer("num_processes", None, "processes of the run, with --coordinator", flag_values=values)
@@ -66,18 +75,21 @@ def main(argv: list[str] | None = None) -> None:
         heartbeat_seconds=config.mesh.heartbeat_seconds,
     )
     if jax.distributed.is_initialized():
-        processes.leave_after(lambda: _run(config, workdir))
-    _run(config, workdir)
+        processes.leave_after(lambda: _run(config, workdir, values.folds))
+    _run(config, workdir, values.folds)
 
 
-def _run(config: Config, workdir: Path) -> None:
+def _run(config: Config, workdir: Path, chosen: str | None = None) -> None:
     _check_devices()
     if not processes.is_first():
         sys.stdout = open(os.devnull, "w")  # one process prints what happens; each prints its errors
     stop = processes.StopSignal()
     stop.listen()
     try:
-        results = run.train_and_test(config, workdir, stop)
+        if chosen:
+            _run_folds(config, workdir, chosen, stop)
+        else:
+            _run_one(config, workdir, stop)
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
@@ -87,7 +99,10 @@ def _run(config: Config, workdir: Path) -> None:
         ) from error
     except processes.Stopped as stopped:
         print(f"{stopped}; the same command continues", flush=True)
-        return
+
+
+def _run_one(config: Config, workdir: Path, stop: processes.StopSignal) -> None:
+    results = run.train_and_test(config, workdir, stop)
     if processes.is_first():
         summary.show_accuracy(results)
         for line in (*summary.unfitted(results, config), f"results: {workdir / 'results.json'}"):
@@ -97,14 +112,31 @@ def _run(config: Config, workdir: Path) -> None:
             _finish(config, workdir)
 
 
+def _run_folds(config: Config, workdir: Path, chosen: str, stop: processes.StopSignal) -> None:
+    for fold, results in folds.train_each(folds.choose(config, workdir, chosen), stop):
+        for line in summary.unfitted(results, fold.config) if processes.is_first() else ():
+            print(line, flush=True)
+        with processes.all_or_none():
+            if processes.is_first() and not (fold.workdir / "report.html").exists():
+                _write_page(fold.workdir)
+    report = folds.pool(config, workdir)
+    if processes.is_first():
+        summary.show_folds(report)
+        print(f"results: {workdir / 'results.json'}", flush=True)
+
+
 def _finish(config: Config, workdir: Path) -> None:
     """Writes the page last: whatever goes wrong with it, the results are saved and shown."""
-    from lift_flax.report import page  # imported late because it loads what draws, which a run needs only at its end
-
-    print(f"report: {page.write_page(workdir)}", flush=True)
+    _write_page(workdir)
     print("next:")
     for command in summary.next_commands(workdir, summary.sample_videos(config, workdir)):
         print(f"  {command}", flush=True)
+
+
+def _write_page(workdir: Path) -> None:
+    from lift_flax.report import page  # imported late because it loads what draws, which a run needs only at its end
+
+    print(f"report: {page.write_page(workdir)}", flush=True)
 
 
 def _check_devices() -> None:

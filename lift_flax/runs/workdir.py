@@ -50,12 +50,12 @@ def read_predictions(workdir: Path) -> dict[str, np.ndarray]:
     path = workdir / "test_predictions.npz"
     try:
         with path.open("rb") as file, np.load(file) as archive:  # np.load leaves a damaged file open that it opens
-            arrays = dict(archive)
+            found = dict(archive)
     except Exception as error:  # whatever a damaged file makes the reader raise
         raise UserError(f"{path} is missing or damaged: {_AGAIN}") from error
-    if missing := [name for name in ("ids", "labels", "logits") if name not in arrays]:
+    if missing := [name for name in ("ids", "labels", "logits") if name not in found]:
         raise UserError(f"{path} is missing or damaged (no {missing[0]}): {_AGAIN}")
-    return arrays
+    return found
 
 
 def facts(workdir: Path, *more: str) -> dict[str, Any]:
@@ -110,23 +110,10 @@ def claim(
       weights: {part: SHA-256 of the weights that it starts from}.
     """
     path = workdir / "config.json"
-    clips = digest(records, *splits)
-    earlier = config_file.load(path) if path.exists() else None
-    if earlier and (any(workdir.glob("*/*/_CHECKPOINT_METADATA")) or (workdir / "results.json").exists()):
-        config_file.check_same_run(earlier, config, workdir)
-        stated = facts(workdir, "data_digest", "weights")
-        if stated["data_digest"] != clips:
-            raise UserError(
-                f"{workdir} was trained on other clips than {records.dir} holds now: choose another --workdir"
-            )
-        if stated["prepared"] != records.prepared:
-            raise UserError(
-                f"{workdir} was trained on records prepared otherwise ({stated['prepared']}) than {records.dir} is now "
-                f"({records.prepared}): choose another --workdir"
-            )
-        if stated["weights"] != weights:
-            raise UserError(f"{workdir} started from other weights than init_from holds now: choose another --workdir")
-    elif earlier:
+    if _has_progress(workdir):
+        check_continues(workdir, config, records, *splits, weights=weights)
+    elif path.exists():
+        config_file.load(path)  # raises where it is not a run's
         print(f"{workdir} holds a run without any checkpoint: starting it anew", flush=True)
         (workdir / "metrics.jsonl").unlink(missing_ok=True)
         shutil.rmtree(workdir / "tensorboard", ignore_errors=True)
@@ -134,7 +121,7 @@ def claim(
     new_facts = {
         "start": number,
         "classes": list(records.classes),
-        "data_digest": clips,
+        "data_digest": digest(records, *splits),
         "train_digest": digest(records, splits[0]),
         "prepared": records.prepared,
         "weights": weights,
@@ -145,6 +132,36 @@ def claim(
         "devices": [str(d.device_kind) for d in jax.devices()],
     }
     write_text(workdir / "run.json", json.dumps(new_facts, indent=2) + "\n")
+
+
+def check_continues(
+    workdir: Path, config: Config, records: Records, *splits: list[str], weights: dict[str, str]
+) -> None:
+    """Checks that this run would continue the one in `workdir`, if that has a checkpoint; arguments as of `claim`.
+
+    Raises:
+      UserError: its config, clips, their preparation or its weights differ.
+    """
+    if not _has_progress(workdir):
+        return
+    config_file.check_same_run(config_file.load(workdir / "config.json"), config, workdir)
+    stated = facts(workdir, "data_digest", "weights")
+    if stated["data_digest"] != digest(records, *splits):
+        raise UserError(f"{workdir} was trained on other clips than {records.dir} holds now: choose another --workdir")
+    if stated["prepared"] != records.prepared:
+        raise UserError(
+            f"{workdir} was trained on records prepared otherwise ({stated['prepared']}) than {records.dir} is now "
+            f"({records.prepared}): choose another --workdir"
+        )
+    if stated["weights"] != weights:
+        raise UserError(f"{workdir} started from other weights than init_from holds now: choose another --workdir")
+
+
+def _has_progress(workdir: Path) -> bool:
+    """Whether it holds a run with a checkpoint, or one that has ended."""
+    if not (workdir / "config.json").exists():
+        return False
+    return any(workdir.glob("*/*/_CHECKPOINT_METADATA")) or (workdir / "results.json").exists()
 
 
 def check_shared(

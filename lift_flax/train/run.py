@@ -28,7 +28,7 @@ from lift_flax.weights.pretrained import pretrained_parts, with_settings
 
 
 @dataclasses.dataclass(frozen=True)
-class _Start:
+class Start:
     """What a run needs to know before its first step."""
 
     config: Config
@@ -87,14 +87,27 @@ def _announce(mesh: Mesh) -> None:
     print(f"processes: {jax.process_count()}, devices: {mesh.size} x {kind}, mesh: {shape}", flush=True)
 
 
-def _prepare(config: Config, workdir: Path) -> _Start:
+def _prepare(config: Config, workdir: Path) -> Start:
     """Opens the data and checks, without writing anything, that the run can be made."""
     records = open_records(config.data.dir)
+    start = resolve(config, records)
+    check_start(start.config, len(records.classes))
+    if config.train.teacher_from and finished(workdir) is None:
+        teacher_from.check(start.config, records, digest(records, start.train_ids))
+    refuse_foreign(workdir)
+    return start
+
+
+def resolve(config: Config, records: Records) -> Start:
+    """What the run of `config` on `records` starts with; nothing is written.
+
+    Raises:
+      UserError: the records, or the weights that it starts from, do not fit the config.
+    """
     check_fits(records, config)
     config = with_settings(config)
     data = dataclasses.replace(config.data, dir=str(records.dir))
     config = dataclasses.replace(config, dataset=config.dataset or records.title, data=data)
-    check_start(config, len(records.classes))
     train_ids, val_ids = records.train_and_validation(config.data.fold, config.data.val_share, config.seed)
     if config.data.val_share > 0 and (given := records.given_validation(config.data.fold)):
         raise UserError(
@@ -107,15 +120,11 @@ def _prepare(config: Config, workdir: Path) -> _Start:
             "raise it, or set it to 0 to use the last checkpoint"
         )
     test_ids = records.split(config.data.fold, "test")
-    if config.train.teacher_from and finished(workdir) is None:
-        teacher_from.check(config, records, digest(records, train_ids))
     weights = {part: pretrained.sha256 for part, pretrained in pretrained_parts(config).items()}
-    mesh = make_mesh(config)
-    refuse_foreign(workdir)
-    return _Start(config, records, train_ids, val_ids, test_ids, weights, mesh)
+    return Start(config, records, train_ids, val_ids, test_ids, weights, make_mesh(config))
 
 
-def _both_phases(start: _Start, workdir: Path, stop: StopSignal) -> dict:
+def _both_phases(start: Start, workdir: Path, stop: StopSignal) -> dict:
     """Trains the teacher and the student, scores the test split, and writes results.json and test_predictions.npz."""
     started, config, records = time.monotonic(), start.config, start.records
     writer = MetricsWriter(workdir, writes=processes.is_first())

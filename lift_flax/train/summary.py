@@ -6,9 +6,10 @@ from pathlib import Path
 from rich.console import Console
 
 from lift_flax import command_line
-from lift_flax.command_line import command, percent
+from lift_flax.command_line import percent
 from lift_flax.config import Config
 from lift_flax.data.records import open_records
+from lift_flax.evaluate.scoring import NETWORKS
 from lift_flax.files import replacing
 
 _EPOCHS = {"teacher": "teacher_epochs", "student": "student_epochs"}
@@ -39,6 +40,47 @@ def show_accuracy(results: dict, console: Console | None = None) -> None:
     console.print(table)
 
 
+def show_folds(report: dict, console: Console | None = None) -> None:
+    """Prints the accuracy of each fold, and of their test clips together.
+
+    Args:
+      report: as `folds.pool` gives it.
+    """
+    table = command_line.table("", "test clips", *NETWORKS)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for fold in report["folds"]:
+        tested = f" ({', '.join(groups)})" if len(groups := fold["groups"]) in (1, 2) else ""
+        shares = [percent(fold[name]) for name in NETWORKS]
+        table.add_row(f"fold {fold['fold']}{tested}", f"{fold['num_examples']}", *shares)
+    table.add_section()
+    if report["in_several_folds"]:
+        means = [report["mean"][name] and report["mean"][name]["top1"] for name in NETWORKS]
+        cells = [f"{percent(mean[0])} ± {100 * mean[1]:.1f}" if mean else "-" for mean in means]
+        table.add_row("mean of folds", "", *cells)
+    else:
+        pooled = [report[name] for name in NETWORKS]
+        table.add_row("all", f"{report['num_examples']}", *[percent(n and n["top1"]) for n in pooled])
+        intervals = [" to ".join(percent(bound) for bound in n["interval"]) if n else "-" for n in pooled]
+        table.add_row("  95 % interval", "", *intervals)
+        table.add_row("  mean of classes", "", *[percent(n and n["mean_class"]) for n in pooled])
+    (console or command_line.console()).print(table)
+    for line in _about_folds(report):
+        print(line, flush=True)
+
+
+def _about_folds(report: dict) -> list[str]:
+    """What the numbers of `show_folds` mean."""
+    clips, groups, several = report["num_examples"], report["num_groups"], report["in_several_folds"]
+    drawn = f"whole groups, {groups} in all" if groups else "single clips, because these records name no groups"
+    if several:
+        about = f"{several} of {clips} clips are tested in several folds, so nothing is pooled: the mean of folds"
+    else:
+        about = f"each of {clips} clips is answered once, by the network of its own fold; the interval draws {drawn}"
+    left = ", ".join(map(str, report["missing"]))
+    return [about, *([f"not finished, and in none of these numbers: fold {left}"] if left else [])]
+
+
 def unfitted(results: dict, config: Config) -> list[str]:
     """One line for each phase that has not fitted its training clips, with the fields to raise.
 
@@ -60,10 +102,11 @@ def unfitted(results: dict, config: Config) -> list[str]:
 
 def next_commands(workdir: Path, videos: list[Path]) -> list[str]:
     """Commands that ask the run about `videos`, or about VIDEO where there are none."""
-    named = [str(video) for video in videos] or ["VIDEO"]
+    named = " ".join(map(str, videos)) or "VIDEO"
+    first = str(videos[0]) if videos else "VIDEO"
     return [
-        command("predict", f"--workdir={workdir}", *named),
-        command("explain", f"--workdir={workdir}", named[0], f"--out={workdir / 'explained'}"),
+        f"lift-flax predict --workdir={workdir} {named}",
+        f"lift-flax explain --workdir={workdir} {first} --out={workdir / 'explained'}",
     ]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import lift_flax
-from lift_flax.calls import loaded_run
+from lift_flax.calls import training
 from lift_flax.errors import UserError
 from tests import ROOT
 from tests.support.small_config import get_config, small_config
@@ -158,12 +158,12 @@ def test_configs_by_name_as_config_dicts_and_as_configs():
     values = {"data.dir": "there", "train.batch_size": 8}
     expected = small_config(records="there", **{"train.batch_size": 8})
     for config in (small_config(), get_config(), f"{ROOT}/tests/support/small_config.py"):
-        assert loaded_run._config(config, values) == expected
-    assert loaded_run._config("own:tiny", values).data.dir == "there"
+        assert training._config(config, values) == expected
+    assert training._config("own:tiny", values).data.dir == "there"
     with pytest.raises(UserError, match="batch_sise: no such field; did you mean config.train.batch_size"):
-        loaded_run._config(small_config(), {"train.batch_sise": 8})
+        training._config(small_config(), {"train.batch_sise": 8})
     with pytest.raises(UserError, match="did you mean --config=own"):
-        loaded_run._config("owm:tiny", {})
+        training._config("owm:tiny", {})
 
 
 @pytest.mark.slow

@@ -17,19 +17,11 @@ import pytest
 from lift_flax.runs.metrics_log import read_metrics
 from tests import ROOT
 from tests.support.run_tools import exit_codes, newest_state, running, said, wait_for_step
-from tests.support.small_config import small_config
+from tests.support.small_config import LIGHT, small_config
 
 # Steps so small that runs which sum in another order do not drift apart, and enough of them to be interrupted.  At 64
 # pixels BatchNorm has enough values in the last stage for gradients that do not hang on the last digit.
 FIELDS = {"model.luminous.size": 64, "train.learning_rate": 1e-7, "train.teacher_epochs": 8, "train.student_epochs": 4}
-# One phase of a network that compiles in seconds, for what only the processes matter to.
-LIGHT = {
-    "train.learning_rate": 1e-7,
-    "train.student_epochs": 4,
-    "train.distill": False,
-    "model.streams": "main",
-    "model.foe": False,
-}
 # Largest relative difference of losses.  The student's Fourier Enhancement enlarges rounding on clips as small as
 # these; the teacher has none.  To the light network clips look alike at the start, and its BatchNorm enlarges rounding.
 BOUNDS = {"teacher": 1e-5, "student": 1e-4}

@@ -25,10 +25,18 @@ _PATIENCE = 240  # s
 
 @contextlib.contextmanager
 def running(
-    count: int, workdir: Path, records: Path, *, slurm: bool = False, last: dict | None = None, **fields
+    count: int,
+    workdir: Path,
+    records: Path,
+    *,
+    flags: tuple[str, ...] = (),
+    slurm: bool = False,
+    last: dict | None = None,
+    **fields,
 ) -> Iterator[list[Process]]:
     """The processes of one run of support/small_config.py with `fields` (by dotted name); what still runs is killed.
 
+    `flags` are further flags of `lift-flax train`.
     What process i says goes to the file beside `workdir` that `said` reads.  With `slurm` they find each other as the
     tasks of a SLURM step do, else by flags.  `last` are fields of the last process alone.
     """
@@ -44,7 +52,7 @@ def running(
             environment = {**os.environ, "JAX_PLATFORMS": "cpu", **(_slurm_task(count, index) if slurm else {})}
             own = {"data.dir": records, **fields, **(last if last and index == count - 1 else {})}
             full = [*command, *(f"--config.{name}={value}" for name, value in own.items())]
-            full += [] if slurm or count == 1 else place
+            full += [*flags, *([] if slurm or count == 1 else place)]
             process = Process(full, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
             stack.callback(_end, process)
             processes.append(process)

@@ -23,6 +23,15 @@ OVERRIDES = {
     "log.every_steps": 1,
 }
 
+# One phase of a network that compiles in seconds, for what does not hang on the network.
+LIGHT = {
+    "train.learning_rate": 1e-7,
+    "train.student_epochs": 4,
+    "train.distill": False,
+    "model.streams": "main",
+    "model.foe": False,
+}
+
 
 def get_config(arg: str | None = None) -> ConfigDict:
     """`lift_flax.presets` with `arg`, made small."""

@@ -3,6 +3,8 @@
 import argparse
 import importlib
 import logging
+import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -12,6 +14,8 @@ from lift_flax.errors import UserError
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+
+_DASHED_NAME = re.compile(r"-(?!-)(?!\d*\.?\d+$).")  # no flag of more than one letter, and no negative number
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -27,7 +31,10 @@ class ArgumentParser(argparse.ArgumentParser):
     # argparse declares overloads for its types of namespace
     def parse_known_args(self, args=None, namespace=None):  # pyright: ignore[reportIncompatibleMethodOverride]
         """As argparse's, which all its ways to parse come to."""
-        words = sys.argv[1:] if args is None else args
+        words = list(sys.argv[1:] if args is None else args)
+        for word in words[: _end_of_flags(words)]:
+            if word not in self._option_string_actions and (_DASHED_NAME.match(word) or _is_file(word)):
+                self.error(f"'{word}' is read as a flag: write -- before names that begin with a hyphen")
         return super().parse_known_args(spell(words, with_hyphens), namespace)
 
     def error(self, message: str) -> NoReturn:
@@ -52,9 +59,17 @@ def quieten_absl(level: int) -> None:
 
 def spell(arguments: Sequence[str], spelling: Callable[[str], str]) -> list[str]:
     """`arguments` with the names of their flags changed by `spelling`; values, and all after `--`, stay as they are."""
-    end = list(arguments).index("--") if "--" in arguments else len(arguments)
+    end = _end_of_flags(arguments)
     flags = [spelling(word) for word in arguments[:end]]
     return [*flags, *arguments[end:]]
+
+
+def _is_file(word: str) -> bool:
+    return word.startswith("--") and os.path.lexists(word)
+
+
+def _end_of_flags(arguments: Sequence[str]) -> int:
+    return list(arguments).index("--") if "--" in arguments else len(arguments)
 
 
 def with_hyphens(word: str) -> str:

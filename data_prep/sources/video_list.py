@@ -147,6 +147,8 @@ def find_videos(root: Path) -> list[Path]:
       UserError: `root` is not a folder, or holds no video.
     """
     if not root.is_dir():
+        if reason := paths.why_no_file(str(root)):
+            raise UserError(f"{root} is {reason}")
         raise UserError(f"no folder {root}; give the folder that holds the videos")
     videos, others = paths.videos_below(
         root, lambda error: print(f"left out: {shown(str(error.filename))} cannot be read: {system_reason(error)}")

@@ -12,8 +12,9 @@ from lift_flax.calls.quiet import quiet_libraries
 from lift_flax.config import Config
 from lift_flax.errors import UserError
 from lift_flax.predict.answers import VideoAnswer
+from lift_flax.predict.given import Source, name_of
 from lift_flax.predict.predictor import Predictor
-from lift_flax.predict.reading import Source, name_of, read_whole
+from lift_flax.predict.reading import read_whole
 from lift_flax.predict.stream import Stream
 from lift_flax.runs.trained import TrainedRun, open_trained
 from lift_flax.runs.workdir import read_results
@@ -22,7 +23,12 @@ from lift_flax.video.decode import VideoError
 
 
 def load(
-    workdir: str | Path, *, network: str = "student", batch_size: int = 8, windows: Windows | None = None
+    workdir: str | Path,
+    *,
+    network: str = "student",
+    batch_size: int = 8,
+    windows: Windows | None = None,
+    fps: float | None = None,
 ) -> "LoadedRun":
     """Opens the workdir of a trained run.
 
@@ -31,6 +37,7 @@ def load(
       network: which one answers for videos: student or teacher.
       batch_size: clips that are computed together when that many are ready.
       windows: how long videos are cut into clips; None: above 30 s into windows of 4 s, every 2 s.
+      fps: frames per second of frames in memory and of folders of pictures; None: each is one clip, however long.
 
     Raises:
       UserError: the folder holds no trained run, or the run has no such network.
@@ -42,11 +49,20 @@ def load(
     (True, True)
     """
     with quiet_libraries():
-        return LoadedRun(open_trained(Path(workdir)), network=network, batch_size=batch_size, windows=windows)
+        return LoadedRun(open_trained(Path(workdir)), network=network, batch_size=batch_size, windows=windows, fps=fps)
 
 
 class LoadedRun:
     """A trained run.  `load` makes it.
+
+    A video is given as
+    - the path of a file, of a folder of pictures of one size, or of a pipe, which is read once,
+    - frames, uint8 RGB [T,H,W,3]: an array of NumPy, JAX or PyTorch, or a list of frames [H,W,3] of one size,
+    - the bytes of a video file,
+    - a binary file that is open; it is read to its end, and stays open.
+
+    Several threads may ask one run at once.  Pickled, it holds its arrays but no programs: in another process it
+    compiles its own.  Start such processes with the method "spawn": a process that is forked cannot use JAX.
 
     Attributes:
       trained: its config, classes and arrays.
@@ -65,8 +81,11 @@ class LoadedRun:
         self.classes: tuple[str, ...] = trained.classes
         self.preparation: Preparation = self.predictor.preparation
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_explainer"}  # it holds programs
+
     def __call__(self, video: Source) -> VideoAnswer:
-        """Answers for one video: a path, or uint8 RGB frames [T,H,W,3].
+        """Answers for one video.
 
         Raises:
           UserError: the video cannot be used.
@@ -74,7 +93,7 @@ class LoadedRun:
         return self.predictor(video)
 
     def each(self, videos: Iterable[Source]) -> Iterator[VideoAnswer]:
-        """Answers for many videos, in order; the answer for a bad one has an `error`.
+        """Answers for many videos, in order; the answer for a bad one, or for what is no video, has an `error`.
 
         Clips are read ahead in a thread and computed in batches; the memory does not grow with the number of videos.
 
@@ -105,7 +124,7 @@ class LoadedRun:
         try:
             yield from self.predictor.read(video)
         except VideoError as error:
-            raise UserError(f"{name_of(video)} cannot be used ({error}): give another video") from error
+            raise UserError(f"{name_of(video)} cannot be used: {error}") from error
 
     @property
     def results(self) -> dict[str, Any]:
@@ -155,7 +174,7 @@ class LoadedRun:
         """Shows which frames and regions of a video drove the student's prediction.
 
         Args:
-          video: a path, or uint8 RGB frames [T,H,W,3]; always one clip.
+          video: as for answers; always one clip.
           out: folder to write the pictures of `lift-flax explain` into.
           label: the class to explain; None takes the predicted one.
           overwrite: replace pictures of an earlier explanation in `out`.
@@ -176,7 +195,7 @@ class LoadedRun:
         if out is not None:
             check_folder(Path(out), overwrite=overwrite)
         with quiet_libraries():
-            clip = read_whole(video, self.trained)
+            clip = read_whole(video, self.trained, self.predictor.fps)
             explanation = self._explainer(clip.parts, None if label is None else self.classes.index(label))
         if out is not None:
             name, seconds = Path(name_of(video)).name, clip.end - clip.start

@@ -17,9 +17,9 @@ from lift_flax import command_line, compiling, errors
 from lift_flax.errors import UserError
 from lift_flax.explain.explainer import Explainer
 from lift_flax.explain.files import answer_text, check_folder, write_files
+from lift_flax.predict.named_videos import FPS, VIDEO, frame_rate, named_videos
 from lift_flax.predict.reading import read_whole
 from lift_flax.runs.trained import open_trained
-from lift_flax.video.paths import named_videos
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -34,9 +34,9 @@ def main(argv: list[str] | None = None) -> None:
     label, explainer = _label(args.label, trained.classes), Explainer(trained)
     for video, folder in zip(videos, folders, strict=True):
         try:
-            clip = read_whole(video, trained)
+            clip = read_whole(video, trained, args.fps)
             explanation = explainer(clip.parts, label)
-            write_files(explanation, trained.classes, folder, name=video.name, seconds=clip.end - clip.start)
+            write_files(explanation, trained.classes, folder, name=Path(video).name, seconds=clip.end - clip.start)
         except UserError as error:
             print(f"error: {error}", file=sys.stderr, flush=True)
             bad += 1
@@ -48,10 +48,11 @@ def main(argv: list[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = command_line.parser(__doc__, "lift-flax explain")
-    parser.add_argument("videos", nargs="+", metavar="VIDEO", help="file, folder, pattern, or - for paths on stdin")
+    parser.add_argument("videos", nargs="+", metavar="VIDEO", help=VIDEO)
     parser.add_argument("--workdir", type=Path, required=True, help="of a run")
     parser.add_argument("--out", type=Path, required=True, help="folder; each video gets a folder of its own in it")
     parser.add_argument("--label", metavar="NAME", help="class to explain (default: the predicted one)")
+    parser.add_argument("--fps", type=frame_rate, help=FPS)
     parser.add_argument("--overwrite", action="store_true", help="replace the files of an earlier explanation")
     return parser
 
@@ -62,13 +63,13 @@ def _label(name: str | None, classes: tuple[str, ...]) -> int | None:
     return None if name is None else classes.index(name)
 
 
-def folder_names(videos: Sequence[Path]) -> list[str]:
+def folder_names(videos: Sequence[Path | str]) -> list[str]:
     """A folder's name for each video: its name without extension, and a number where that is taken."""
     names: list[str] = []
-    for video in videos:
-        name, number = video.stem, 2
+    for stem in (Path(video).stem for video in videos):
+        name, number = stem, 2
         while name in names:
-            name, number = f"{video.stem}-{number}", number + 1
+            name, number = f"{stem}-{number}", number + 1
         names.append(name)
     return names
 

@@ -3,9 +3,13 @@
     lift-flax predict --workdir=RUN clip.mp4 folder/ 'night/*.avi'
     lift-flax predict --workdir=RUN --json - < list_of_paths.txt
     lift-flax predict --workdir=RUN --window=5 --hop=1 a_long_night.mkv     # a timeline
+    lift-flax predict --workdir=RUN --fps=25 folder_of_pictures/
+    ffmpeg -i rtsp://... -t 60 -c copy -f matroska - | lift-flax predict --workdir=RUN /dev/stdin
+    lift-flax predict --workdir=RUN -- -3Babc.mp4                           # a name that begins with a hyphen
 
-Takes any file that FFmpeg reads; of a folder, all files with the ending of a video.  A video of up to --longest seconds
-is one clip, as in evaluation.  A longer one is cut into windows and gets their mean probability.  A video that cannot
+Takes any file that FFmpeg reads; of a folder, all files with the ending of a video, or if it has none, each folder of
+pictures as a video.  A pipe is copied to a temporary file.  A video of up to --longest seconds is one clip, as in
+evaluation.  A longer one is cut into windows and gets their mean probability.  A video that cannot
 be read has an error in its place; the others are answered, and the exit code is 2.
 """
 
@@ -20,10 +24,10 @@ from lift_flax import command_line, compiling, errors
 from lift_flax.command_line import percent
 from lift_flax.errors import UserError
 from lift_flax.predict.answers import ClipAnswer, VideoAnswer
+from lift_flax.predict.named_videos import FPS, VIDEO, frame_rate, named_videos
 from lift_flax.predict.predictor import Predictor
 from lift_flax.runs.trained import open_trained
 from lift_flax.video.clips import Windows
-from lift_flax.video.paths import named_videos
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -35,7 +39,7 @@ def main(argv: list[str] | None = None) -> None:
     windows = Windows(args.longest, args.window, args.hop)
     compiling.keep_compiled_programs()
     trained = open_trained(args.workdir)
-    predictor = Predictor(trained, network=args.network, batch_size=args.batch_size, windows=windows)
+    predictor = Predictor(trained, network=args.network, batch_size=args.batch_size, windows=windows, fps=args.fps)
     bad = 0
     for number, answer in enumerate(predictor.each(videos), 1):
         bad += bool(answer.error)
@@ -49,7 +53,7 @@ def main(argv: list[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = command_line.parser(__doc__, "lift-flax predict")
     parser.add_argument("--workdir", type=Path, required=True, help="folder of a trained run")
-    parser.add_argument("videos", nargs="+", metavar="VIDEO", help="file, folder, pattern, or - for paths on stdin")
+    parser.add_argument("videos", nargs="+", metavar="VIDEO", help=VIDEO)
     parser.add_argument(
         "--network", choices=("student", "teacher"), default="student", help="network that answers (default student)"
     )
@@ -61,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
         ("--hop", usual.hop, "from the start of one window to the next"),
     ):
         parser.add_argument(flag, type=float, default=value, help=f"seconds {meaning} (default {value:g})")
+    parser.add_argument("--fps", type=frame_rate, help=FPS)
     parser.add_argument("--batch-size", type=int, default=8, help="clips computed together (default 8)")
     parser.add_argument("--json", action="store_true", help="print one JSON object for each video, on a line")
     return parser

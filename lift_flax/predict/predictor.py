@@ -7,9 +7,11 @@ import collections
 import contextlib
 import dataclasses
 import functools
+import math
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -19,8 +21,9 @@ from lift_flax.errors import UserError
 from lift_flax.evaluate.scoring import NETWORKS
 from lift_flax.predict import inference
 from lift_flax.predict.answers import ClipAnswer, VideoAnswer
+from lift_flax.predict.given import Source, is_one_video, name_of
 from lift_flax.predict.prefetch import prefetch
-from lift_flax.predict.reading import ReadClip, Source, VideoEnd, preparation_of, read_video, read_videos
+from lift_flax.predict.reading import ReadClip, VideoEnd, preparation_of, read_video, read_videos
 from lift_flax.predict.stream import Programs, Stream, compile_programs
 from lift_flax.runs.trained import TrainedRun
 from lift_flax.video.clips import Clip, Windows
@@ -39,33 +42,50 @@ class _Computed:
 class Predictor:
     """Answers for videos; its programs are compiled at the first answer.
 
+    Several threads may ask one predictor at once.  Pickled, it holds the run's arrays but no programs: in another
+    process it compiles its own.
+
     Args:
       trained: the run.
       network: student or teacher.
       batch_size: clips that are computed together when that many are ready.
       windows: how long videos are cut into clips.
+      fps: frames per second of frames in memory and of folders of pictures; None: each is one clip, however long.
 
     Attributes:
       preparation: how videos become clips.
 
     Raises:
-      UserError: the run has no such network, or batch_size is not a positive whole number.  With the first answer: the
-        run takes optical flow, and OpenCV is not installed.
+      UserError: the run has no such network, batch_size is not a positive whole number, or fps not a positive number.
+        With the first answer: the run takes optical flow, and OpenCV is not installed.
     """
 
     def __init__(
-        self, trained: TrainedRun, *, network: str = "student", batch_size: int = 8, windows: Windows | None = None
+        self,
+        trained: TrainedRun,
+        *,
+        network: str = "student",
+        batch_size: int = 8,
+        windows: Windows | None = None,
+        fps: float | None = None,
     ):
         if network not in NETWORKS:
             raise UserError(f"network={network!r} is unknown: choose {' or '.join(NETWORKS)}")
         if not isinstance(batch_size, int) or batch_size < 1:
             raise UserError(f"batch_size={batch_size!r}: give a whole number of clips, 1 or more")
+        if fps is not None and not 0 < fps < math.inf:  # false for NaN, too
+            raise UserError(f"fps={fps!r}: give a number of frames per second, above 0")
         if network == "teacher" and not trained.config.train.distill:
             raise UserError(f"{trained.workdir} has no teacher: it was trained without distillation")
         self.trained, self.batch_size, self.windows = trained, batch_size, windows or Windows()
         self.preparation = preparation_of(trained)
-        self._network = network
+        self._network, self.fps = network, fps
         self._programs: dict[int, Callable] = {}  # compiled, by number of clips: 1 and batch_size
+        self._compiling = threading.RLock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        options = {"network": self._network, "batch_size": self.batch_size, "windows": self.windows, "fps": self.fps}
+        return functools.partial(Predictor, **options), (self.trained,)
 
     @functools.cached_property
     def _folded(self) -> inference.Folded:
@@ -76,10 +96,10 @@ class Predictor:
         return compile_programs(self._folded, self._network)
 
     def __call__(self, video: Source) -> VideoAnswer:
-        """Answers for one video: a path, or uint8 RGB frames [T,H,W,3].  Raises UserError if it cannot be used."""
+        """Answers for one video, given as to `LoadedRun`.  Raises UserError if it cannot be used."""
         (answer,) = self.each([video])
         if answer.error:
-            raise UserError(f"{answer.video} cannot be used ({answer.error}): give another video")
+            raise UserError(f"{answer.video} cannot be used: {answer.error}")
         return answer
 
     def each(self, videos: Iterable[Source]) -> Iterator[VideoAnswer]:
@@ -88,19 +108,21 @@ class Predictor:
         A thread reads the next clips meanwhile.  The answer for a bad video has an `error`.
 
         Raises:
-          UserError: `videos` is a single path.
+          UserError: `videos` is one video.
         """
-        if isinstance(videos, (str, Path)):
-            raise UserError(f"each() takes several videos: give [{str(videos)!r}]")
-        yield from self._each(videos)
+        if is_one_video(videos):
+            raise UserError(f"each() takes several videos: give a list of them, not {name_of(videos)!r}")
+        return self._each(videos)
 
     def stream(self, *, every: int = 5) -> Stream:
         """Answers for frames that come one at a time, after every so many.  Streams of a predictor share programs."""
-        return Stream(self._stream_programs, self.preparation, self.trained.classes, every=every)
+        with self._compiling:
+            programs = self._stream_programs
+        return Stream(programs, self.preparation, self.trained.classes, every=every)
 
     def read(self, video: Source) -> Iterator[Clip]:
         """Reads the clips of a video as the network takes them.  Raises VideoError if it cannot be used."""
-        return read_video(video, self.preparation, self.windows)
+        return read_video(video, self.preparation, self.windows, self.fps)
 
     def probabilities(self, clips: list[Clip]) -> Float[np.ndarray, "B K"]:
         """Computes the class probabilities of clips; compiled once for each number of clips."""
@@ -108,7 +130,7 @@ class Predictor:
 
     def _each(self, videos: Iterable[Source]) -> Iterator[VideoAnswer]:
         """Reads clips, computes them, and yields the answers."""
-        read = read_videos(videos, self.preparation, self.windows)
+        read = read_videos(videos, self.preparation, self.windows, self.fps)
         with contextlib.closing(prefetch(read, 2 * self.batch_size)) as ready:
             yield from self._answers(self._computed(ready))
 
@@ -140,10 +162,11 @@ class Predictor:
         """Returns (probabilities, seconds without compilation)."""
         rows = [clip.parts for clip in clips]
         batch = {name: np.stack([row[name] for row in rows]) for name in rows[0]}  # [T,H,W,C] -> [B,T,H,W,C]
-        arrays = self._folded.arrays
-        if len(rows) not in self._programs:
-            program = functools.partial(inference.probabilities, self._folded, self._network)
-            self._programs[len(rows)] = compiling.compile_once(program, arrays, batch)
+        with self._compiling:
+            arrays = self._folded.arrays
+            if len(rows) not in self._programs:
+                program = functools.partial(inference.probabilities, self._folded, self._network)
+                self._programs[len(rows)] = compiling.compile_once(program, arrays, batch)
         since = time.perf_counter()
         return np.asarray(self._programs[len(rows)](arrays, batch)), time.perf_counter() - since
 

@@ -17,11 +17,10 @@ from jaxtyping import Int, UInt8
 
 from lift_flax.errors import UserError
 from lift_flax.video import optical_flow, sampling, scaling
-from lift_flax.video.decode import VideoError, iter_frames
+from lift_flax.video.decode import iter_frames
 from lift_flax.video.inspection import inspect_video
 
 Parts = dict[str, np.ndarray]  # "clip" uint8 [T,H,W,3], and "flow" uint8 [T,H,W,2] if it is used
-_ARRAY_FPS = 25.0  # assumed for frames in memory; only the times of their clips depend on it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,24 +102,10 @@ class Video:
     frames: Callable[..., Iterator[tuple[int, av.VideoFrame]]]
 
 
-def open_file(path: Path) -> Video:
-    """Opens a video file, and decodes all of it once to check it.  Raises VideoError if it is bad."""
-    info = inspect_video(path)
-    return Video(info.timing, info.width, info.height, info.notes, functools.partial(iter_frames, path))
-
-
-def open_array(frames: np.ndarray) -> Video:
-    """Opens RGB frames in memory, uint8 [T,H,W,3].  Raises VideoError for other arrays or fewer than two frames."""
-    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3:
-        raise VideoError(f"{frames.dtype} {list(frames.shape)}: frames are uint8 [T, H, W, 3]")
-    if len(frames) < 2:
-        raise VideoError("only one frame" if len(frames) else "no frames")
-
-    def take(indices: list[int]) -> Iterator[tuple[int, av.VideoFrame]]:
-        for index in sorted({int(i) for i in indices}):
-            yield index, av.VideoFrame.from_ndarray(np.ascontiguousarray(frames[index]), format="rgb24")
-
-    return Video(sampling.Timing.even(len(frames), _ARRAY_FPS), frames.shape[2], frames.shape[1], (), take)
+def open_file(source: bytes | Path) -> Video:
+    """Opens an encoded video, and decodes all of it once to check it.  Raises VideoError if it is bad."""
+    info = inspect_video(source)
+    return Video(info.timing, info.width, info.height, info.notes, functools.partial(iter_frames, source))
 
 
 def read_clips(video: Video, preparation: Preparation, windows: Windows) -> Iterator[Clip]:

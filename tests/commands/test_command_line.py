@@ -24,6 +24,16 @@ def test_words_after_two_hyphens_stay_as_they_are(monkeypatch):
     assert (args.data_dir, args.names) == ("x", ["--a_b"])
 
 
+@pytest.mark.parametrize("word", ["-3Babc.mp4", "-h2.mp4", "--exists_here.mp4"])
+def test_names_that_begin_with_a_hyphen_come_after_two(word, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / word).touch()
+    with pytest.raises(UserError, match=f"'{word}' is read as a flag: write -- before names that begin with a hyphen"):
+        _parser().parse_args(["--data-dir=x", word])
+    assert _parser().parse_args(["--data-dir=x", "--", word]).names == [word]
+    assert _parser().parse_args(["--data-dir", "-1.5"]).data_dir == "-1.5"
+
+
 def test_help_keeps_lines_and_shows_one_spelling():
     text = _parser().format_help()
     assert "\n    an example\n" in text and "--data-dir DATA_DIR" in text and "--data_dir" not in text

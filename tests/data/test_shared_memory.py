@@ -4,8 +4,6 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,8 +12,8 @@ from lift_flax.data import shared_memory
 from lift_flax.data.batches import train_batches
 from lift_flax.data.records import open_records
 from lift_flax.errors import UserError
-from tests.support.run_tools import ROOT
 from tests.support.small_config import small_config
+from tests.support.small_disk import lines_on_small_disk
 
 SMALL = {"data.workers": 1, "data.num_frames": 16, "data.size": 64, "train.batch_size": 8, "data.cache": "none"}
 
@@ -35,18 +33,6 @@ def _first_batch(records: Path, left: int | None = None, **fields) -> str:
         return f"error: {error}"
 
 
-def _in_small_shared_memory(size: str, code: str, *arguments: object) -> list[str]:
-    """The lines that `code` prints where /dev/shm has `size`."""
-    script = f'mount -t tmpfs -o size={size} none /dev/shm && exec "$@"'
-    command = ["unshare", "-m", "sh", "-c", script, "sh"]
-    if subprocess.run([*command, "true"], capture_output=True).returncode:
-        pytest.skip("a small /dev/shm cannot be mounted here: it takes root")
-    command += [sys.executable, "-c", code, *map(str, arguments)]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout.splitlines()
-
-
 FIRST_BATCHES = """
 import sys
 from tests.data.test_shared_memory import _first_batch
@@ -61,7 +47,7 @@ if __name__ == "__main__":
 
 def test_too_small_shared_memory_is_named(records):
     """Before anything starts; and when other programs take it while a run reads."""
-    before, threads, taken = _in_small_shared_memory("64m", FIRST_BATCHES, records)
+    before, threads, taken = lines_on_small_disk("/dev/shm", "64m", FIRST_BATCHES, records)
     assert before.startswith("error: shared memory is too small: /dev/shm has 64.0 MiB free, and 8 loader processes ")
     assert threads == "(8, 16, 64, 64, 3)"
     assert taken.startswith("error: a loader process died: shared memory is full (/dev/shm, which has ")
@@ -89,7 +75,7 @@ if __name__ == "__main__":
 
 @pytest.mark.slow
 def test_semaphores_without_room_are_no_fault_of_the_disk(records):
-    read_only, pool, full = _in_small_shared_memory("64m", NO_ROOM, records)
+    read_only, pool, full = lines_on_small_disk("/dev/shm", "64m", NO_ROOM, records)
     assert read_only.startswith("error: the loader processes have no shared memory (/dev/shm: read-only file system)")
     assert pool.startswith("error: worker processes have no shared memory (/dev/shm: read-only file system)")
     assert full.startswith("error: the loader processes have no shared memory (/dev/shm: no space left on device)")

@@ -88,5 +88,5 @@ def test_wrong_options_are_reported_at_once(options, message):
 
 
 def test_each_takes_several_videos():
-    with pytest.raises(UserError, match=r"each\(\) takes several videos: give \['clip.mp4'\]"):
-        next(Predictor(_case("both")[0]).each("clip.mp4"))
+    with pytest.raises(UserError, match=r"each\(\) takes several videos: give a list of them, not 'clip.mp4'"):
+        Predictor(_case("both")[0]).each("clip.mp4")

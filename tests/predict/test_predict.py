@@ -19,9 +19,9 @@ from lift_flax.errors import UserError
 from lift_flax.evaluate import scoring
 from lift_flax.predict import __main__ as predict
 from lift_flax.predict.answers import ClipAnswer, VideoAnswer
+from lift_flax.predict.named_videos import named_videos
 from lift_flax.runs.trained import open_trained
 from lift_flax.video.decode import decode_frames
-from lift_flax.video.paths import named_videos
 from tests import ROOT
 from tests.conftest import moving_bar
 from tests.support.video_files import write_video

@@ -6,8 +6,7 @@ import pytest
 from data_prep.transcode import Encoding, transcode
 from lift_flax.errors import UserError
 from lift_flax.video import decode, sampling
-from lift_flax.video.clips import Preparation, Windows, open_array, open_file, read_clips
-from lift_flax.video.decode import VideoError
+from lift_flax.video.clips import Preparation, Windows, open_file, read_clips
 from tests.support.video_files import numbered_frames, read_numbers, write_video
 
 WHOLE = Windows(longest=1000.0)
@@ -75,28 +74,11 @@ def test_a_video_as_long_as_allowed_is_one_clip(long_video):
     assert len(list(read_clips(open_file(long_video), _how(), Windows(19.9, 4.0, 2.0)))) == 9
 
 
-def test_frames_in_memory_are_a_video():
-    frames = numbered_frames(range(30), width=96, height=96)
-    (clip,) = read_clips(open_array(frames), _how(num_frames=6), WHOLE)
-    assert read_numbers(clip.parts["clip"]) == sampling.eval_indices(30, 6).tolist()
-    for few in (0, 1):
-        with pytest.raises(VideoError, match="frame"):
-            open_array(frames[:few])
-
-
 def test_rounding_makes_no_window(tmp_path):
     """44 s in windows of 2 s every 0.7 s are 61, the last from 42 s on."""
     path = write_video(tmp_path / "video.mp4", numbered_frames([0] * 44, width=16, height=16), fps=1)
     found = list(read_clips(open_file(path), _how(num_frames=2, size=16), Windows(10.0, 2.0, 0.7)))
     assert len(found) == 61 and found[-1].start == pytest.approx(42) and found[-2].start == pytest.approx(41.3)
-
-
-@pytest.mark.parametrize(
-    "frames", [np.zeros((9, 8, 8), np.uint8), np.zeros((9, 8, 8, 4), np.uint8), np.zeros((9, 8, 8, 3))]
-)
-def test_arrays_that_are_no_video(frames):
-    with pytest.raises(VideoError, match="frames are uint8"):
-        open_array(frames)
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def _remove(name: str):
         (lambda lists, videos: [f.unlink() for f in lists.glob("*_train.txt")], "no ARID_split1_train.txt"),
         (
             lambda lists, videos: [f.unlink() for f in videos.rglob("*.*") if f.is_file()],
-            "no video in .*; files ending in .3gp .avi",
+            "no video in .*; files ending in .3g2 .3gp",
         ),
         (lambda lists, videos: (lists / "mapping_table.txt").write_bytes(b"\xff\xfe\x00"), "is not a text file"),
         (lambda lists, videos: (lists / "ARID_split3_test.txt").write_text(""), "fold 3 has no test clip"),

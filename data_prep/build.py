@@ -6,7 +6,6 @@ the same command continues it.
 """
 
 import argparse
-import errno
 import hashlib
 import json
 import shutil
@@ -19,7 +18,7 @@ from rich.console import Console
 
 from lift_flax import command_line
 from lift_flax.data_sets import DATA_SETS
-from lift_flax.errors import UserError, run_cli, system_reason
+from lift_flax.errors import UserError, file_system_message, run_cli
 from lift_flax.files import only_writer, write_text
 from lift_flax.video import optical_flow
 
@@ -46,20 +45,10 @@ def main(argv: list[str] | None = None) -> None:
     try:
         build_records(args)
     except OSError as error:
-        faults_of_the_folder = {
-            errno.ENOSPC,
-            errno.EDQUOT,
-            errno.EACCES,
-            errno.EPERM,
-            errno.EROFS,
-            errno.ENOTDIR,
-            errno.EEXIST,
-        }
-        if error.errno not in faults_of_the_folder:
+        message = file_system_message(error, args.out)
+        if message is None:
             raise
-        raise UserError(
-            f"{error.filename or args.out}: {system_reason(error)}; fix it or choose another --out"
-        ) from error
+        raise UserError(message) from error
 
 
 def build_records(args: argparse.Namespace) -> None:
@@ -106,7 +95,7 @@ def build_records(args: argparse.Namespace) -> None:
         shutil.rmtree(work)
     print_report(report, videos, console)
     console.print(f"{len(videos.clips)} clips in {args.out} after {report['seconds']:.0f} s.  Train with")
-    console.print(f"  lift-flax train {_train_flags(args)} --workdir=runs/{args.source}")
+    console.print(f"  {command_line.command('train', *_train_flags(args), f'--workdir=runs/{args.source}')}")
 
 
 def _remove_leftovers(work: Path) -> None:
@@ -127,12 +116,12 @@ def _encoding(args: argparse.Namespace) -> Encoding:
     return Encoding(args.codec, args.size, args.max_frames, args.crf, args.flow)
 
 
-def _train_flags(args: argparse.Namespace) -> str:
+def _train_flags(args: argparse.Namespace) -> list[str]:
     """The flags of a first training run on these records."""
     data_set = DATA_SETS[args.source]
     luminous = "gamma" if args.flow == "none" else "flow"
     keys = "" if luminous == data_set.luminous else f",luminous={luminous}"
-    return f"--config={data_set.config}:tiny{keys} --config.data.dir={args.out}"
+    return [f"--config={data_set.config}:tiny{keys}", f"--config.data.dir={args.out}"]
 
 
 def _settings(args: argparse.Namespace) -> dict[str, Any]:

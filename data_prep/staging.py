@@ -23,6 +23,7 @@ from lift_flax.video.decode import VideoError
 from lift_flax.video.inspection import Inspection, coder_errors
 
 from . import pool
+from .check_parts import check_parts
 from .sources.video_list import SourceClip
 from .transcode import Encoding, transcode
 
@@ -143,6 +144,7 @@ def _stage_one(source: Path, target: Path, encoding: Encoding) -> StagedClip:
     try:
         with coder_errors():
             clip = transcode(source, encoding)
+            check_parts(clip, encoding.codec)
     except VideoError as error:
         if not isinstance(error.__cause__, OSError | MemoryError):  # these may be faults of the machine
             _write(target, {"rejected": str(error)}, [])

@@ -5,8 +5,11 @@ import importlib
 import logging
 import os
 import re
+import shlex
+import shutil
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from lift_flax.errors import UserError
@@ -87,6 +90,19 @@ def _respell(word: str, old: str, new: str) -> str:
         return word
     name, equals, value = word[2:].partition("=")
     return f"--{name.replace(old, new)}{equals}{value}"
+
+
+def command(*words: str) -> str:
+    """A `lift-flax` command to paste into a shell: quoted, and found where the shell does not find it by that name."""
+    script, known = Path(sys.executable).with_name("lift-flax"), shutil.which("lift-flax")
+    if known and script.is_file() and Path(known).samefile(script):
+        program = ["lift-flax"]
+    elif script.is_file():
+        inside = script.is_relative_to(Path.cwd())
+        program = [str(script.relative_to(Path.cwd()) if inside else script)]
+    else:  # a checkout that is not installed
+        program = [sys.executable, "-m", "lift_flax.cli"]
+    return shlex.join([*program, *words])
 
 
 def say(line: str) -> None:

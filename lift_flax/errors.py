@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable
 from os import PathLike
+from pathlib import Path
 
 # control characters, all that break a line, and what is no text
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -16,8 +17,22 @@ class UserError(Exception):
     """An error the user can fix.  The message is one line: what is wrong, where, and what to do."""
 
 
-# Errors of the file system: a full, read-only or failing disk, not a mistake in this program.
-_FILE_SYSTEM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO, errno.ESTALE}
+# Errors of the file system, which are no mistakes in this program, and what helps against each.
+_ROOM = "make room there, then run the same command again"
+_RIGHTS = "allow it to be read and written there, or choose another place"
+_IN_THE_WAY = "move what is in the way, or choose another place"
+_ADVICE = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EROFS: "choose a place that can be written to",
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
+    errno.EEXIST: _IN_THE_WAY,
+    errno.EISDIR: _IN_THE_WAY,
+    errno.ENOTDIR: _IN_THE_WAY,
+    errno.EIO: "check the disk, then run the same command again",
+    errno.ESTALE: "check the network file system, then run the same command again",
+}
 
 
 def shown(name: str | PathLike[str]) -> str:
@@ -37,12 +52,16 @@ def system_reason(error: OSError) -> str:
     return (error.strerror or str(error) or type(error).__name__).lower()
 
 
-def file_system_message(error: OSError) -> str | None:
-    """One-line message if `error` came from the file system, else None."""
-    if error.errno not in _FILE_SYSTEM:
+def file_system_message(error: OSError, place: Path | None = None) -> str | None:
+    """One-line message if `error` came from the file system, else None.
+
+    Args:
+      place: where this command writes, for an error that names no file.
+    """
+    if error.errno not in _ADVICE:
         return None
-    where = f" ({error.filename})" if error.filename else ""
-    return f"{system_reason(error)}{where}: fix the disk, then run the same command again"
+    where = error.filename or place
+    return f"{system_reason(error)}{f' ({where})' if where else ''}: {_ADVICE[error.errno]}"
 
 
 def run_cli(main: Callable[[], None]) -> None:

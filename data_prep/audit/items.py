@@ -111,12 +111,13 @@ def _inspect_record(source: tuple[Path, int]) -> Inspection:
 def middle_frame(source: Path | tuple[Path, int], num_frames: int) -> UInt8[np.ndarray, "H W 3"]:
     """A frame to show a good clip by: the middle one, or an early one of a long clip."""
     index = min(num_frames // 2, _EARLY)
-    if isinstance(source, Path):
-        return decode_frames(source, [index])[0]
-    record = _read_record(source)
-    if "frames" in record:
-        return decode_jpegs(record["frames"], [index])[0]
-    return decode_frames(record["video"], [index])[0]
+    with coder_errors():
+        if isinstance(source, Path):
+            return decode_frames(source, [index])[0]
+        record = _read_record(source)
+        if "frames" in record:
+            return decode_jpegs(record["frames"], [index])[0]
+        return decode_frames(record["video"], [index])[0]
 
 
 def _read_record(source: tuple[Path, int]) -> dict[str, Any]:

@@ -107,9 +107,9 @@ def _check_r3d(table: list[AblationRow], nested: dict, folder: str) -> None:
             f"--r3d-weights={folder}: the R(2+1)D of the other rows starts from nothing; give it weights as well with "
             "--config.model.teacher.init_from, or leave --r3d-weights out"
         )
-    wanted = next(row.changes["model.teacher.name"] for row in table if row.needs == "r3d")
-    if (found := facts.get("name", "a ViT")) != wanted:
-        raise UserError(f"--r3d-weights={folder} holds {found}: beside {teacher['name']} stands {wanted or 'none'}")
+    expected = next(row.changes["model.teacher.name"] for row in table if row.needs == "r3d")
+    if (held := facts.get("name", "a ViT")) != expected:
+        raise UserError(f"--r3d-weights={folder} holds {held}: beside {teacher['name']} stands {expected or 'none'}")
 
 
 def _claim(workdir: Path, config: Config, weights: dict[str, str]) -> None:

@@ -26,6 +26,7 @@ from lift_flax.files import refuse_existing, replacing
 from lift_flax.video import sampling
 from lift_flax.video.decode import VideoError, count_frames, decode_frames
 from lift_flax.video.gamma import gamma_table
+from lift_flax.video.inspection import coder_errors
 
 DEMO = Path("runs/demo/records")
 NUM_FRAMES, SIZE = 8, 224
@@ -76,7 +77,8 @@ def read_videos(paths: list[Path]) -> UInt8[np.ndarray, "B T H W 3"]:
     shown = []
     for path in paths[:NUM_CLIPS]:
         try:
-            frames = decode_frames(path, sampling.eval_indices(count_frames(path), NUM_FRAMES), SIZE)
+            with coder_errors():
+                frames = decode_frames(path, sampling.eval_indices(count_frames(path), NUM_FRAMES), SIZE)
         except VideoError as error:
             raise UserError(f"{path} cannot be used ({error}): give another video") from error
         height, width = frames.shape[1:3]

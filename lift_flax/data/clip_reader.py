@@ -14,6 +14,7 @@ from lift_flax.errors import UserError
 from lift_flax.video import sampling
 from lift_flax.video.clips import Parts
 from lift_flax.video.decode import VideoError, decode_flow, decode_frames, decode_jpegs
+from lift_flax.video.inspection import coder_errors
 
 Batch = dict[str, np.ndarray]
 Example = dict[str, Any]  # a row of a batch; its id is text
@@ -82,15 +83,17 @@ class ClipReader:
 
     def _decode(self, clip: int, record: dict, indices: np.ndarray | None) -> Parts:
         try:
-            if "frames" in record:
-                parts = {"clip": decode_jpegs(record["frames"], indices, self.size)}
-            else:
-                parts = {"clip": decode_frames(record["video"], indices, self.size)}
-            if self.flow:
-                parts["flow"] = decode_flow(record["flow"], indices, parts["clip"].shape[2:0:-1])
+            with coder_errors():
+                if "frames" in record:
+                    parts = {"clip": decode_jpegs(record["frames"], indices, self.size)}
+                else:
+                    parts = {"clip": decode_frames(record["video"], indices, self.size)}
+                if self.flow:
+                    parts["flow"] = decode_flow(record["flow"], indices, parts["clip"].shape[2:0:-1])
         except VideoError as error:
             raise UserError(
-                f"record {self.clips[clip][0]} does not decode ({error}): build the records again with --overwrite"
+                f"record {self.clips[clip][0]} of {self.folder} does not decode ({error}): build the records again "
+                "with --overwrite"
             ) from error
         return parts
 

@@ -83,8 +83,8 @@ def _remedy(needed: int = 2**30) -> str:
 
 
 def _free() -> float:
-    found = os.statvfs(PLACE)
-    return float(found.f_bavail * found.f_frsize) if found.f_blocks else math.inf  # without blocks it has no bound
+    disk = os.statvfs(PLACE)
+    return float(disk.f_bavail * disk.f_frsize) if disk.f_blocks else math.inf  # without blocks it has no bound
 
 
 def _size(count: float) -> str:

@@ -1,5 +1,6 @@
 """The page of a finished run: reads the workdir, fills page.html."""
 
+import shlex
 from collections import Counter
 from importlib import resources
 from pathlib import Path
@@ -61,7 +62,7 @@ def write_page(workdir: Path) -> Path:
         why_not=why_not,
         brightness=brightness,
         draw_brightness=figures.brightness,
-        workdir=workdir,
+        workdir=shlex.quote(str(workdir)),
     )
     write_text(workdir / "report.html", page)
     return workdir / "report.html"
@@ -137,5 +138,7 @@ def _confusion(network: str, counts: Int[np.ndarray, "K K"], classes: list[str])
 def _brightness(workdir: Path) -> dict | None:
     """What `lift-flax evaluate --illumination` has written; None where it has not."""
     path = workdir / "illumination.json"
-    remedy = f"measure it again with `lift-flax evaluate --workdir={workdir} --illumination`, or remove it"
+    remedy = (
+        f"measure it again with `lift-flax evaluate --workdir={shlex.quote(str(workdir))} --illumination`, or remove it"
+    )
     return read_object(path, _IN_CURVE, remedy) if path.exists() else None

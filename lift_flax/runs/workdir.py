@@ -50,12 +50,12 @@ def read_predictions(workdir: Path) -> dict[str, np.ndarray]:
     path = workdir / "test_predictions.npz"
     try:
         with path.open("rb") as file, np.load(file) as archive:  # np.load leaves a damaged file open that it opens
-            found = dict(archive)
+            arrays = dict(archive)
     except Exception as error:  # whatever a damaged file makes the reader raise
         raise UserError(f"{path} is missing or damaged: {_AGAIN}") from error
-    if missing := [name for name in ("ids", "labels", "logits") if name not in found]:
+    if missing := [name for name in ("ids", "labels", "logits") if name not in arrays]:
         raise UserError(f"{path} is missing or damaged (no {missing[0]}): {_AGAIN}")
-    return found
+    return arrays
 
 
 def facts(workdir: Path, *more: str) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """What follows every training step, in this order: write metrics, validate, show, save, stop."""
 
 import collections
+import contextlib
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -67,12 +68,12 @@ class WriteMetrics:
 
     def put(self, step: int, metrics: dict[str, Array]) -> None:
         """Takes the metrics of a step that is being computed, and reads those of the step before."""
-        self._read_unread()
+        self.read_unread()
         self._unread.append((step, metrics))
 
     def __call__(self, end: StepEnd) -> None:
         if end.epoch or end.stopping:
-            self._read_unread()
+            self.read_unread()
         self._progress.advance(self._means.read())
         if end.epoch:
             end.training = self._means.read()
@@ -80,7 +81,7 @@ class WriteMetrics:
             self._write("epoch", end.step, float(end.epoch), {**end.training, "learning_rate": rate})
             self._means.restart()
 
-    def _read_unread(self) -> None:
+    def read_unread(self) -> None:
         """Waits for a step's metrics, checks them, and writes those that are to be logged."""
         while self._unread:
             step, metrics = self._unread.pop()
@@ -114,15 +115,16 @@ class WriteMetrics:
 class Validate:
     """Scores the validation clips at the end of an epoch, where there are any."""
 
-    def __init__(self, run: RunContext, phase: Phase):
-        self._run, self._phase = run, phase
+    def __init__(self, run: RunContext, phase: Phase, save: "Save"):
+        self._run, self._phase, self._save = run, phase, save
         self._score_clips = scoring.ScoreClips(phase.outputs, run.config, run.records, run.mesh)
 
     def __call__(self, end: StepEnd) -> None:
         run = self._run
         if not (end.epoch and run.val_ids):
             return
-        scored = self._score_clips(end.state["params"], end.state["batch_stats"], run.val_ids)
+        with self._save.before_reading(end.step, end.state):
+            scored = self._score_clips(end.state["params"], end.state["batch_stats"], run.val_ids)
         top1 = score(scored["logits"], scored["labels"], run.records.classes)["top1"]
         end.validation = {"loss": float(scored["loss"]), "top1": top1}
         run.writer.write(self._phase.name, "validation", end.step, float(end.epoch), end.validation)
@@ -140,21 +142,47 @@ class Show:
 
 
 class Save:
-    """Saves a checkpoint every so many epochs, at the last step, and where the run is asked to stop."""
+    """Saves a checkpoint every so many epochs, at the last step, and where the run is asked to stop or cannot go on."""
 
-    def __init__(self, run: RunContext, checkpoints: Checkpoints, means: EpochMeans, meter: Meter):
+    def __init__(
+        self, run: RunContext, checkpoints: Checkpoints, means: EpochMeans, meter: Meter, write_metrics: WriteMetrics
+    ):
         self._fields, self._checkpoints, self._means, self._meter = run.config.train, checkpoints, means, meter
+        self._write_metrics = write_metrics
 
     def __call__(self, end: StepEnd) -> None:
         due = end.step == end.total or (end.epoch and end.epoch % self._fields.checkpoint_epochs == 0)
         if end.stopping or due:
-            data: dict[str, Any] = {"examples": end.step * self._fields.batch_size}
-            if sums := self._means.sums():
-                data["epoch"] = sums
-            validation = end.validation if due else None  # a step that is saved by chance is no candidate
-            self._checkpoints.save(end.step, end.state, data=data, validation=validation)
+            # a step that is saved by chance is no candidate
+            self._save(end.step, end.state, end.validation if due else None)
         if end.epoch or end.stopping:
             self._meter.restart()
+
+    @contextlib.contextmanager
+    def before_reading(self, step: int, state: Tree) -> Iterator[None]:
+        """Saves `state`, that after `step`, where clips cannot be read.
+
+        A run of several processes does not: the others do not know of it and would not save with this one.
+
+        Raises:
+          UserError: that of reading, with what is saved.
+        """
+        try:
+            yield
+        except UserError as error:
+            if jax.process_count() > 1 or not step:
+                raise
+            self._write_metrics.read_unread()
+            if self._checkpoints.newest_step() != step:
+                self._save(step, state, None)
+            self._checkpoints.wait()
+            raise UserError(f"{error}; step {step} is saved, and the same command goes on from it") from error
+
+    def _save(self, step: int, state: Tree, validation: dict[str, float] | None) -> None:
+        data: dict[str, Any] = {"examples": step * self._fields.batch_size}
+        if sums := self._means.sums():
+            data["epoch"] = sums
+        self._checkpoints.save(step, state, data=data, validation=validation)
 
 
 class Stop:

@@ -92,17 +92,18 @@ class _Loop:
         write_metrics = hooks.WriteMetrics(
             self.run, self.phase, self.checkpoints, self.ends, self.schedule, self.means, meter, progress
         )
+        save = hooks.Save(self.run, self.checkpoints, self.means, meter, write_metrics)
         after_step = (
             write_metrics,
-            hooks.Validate(self.run, self.phase),
+            hooks.Validate(self.run, self.phase, save),
             hooks.Show(self.phase, progress),
-            hooks.Save(self.run, self.checkpoints, self.means, meter),
+            save,
             hooks.Stop(self.phase, self.checkpoints),
         )
         with contextlib.closing(self._batches(first_step)) as batches, progress, trace:
             for step in range(first_step + 1, total + 1):
                 with trace.step(step):
-                    with meter.waiting():
+                    with meter.waiting(), save.before_reading(step - 1, state):
                         batch = put_batch(next(batches), self.run.mesh)
                     state, metrics = self._compute(state, batch, key, step)
                 trace.end_after(step, metrics)

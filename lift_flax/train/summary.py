@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from lift_flax import command_line
-from lift_flax.command_line import percent
+from lift_flax.command_line import command, percent
 from lift_flax.config import Config
 from lift_flax.data.records import open_records
 from lift_flax.evaluate.scoring import NETWORKS
@@ -102,11 +102,10 @@ def unfitted(results: dict, config: Config) -> list[str]:
 
 def next_commands(workdir: Path, videos: list[Path]) -> list[str]:
     """Commands that ask the run about `videos`, or about VIDEO where there are none."""
-    named = " ".join(map(str, videos)) or "VIDEO"
-    first = str(videos[0]) if videos else "VIDEO"
+    named = [str(video) for video in videos] or ["VIDEO"]
     return [
-        f"lift-flax predict --workdir={workdir} {named}",
-        f"lift-flax explain --workdir={workdir} {first} --out={workdir / 'explained'}",
+        command("predict", f"--workdir={workdir}", *named),
+        command("explain", f"--workdir={workdir}", named[0], f"--out={workdir / 'explained'}"),
     ]
 
 

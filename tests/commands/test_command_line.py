@@ -1,5 +1,8 @@
 """All command lines take flags in the same spellings and report bad ones in one line."""
 
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from lift_flax import command_line
@@ -53,6 +56,42 @@ def test_sub_parsers_do_the_same():
     assert parser.parse_args(["folder", "--max_frames=3"]).max_frames == 3
     with pytest.raises(UserError, match="lift-flax build folder --help"):
         parser.parse_args(["folder", "--max_frames=many"])
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch) -> Path:
+    """An environment `bin` with a Python and a lift-flax; the current folder is the one that holds `bin`."""
+    (tmp_path / "bin").mkdir()
+    for name, text in (("python", ""), ("lift-flax", '#!/bin/sh\necho called with "$@"\n')):
+        (tmp_path / "bin" / name).write_text(text)
+        (tmp_path / "bin" / name).chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(tmp_path / "bin" / "python"))
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "bin"
+
+
+def test_printed_commands_run_when_they_are_pasted(installed, monkeypatch, tmp_path):
+    """Whether or not the environment is active, and whatever the names of files are."""
+
+    def pasted(command: str) -> str:
+        return subprocess.run(command, shell=True, check=True, capture_output=True, text=True).stdout
+
+    words = ["predict", "--workdir=my run", "it's $HOME.mp4"]
+    command = command_line.command(*words)
+    assert command.startswith("bin/lift-flax predict ")
+    assert pasted(command) == "called with predict --workdir=my run it's $HOME.mp4\n"
+    (elsewhere := tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert pasted(command_line.command(*words)).startswith("called with predict")
+    monkeypatch.setenv("PATH", f"{installed}:/usr/bin:/bin")
+    assert command_line.command(*words).startswith("lift-flax predict ")
+    assert pasted(command_line.command(*words)).startswith("called with predict")
+
+
+def test_printed_commands_of_a_checkout_that_is_not_installed(installed):
+    (installed / "lift-flax").unlink()
+    assert command_line.command("train") == f"{installed / 'python'} -m lift_flax.cli train"
 
 
 def test_shares_are_read_as_percent():

@@ -191,7 +191,7 @@ def test_class_that_loses_all_its_clips(tmp_path: Path) -> None:
     ("flags", "message"),
     [
         (["folder", "--videos", "/nowhere", "--out", "{out}"], "no folder /nowhere; give the folder"),
-        (["folder", "--videos", "{videos}", "--out", "{file}"], "choose another --out"),
+        (["folder", "--videos", "{videos}", "--out", "{file}"], "choose another place"),
         (["folder", "--videos", "{videos}"], "arguments are required: --out"),
         (["folder", "--videos", "{videos}", "--out", "{out}", "--test-share", "1"], "is not a share between 0 and 1"),
         (["folder", "--videos", "{videos}", "--out", "{out}", "--crf", "60"], "is not a whole number from 0 to 51"),

@@ -83,7 +83,7 @@ def test_a_block_that_all_leave_well(two, tmp_path):
 
 @pytest.mark.parametrize(("what", "by", "message"), [
     ("mistake", 1, "a mistake of this process"),
-    pytest.param("disk", 0, "no space left on device: fix the disk", marks=pytest.mark.slow),
+    pytest.param("disk", 0, "no space left on device: make room there", marks=pytest.mark.slow),
 ])  # fmt: skip
 def test_an_error_of_one_process_is_raised_on_all(two, tmp_path, what, by, message):
     codes, said = _ended(two(what))

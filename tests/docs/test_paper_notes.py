@@ -9,7 +9,7 @@ from flax import nnx
 
 from configs import arid
 from lift_flax import presets
-from lift_flax.ablate import rows as ablation_rows
+from lift_flax.ablate.rows import reference, rows
 from lift_flax.config import Config, UserError, from_dict
 from lift_flax.models.build import make_student, make_teacher
 from lift_flax.models.functional import count_parameters, create
@@ -90,9 +90,9 @@ def test_the_rows_of_table_vi_are_those_that_ablate_trains():
         values.update_from_flattened_dict(base | {name: ast.literal_eval(value) for name, value in flags.items()})
         stated[float(paper)] = from_dict(values.to_dict())
     expected = {}
-    for row in ablation_rows.rows(_config()):
+    for row in rows(_config()):
         values = arid.get_config().unlock()
-        values.update_from_flattened_dict({**ablation_rows.reference("weights"), **row.changes})
+        values.update_from_flattened_dict({**reference("weights"), **row.changes})
         expected |= {row.paper: from_dict(values.to_dict())} if row.paper else {}
     assert stated == expected and len(stated) == 8
 

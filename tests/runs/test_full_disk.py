@@ -86,4 +86,4 @@ def test_a_disk_that_fills_up_elsewhere_is_one_line_too(small_disk, end):
     command = [sys.executable, "-c", code, str(small_disk / "metrics.jsonl")]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert ran.returncode == 2
-    assert ran.stderr == "error: no space left on device: fix the disk, then run the same command again\n"
+    assert ran.stderr == "error: no space left on device: make room there, then run the same command again\n"

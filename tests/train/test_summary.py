@@ -2,11 +2,13 @@
 
 import dataclasses
 import io
+import shlex
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from lift_flax.command_line import command
 from lift_flax.data.records import open_records
 from lift_flax.train import summary
 from tests.support.small_config import small_config
@@ -60,8 +62,10 @@ def test_a_run_that_has_not_fitted_says_which_field_to_raise():
 def test_commands_for_videos_and_for_none():
     workdir = Path("runs/mine")
     predict, explain = summary.next_commands(workdir, [Path("a.mp4"), Path("b.mp4")])
-    assert predict == "lift-flax predict --workdir=runs/mine a.mp4 b.mp4"
-    assert explain == "lift-flax explain --workdir=runs/mine a.mp4 --out=runs/mine/explained"
+    assert predict == command("predict", "--workdir=runs/mine", "a.mp4", "b.mp4")
+    assert explain == command("explain", "--workdir=runs/mine", "a.mp4", "--out=runs/mine/explained")
+    predict, _ = summary.next_commands(Path("my runs/one"), [Path("it's.mp4")])
+    assert shlex.split(predict)[-3:] == ["predict", "--workdir=my runs/one", "it's.mp4"]
     assert all(" VIDEO" in command for command in summary.next_commands(workdir, []))
 
 

@@ -105,7 +105,7 @@ def test_the_command_shows_a_finished_run_and_writes_its_page(run, config, tmp_p
     assert (workdir / "report.html").stat().st_size > 10_000
     shown = capsys.readouterr().out
     assert "holds a finished run" in shown and "top-1" in shown and f"report: {workdir / 'report.html'}" in shown
-    assert f"  lift-flax predict --workdir={workdir} VIDEO" in shown
+    assert f" predict --workdir={workdir} VIDEO" in shown
 
     def full(workdir):
         raise OSError(errno.ENOSPC, "No space left on device")

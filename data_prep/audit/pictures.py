@@ -5,9 +5,12 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from PIL import Image, ImageDraw, ImageOps
 
+from lift_flax import lettering
 from lift_flax.files import replacing
 from lift_flax.video.checks import brightness
 from lift_flax.video.decode import VideoError
@@ -19,7 +22,8 @@ from .items import Item
 _THUMB = (112, 84)  # px
 _CLIPS = 8  # of each class on the sheet
 _CLASSES = 60  # on the sheet at most
-_NAMES = 110  # px for the name of a class
+_NAMES, _LETTERS = 110, 11  # px for the name of a class, and the size of its letters
+_LEGEND = 160  # px for a name in the legend, at 72 a inch
 _LIFT = 1.8  # gamma of the lower row, so that dark clips can be seen
 _DRAWN = 12  # classes with a curve of their own
 
@@ -36,17 +40,25 @@ def draw_luma(items: list[Item], inspections: dict[str, Inspection], path: Path)
                 by_class[item.label].append(inspections[item.name].luma)
         means = {label: np.mean(lumas, axis=0) for label, lumas in sorted(by_class.items())}
         for label in list(means)[:_DRAWN]:
-            axes.plot(levels, 100 * means[label], linewidth=1, label=label)
+            axes.plot(levels, 100 * means[label], linewidth=1)
         whole = np.mean([luma for lumas in by_class.values() for luma in lumas], axis=0)
-        axes.plot(levels, 100 * whole, color="black", linewidth=2.5, label="all clips")
+        axes.plot(levels, 100 * whole, color="black", linewidth=2.5)
         count = sum(len(lumas) for lumas in by_class.values())
         axes.set(title=f"{split}: {count:,} clips", xlabel="luma, 0 black to 255 white", yscale="log")
         axes.set_ylim(bottom=0.01)
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=7)
+        _name_curves(axes, [*list(means)[:_DRAWN], "all clips"])
     figure.axes[0].set_ylabel(f"% of pixels in each {256 // brightness.BINS} levels")
     with replacing(path) as part:
         figure.savefig(part, dpi=110)
+
+
+def _name_curves(axes: Axes, names: list[str]) -> None:
+    """Adds a legend with the names as they are, also those that matplotlib would take for formulas or leave out."""
+    legend = axes.legend(axes.lines, [f"{number}" for number in range(len(names))], fontsize=7)
+    for text, name in zip(legend.get_texts(), names, strict=True):
+        broken, file = lettering.lines(name, 7, _LEGEND), lettering.typeface(lettering.drawable(name))
+        text.set(text="\n".join(broken), parse_math=False, fontproperties=FontProperties(fname=file, size=7))
 
 
 def clips_to_show(items: list[Item]) -> dict[str, list[Item]]:
@@ -70,7 +82,10 @@ def draw_contact_sheet(
     draw = ImageDraw.Draw(sheet)
     draw.text((6, 6), f"Each class: frames of its clips; below, the same frames after gamma {_LIFT}.", fill="black")
     for row, (label, items) in enumerate(shown.items()):
-        draw.text((6, top + row * height + _THUMB[1] - 12), label[:17], fill="black")
+        name = lettering.lines(label, _LETTERS, _NAMES - 12)
+        draw.multiline_text(
+            (6, top + row * height + _THUMB[1]), "\n".join(name), "black", lettering.font(_LETTERS, "".join(name)), "lm"
+        )
         for column, item in enumerate(items):
             frame = frames[item.name]
             if isinstance(frame, VideoError):

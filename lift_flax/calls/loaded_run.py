@@ -190,13 +190,14 @@ class LoadedRun:
         """
         from lift_flax.explain.files import check_folder, write_files
 
-        if label is not None and label not in self.classes:
+        explained = None if label is None else self.trained.label_of(label)
+        if label is not None and explained is None:
             raise UserError(f"label={label!r} is unknown to the run: choose one of {', '.join(self.classes)}")
         if out is not None:
             check_folder(Path(out), overwrite=overwrite)
         with quiet_libraries():
             clip = read_whole(video, self.trained, self.predictor.fps)
-            explanation = self._explainer(clip.parts, None if label is None else self.classes.index(label))
+            explanation = self._explainer(clip.parts, explained)
         if out is not None:
             name, seconds = Path(name_of(video)).name, clip.end - clip.start
             write_files(explanation, self.classes, Path(out), name=name, seconds=seconds)

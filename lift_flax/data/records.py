@@ -12,7 +12,7 @@ from lift_flax import data_sets
 from lift_flax.config import Config
 from lift_flax.data import clip_reader
 from lift_flax.data.clip_reader import damaged
-from lift_flax.errors import UserError
+from lift_flax.errors import UserError, shown
 
 
 class IndexEntry(NamedTuple):
@@ -113,7 +113,7 @@ def open_records(folder: str) -> Records:
         prepared["max_frames"] = None
     classes = tuple(folds["classes"])
     source = report["source"]
-    title = Path(settings["videos"]).name if source == "folder" else source
+    title = shown(Path(settings["videos"]).name) if source == "folder" else source
     return Records(path, classes, folds["folds"], index, path / report["records"], source, prepared, title=title)
 
 

@@ -227,15 +227,15 @@ def matching_clips(
     Raises:
       UserError: the run knows none of the classes.
     """
-    label_of = {name: label for label, name in enumerate(trained.classes)}
-    names = {i: records.classes[records.index[i].label] for i in ids if records.index[i].label >= 0}
-    known = [i for i in ids if names.get(i) in label_of]
+    label_of = [trained.label_of(name) for name in records.classes]  # by the label in the records
+    found = {i: label_of[records.index[i].label] for i in ids if records.index[i].label >= 0}
+    known = {i: label for i, label in found.items() if label is not None}
     if not known:
         raise UserError(
             f"{records.dir} and {trained.workdir} have no class in common: the records have "
             f"{', '.join(records.classes[:5])} ..., the run {', '.join(trained.classes[:5])} ...; give other records"
         )
-    return known, np.array([label_of[names[i]] for i in known]), len(ids) - len(known)
+    return list(known), np.array(list(known.values())), len(ids) - len(known)
 
 
 def mean_over_runs(results: list[dict]) -> dict[str, dict | None]:

@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from lift_flax import lettering
 from lift_flax.files import replacing
 
 COLOURS = {"teacher": "#b06a12", "student": "#1f6f9f"}  # of each network, in every picture
@@ -43,7 +44,8 @@ def plot(axes: Axes, curve: dict, chance: float) -> None:
         axes.plot(recorded["luma"], recorded[network]["top1"], marker="D", markersize=6, color=colour, fillstyle="none")
     for twin in curve["twins"]:
         lowest = min(twin[network]["top1"] for network in COLOURS if twin[network])
-        axes.annotate(twin["name"], (twin["luma"], lowest), xytext=(0, -15), textcoords="offset points", ha="center")
+        name, at = lettering.drawable(twin["name"]), {"xytext": (0, -15), "textcoords": "offset points", "ha": "center"}
+        axes.annotate(name, (twin["luma"], lowest), **at, parse_math=False, font=lettering.typeface(name))
     axes.axvline(recorded["luma"], color=QUIET, linewidth=0.8, linestyle=":")
     axes.annotate("as recorded", (recorded["luma"], 0.02), rotation=90, ha="right", fontsize=8, color=QUIET)
     axes.axhline(chance, color=QUIET, linewidth=0.8, label=f"chance, {100 * chance:.1f} %")

@@ -19,7 +19,7 @@ from lift_flax.explain.explainer import Explainer
 from lift_flax.explain.files import answer_text, check_folder, write_files
 from lift_flax.predict.named_videos import FPS, VIDEO, frame_rate, named_videos
 from lift_flax.predict.reading import read_whole
-from lift_flax.runs.trained import open_trained
+from lift_flax.runs.trained import TrainedRun, open_trained
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> None:
         check_folder(folder, overwrite=args.overwrite)
     compiling.keep_compiled_programs()
     trained, bad = open_trained(args.workdir), 0
-    label, explainer = _label(args.label, trained.classes), Explainer(trained)
+    label, explainer = _label(args.label, trained), Explainer(trained)
     for video, folder in zip(videos, folders, strict=True):
         try:
             clip = read_whole(video, trained, args.fps)
@@ -57,16 +57,23 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _label(name: str | None, classes: tuple[str, ...]) -> int | None:
-    if name is not None and name not in classes:
-        raise UserError(f"--label={name} is unknown to the run: choose one of {', '.join(classes)}")
-    return None if name is None else classes.index(name)
+def _label(name: str | None, trained: TrainedRun) -> int | None:
+    if name is None:
+        return None
+    label = trained.label_of(name)
+    if label is None:
+        raise UserError(f"--label={name} is unknown to the run: choose one of {', '.join(trained.classes)}")
+    return label
 
 
 def folder_names(videos: Sequence[Path | str]) -> list[str]:
-    """A folder's name for each video: its name without extension, and a number where that is taken."""
+    """A folder's name for each video: its name without extension, and a number where that is taken.
+
+    Names of nothing but dots before the extension would lead to the folder itself, or out of it.
+    """
     names: list[str] = []
     for stem in (Path(video).stem for video in videos):
+        stem = stem if stem.strip(".") else "video"
         name, number = stem, 2
         while name in names:
             name, number = f"{stem}-{number}", number + 1

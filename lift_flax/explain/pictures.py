@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw
 
 from lift_flax.explain.explainer import Explanation
-from lift_flax.explain.lettering import fitting, font
+from lift_flax.lettering import fitting, font
 from lift_flax.video import sampling
 
 SIDE = 256  # px of a frame in the film
@@ -115,7 +115,7 @@ def contact_sheet(explanation: Explanation, title: str, heading: str) -> Image.I
     size = (MARGIN + len(shown) * step + GAP, top + 3 * step + FOOT + GAP)
     image = Image.new("RGB", size, GROUND)
     draw = ImageDraw.Draw(image)
-    draw.text((GAP, HEAD // 2 + 2), fitting(heading, 15, size[0] - 2 * GAP), TEXT, font(15), "lm")
+    draw.text((GAP, HEAD // 2 + 2), fitting(heading, 15, size[0] - 2 * GAP), TEXT, font(15, heading), "lm")
     for row, (name, head) in enumerate(overlays.heads().items()):
         y = top + row * step
         draw.multiline_text((GAP, y + SHEET_SIDE // 2), re.sub(" (?!even)", "\n", head), TEXT, font(14), "lm")
@@ -166,7 +166,7 @@ def _class_name(draw: ImageDraw.ImageDraw, title: str, left: int, bottom: int, w
     """Writes the class in white over a picture, as in the paper."""
     size = 16 if width > 200 else 13
     text = fitting(title, size, width - 12)
-    draw.text((left + 6, bottom - 6), text, "white", font(size), "ld", stroke_width=2, stroke_fill="black")
+    draw.text((left + 6, bottom - 6), text, "white", font(size, title), "ld", stroke_width=2, stroke_fill="black")
 
 
 def _colour_bar(image: Image.Image, ends: tuple[str, str], left: int, top: int, width: int) -> None:

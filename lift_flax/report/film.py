@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from lift_flax.config import Luminous
 from lift_flax.data.clip_reader import Example
-from lift_flax.explain.lettering import fitting, font
+from lift_flax.lettering import fitting, font
 from lift_flax.video import encode, flow_codes, sampling
 from lift_flax.video.gamma import gamma_table
 
@@ -39,7 +39,7 @@ def still(panels: dict[str, Panel], clip: str, answer: str) -> bytes:
     image = Image.new("RGB", (width, height))
     draw = ImageDraw.Draw(image)
     for line, (text, colour) in enumerate(((clip, _FAINT), (answer, _INK))):
-        draw.text((4, 2 + line * _LINE), fitting(text, 11, width - 8), colour, font(11))
+        draw.text((4, 2 + line * _LINE), fitting(text, 11, width - 8), colour, font(11, text))
     for row, (name, frames) in enumerate(panels.items()):
         top = _HEAD + row * side
         for column, t in enumerate(shown):

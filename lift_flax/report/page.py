@@ -13,7 +13,7 @@ from markupsafe import Markup
 from lift_flax.command_line import percent
 from lift_flax.config import Config
 from lift_flax.data.records import Records, open_records
-from lift_flax.errors import UserError
+from lift_flax.errors import UserError, shown
 from lift_flax.evaluate import scoring
 from lift_flax.explain.explainer import Explainer
 from lift_flax.fields import flat_fields
@@ -62,7 +62,7 @@ def write_page(workdir: Path) -> Path:
         why_not=why_not,
         brightness=brightness,
         draw_brightness=figures.brightness,
-        workdir=shlex.quote(str(workdir)),
+        workdir=shown(shlex.quote(str(workdir))),
     )
     write_text(workdir / "report.html", page)
     return workdir / "report.html"
@@ -91,7 +91,7 @@ def _value(value: object) -> str:
     """A field of a config as text."""
     if isinstance(value, (tuple, list)):
         return ", ".join(map(str, value))
-    return "none" if value == "" else str(value)
+    return "none" if value == "" else shown(str(value))
 
 
 def _completed(results: dict, predictions: dict[str, np.ndarray], records: Records) -> dict:

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 from lift_flax.config import Config
 from lift_flax.models.build import make_student
@@ -37,6 +38,10 @@ class TrainedRun:
     params: Tree
     batch_stats: Tree
     step: int
+
+    def label_of(self, name: str) -> int | None:
+        """The label of the class `name`, whether its letters are composed or not; None if the run does not know it."""
+        return {normalize("NFC", known): label for label, known in enumerate(self.classes)}.get(normalize("NFC", name))
 
     def outputs(self, params: Tree, batch_stats: Tree, streams: Tree, *, train: bool = False):
         """(outputs, statistics) as of `lift_flax.models.inputs.student_outputs`, to be jitted."""

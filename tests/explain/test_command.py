@@ -84,3 +84,4 @@ def test_mistakes(run, tmp_path, arguments, message):
 def test_folder_names():
     videos = [Path(name) for name in ("a/x.mp4", "b/x.mp4", "x.avi", "x-2.mp4", "y.mp4")]
     assert explain.folder_names(videos) == ["x", "x-2", "x-3", "x-2-2", "y"]
+    assert explain.folder_names([Path("..mp4"), Path("a/...mp4"), Path(".b.mp4")]) == ["video", "video-2", ".b"]

@@ -124,8 +124,9 @@ def why_no_file(path: str) -> str | None:
         if not is_address(path):
             return None
         return "an address, and only files are read: save it first (ffmpeg -i ADDRESS -t 60 -c copy clip.mkv)"
-    if os.path.realpath(path).startswith(("/dev/tty", "/dev/pts/")):
-        return "a terminal: write a video to it (ffmpeg ... | lift-flax predict ... -- /dev/stdin)"
+    if (real := os.path.realpath(path)).startswith(("/dev/null", "/dev/tty", "/dev/pts/")):
+        what = "empty" if real == "/dev/null" else "a terminal"
+        return f"{what}: write a video to it (ffmpeg ... | lift-flax predict ... /dev/stdin)"
     if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
         return (
             "a device, and only files are read: record it first (ffmpeg -f v4l2 -i DEVICE -t 60 clip.mkv), or push "

@@ -94,6 +94,7 @@ def test_what_only_looks_like_an_address(tmp_path, monkeypatch):
 
 def test_devices_and_terminals_are_refused():
     assert "a device, and only files are read: record it first" in (why_no_file("/dev/zero") or "")
+    assert (why_no_file("/dev/null") or "").startswith("empty: write a video to it (ffmpeg ... | lift-flax predict ")
     leader, follower = os.openpty()
     try:
         assert "a terminal: write a video to it" in (why_no_file(os.ttyname(follower)) or "")

@@ -29,6 +29,7 @@ def load(
     batch_size: int = 8,
     windows: Windows | None = None,
     fps: float | None = None,
+    on_bad: str = "error",
 ) -> "LoadedRun":
     """Opens the workdir of a trained run.
 
@@ -38,6 +39,7 @@ def load(
       batch_size: clips that are computed together when that many are ready.
       windows: how long videos are cut into clips; None: above 30 s into windows of 4 s, every 2 s.
       fps: frames per second of frames in memory and of folders of pictures; None: each is one clip, however long.
+      on_bad: what becomes of a file that can be read but is damaged or cut off: error, or warn (an answer with a note).
 
     Raises:
       UserError: the folder holds no trained run, or the run has no such network.
@@ -49,7 +51,8 @@ def load(
     (True, True)
     """
     with quiet_libraries():
-        return LoadedRun(open_trained(Path(workdir)), network=network, batch_size=batch_size, windows=windows, fps=fps)
+        options = {"network": network, "batch_size": batch_size, "windows": windows, "fps": fps, "on_bad": on_bad}
+        return LoadedRun(open_trained(Path(workdir)), **options)
 
 
 class LoadedRun:

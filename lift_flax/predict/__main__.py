@@ -9,8 +9,9 @@
 
 Takes any file that FFmpeg reads; of a folder, all files with the ending of a video, or if it has none, each folder of
 pictures as a video.  A pipe is copied to a temporary file.  A video of up to --longest seconds is one clip, as in
-evaluation.  A longer one is cut into windows and gets their mean probability.  A video that cannot
-be read has an error in its place; the others are answered, and the exit code is 2.
+evaluation.  A longer one is cut into windows and gets their mean probability.  A video that cannot be read, or is
+damaged, has an error in its place; the others are answered, and the exit code is 2.  With --on-bad=warn a damaged video
+is answered, too, from what can be read of it, with a note.
 """
 
 import argparse
@@ -25,7 +26,7 @@ from lift_flax.command_line import percent
 from lift_flax.errors import UserError
 from lift_flax.predict.answers import ClipAnswer, VideoAnswer
 from lift_flax.predict.named_videos import FPS, VIDEO, frame_rate, named_videos
-from lift_flax.predict.predictor import Predictor
+from lift_flax.predict.predictor import ON_BAD, Predictor
 from lift_flax.runs.trained import open_trained
 from lift_flax.video.clips import Windows
 
@@ -39,7 +40,8 @@ def main(argv: list[str] | None = None) -> None:
     windows = Windows(args.longest, args.window, args.hop)
     compiling.keep_compiled_programs()
     trained = open_trained(args.workdir)
-    predictor = Predictor(trained, network=args.network, batch_size=args.batch_size, windows=windows, fps=args.fps)
+    options = {"network": args.network, "batch_size": args.batch_size, "fps": args.fps, "on_bad": args.on_bad}
+    predictor = Predictor(trained, windows=windows, **options)
     bad = 0
     for number, answer in enumerate(predictor.each(videos), 1):
         bad += bool(answer.error)
@@ -67,6 +69,13 @@ def _parser() -> argparse.ArgumentParser:
         parser.add_argument(flag, type=float, default=value, help=f"seconds {meaning} (default {value:g})")
     parser.add_argument("--fps", type=frame_rate, help=FPS)
     parser.add_argument("--batch-size", type=int, default=8, help="clips computed together (default 8)")
+    parser.add_argument(
+        "--on-bad",
+        choices=ON_BAD,
+        default="error",
+        help="what becomes of a video that can be read but is damaged or cut off: an error (default), or an answer "
+        "with a note",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object for each video, on a line")
     return parser
 
@@ -96,7 +105,7 @@ def _clip_json(clip: ClipAnswer) -> dict:
 
 
 def as_text(answer: VideoAnswer, top: int) -> str:
-    """Returns what is printed for people: a line for a video, and one for each segment of a long video."""
+    """Returns what is printed for people: a line for a video, each segment of a long one, and each note."""
     if answer.error:
         return f"{answer.video}: error: {answer.error}"
     best = np.argsort(-answer.probabilities, kind="stable")[:top]
@@ -107,6 +116,7 @@ def as_text(answer: VideoAnswer, top: int) -> str:
     if len(answer.timeline) > 1:
         for part in answer.segments():
             lines.append(f"  {_clock(part.start)} to {_clock(part.end)}  {part.label} {percent(part.probability)}")
+    lines += [f"  note: {note}" for note in answer.notes]
     return "\n".join(lines)
 
 

@@ -43,21 +43,22 @@ def name_of(video: Source) -> str:
 
 
 @contextlib.contextmanager
-def opened(video: Source, fps: float | None = None) -> Iterator[tuple[Video, bool]]:
+def opened(video: Source, fps: float | None = None, *, tolerant: bool = False) -> Iterator[tuple[Video, bool]]:
     """Opens a video for the block, and tells whether its frame rate is known.
 
     Args:
       video: see `Source`.
       fps: frames per second of what has no rate of its own, frames in memory and pictures.
+      tolerant: see `open_file`.
 
     Raises:
       VideoError: it cannot be used.
     """
     if isinstance(video, str | os.PathLike):
-        with _opened_path(video, fps) as found:
+        with _opened_path(video, fps, tolerant) as found:
             yield found
     elif isinstance(video, bytes | bytearray | memoryview):
-        yield open_file(bytes(video)), True
+        yield open_file(bytes(video), tolerant=tolerant), True
     elif _is_number(video):
         camera = "; a camera's frames go to stream()" if isinstance(video, numbers.Integral) else ""
         raise VideoError(f"{type(video).__name__}: give {_KINDS}{camera}")
@@ -67,7 +68,7 @@ def opened(video: Source, fps: float | None = None) -> Iterator[tuple[Video, boo
         with spool.spooled(spool.file_chunks(video)) as path:
             if not path.stat().st_size:
                 raise VideoError("no bytes from its position on: seek(0) first if it was read before")
-            yield open_file(path), True
+            yield open_file(path, tolerant=tolerant), True
     else:
         raise VideoError(f"{type(video).__name__}: give {_KINDS}")
 
@@ -85,7 +86,7 @@ def _is_number(video: Source) -> bool:
 
 
 @contextlib.contextmanager
-def _opened_path(video: str | os.PathLike, fps: float | None) -> Iterator[tuple[Video, bool]]:
+def _opened_path(video: str | os.PathLike, fps: float | None, tolerant: bool) -> Iterator[tuple[Video, bool]]:
     text = os.fsdecode(video)
     if not text:
         raise VideoError(f"an empty path: give {_KINDS}")
@@ -94,11 +95,11 @@ def _opened_path(video: str | os.PathLike, fps: float | None) -> Iterator[tuple[
         yield open_pictures(path, fps), fps is not None
     elif spool.is_pipe(path):
         with spool.spooled(spool.pipe_chunks(path)) as copy:
-            yield open_file(copy), True
+            yield open_file(copy, tolerant=tolerant), True
     elif reason := why_no_file(text):
         raise VideoError(reason)
     else:
-        yield open_file(path), True
+        yield open_file(path, tolerant=tolerant), True
 
 
 def _mode(path: str) -> int:

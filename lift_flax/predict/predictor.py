@@ -28,6 +28,8 @@ from lift_flax.predict.stream import Programs, Stream, compile_programs
 from lift_flax.runs.trained import TrainedRun
 from lift_flax.video.clips import Clip, Windows
 
+ON_BAD = ("error", "warn")
+
 
 @dataclasses.dataclass(frozen=True)
 class _Computed:
@@ -51,6 +53,7 @@ class Predictor:
       batch_size: clips that are computed together when that many are ready.
       windows: how long videos are cut into clips.
       fps: frames per second of frames in memory and of folders of pictures; None: each is one clip, however long.
+      on_bad: what becomes of a file that can be read but is damaged or cut off: error, or warn (an answer with a note).
 
     Attributes:
       preparation: how videos become clips.
@@ -68,6 +71,7 @@ class Predictor:
         batch_size: int = 8,
         windows: Windows | None = None,
         fps: float | None = None,
+        on_bad: str = "error",
     ):
         if network not in NETWORKS:
             raise UserError(f"network={network!r} is unknown: choose {' or '.join(NETWORKS)}")
@@ -77,15 +81,17 @@ class Predictor:
             raise UserError(f"fps={fps!r}: give a number of frames per second, above 0")
         if network == "teacher" and not trained.config.train.distill:
             raise UserError(f"{trained.workdir} has no teacher: it was trained without distillation")
+        if on_bad not in ON_BAD:
+            raise UserError(f"on_bad={on_bad!r} is unknown: choose {' or '.join(ON_BAD)}")
         self.trained, self.batch_size, self.windows = trained, batch_size, windows or Windows()
         self.preparation = preparation_of(trained)
-        self._network, self.fps = network, fps
+        self._network, self.fps, self._on_bad = network, fps, on_bad
         self._programs: dict[int, Callable] = {}  # compiled, by number of clips: 1 and batch_size
         self._compiling = threading.RLock()
 
     def __reduce__(self) -> tuple[Any, ...]:
         options = {"network": self._network, "batch_size": self.batch_size, "windows": self.windows, "fps": self.fps}
-        return functools.partial(Predictor, **options), (self.trained,)
+        return functools.partial(Predictor, **options, on_bad=self._on_bad), (self.trained,)
 
     @functools.cached_property
     def _folded(self) -> inference.Folded:
@@ -122,7 +128,7 @@ class Predictor:
 
     def read(self, video: Source) -> Iterator[Clip]:
         """Reads the clips of a video as the network takes them.  Raises VideoError if it cannot be used."""
-        return read_video(video, self.preparation, self.windows, self.fps)
+        return read_video(video, self.preparation, self.windows, self.fps, tolerant=self._on_bad == "warn")
 
     def probabilities(self, clips: list[Clip]) -> Float[np.ndarray, "B K"]:
         """Computes the class probabilities of clips; compiled once for each number of clips."""
@@ -130,7 +136,7 @@ class Predictor:
 
     def _each(self, videos: Iterable[Source]) -> Iterator[VideoAnswer]:
         """Reads clips, computes them, and yields the answers."""
-        read = read_videos(videos, self.preparation, self.windows, self.fps)
+        read = read_videos(videos, self.preparation, self.windows, self.fps, tolerant=self._on_bad == "warn")
         with contextlib.closing(prefetch(read, 2 * self.batch_size)) as ready:
             yield from self._answers(self._computed(ready))
 

@@ -102,10 +102,19 @@ class Video:
     frames: Callable[..., Iterator[tuple[int, av.VideoFrame]]]
 
 
-def open_file(source: bytes | Path) -> Video:
-    """Opens an encoded video, and decodes all of it once to check it.  Raises VideoError if it is bad."""
-    info = inspect_video(source)
-    return Video(info.timing, info.width, info.height, info.notes, functools.partial(iter_frames, source))
+def open_file(source: bytes | Path, *, tolerant: bool = False) -> Video:
+    """Opens an encoded video, and decodes all of it once to check it.
+
+    Args:
+      source: the path of a file, or its bytes.
+      tolerant: notes what is missing or damaged, where enough of it can be read, instead of raising it.
+
+    Raises:
+      VideoError: the video is bad.
+    """
+    info = inspect_video(source, tolerant=tolerant)
+    frames = functools.partial(iter_frames, source, tolerant=tolerant)
+    return Video(info.timing, info.width, info.height, info.notes, frames)
 
 
 def read_clips(video: Video, preparation: Preparation, windows: Windows) -> Iterator[Clip]:

@@ -11,7 +11,7 @@ from lift_flax.data.records import open_records
 from lift_flax.errors import UserError
 from lift_flax.runs.checkpoints import Checkpoints
 from tests import ROOT
-from tests.support.bad_record import with_bad_clip
+from tests.support.build_tools import with_bad_clip
 from tests.support.containers.formats import Format, write
 from tests.support.small_config import small_config
 from tests.train.test_loop import train_both

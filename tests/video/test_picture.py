@@ -1,10 +1,13 @@
 """Frames look as they were filmed, whatever matrix, curve, depth and orientation their file names."""
 
+import io
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from PIL import Image
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from lift_flax.video import decode, scaling
@@ -12,7 +15,7 @@ from lift_flax.video.inspection import coder_errors, inspect_video
 from lift_flax.video.picture import hdr, matrices
 from tests.support import damaged_videos
 from tests.support.containers.formats import Format, write
-from tests.support.video_files import read_numbers
+from tests.support.video_files import numbered_frames, read_numbers
 
 TO_2020 = np.array(  # linear RGB of BT.709 to that of BT.2020 (ITU-R BT.2087)
     [[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]]
@@ -136,6 +139,26 @@ def test_pixels_of_a_thermal_camera_are_noted(tmp_path: Path) -> None:
         out.mux(stream.encode(None))
     notes = inspect_video(tmp_path / "thermal.mkv").notes
     assert "more than 8 bits: 16 a channel, scaled to 8; they fill 9 of its 256 levels" in notes
+
+
+@pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (3, 2), (6, 1), (8, 3)])
+def test_motion_jpeg_of_a_camera_is_upright_by_its_exif(tmp_path: Path, orientation: int, turns: int) -> None:
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0112] = "the maker of a camera", orientation
+    path, frames = tmp_path / "camera.avi", numbered_frames(range(4))
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuvj420p"
+        for index, frame in enumerate(np.rot90(frames, turns, axes=(1, 2))):
+            picture = io.BytesIO()
+            Image.fromarray(np.ascontiguousarray(frame)).save(picture, "JPEG", exif=exif, quality=95)
+            packet = av.Packet(picture.getvalue())
+            packet.stream, packet.pts, packet.dts, packet.time_base = stream, index, index, Fraction(1, 10)
+            container.mux(packet)
+    with coder_errors():
+        found = inspect_video(path)
+    assert (found.width, found.height) == (96, 64)
+    assert read_numbers(decode.decode_frames(path)) == [0, 1, 2, 3]
 
 
 def test_what_a_coder_does_not_support_is_about_the_video() -> None:

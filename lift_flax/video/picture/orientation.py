@@ -10,8 +10,11 @@ from av.sidedata.sidedata import SideDataContainer, Type
 
 def of(frame: av.VideoFrame) -> tuple[int, bool]:
     """(Quarter turns clockwise, whether a mirroring left to right comes before them) that players apply to a frame."""
-    # frame.side_data would keep every frame in a cycle
-    data = SideDataContainer(frame).get(Type.DISPLAYMATRIX)  # pyright: ignore[reportCallIssue]  # PyAV's stub lacks it
+    try:  # frame.side_data would keep every frame in a cycle
+        found = SideDataContainer(frame)  # pyright: ignore[reportCallIssue]  # PyAV's stub lacks it
+    except ValueError:  # other data of the frame that PyAV has no name for, as the EXIF of a camera's JPEGs
+        return round(-frame.rotation / 90) % 4, False
+    data = found.get(Type.DISPLAYMATRIX)
     if data is None:
         return 0, False
     # rows (a, b, u), (c, d, v), (x, y, w): x' = a x + c y, y' = b x + d y

@@ -14,6 +14,8 @@ from lift_flax.fields import Added, Bound
 
 KINETICS_MEAN = (0.43216, 0.394666, 0.37645)
 KINETICS_STD = (0.22803, 0.22145, 0.216989)
+VIT_MEAN = VIT_STD = (0.5, 0.5, 0.5)  # of Google's and timm's ViTs
+VIT_LN_EPS = 1e-6
 
 Positive = Annotated[float, Bound(gt=0)]
 NotNegative = Annotated[float, Bound(ge=0)]
@@ -100,10 +102,10 @@ class PViT:
     num_heads: Count = 12  # heads of each block's attention
     mlp_dim: Count = 3072  # hidden width of each block's MLP
     gelu: Literal["exact", "tanh"] = "exact"  # exact is PyTorch's, tanh is Google's
-    ln_eps: Positive = 1e-6  # of every LayerNorm, added to the variance
+    ln_eps: Positive = VIT_LN_EPS  # of every LayerNorm, added to the variance
     qkv_bias: bool = True  # biases of queries, keys and values
-    mean: Colour = (0.5, 0.5, 0.5)  # of the input in [0, 1], is subtracted
-    std: Annotated[Colour, Bound(gt=0)] = (0.5, 0.5, 0.5)  # of the input in [0, 1], divides
+    mean: Colour = VIT_MEAN  # of the input in [0, 1], is subtracted
+    std: Annotated[Colour, Bound(gt=0)] = VIT_STD  # of the input in [0, 1], divides
     unfreeze: Literal["first", "all", "none"] = "first"  # which blocks are trained
     init_from: str = ""  # folder of converted weights
 

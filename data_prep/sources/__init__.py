@@ -1,7 +1,8 @@
 """From the folders and lists of a data set to its clips and splits: the data set NAME is read by `sources/NAME.py`.
 
 A reader has one function.  With official lists (`DataSet.lists`) it is `read(lists, videos)`.  Where there are none it
-takes the videos and the arguments of `folder.read`, beside the default `TEST_SHARE`.
+takes the videos and the arguments of `folder.read`, beside the default `TEST_SHARE`.  `night_figures` draws its videos:
+its `read(out, old, workers=, ...)` takes the settings of the drawing, and beside it `VERSION` says how they are drawn.
 """
 
 import argparse

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, UInt8
 
-from lift_flax.augment.chance import chance
+from lift_flax.augment.is_drawn import is_drawn
 from lift_flax.config import Augment
 from lift_flax.video.gamma import LUMA
 
@@ -20,7 +20,7 @@ def jitter(clip: UInt8[Array, "T H W 3"], key: Key[Array, ""], ranges: Augment) 
 def colour_matrix(key: Key[Array, ""], ranges: Augment, mean: Float[Array, ""]) -> tuple[Array, Array]:
     """(matrix [3, 3], offset) of one draw of the colour jitter; `mean` is the clip's level, the pivot of contrast."""
     use_key, draw_key = jax.random.split(key)
-    u = jax.random.uniform(draw_key, (4,), minval=-1, maxval=1) * chance(use_key, ranges.jitter)
+    u = jax.random.uniform(draw_key, (4,), minval=-1, maxval=1) * is_drawn(use_key, ranges.jitter)
     brightness, contrast = 1 + ranges.brightness * u[0], 1 + ranges.contrast * u[1]
     saturation, angle = 1 + ranges.saturation * u[2], 2 * jnp.pi * ranges.hue * u[3]
     grey = jnp.tile(jnp.array(LUMA), (3, 1))

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, UInt8
 
-from lift_flax.augment.chance import chance
+from lift_flax.augment.is_drawn import is_drawn
 from lift_flax.augment.warp import REFERENCE_SIDE
 from lift_flax.config import Augment
 
@@ -73,7 +73,7 @@ def rain(clip: UInt8[Array, "T H W 3"], key: Key[Array, ""], ranges: Augment) ->
     rows, columns = jnp.arange(height, dtype=float), jnp.arange(width, dtype=float)
     y, x = jnp.meshgrid(rows, columns, indexing="ij")  # [H, W]
     draw = draw_rain(draw_key, ranges, height, width)
-    use = chance(use_key, ranges.rain)
+    use = is_drawn(use_key, ranges.rain)
     cover = jax.vmap(lambda t: opacity(draw, x, y, t))(jnp.arange(frames, dtype=float))[..., None] * use  # [T, H, W, 1]
     scene = clip.astype(jnp.float32) * (1 - ranges.rain_darken * use)
     return jnp.round(scene + (LEVEL - scene) * cover).astype(jnp.uint8)

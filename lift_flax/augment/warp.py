@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, UInt8
 
-from lift_flax.augment.chance import chance
+from lift_flax.augment.is_drawn import is_drawn
 from lift_flax.config import Augment
 from lift_flax.video import flow_codes
 
@@ -37,8 +37,8 @@ class Warp(NamedTuple):
 def draw_warp(key: Key[Array, ""], ranges: Augment, height: int, width: int) -> Warp:
     """Draws the four parts, each with its own probability; a part that is not drawn is the identity."""
     flip_key, use_key, draw_key, use_optical, draw_optical, use_elastic, draw_elastic = jax.random.split(key, 7)
-    u = jax.random.uniform(draw_key, (5,), minval=-1, maxval=1) * chance(use_key, ranges.affine)
-    mirror = 1 - 2 * chance(flip_key, ranges.flip)
+    u = jax.random.uniform(draw_key, (5,), minval=-1, maxval=1) * is_drawn(use_key, ranges.affine)
+    mirror = 1 - 2 * is_drawn(flip_key, ranges.flip)
     zoom = 1 + ranges.scale * u[0]
     turn, shear = jnp.deg2rad(ranges.rotate * u[1]), jnp.tan(jnp.deg2rad(ranges.shear * u[2]))
     cos, sin = jnp.cos(turn), jnp.sin(turn)
@@ -46,9 +46,9 @@ def draw_warp(key: Key[Array, ""], ranges: Augment, height: int, width: int) -> 
     side = jnp.array([width, height], float)
     shift = ranges.translate * side * u[3:5]
     optical = ranges.optical_k * jax.random.uniform(draw_optical, minval=-1, maxval=1)
-    optical *= chance(use_optical, ranges.optical)
+    optical *= is_drawn(use_optical, ranges.optical)
     elastic = ranges.elastic_std * side[None, None] / REFERENCE_SIDE * jax.random.normal(draw_elastic, (GRID, GRID, 2))
-    elastic *= chance(use_elastic, ranges.elastic)
+    elastic *= is_drawn(use_elastic, ranges.elastic)
     return Warp(matrix, shift, optical, elastic)
 
 

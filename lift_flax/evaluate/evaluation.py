@@ -14,7 +14,7 @@ from lift_flax.config import Config, Mesh
 from lift_flax.data.records import Records, check_flow, open_records
 from lift_flax.distributed.mesh import make_mesh
 from lift_flax.errors import UserError
-from lift_flax.evaluate import illumination
+from lift_flax.evaluate import illumination, metrics
 from lift_flax.evaluate.scoring import NETWORKS, ScoreClips, groups_of, judge_networks
 from lift_flax.files import write_text
 from lift_flax.runs.trained import TrainedRun
@@ -197,7 +197,7 @@ class Evaluation:
             write_text(workdir / "illumination.json", json.dumps(curve, indent=2) + "\n")
             from lift_flax.evaluate import illumination_plot  # loads matplotlib, which only this needs
 
-            illumination_plot.draw(curve, workdir / "illumination.png", 1 / len(self._trained.classes))
+            illumination_plot.draw(curve, workdir / "illumination.png", metrics.chance(self._split.labels))
             curve["picture"] = str(workdir / "illumination.png")
         else:
             self._say("not kept in the workdir: these are not the run's own test clips; --out=FILE keeps it")

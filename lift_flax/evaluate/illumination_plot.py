@@ -17,7 +17,7 @@ def draw(curve: dict, path: Path, chance: float) -> None:
     """Writes the picture of a curve, whole or not at all, as `Evaluation.run` gives it under "illumination".
 
     Args:
-      chance: accuracy of guessing, drawn as a line.
+      chance: of the clips (`metrics.chance`), drawn as a line.
     """
     figure = Figure(figsize=(7, 4.4), layout="constrained", dpi=150)
     axes = figure.subplots()

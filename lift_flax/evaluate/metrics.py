@@ -16,7 +16,15 @@ def score(logits: Float[np.ndarray, "N K"], labels: Int[np.ndarray, "N"], classe
     Returns:
       "top1"; "top5", None with fewer than six classes; "per_class" {name: top-1 of its clips, None without any}.
     """
-    order = np.argsort(-logits, axis=1, kind="stable")
+    return _score(_ranked(logits), labels, classes)
+
+
+def _ranked(logits: Float[np.ndarray, "N K"]) -> Int[np.ndarray, "N K"]:
+    """Returns the classes of each clip, the likeliest first; the first of equal ones is before the others."""
+    return np.argsort(-logits, axis=1, kind="stable")
+
+
+def _score(order: Int[np.ndarray, "N K"], labels: Int[np.ndarray, "N"], classes: tuple[str, ...]) -> dict:
     hits = order[:, 0] == labels
     top5 = float((order[:, :5] == labels[:, None]).any(axis=1).mean()) if len(classes) >= 6 else None
     per_class = {
@@ -37,8 +45,8 @@ def judge(
       What `score` gives, and "mean_class" (mean of the class accuracies), "interval" (of top-1), "ece",
       "confusion" (counts).
     """
-    scores = score(logits, labels, classes)
-    hits = np.argsort(-logits, axis=1, kind="stable")[:, 0] == labels
+    order = _ranked(logits)
+    scores, hits = _score(order, labels, classes), order[:, 0] == labels
     present = [share for share in scores["per_class"].values() if share is not None]
     return {
         **scores,
@@ -47,6 +55,11 @@ def judge(
         "ece": calibration_error(logits, labels),
         "confusion": confusion(logits, labels).tolist(),
     }
+
+
+def chance(labels: Int[np.ndarray, "N"]) -> float:
+    """Computes the accuracy of naming the most frequent class of these clips every time."""
+    return float(np.bincount(labels).max() / len(labels))
 
 
 def interval(hits: Bool[np.ndarray, "N"], groups: list[str], draws: int = 2000) -> list[float]:

@@ -10,13 +10,13 @@ from jaxtyping import Array, Float, UInt8
 
 from lift_flax.augment.streams import clip_streams
 from lift_flax.config import Config
-from lift_flax.data.clip_reader import Parts
 from lift_flax.explain import class_activation
 from lift_flax.explain.attention_rollout import frame_rollout, patch_rollout
 from lift_flax.models.functional import Network, Tree
 from lift_flax.models.inputs import Streams, student_inputs
 from lift_flax.models.intermediates import Intermediates
 from lift_flax.runs.trained import TrainedRun
+from lift_flax.video.clips import Parts
 from lift_flax.video.gamma import gamma_table
 
 Arrays = dict[str, Array]  # intermediates by name (lift_flax/models/intermediates.py)

@@ -18,7 +18,7 @@ import time
 from absl import flags
 
 from lift_flax import config_flags, errors
-from lift_flax.command_line import say
+from lift_flax.command_line import quieten_absl, say
 from lift_flax.config import Config, Remat, from_dict
 from lift_flax.data_sets import DATA_SETS
 from lift_flax.distributed.mesh import make_mesh
@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> None:
         print(config_flags.help_text(__doc__, values))
         return
     config = read_config(config_flags.parse(values, arguments))
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    quieten_absl(logging.ERROR)
     data_set = DATA_SETS.get(config.dataset)
     num_classes = values.num_classes or (data_set and data_set.num_classes)
     if not num_classes or num_classes < 1:

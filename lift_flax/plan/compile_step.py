@@ -15,9 +15,8 @@ from lift_flax.distributed.mesh import batch_sharding, replicated, state_shardin
 from lift_flax.models.functional import Tree, count_parameters
 from lift_flax.plan.collectives import collective_bytes
 from lift_flax.plan.flops import count_flops
-from lift_flax.plan.topologies import Topology
+from lift_flax.plan.topologies import GIB, Topology
 from lift_flax.train import optim, phases
-from lift_flax.train.profiling import GIB
 
 PARTS = ("pvit", "project", "trunk", "teacher", "levels", "head")  # named scopes of the student
 FITS_BELOW = 0.9  # of the memory: batches that wait and the augmentation need room as well

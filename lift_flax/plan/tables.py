@@ -7,7 +7,7 @@ from lift_flax.config import Config, Remat
 from lift_flax.plan.collectives import KINDS
 from lift_flax.plan.compile_step import PARTS
 from lift_flax.plan.flops import OTHER
-from lift_flax.train.profiling import GIB
+from lift_flax.plan.topologies import GIB
 
 
 def verdict(needed: int | None, fits: bool, memory: int) -> str:

@@ -14,9 +14,9 @@ from jax.experimental import topologies
 
 from lift_flax import compiling
 from lift_flax.errors import UserError
-from lift_flax.train.profiling import GIB
 
 # Memory that programs may use on one device, as TPU compilers state when they refuse a larger program.
+GIB = 2**30
 _TPU_MEMORY = {"v4": 30.75, "v5e": 15.75, "v5p": 95.74, "v6e": 31.25}
 _H100 = Path(__file__).with_name("h100.textproto")  # facts of the GPU, for the compiler
 _H100_MEMORY, _GPUS_PER_HOST = 84929347584, 8

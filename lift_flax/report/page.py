@@ -14,7 +14,7 @@ from lift_flax.command_line import percent
 from lift_flax.config import Config
 from lift_flax.data.records import Records, open_records
 from lift_flax.errors import UserError, shown
-from lift_flax.evaluate import scoring
+from lift_flax.evaluate import metrics, scoring
 from lift_flax.explain.explainer import Explainer
 from lift_flax.fields import flat_fields
 from lift_flax.files import write_text
@@ -57,6 +57,7 @@ def write_page(workdir: Path) -> Path:
         validated=any(line["split"] == "validation" for line in lines),
         missing=sum(line[name] is None for line in lines for name in ("loss", "top1") if name in line),
         per_class=_per_class(results, networks),
+        chance=metrics.chance(predictions["labels"]),
         confusions=[_confusion(name, np.array(results[name]["confusion"]), results["classes"]) for name in networks],
         cards=clips.cards(config, records, results["classes"], predictions, Explainer(trained) if trained else None),
         why_not=why_not,

@@ -1,8 +1,4 @@
-"""Where epochs end, the mean metrics of one, and whether the last one has fitted its clips."""
-
-from collections import Counter
-
-from lift_flax.data.records import Records
+"""Where epochs end, and the mean metrics of one."""
 
 _AVERAGED = ("loss", "top1")
 
@@ -41,14 +37,3 @@ class EpochMeans:
     def sums(self) -> dict[str, float]:
         """The sums to save for a run that resumes here; empty between two epochs."""
         return dict(self._sums)
-
-
-def chance(records: Records, ids: list[str]) -> float:
-    """The accuracy of naming the most frequent class of the clips `ids` every time."""
-    counts = Counter(records.index[i].label for i in ids)
-    return max(counts.values()) / len(ids)
-
-
-def is_fitted(top1: float, chance: float) -> bool:
-    """Whether a training accuracy is at least halfway from `chance` to 1: below, training was too short or too slow."""
-    return top1 >= (1 + chance) / 2

@@ -10,8 +10,6 @@ import jax
 
 from lift_flax.distributed import processes
 
-GIB = 2**30
-
 
 class Meter:
     """Speed and waiting since the last reading.
@@ -55,7 +53,7 @@ class Meter:
             values["data_wait"] = min(self._waited / seconds, 1.0)
         stats = jax.local_devices()[0].memory_stats()
         if stats and "peak_bytes_in_use" in stats:
-            values["device_memory_gib"] = stats["peak_bytes_in_use"] / GIB
+            values["device_memory_gib"] = stats["peak_bytes_in_use"] / 2**30
         self.restart()
         return {name: round(value, 4) for name, value in values.items()}
 

@@ -6,7 +6,6 @@ from lift_flax.config import Config
 from lift_flax.data.records import Records
 from lift_flax.evaluate.scoring import SplitLogits, groups_of, judge_networks
 from lift_flax.runs.metrics_log import read_metrics
-from lift_flax.train import epochs
 
 
 def of_test(config: Config, records: Records, ids: list[str], scored: SplitLogits, seconds: float) -> dict:
@@ -34,13 +33,13 @@ def of_test(config: Config, records: Records, ids: list[str], scored: SplitLogit
 def of_training(workdir: Path, trained: dict[str, dict | None], chance: float) -> dict[str, dict | None]:
     """Returns the field "training": for each phase the facts of `train_phase`, and four fields more.
 
-    "loss" and "top1" are those of the last epoch, "fitted" says whether that is enough (`epochs.is_fitted`); these are
+    "loss" and "top1" are those of the last epoch, "fitted" says whether that is enough (`is_fitted`); these are
     None where metrics.jsonl lacks that epoch, as an earlier version trained the phase.  "chance" is what naming the
     most frequent class would score.
 
     Args:
       trained: {phase: facts}; None for a phase that this run did not train.
-      chance: for the training clips (`epochs.chance`).
+      chance: for the training clips (`metrics.chance`).
     """
     lines = {line["phase"]: line for line in read_metrics(workdir) if line["split"] == "epoch"}  # the last one of each
     for phase, facts in trained.items():
@@ -49,5 +48,10 @@ def of_training(workdir: Path, trained: dict[str, dict | None], chance: float) -
             whole = last.get("step") == facts["steps"]
             facts["loss"], facts["top1"] = (last[name] if whole else None for name in ("loss", "top1"))
             facts["chance"] = chance
-            facts["fitted"] = epochs.is_fitted(last["top1"], chance) if whole else None
+            facts["fitted"] = is_fitted(last["top1"], chance) if whole else None
     return trained
+
+
+def is_fitted(top1: float, chance: float) -> bool:
+    """Whether a training accuracy is at least halfway from `chance` to 1: below, training was too short or too slow."""
+    return top1 >= (1 + chance) / 2

@@ -17,11 +17,11 @@ from lift_flax.distributed import processes
 from lift_flax.distributed.mesh import make_mesh
 from lift_flax.distributed.processes import StopSignal
 from lift_flax.errors import UserError
-from lift_flax.evaluate import scoring
+from lift_flax.evaluate import metrics, scoring
 from lift_flax.files import only_writer, replacing, write_text
 from lift_flax.runs.metrics_log import MetricsWriter
 from lift_flax.runs.workdir import check_shared, claim, digest, finished, refuse_foreign
-from lift_flax.train import epochs, results, teacher_from
+from lift_flax.train import results, teacher_from
 from lift_flax.train.loop import train_phase
 from lift_flax.train.phases import RunContext, check_start, student_phase, teacher_phase
 from lift_flax.weights.pretrained import pretrained_parts, with_settings
@@ -146,7 +146,8 @@ def _both_phases(start: Start, workdir: Path, stop: StopSignal) -> dict:
     tested = results.of_test(config, records, start.test_ids, scored, time.monotonic() - started)
     with processes.all_or_none():
         if processes.is_first():
-            tested["training"] = results.of_training(workdir, trained, epochs.chance(records, start.train_ids))
+            labels = np.array([records.index[i].label for i in start.train_ids])
+            tested["training"] = results.of_training(workdir, trained, metrics.chance(labels))
             arrays = {"ids": np.array(start.test_ids), **scored}  # none is called allow_pickle
             with replacing(workdir / "test_predictions.npz") as part:
                 np.savez_compressed(part, **arrays)  # pyright: ignore[reportArgumentType]

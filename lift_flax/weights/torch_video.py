@@ -11,12 +11,13 @@ from collections.abc import Iterator
 import numpy as np
 from flax import nnx
 
+from lift_flax.config import KINETICS_MEAN, KINETICS_STD
 from lift_flax.errors import UserError
 from lift_flax.models.functional import flatten, trees_of
 from lift_flax.models.video_resnet import TRUNKS, NormSpec, TrunkSpec, VideoResNet
 from lift_flax.weights.converted import ConvertedWeights, Entry
 
-KINETICS = {"mean": [0.43216, 0.394666, 0.37645], "std": [0.22803, 0.22145, 0.216989]}
+KINETICS = {"mean": list(KINETICS_MEAN), "std": list(KINETICS_STD)}
 HARA = {"mean": [v / 255 for v in (114.7748, 107.7354, 99.4750)], "std": [1 / 255] * 3}  # levels of 255, not divided
 _NORM = {"scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from flax import nnx
 
+from lift_flax.config import VIT_LN_EPS, VIT_MEAN, VIT_STD
 from lift_flax.errors import UserError
 from lift_flax.models.functional import flatten, trees_of
 from lift_flax.models.vit import PViT
@@ -18,7 +19,7 @@ from lift_flax.weights.converted import ConvertedWeights, Entry
 from lift_flax.weights.copies import BESIDE
 from lift_flax.weights.vit_sizes import SIZES, agreed_heads
 
-_HALF = {"mean": [0.5] * 3, "std": [0.5] * 3}
+_HALF = {"mean": list(VIT_MEAN), "std": list(VIT_STD)}
 _MIIL = {"mean": [0.0] * 3, "std": [1.0] * 3}
 _PREFIXES = ("opt/target/", "params/img/", "params/", "img/")
 _NORMS = {"0": "norm1", "1": "norm2", "2": "norm2"}  # LayerNorm_1 is big_vision's spelling of the second
@@ -198,7 +199,7 @@ def _facts(sources: Sources, blocks: int, **rest) -> dict[str, Any]:
     facts = {"blocks": blocks, "patch": patch, "dim": dim}
     facts["mlp_dim"] = sources["params/blocks/0/mlp/fc1/bias"][1].shape[0]
     facts["grid"] = math.isqrt(sources["params/positions"][1].shape[1] - 1)
-    return {**facts, "ln_eps": 1e-6, **rest}
+    return {**facts, "ln_eps": VIT_LN_EPS, **rest}
 
 
 def _stage(ours: str) -> str:

@@ -5,6 +5,7 @@ import pytest
 from scipy.special import softmax
 
 from lift_flax.evaluate import metrics
+from lift_flax.train.results import is_fitted
 
 LOGITS = np.log(np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.3, 0.7]], np.float32))
 LABELS = np.array([0, 1, 1, 1])
@@ -16,6 +17,13 @@ def test_what_is_reported_of_a_network():
     assert found["per_class"] == {"no": 1.0, "yes": pytest.approx(2 / 3), "never": None}
     assert found["mean_class"] == pytest.approx((1 + 2 / 3) / 2)
     assert found["confusion"] == [[1, 0], [1, 2]]
+
+
+def test_chance_is_the_share_of_the_most_frequent_class():
+    """Of the clips in question, whatever the number of classes; training that is halfway from it to 1 has fitted."""
+    assert metrics.chance(LABELS) == 0.75 and metrics.chance(np.array([2, 1, 0])) == pytest.approx(1 / 3)
+    assert is_fitted(0.7, 1 / 3) and not is_fitted(0.66, 1 / 3)
+    assert is_fitted(1.0, 1.0) and not is_fitted(0.7, 0.5)
 
 
 def test_calibration_error():

@@ -41,6 +41,7 @@ def test_page_holds_the_run(eleven):
         for share in (scores["top1"], scores["top5"], scores["mean_class"], scores["ece"], *scores["interval"]):
             assert f"{100 * share:.1f} %" in page.text.split("Test clips")[0]
     assert "not finite and are left out: 2." in page.text
+    assert page.text.count("Chance, the share of their most frequent class, is 9.1 %.") == 1
     assert not re.search(r"\bnan\b", text)
     assert len(text) < 6_000_000
 

@@ -1,10 +1,9 @@
-"""Where epochs end, their means, and what counts as fitted."""
+"""Where epochs end, and their means."""
 
 import json
 
 import pytest
 
-from lift_flax.data.records import open_records
 from lift_flax.train import epochs
 
 
@@ -32,12 +31,3 @@ def test_means_go_on_where_a_run_was_stopped():
     assert second.read() == whole.read() == {"loss": pytest.approx(0.45), "top1": pytest.approx(36 / 56)}
     second.restart()
     assert second.read() == {} and second.sums() == {}
-
-
-def test_fitted_is_halfway_from_chance_to_one(records):
-    opened = open_records(str(records))
-    ids = opened.split(1, "train")
-    assert epochs.chance(opened, ids) == pytest.approx(1 / 3)
-    assert epochs.chance(opened, ids[:1]) == 1.0
-    assert epochs.is_fitted(0.7, 1 / 3) and not epochs.is_fitted(0.66, 1 / 3)
-    assert epochs.is_fitted(1.0, 1.0) and not epochs.is_fitted(0.7, 0.5)

@@ -5,6 +5,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 
-def chance(key: Key[Array, ""], probability: float) -> Float[Array, ""]:
+def is_drawn(key: Key[Array, ""], probability: float) -> Float[Array, ""]:
     """1.0 with `probability`, else 0.0: a factor for what changes a clip."""
     return jax.random.bernoulli(key, probability).astype(jnp.result_type(float))

@@ -19,7 +19,8 @@ from absl import flags
 from lift_flax import command_line, compiling, config_flags, errors
 from lift_flax.config import Config, from_dict
 from lift_flax.distributed import processes
-from lift_flax.train import folds, run, summary
+from lift_flax.train import folds, run
+from lift_flax.train.screen import summary
 
 
 def _parse(values: flags.FlagValues, arguments: list[str]) -> tuple[Config, Path]:

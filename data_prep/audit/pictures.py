@@ -10,12 +10,12 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from PIL import Image, ImageDraw, ImageOps
 
-from lift_flax import lettering
 from lift_flax.files import replacing
 from lift_flax.video.checks import brightness
 from lift_flax.video.decode import VideoError
 from lift_flax.video.gamma import gamma_table
 from lift_flax.video.inspection import Inspection
+from lift_flax.video.picture import lettering
 
 from .items import Item
 

@@ -6,8 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from lift_flax import lettering
 from lift_flax.files import replacing
+from lift_flax.video.picture import lettering
 
 COLOURS = {"teacher": "#b06a12", "student": "#1f6f9f"}  # of each network, in every picture
 QUIET = "#777777"  # of lines and texts that help to read a picture

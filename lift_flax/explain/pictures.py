@@ -11,8 +11,8 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw
 
 from lift_flax.explain.explainer import Explanation
-from lift_flax.lettering import fitting, font
 from lift_flax.video import sampling
+from lift_flax.video.picture.lettering import fitting, font
 
 SIDE = 256  # px of a frame in the film
 SHEET_SIDE, SHEET_FRAMES = 168, 8  # px of a frame, and how many, in the contact sheet

@@ -10,9 +10,9 @@ from PIL import Image, ImageDraw
 
 from lift_flax.config import Luminous
 from lift_flax.data.clip_reader import Example
-from lift_flax.lettering import fitting, font
 from lift_flax.video import encode, flow_codes, sampling
 from lift_flax.video.gamma import gamma_table
+from lift_flax.video.picture.lettering import fitting, font
 
 SIDE = 160  # px of a panel of a film
 _CELL, _STILL_FRAMES = 112, 4  # px of a still for each of its frames, and how many frames it has in a row

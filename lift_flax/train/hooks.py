@@ -20,7 +20,7 @@ from lift_flax.runs.checkpoints import Checkpoints
 from lift_flax.train.epochs import EpochMeans
 from lift_flax.train.phases import Phase, RunContext
 from lift_flax.train.profiling import Meter
-from lift_flax.train.progress import Progress
+from lift_flax.train.screen.progress import Progress
 
 
 @dataclasses.dataclass

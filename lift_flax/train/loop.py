@@ -18,7 +18,7 @@ from lift_flax.train import hooks, optim
 from lift_flax.train.epochs import EpochMeans, epoch_ends
 from lift_flax.train.phases import Phase, RunContext
 from lift_flax.train.profiling import Meter, StepTrace
-from lift_flax.train.progress import Progress
+from lift_flax.train.screen.progress import Progress
 
 _AUGMENT = 0  # purpose of a random key, beside the phase's number
 _fold_in = jax.jit(jax.random.fold_in)

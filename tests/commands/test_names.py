@@ -18,8 +18,8 @@ from lift_flax.evaluate import tables
 from lift_flax.explain import __main__ as explain
 from lift_flax.predict import __main__ as predict
 from lift_flax.report.page import write_page
-from lift_flax.train import summary
 from lift_flax.train.run import train_and_test
+from lift_flax.train.screen import summary
 from tests.conftest import REPRODUCIBLE, moving_bar
 from tests.support.names import NAMES
 from tests.support.small_config import small_config

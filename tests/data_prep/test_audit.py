@@ -11,7 +11,7 @@ from PIL import Image
 from data_prep import build
 from data_prep.audit import __main__ as audit
 from lift_flax.errors import UserError
-from tests.support import damaged_videos
+from tests.support.containers import damaged_videos
 from tests.support.video_files import write_numbered
 
 

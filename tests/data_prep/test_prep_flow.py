@@ -15,7 +15,7 @@ from lift_flax.data import records
 from lift_flax.data.batches import train_batches
 from lift_flax.errors import UserError
 from lift_flax.video import decode, flow_codes, optical_flow, sampling
-from tests.support import damaged_videos
+from tests.support.containers import damaged_videos
 from tests.support.small_config import small_config
 from tests.support.video_files import write_video
 

@@ -14,7 +14,7 @@ from data_prep.write_records import write_records
 from lift_flax.data.clip_reader import ClipReader
 from lift_flax.video.clips import Preparation, Windows, open_file, read_clips
 from lift_flax.video.sampling import view_grid
-from tests.support.timed_videos import write_timed
+from tests.support.containers.timed_videos import write_timed
 from tests.support.video_files import numbered_frames, read_numbers
 
 WHOLE = Windows(longest=1000.0)

@@ -12,8 +12,8 @@ from lift_flax.predict import __main__ as predict
 from lift_flax.predict.reading import ReadClip, VideoEnd, read_videos
 from lift_flax.train.run import train_and_test
 from lift_flax.video.clips import Preparation, Windows
+from tests.support.containers.timed_videos import CONTAINERS, write_timed
 from tests.support.small_config import small_config
-from tests.support.timed_videos import CONTAINERS, write_timed
 from tests.support.video_files import write_video
 
 DARK, LIGHT = 40, 235

@@ -7,7 +7,7 @@ import types
 import pytest
 from rich.console import Console
 
-from lift_flax.train.progress import Progress
+from lift_flax.train.screen.progress import Progress
 
 MEANS = {"loss": 12.3456, "top1": 0.4567}
 
@@ -36,7 +36,7 @@ def test_time_left_is_never_cut_off(width):
 
 def test_eighty_columns_hold_the_means_of_the_epoch_and_the_speed(monkeypatch):
     clock = types.SimpleNamespace(monotonic=itertools.count(0, 0.01).__next__)  # a step each hundredth of a second
-    monkeypatch.setattr("lift_flax.train.progress.time", clock)
+    monkeypatch.setattr("lift_flax.train.screen.progress.time", clock)
     line = _shown(80)
     assert "student" in line and "left 5/12345" in line and "800.0 clips/s" in line
     assert "loss 12.346 accuracy 45.7 %" in line

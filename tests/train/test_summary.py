@@ -10,7 +10,7 @@ from rich.console import Console
 
 from lift_flax.command_line import command
 from lift_flax.data.records import open_records
-from lift_flax.train import summary
+from lift_flax.train.screen import summary
 from tests.support.small_config import small_config
 
 

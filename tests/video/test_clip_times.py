@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lift_flax.video.clips import Preparation, Windows, open_file, read_clips
-from tests.support.timed_videos import CONTAINERS, MILLISECONDS, write_timed
+from tests.support.containers.timed_videos import CONTAINERS, MILLISECONDS, write_timed
 from tests.support.video_files import numbered_frames, read_numbers
 
 HOW = Preparation("h264", 256, 64, "none", 12, 48)

@@ -12,7 +12,7 @@ import pytest
 from lift_flax.video import decode, scaling
 from lift_flax.video.decode import VideoError
 from lift_flax.video.inspection import coder_errors, inspect_video
-from tests.support import damaged_videos
+from tests.support.containers import damaged_videos
 from tests.support.containers.formats import FORMATS, write
 from tests.support.video_files import numbered_frames
 

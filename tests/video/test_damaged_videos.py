@@ -14,7 +14,7 @@ from data_prep.transcode import Encoding, Transcoded, transcode
 from lift_flax.video import decode, scaling
 from lift_flax.video.decode import VideoError
 from lift_flax.video.inspection import coder_errors, inspect_video
-from tests.support import damaged_videos
+from tests.support.containers import damaged_videos
 from tests.support.video_files import numbered_frames, read_numbers, write_video
 
 TIME_LIMIT = 20.0  # seconds for one file

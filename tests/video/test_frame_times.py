@@ -8,7 +8,7 @@ import pytest
 
 from lift_flax.video.frame_times import frame_times
 from lift_flax.video.inspection import inspect_video
-from tests.support.timed_videos import CONTAINERS, MILLISECONDS, write_timed
+from tests.support.containers.timed_videos import CONTAINERS, MILLISECONDS, write_timed
 
 RATES = (Fraction(25), Fraction(30000, 1001), Fraction(12), Fraction(24000, 1001), Fraction(60))
 TICK = Fraction(1, 1000)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.support import damaged_videos
+from tests.support.containers import damaged_videos
 from tests.support.containers.formats import FORMATS, VP, Format, Sound, copy_packets, join, without_rate, write
 from tests.support.video_files import numbered_frames
 

@@ -13,7 +13,7 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from lift_flax.video import decode, scaling
 from lift_flax.video.inspection import coder_errors, inspect_video
 from lift_flax.video.picture import hdr, matrices
-from tests.support import damaged_videos
+from tests.support.containers import damaged_videos
 from tests.support.containers.formats import Format, write
 from tests.support.video_files import numbered_frames, read_numbers
 

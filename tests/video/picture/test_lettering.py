@@ -12,9 +12,9 @@ from PIL import Image, ImageDraw
 
 from data_prep.audit import pictures
 from data_prep.audit.items import Item
-from lift_flax import lettering
 from lift_flax.evaluate import illumination_plot
 from lift_flax.video.inspection import inspect_pictures
+from lift_flax.video.picture import lettering
 from tests.support.names import NAMES
 
 CHINESE = "\u8dd1\u6b65"  # DejaVu Sans lacks both

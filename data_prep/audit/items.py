@@ -63,9 +63,9 @@ def find_items(folder: Path, class_level: int | None = None) -> tuple[list[Item]
     items = []
     for path in below:
         label, split = meaning.place(path) if meaning else ("all", None)
-        label = shown(unicodedata.normalize("NFC", label).strip())
-        notes = (_UNFIT,) if video_list.unfit(str(path)) else ()
-        items.append(Item(shown(path), split or "all", label, folder / path, notes))
+        label = unicodedata.normalize("NFC", label).strip()
+        notes = (_UNFIT,) if video_list.unfit(str(path)) or shown(label) != label else ()
+        items.append(Item(shown(path), split or "all", shown(label), folder / path, notes))
     splits = ("train", *(["val"] if any(item.split == "val" for item in items) else []), "test")
     return items, {"1": {split: [item.name for item in items if item.split == split] for split in splits}}
 

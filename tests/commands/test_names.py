@@ -86,6 +86,9 @@ def test_from_a_list_to_the_answers(tmp_path, capsys):
             path = tmp_path / "videos" / f"{label}_{take}.mp4"
             write_video(path, moving_bar(label % 3, label + take, 6), **REPRODUCIBLE)
             rows.append((path.name, name, split))
+    rows[1] = (*rows[1][:2], "Validation")
+    rows.append(("extra.mp4", NAMES[0], "train"))
+    write_video(tmp_path / "videos" / "extra.mp4", moving_bar(0, 9, 6), **REPRODUCIBLE)
     with (tmp_path / "list.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(rows)
     flags = [
@@ -106,7 +109,8 @@ def test_from_a_list_to_the_answers(tmp_path, capsys):
     config = small_config(records=tmp_path / "records", **{"train.distill": False, "train.student_epochs": 1})
     run, video = tmp_path / "run", str(tmp_path / "videos" / "0_1.mp4")
     results = train_and_test(config, run)
-    capsys.readouterr()
+    assert "clips: 14 to train on, 1 for validation, 14 to test on" in capsys.readouterr().out
+    assert json.loads((run / "run.json").read_text())["validation_ids"] == ["0_0"], "chosen by the list"
     summary.show_accuracy(results)
     _assert_shown(capsys, NAMES)
     page = write_page(run).read_text(encoding="utf-8")

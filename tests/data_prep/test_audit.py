@@ -1,6 +1,7 @@
 """An audit names every file that is bad or odd, and draws what is in a folder."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -66,6 +67,24 @@ def test_records(tmp_path: Path, codec: str) -> None:
         out, tmp_path / "out", workers=1, time_limit=60
     )  # an audit of the same folder is replaced
     assert report["bad"]
+
+
+def test_names_that_are_no_text(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """As of an archive that was packed elsewhere: each is named with its bytes, and audited like the others."""
+    for folder in (b"sit", b"sm\xf6rg\xe5s"):
+        for number, name in enumerate(b"caf\xe9_%d.mp4" % number for number in range(3)):
+            path = tmp_path / "videos" / os.fsdecode(folder) / os.fsdecode(name)
+            write_numbered(path, 5 + number) if number < 2 else path.write_bytes(b"not a video")
+    audit.main([str(tmp_path / "videos"), "--out", str(tmp_path / "out"), "--workers", "1"])
+    report = json.loads((tmp_path / "out" / "audit.json").read_text())
+    assert list(report["bad"]) == [r"sit/caf\xe9_2.mp4", r"sm\xf6rg\xe5s/caf\xe9_2.mp4"]
+    assert {clip["class"] for clip in report["clips"].values()} == {"sit", r"sm\xf6rg\xe5s"}
+    (note,) = report["odd"][r"sm\xf6rg\xe5s/caf\xe9_0.mp4"]
+    assert note.endswith("it has a line break or bytes that are not UTF-8; rename it, or build refuses it")
+    assert r"sit/caf\xe9_2.mp4: not a video" in capsys.readouterr().out
+    assert (tmp_path / "out" / "luma.png").exists() and (tmp_path / "out" / "contact_sheet.png").exists()
+    with pytest.raises(UserError, match=r"sm.xf6rg.xe5s' has a line break, a tab or bytes that are not UTF-8"):
+        build.main(["folder", "--videos", str(tmp_path / "videos"), "--out", str(tmp_path / "records")])
 
 
 def test_mistakes(tmp_path: Path) -> None:

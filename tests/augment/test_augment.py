@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lift_flax.augment import cutmix, preview, rain, shuffle
+from lift_flax.augment import cutmix, preview, rain, shuffle, stages
 from lift_flax.augment.streams import (
     clip_streams,
     draw_stages,
@@ -247,3 +247,12 @@ def test_preview_without_clips_is_one_line(tmp_path):
     ran = subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
     assert ran.returncode == 2, ran.stderr
     assert len(ran.stderr.strip().splitlines()) == 1 and "--videos" in ran.stderr
+
+
+def test_every_augmentation_belongs_to_one_stage():
+    names = [name for stage in stages.STAGES for name in stage.texts]
+    assert sorted(names) == sorted(AUGMENTATIONS)
+    numbers = {stage.purpose: [*stage.texts] for stage in stages.STAGES}
+    assert len(numbers) == len(stages.STAGES)
+    published = {0: ["flip", "affine", "optical", "elastic"], 1: ["jitter"], 2: ["rain"], 3: ["cutmix"], 4: ["shuffle"]}
+    assert {purpose: numbers[purpose] for purpose in published} == published  # others would change every run's draws

@@ -7,8 +7,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from PIL import Image
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from PIL import Image
 
 from lift_flax.video import decode, scaling
 from lift_flax.video.inspection import coder_errors, inspect_video

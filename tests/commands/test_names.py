@@ -12,7 +12,7 @@ import pytest
 from data_prep import build, report
 from data_prep.sources.video_list import SourceClip, VideoList
 from lift_flax import command_line
-from lift_flax.ablate import table as ablation_table
+from lift_flax.ablate.table import show
 from lift_flax.evaluate import __main__ as evaluate
 from lift_flax.evaluate import tables
 from lift_flax.explain import __main__ as explain
@@ -55,7 +55,7 @@ def test_every_table_shows_names_as_they_are(capsys):
     _assert_shown(capsys, NAMES[:3])
 
     row = {"title": "whole", "paper": None, "runs": [], "why_not": ""}
-    ablation_table.show({"dataset": "my [clips] :smile:", "seeds": 1, "rows": [row]})
+    show({"dataset": "my [clips] :smile:", "seeds": 1, "rows": [row]})
     _assert_shown(capsys, ["my [clips] :smile:"])
 
     clips = [SourceClip(Path(f"{k}.mp4"), k, f"{k}", "") for k in range(len(NAMES))]

@@ -95,7 +95,7 @@ def build_records(args: argparse.Namespace) -> None:
         shutil.rmtree(work)
     print_report(report, videos, console)
     console.print(f"{len(videos.clips)} clips in {args.out} after {report['seconds']:.0f} s.  Train with")
-    console.print(f"  {command_line.command('train', *_train_flags(args), f'--workdir=runs/{args.source}')}")
+    console.print(f"  {command_line.command('train', *_train_flags(args, videos), f'--workdir=runs/{args.source}')}")
 
 
 def _remove_leftovers(work: Path) -> None:
@@ -116,12 +116,13 @@ def _encoding(args: argparse.Namespace) -> Encoding:
     return Encoding(args.codec, args.size, args.max_frames, args.crf, args.flow)
 
 
-def _train_flags(args: argparse.Namespace) -> list[str]:
-    """The flags of a first training run on these records."""
+def _train_flags(args: argparse.Namespace, videos: VideoList) -> list[str]:
+    """The flags of a first training run on these records: on all folds, where they were asked for."""
     data_set = DATA_SETS[args.source]
     luminous = "gamma" if args.flow == "none" else "flow"
     keys = "" if luminous == data_set.luminous else f",luminous={luminous}"
-    return [f"--config={data_set.config}:tiny{keys}", f"--config.data.dir={args.out}"]
+    folds = ["--folds=all"] if data_set.lists is None and len(videos.folds) > 1 else []
+    return [f"--config={data_set.config}:tiny{keys}", f"--config.data.dir={args.out}", *folds]
 
 
 def _settings(args: argparse.Namespace) -> dict[str, Any]:

@@ -123,7 +123,12 @@ def _frames(text: str) -> int | str:
 
 
 def _folds(text: str) -> int | str:
-    return text if text == "groups" else at_least(2)(text)
+    if text == "groups":
+        return text
+    try:
+        return at_least(2)(text)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error}, nor 'groups'") from error
 
 
 def _share(text: str) -> float:

@@ -194,6 +194,8 @@ def test_class_that_loses_all_its_clips(tmp_path: Path) -> None:
         (["folder", "--videos", "{videos}", "--out", "{file}"], "choose another place"),
         (["folder", "--videos", "{videos}"], "arguments are required: --out"),
         (["folder", "--videos", "{videos}", "--out", "{out}", "--test-share", "1"], "is not a share between 0 and 1"),
+        (["folder", "--videos", "{videos}", "--out", "{out}", "--folds=1"], "of at least 2, nor 'groups'"),
+        (["infar", "--videos", "{videos}", "--out", "{out}", "--folds=groups"], "--folds needs the group of each clip"),
         (["folder", "--videos", "{videos}", "--out", "{out}", "--crf", "60"], "is not a whole number from 0 to 51"),
         (["arid", "--videos", "{videos}", "--out", "{out}", "--lists", "{videos}"], "no ARID_split1_train.txt in"),
         (["folder", "--videos", "{videos}", "--out", "/proc/none"], "cannot write to /proc/none/.staging"),

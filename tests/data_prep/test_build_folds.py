@@ -37,6 +37,7 @@ def test_leave_one_person_out_in_one_build(videos: Path, tmp_path: Path, capsys:
         assert {opened.index[id].label for id in train} == {0, 1, 2}
     assert json.loads((out / "folds.json").read_text())["tests_on"] == dict(zip("1234", PEOPLE, strict=True))
     shown = capsys.readouterr().out
+    assert f"--config.data.dir={out} --folds=all --workdir=" in shown
     assert "│ 3    │ ido      │ 9     │ 3    │" in shown and "│ walk  │ 4     │" in shown
     build.main([*flags, "--folds=groups"])
     assert "already built with these settings" in capsys.readouterr().out

@@ -10,8 +10,8 @@ import pytest
 import lift_flax
 from lift_flax.errors import UserError
 from lift_flax.predict import __main__ as predict
+from tests.support.containers.damaged_videos import encode
 from tests.support.containers.formats import FORMATS, Format, write
-from tests.support.damaged_videos import encode
 from tests.support.video_files import numbered_frames
 
 

@@ -136,7 +136,7 @@ def draw_rooms() -> Figure:
         gap = width / len(row)
         for i, name in enumerate(row):
             places[name] = (gap * (i + 0.5) + (2.5 if floor % 2 else -2.5) * (len(row) < 6), 4.5 + floor * step)
-            sizes[name] = (17.5, 13) if gap > 19 else (gap - 0.9, 10)
+            sizes[name] = (17.5, 13) if gap > 19 else (gap - 0.9, 10 if gap > 13 else 8.5)
     for name, (x, y) in places.items():
         room = rooms[name]
         colours = TRAINED if room.jax else FROZEN

@@ -45,7 +45,7 @@ def only_writer(folder: Path, flag: str) -> Iterator[None]:
 
     Args:
       folder: reserved for this process.
-      flag: the flag that names the folder, for messages.
+      flag: what names the folder, for messages: a flag, or an argument of Python calls.
 
     Raises:
       UserError: another process has the lock, or the folder cannot be made.

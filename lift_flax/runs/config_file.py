@@ -43,7 +43,7 @@ def load(path: Path) -> Config:
     try:
         values = dict(json.loads(path.read_text()))
     except (TypeError, ValueError) as error:
-        raise UserError(f"{path} is damaged ({error}): choose another --workdir") from error
+        raise UserError(f"{path} is damaged ({error}): choose another workdir") from error
     try:
         return from_dict(values, stored=True)
     except UserError as error:
@@ -67,5 +67,5 @@ def check_same_run(old: Config, new: Config, workdir: Path) -> None:
         changes = ", ".join(f"{n} ({before[n]} there, {after[n]} now)" for n in differ)
         flags = " ".join(f"--config.{n}='{before[n]}'" for n in differ)
         raise UserError(
-            f"{workdir} holds a run of another config: {changes}; continue it with {flags}, or choose another --workdir"
+            f"{workdir} holds a run of another config: {changes}; continue it with {flags}, or choose another workdir"
         )

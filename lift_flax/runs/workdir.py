@@ -23,7 +23,7 @@ from lift_flax.runs import config_file
 
 _IN_EVERY_RUN = ("classes", "prepared", "train_digest")
 _IN_RESULTS = ("dataset", "fold", "split", "views", "num_examples", "classes", "teacher", "student", "seconds")
-_AGAIN = "give the training command of this run again, or choose another --workdir"
+_AGAIN = "give the training command of this run again, or choose another workdir"
 _SHARED_SECONDS = 60  # a network file system may take this long to show what another machine has written
 
 
@@ -94,7 +94,7 @@ def refuse_foreign(workdir: Path) -> None:
     if (workdir / "config.json").exists():
         config_file.load(workdir / "config.json")  # raises where it is not a run's
     elif workdir.exists() and (not workdir.is_dir() or set(os.listdir(workdir)) - {"lock"}):
-        raise UserError(f"{workdir} is not empty and not a workdir of a run: choose another --workdir")
+        raise UserError(f"{workdir} is not empty and not a workdir of a run: choose another workdir")
 
 
 def claim(
@@ -147,14 +147,14 @@ def check_continues(
     config_file.check_same_run(config_file.load(workdir / "config.json"), config, workdir)
     stated = facts(workdir, "data_digest", "weights")
     if stated["data_digest"] != digest(records, *splits):
-        raise UserError(f"{workdir} was trained on other clips than {records.dir} holds now: choose another --workdir")
+        raise UserError(f"{workdir} was trained on other clips than {records.dir} holds now: choose another workdir")
     if stated["prepared"] != records.prepared:
         raise UserError(
             f"{workdir} was trained on records prepared otherwise ({stated['prepared']}) than {records.dir} is now "
-            f"({records.prepared}): choose another --workdir"
+            f"({records.prepared}): choose another workdir"
         )
     if stated["weights"] != weights:
-        raise UserError(f"{workdir} started from other weights than init_from holds now: choose another --workdir")
+        raise UserError(f"{workdir} started from other weights than init_from holds now: choose another workdir")
 
 
 def _has_progress(workdir: Path) -> bool:
@@ -176,7 +176,7 @@ def check_shared(
     while _start_of(workdir) != number:
         if time.monotonic() > deadline:
             raise UserError(
-                f"{workdir} is not the same folder on every process: choose a --workdir on a file system that all share"
+                f"{workdir} is not the same folder on every process: choose a workdir on a file system that all share"
             )
         time.sleep(0.1)
         for folder in (workdir.absolute().parent, workdir):

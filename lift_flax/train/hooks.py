@@ -105,7 +105,7 @@ class WriteMetrics:
         kept = f"{run.workdir / phase / str(last)} is the last good checkpoint" if last else "no checkpoint was saved"
         raise UserError(
             f"the {phase}'s loss is {values['loss']} and its gradient's norm {values['grad_norm']} at step {step}, on "
-            f"the clips {', '.join(ids)}; {kept}: lower config.train.learning_rate and use another --workdir"
+            f"the clips {', '.join(ids)}; {kept}: lower config.train.learning_rate and use another workdir"
         )
 
     def _write(self, split: str, step: int, epoch: float, values: dict[str, float], clock: dict | None = None) -> None:

@@ -62,7 +62,7 @@ def train_and_test(config: Config, workdir: Path, stop: StopSignal | None = None
     with contextlib.ExitStack() as held:
         with processes.all_or_none():
             if processes.is_first():
-                held.enter_context(only_writer(workdir, "--workdir"))
+                held.enter_context(only_writer(workdir, "workdir"))
         number = processes.from_first(secrets.randbelow(2**31))
         with processes.all_or_none():
             if processes.is_first():

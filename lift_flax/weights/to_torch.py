@@ -71,7 +71,7 @@ def read_workdir(workdir: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     config = config_file.load(workdir / "config.json")
     phase = "teacher" if config.train.distill else "student"
     folder = phase_folder(workdir, phase)
-    with only_writer(workdir, "--workdir"):  # a run in progress would remove checkpoints while they are read
+    with only_writer(workdir, "workdir"):  # a run in progress would remove checkpoints while they are read
         params, stats, step = read_best(folder)
     if phase == "student":
         if "trunk" not in params:

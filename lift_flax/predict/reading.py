@@ -43,13 +43,13 @@ def preparation_of(trained: TrainedRun) -> Preparation:
 
 
 def read_video(
-    video: Source, how: Preparation, windows: Windows, fps: float | None = None, *, tolerant: bool = False
+    video: Source, preparation: Preparation, windows: Windows, fps: float | None = None, *, tolerant: bool = False
 ) -> Iterator[Clip]:
     """Reads the clips of one video.
 
     Args:
       video: as a program may hand it over (lift_flax/predict/given.py).
-      how: how it becomes clips.
+      preparation: how it becomes clips.
       windows: how a long one is cut.
       fps: of frames in memory and of pictures; None: they are one clip.
       tolerant: a file that is damaged or cut off is read as far as it can be.
@@ -58,7 +58,7 @@ def read_video(
       VideoError: it cannot be used.
     """
     with coder_errors(), opened(video, fps, tolerant=tolerant) as (source, timed):
-        yield from read_clips(source, how, windows if timed else _WHOLE)
+        yield from read_clips(source, preparation, windows if timed else _WHOLE)
 
 
 def read_whole(video: Source, trained: TrainedRun, fps: float | None = None) -> Clip:
@@ -71,14 +71,19 @@ def read_whole(video: Source, trained: TrainedRun, fps: float | None = None) -> 
 
 
 def read_videos(
-    videos: Iterable[Source], how: Preparation, windows: Windows, fps: float | None = None, *, tolerant: bool = False
+    videos: Iterable[Source],
+    preparation: Preparation,
+    windows: Windows,
+    fps: float | None = None,
+    *,
+    tolerant: bool = False,
 ) -> Iterator[ReadClip | VideoEnd]:
     """Reads the clips of each video in order, as `read_video` does, and a VideoEnd after those of each."""
     for video in videos:
         try:
             since = time.perf_counter()
             with coder_errors(), opened(video, fps, tolerant=tolerant) as (source, timed):
-                for clip in read_clips(source, how, windows if timed else _WHOLE):
+                for clip in read_clips(source, preparation, windows if timed else _WHOLE):
                     yield ReadClip(clip, time.perf_counter() - since)
                     since = time.perf_counter()
             yield VideoEnd(name_of(video), notes=source.notes)

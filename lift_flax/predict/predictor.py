@@ -141,25 +141,32 @@ class Predictor:
             yield from self._answers(self._computed(ready))
 
     def _computed(self, ready: Iterable[list[ReadClip | VideoEnd]]) -> Iterator[_Computed | VideoEnd]:
-        """Computes the clips that are ready, as whole batches and the rest one by one: two programs serve any load."""
+        """Computes the clips that are ready, as whole batches and the rest one by one: two programs serve any load.
+
+        A clip with the frames of the one before, as in a pause, has its answer.
+        """
+        frames, row = None, np.empty(0, np.float32)  # of the last clip
         for parts in ready:
-            clips = collections.deque(part for part in parts if isinstance(part, ReadClip))
-            results: collections.deque[_Computed] = collections.deque()
+            clips = [part.clip for part in parts if isinstance(part, ReadClip)]
+            before = [frames, *(clip.parts for clip in clips)]
+            waiting = collections.deque(c for c, earlier in zip(clips, before, strict=False) if c.parts is not earlier)
+            rows: collections.deque[tuple[np.ndarray, float]] = collections.deque()
             for part in parts:
                 if isinstance(part, VideoEnd):
                     yield part
                     continue
-                if not results:
-                    size = self.batch_size if len(clips) >= self.batch_size else 1
-                    results.extend(self._batch([clips.popleft() for _ in range(size)]))
-                yield results.popleft()
+                seconds = 0.0
+                if part.clip.parts is not frames:
+                    if not rows:
+                        size = self.batch_size if len(waiting) >= self.batch_size else 1
+                        rows.extend(self._batch([waiting.popleft() for _ in range(size)]))
+                    frames, (row, seconds) = part.clip.parts, rows.popleft()
+                yield _Computed(self._clip_answer(part.clip, row), row, part.seconds, seconds)
 
-    def _batch(self, batch: list[ReadClip]) -> list[_Computed]:
-        shares, seconds = self._timed([part.clip for part in batch])
-        return [
-            _Computed(self._clip_answer(part.clip, row), row, part.seconds, seconds / len(batch))
-            for part, row in zip(batch, shares, strict=True)
-        ]
+    def _batch(self, clips: list[Clip]) -> list[tuple[Float[np.ndarray, "K"], float]]:
+        """Returns (probabilities, share of the seconds) of each clip."""
+        shares, seconds = self._timed(clips)
+        return [(row, seconds / len(clips)) for row in shares]
 
     def _clip_answer(self, clip: Clip, shares: Float[np.ndarray, "K"]) -> ClipAnswer:
         return ClipAnswer(clip.start, clip.end, self.trained.classes[int(shares.argmax())], float(shares.max()))

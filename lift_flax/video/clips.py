@@ -120,6 +120,8 @@ def open_file(source: bytes | Path, *, tolerant: bool = False) -> Video:
 def read_clips(video: Video, preparation: Preparation, windows: Windows) -> Iterator[Clip]:
     """Yields the whole video as one clip, or its windows in order, each as soon as its last frame is read.
 
+    A window that shows the same frames as the one before, as in a pause, has the same `parts`, not a copy.
+
     Args:
       video: where frames come from.
       preparation: how frames are sampled and scaled.
@@ -134,12 +136,14 @@ def read_clips(video: Video, preparation: Preparation, windows: Windows) -> Iter
     frames = _scaled(video, indices, preparation)
     flows = _flows(video, indices, preparation)
     kept: dict[int, Parts] = {}  # frames that this clip or a later one takes
+    parts: Parts = {}
     for number, (span, clip) in enumerate(zip(spans, indices_of, strict=True)):
         while clip[-1] not in kept:
             index, frame = next(frames)
             kept[index] = {"clip": frame} | ({"flow": next(flows)} if flows else {})
-        pictures = [kept[int(index)] for index in clip]
-        parts = {name: np.stack([picture[name] for picture in pictures]) for name in pictures[0]}  # -> [T,H,W,C]
+        if not number or not np.array_equal(clip, indices_of[number - 1]):
+            pictures = [kept[int(index)] for index in clip]
+            parts = {name: np.stack([picture[name] for picture in pictures]) for name in pictures[0]}  # -> [T,H,W,C]
         yield Clip(*span, clip, parts)
         first = indices_of[number + 1][0] if number + 1 < len(spans) else math.inf
         kept = {index: picture for index, picture in kept.items() if index >= first}

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from lift_flax.runs.trained import open_trained
 from lift_flax.video.decode import decode_frames
 from tests import ROOT
 from tests.conftest import moving_bar
+from tests.support.containers.timed_videos import write_timed
 from tests.support.video_files import write_video
 
 
@@ -104,6 +106,24 @@ def test_a_long_video_gets_a_timeline(run, tmp_path, capsys):
     assert "11 clips, each" in said and "  0:00.0 to 0:" in said
 
 
+def test_a_pause_is_computed_once(run, tmp_path, monkeypatch):
+    """Two seconds of a moving bar, a minute of its last picture, two seconds of another: each window has its answer."""
+    frames = np.concatenate([moving_bar(1, 0, 60), moving_bar(0, 1, 60)])
+    times = [Fraction(k, 30) for k in [*range(60), *range(1860, 1920)]]
+    path = write_timed(tmp_path, "mp4", times, frames=frames)
+    predictor = lift_flax.load(run, batch_size=4, windows=lift_flax.Windows(10.0, 2.0, 1.0)).predictor
+    computed: list[int] = []
+    timed = predictor._timed
+    monkeypatch.setattr(predictor, "_timed", lambda clips: computed.append(len(clips)) or timed(clips))
+    answer = predictor(path)
+    clips = list(predictor.read(path))
+    assert [part.start for part in answer.timeline] == [clip.start for clip in clips] == pytest.approx([*range(63)])
+    assert sum(computed) == 5  # two windows of each movement, one of the pause
+    alone = np.concatenate([predictor.probabilities([clip]) for clip in clips])
+    np.testing.assert_allclose(answer.probabilities, alone.mean(axis=0), atol=1e-5)
+    assert [part.probability for part in answer.timeline] == pytest.approx(alone.max(axis=1), abs=1e-5)
+
+
 def test_segments_join_what_is_alike():
     moments = tuple(ClipAnswer(2.0 * i, 2.0 * i + 4, label, 0.5 + 0.1 * i) for i, label in enumerate("aabba"))
     found = VideoAnswer("v", ("a", "b"), np.array([0.6, 0.4]), moments).segments()
@@ -127,6 +147,7 @@ def test_folders_patterns_and_lists(videos, tmp_path, monkeypatch):
 
 AGAIN_AND_AGAIN = """
 import contextlib, os, sys, threading
+from fractions import Fraction
 from pathlib import Path
 import lift_flax
 

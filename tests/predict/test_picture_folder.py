@@ -133,7 +133,8 @@ def test_the_command_answers_folders_of_pictures(run, records, tmp_path, capsys)
     flags = [f"--workdir={run}", "--longest=1", "--window=1", "--hop=1"]
     with pytest.raises(UserError, match="1 of 3 videos"):
         predict.main([*flags, str(tmp_path / "shots"), str(source)])
-    a, b, of_file, *_ = capsys.readouterr().out.splitlines()
+    a, note, b, of_file, *_ = capsys.readouterr().out.splitlines()
+    assert note == "  note: no frame rate given: its pictures are one clip"
     assert a.startswith(f"{tmp_path / 'shots' / 'a'}: ") and "clips, each" not in a
     assert (
         b == f"{tmp_path / 'shots' / 'b'}: error: pictures of several kinds, .jpg and .png: keep one kind in the folder"

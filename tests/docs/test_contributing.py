@@ -31,9 +31,10 @@ from lift_flax.config import from_dict
 
 args = parse_args(["toy", "--videos=.", "--lists=.", "--out=records"])
 assert (args.flow, args.crf) == ("dis", 21)
-assert [clip.label for clip in sources.read(args, None).clips] == [0, 1, 0, 1]
+videos = sources.read(args, None)
+assert [clip.label for clip in videos.clips] == [0, 1, 0, 1]
 assert data_sets.different("toy", "arid")
-printed = build._train_flags(args)
+printed = build._train_flags(args, videos)
 assert printed == ["--config=toy:tiny", "--config.data.dir=records"]
 values, arguments = flags.FlagValues(), config_flags.arguments_of(printed)  # as it was printed
 config_flags.define_config(values, arguments)

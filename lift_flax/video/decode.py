@@ -214,7 +214,7 @@ def decoded(
             packet, frames = None, []
             try:
                 with _av_errors(f"damaged: breaks off after {count} frames"):
-                    if (packet := next(packets, None)) is None:
+                    if (packet := _next_packet(packets)) is None:
                         break
                     if see and packet.size:
                         see(packet)
@@ -231,6 +231,14 @@ def decoded(
                 count += 1
     if count == 0:
         raise VideoError("no frames")
+
+
+def _next_packet(packets: Iterator[av.Packet]) -> av.Packet | None:
+    """The next packet of a file; None at its end, where PyAV fails if a stream came up after the first packets."""
+    try:
+        return next(packets, None)
+    except IndexError:
+        return None
 
 
 def _still_held(stream: av.VideoStream) -> list[av.VideoFrame]:

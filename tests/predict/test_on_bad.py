@@ -44,6 +44,11 @@ def test_a_damaged_video_is_an_error_or_a_note(load, suspicious) -> None:
         assert len(answer.timeline) == 1 and 0 < answer.timeline[0].end < 2.1
 
 
+def test_another_word_is_refused(run) -> None:
+    with pytest.raises(UserError, match="on_bad='skip' is unknown: choose error or warn"):
+        lift_flax.load(run, on_bad="skip")
+
+
 def test_frames_of_a_damaged_video_are_those_that_decode(load, suspicious) -> None:
     for path in suspicious.values():
         with pytest.raises(UserError, match="cannot be used"):
@@ -52,11 +57,10 @@ def test_frames_of_a_damaged_video_are_those_that_decode(load, suspicious) -> No
         assert clip.parts["clip"].shape[0] == 4
 
 
+@pytest.mark.slow
 def test_the_flag(run, suspicious, capsys) -> None:
     predict.main(["--workdir", str(run), "--batch-size=1", "--on-bad=warn", str(suspicious["truncated: only"])])
     assert "\n  note: truncated: only" in capsys.readouterr().out
-    with pytest.raises(UserError, match="on_bad='skip' is unknown: choose error or warn"):
-        lift_flax.load(run, on_bad="skip")
 
 
 def test_errors_of_coders_cost_one_video_each(load, tmp_path) -> None:

@@ -52,7 +52,7 @@ def test_many_pauses_are_added_up(tmp_path: Path) -> None:
 
 def test_streams_that_were_joined(tmp_path: Path) -> None:
     first = write(tmp_path / "1.ts", FORMATS["h264.ts"], count=30)
-    for start, words in ((90_000, "pauses: 2999."), (-20, "clock set back: 1 times")):
+    for start, words in ((90_000, "pauses: 2999."), (-20, "clock set back: once")):
         second = write(tmp_path / "2.ts", FORMATS["h264.ts"], times=range(start, start + 30), count=30)
         info = inspect_video(join(tmp_path / "joined.ts", first, second))
         assert info.num_frames == 60 and any(words in note for note in info.notes), info.notes
@@ -80,7 +80,7 @@ def test_what_is_suspicious_can_be_read_all_the_same(tmp_path: Path) -> None:
     """With `tolerant` the reason is the first note, and frames have the numbers that the inspection counts."""
     whole = write(tmp_path / "a.mkv", FORMATS["plain.mkv"], _noisy(60)).read_bytes()
     hole = bytearray(whole)
-    hole[len(hole) // 2 : len(hole) // 2 + 500] = bytes(500)
+    hole[len(hole) // 3 : 2 * len(hole) // 3] = bytes(2 * len(hole) // 3 - len(hole) // 3)
     first = write(tmp_path / "a.mp4", FORMATS["first.mp4"], _noisy(60)).read_bytes()
     for data in (whole[: len(whole) // 2], bytes(hole), first[: 3 * len(first) // 4]):
         with pytest.raises(VideoError) as refused:

@@ -108,7 +108,8 @@ def check(stream: av.VideoStream, log: PacketLog, frames: FrameTimes) -> tuple[l
     if not damage:
         damage = _holes(log, frames, fewer=len(frames.keys) < _promised_frames(stream, log))
     if log.marked:
-        notes.append(f"interrupted: packets are missing at {log.marked} places, or files were joined there")
+        places = "one place" if log.marked == 1 else f"{log.marked} places"
+        notes.append(f"interrupted: packets are missing at {places}, or files were joined there")
     return damage, notes + _clock_notes(frames)
 
 
@@ -209,5 +210,5 @@ def _clock_notes(frames: FrameTimes) -> list[str]:
     notes += oddities.of_rate(steps[~paused])
     known = [stamp for stamp in frames.stamps if stamp is not None]
     if back := int(np.sum(np.diff(known) < -_REWIND)):
-        notes.append(f"clock set back: {back} times, as where recordings are joined")
+        notes.append(f"clock set back: {'once' if back == 1 else f'{back} times'}, as where recordings are joined")
     return notes

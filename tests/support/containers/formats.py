@@ -50,8 +50,8 @@ FORMATS = {
     "first.mp4": Format(container={"movflags": "faststart"}),
     "pieces.mp4": Format(container={"movflags": "frag_keyframe+empty_moov"}, options={"g": "12"}),
     "sound.mp4": Format(sound=("aac", 44100)),
-    "hevc.mp4": Format("libx265", options={"x265-params": "log-level=none:pools=1"}),
-    "av1.mp4": Format("libsvtav1", options={"preset": "12"}),
+    "hevc.mp4": Format("libx265", options={"x265-params": "log-level=none:pools=1:frame-threads=1"}),
+    "av1.mp4": Format("libsvtav1", options={"preset": "12", "svtav1-params": "lp=1"}),
     "mpeg4.mov": Format("mpeg4", sound=("pcm_s16le", 44100)),
     "mjpeg.mov": Format("mjpeg", "yuvj420p"),
     "prores.mov": Format("prores_ks", "yuv422p10le"),
@@ -73,7 +73,7 @@ FORMATS = {
     "sound.flv": Format(sound=("aac", 44100)),
     "h264.ts": Format(options={"g": "12"}),
     "mpeg2.ts": Format("mpeg2video", sound=("mp2", 44100)),
-    "hevc.ts": Format("libx265", options={"x265-params": "log-level=none:pools=1"}),
+    "hevc.ts": Format("libx265", options={"x265-params": "log-level=none:pools=1:frame-threads=1"}),
     "mpeg1.mpg": Format("mpeg1video", sound=("mp2", 44100)),
     "mpeg2.vob": Format("mpeg2video", sound=("ac3", 48000)),
     "bare.h264": Format(),
@@ -95,7 +95,7 @@ def write(
     count: int = 48,
     header: dict[str, Any] | None = None,
 ) -> Path:
-    """Writes a video.
+    """Writes a video: the same bytes every time, so that the same damage has the same effect.
 
     Args:
       path: of the file.
@@ -110,8 +110,10 @@ def write(
     unit = unit or 1 / format.rate
     if sound is None and format.sound:
         sound = Sound(format.sound[0], float(len(frames) * unit), rate=format.sound[1])
-    with av.open(str(path), "w", options=format.container) as out:
-        stream = out.add_stream(format.codec, rate=format.rate, options=format.options)
+    with av.open(str(path), "w", options={"fflags": "+bitexact", **format.container}) as out:
+        options = {"mbtree": "0", **format.options} if format.codec.startswith("libx264") else format.options
+        stream = out.add_stream(format.codec, rate=format.rate, options=options)
+        stream.codec_context.thread_count = 1
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = format.pix_fmt
         stream.time_base = stream.codec_context.time_base = unit

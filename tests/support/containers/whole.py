@@ -141,6 +141,10 @@ def joined(folder: Path) -> Iterator[Whole]:
             rest = write(folder / f"rest-{how}-{name}", format, numbers, times=times)
             note = "pauses" if how == "on" else "clock set back"
             yield Whole(join(folder / f"joined-{how}-{name}", first, rest), list(range(60)), note)
+    silent = write(folder / "silent.ts", FORMATS["h264.ts"], times=range(90, 120), count=30)
+    loud = dataclasses.replace(FORMATS["h264.ts"], sound=("aac", 44100))
+    rest = write(folder / "loud.ts", loud, numbered_frames(range(30, 60)), times=range(120, 150))
+    yield Whole(join(folder / "sound-comes-late.ts", silent, rest), list(range(60)))
 
 
 def pictures(folder: Path) -> Iterator[Whole]:

@@ -58,7 +58,7 @@ def test_a_video_file_in_any_form(loaded, clips):
         for name, videos in forms.items():
             for answer in loaded.each(videos):
                 assert (answer.video, answer.error) == (name, "")
-                np.testing.assert_array_equal(answer.probabilities, expected.probabilities)
+                np.testing.assert_allclose(answer.probabilities, expected.probabilities, atol=1e-5)
         assert not disk.closed and disk.read() == b""
 
 
@@ -75,7 +75,7 @@ def test_frames_in_any_form(loaded, frames):
     ]
     for answer in loaded.each(forms):
         assert (answer.video, answer.error) == ("frames", "")
-        np.testing.assert_array_equal(answer.probabilities, expected)
+        np.testing.assert_allclose(answer.probabilities, expected, atol=1e-5)  # alone, or computed with others
 
 
 def test_frames_in_memory_are_sampled_as_those_of_a_file():

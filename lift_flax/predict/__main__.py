@@ -23,7 +23,7 @@ import numpy as np
 
 from lift_flax import command_line, compiling, errors
 from lift_flax.command_line import percent
-from lift_flax.errors import UserError
+from lift_flax.errors import UserError, shown
 from lift_flax.predict.answers import ClipAnswer, VideoAnswer
 from lift_flax.predict.named_videos import FPS, VIDEO, frame_rate, named_videos
 from lift_flax.predict.predictor import ON_BAD, Predictor
@@ -107,12 +107,12 @@ def _clip_json(clip: ClipAnswer) -> dict:
 def as_text(answer: VideoAnswer, top: int) -> str:
     """Returns what is printed for people: a line for a video, each segment of a long one, and each note."""
     if answer.error:
-        return f"{answer.video}: error: {answer.error}"
+        return f"{shown(answer.video)}: error: {answer.error}"
     best = np.argsort(-answer.probabilities, kind="stable")[:top]
     shares = ", ".join(f"{answer.classes[i]} {percent(float(answer.probabilities[i]))}" for i in best)
     clips = f"{len(answer.timeline)} clips, each " if len(answer.timeline) > 1 else ""
     times = f"{clips}{answer.decode_ms:.0f} ms to read, {answer.model_ms:.0f} ms to compute"
-    lines = [f"{answer.video}: {shares}   ({times})"]
+    lines = [f"{shown(answer.video)}: {shares}   ({times})"]
     if len(answer.timeline) > 1:
         for part in answer.segments():
             lines.append(f"  {_clock(part.start)} to {_clock(part.end)}  {part.label} {percent(part.probability)}")

@@ -106,9 +106,10 @@ def test_maps_are_of_the_weights(corners, explained):
     other = Explainer(dataclasses.replace(corners, params=unflatten(params)))
     batch, _ = corner_batch(*HELD_OUT)
     changed = [other({"clip": clip}, label=e.label) for clip, e in zip(batch["clip"][:16], found, strict=False)]
-    for name in ("activation", "attention", "main"):
+    # Measured: 0.45, -0.30, -0.44.  A map of the features alone, without the gradient of the class, has 0.75.
+    for name, most in (("activation", 0.65), ("attention", 0.2), ("main", 0.2)):
         pairs = [(np.ravel(getattr(a, name)), np.ravel(getattr(b, name))) for a, b in zip(found, changed, strict=False)]
-        assert np.mean([np.corrcoef(*pair)[0, 1] for pair in pairs]) < 0.8, name  # measured: 0.50, -0.32, -0.52
+        assert np.mean([np.corrcoef(*pair)[0, 1] for pair in pairs]) < most, name
 
 
 def test_another_class_has_another_map(explainer, explained):

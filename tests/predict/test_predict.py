@@ -14,6 +14,7 @@ import pytest
 from scipy.special import softmax
 
 import lift_flax
+from data_prep import build
 from lift_flax.data.records import open_records
 from lift_flax.distributed.mesh import make_mesh
 from lift_flax.errors import UserError
@@ -21,11 +22,13 @@ from lift_flax.evaluate import scoring
 from lift_flax.predict import __main__ as predict
 from lift_flax.predict.answers import ClipAnswer, VideoAnswer
 from lift_flax.predict.named_videos import named_videos
+from lift_flax.predict.predictor import Predictor
 from lift_flax.runs.trained import open_trained
 from lift_flax.video.decode import decode_frames
 from tests import ROOT
 from tests.conftest import moving_bar
 from tests.support.containers.timed_videos import write_timed
+from tests.support.trained_tools import random_trained
 from tests.support.video_files import write_video
 
 
@@ -52,6 +55,38 @@ def test_files_get_the_answers_of_their_records(run, records, network):
     np.testing.assert_allclose([answer.probabilities for answer in answers], expected, atol=0.05)
     assert [answer.label for answer in answers] == [trained.classes[i] for i in expected.argmax(axis=1)]
     assert all(answer.decode_ms > 0 and answer.model_ms > 0 for answer in answers)
+
+
+@pytest.fixture(scope="module")
+def coloured(tmp_path_factory) -> Path:
+    """Records of a red and a blue bar, and the videos that they were made of."""
+    root = tmp_path_factory.mktemp("coloured")
+    for name, tint in (("red", (6, 1, 0.3)), ("blue", (0.3, 1, 6))):
+        for split, seed in (("train", 0), ("test", 1)):
+            frames = (moving_bar(0, seed, 12) * np.array(tint)).clip(0, 255).astype(np.uint8)
+            write_video(root / "videos" / split / name / "a.mp4", frames, crf="4")
+    build.main(["folder", f"--videos={root / 'videos'}", f"--out={root / 'records'}", "--workers=1"])
+    return root / "records"
+
+
+def test_colours_are_those_of_the_records(coloured):
+    """Of a network that answers red otherwise than blue; grey clips would not show one taken for the other."""
+    trained, opened = random_trained("tiny"), open_records(str(coloured))
+    ids = opened.split(1, "test")
+    score_clips = scoring.ScoreClips(trained.outputs, trained.config, opened, make_mesh(trained.config))
+    expected = softmax(score_clips(trained.params, trained.batch_stats, ids)["logits"], axis=-1)
+    predictor = Predictor(trained)
+    for i, of_record in zip(ids, expected, strict=True):
+        path = coloured.parent / "videos" / f"{i}.mp4"
+        frames = decode_frames(path)
+        (clip,) = predictor.read(path)  # what the network sees
+        for seen in (frames, clip.parts["clip"]):
+            red, _, blue = seen.mean(axis=(0, 1, 2))
+            assert (red > 4 * blue) == ("red" in i) and (blue > 4 * red) == ("blue" in i)
+        for answer in (predictor(path), predictor(frames)):
+            np.testing.assert_allclose(answer.probabilities, of_record, atol=0.01)
+        swapped = predictor(frames[..., ::-1])
+        assert np.abs(swapped.probabilities - of_record).max() > 0.025
 
 
 def test_frames_in_memory_get_the_answer_of_their_file(predictor, videos):

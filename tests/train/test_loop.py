@@ -16,7 +16,7 @@ from lift_flax.config import Config
 from lift_flax.data.records import open_records
 from lift_flax.distributed import processes
 from lift_flax.distributed.mesh import make_mesh, put_batch
-from lift_flax.runs.checkpoints import Checkpoints
+from lift_flax.runs.checkpoints import Checkpoints, best_step
 from lift_flax.runs.metrics_log import MetricsWriter, read_metrics
 from lift_flax.train import epochs, loop, optim, phases
 from tests import ROOT
@@ -78,6 +78,38 @@ def test_lines_of_every_so_many_steps(records, tmp_path, alone):
         lines = [line for line in _steps(tmp_path) if line["phase"] == phase]
         assert [line["step"] for line in lines] == expected
         assert [line["epoch"] for line in lines] == pytest.approx([4 * step / 18 for step in expected], abs=1e-4)
+
+
+def test_the_best_step_on_validation_is_used(records, tmp_path):
+    """Neither the first nor the last: steps of a known kind make the second epoch the best.
+
+    They make the teacher answer the first class after the first epoch, then the second, then the third, whatever the
+    clip; of the validation clips one is of the first class, three of the second, two of the third.
+    """
+    config = small_config(records=records, **{"train.teacher_epochs": 3})
+    opened, mesh = open_records(str(records)), make_mesh(config)
+    train_ids = opened.split(1, "train")
+    of_class = [[i for i in train_ids if opened.index[i].label == label] for label in range(3)]
+    val_ids = [*of_class[0][:1], *of_class[1][:3], *of_class[2][:2]]
+
+    def make_step(network, config, optimizer):
+        def step(state, streams):
+            number = state["step"]  # of steps taken before: 18 clips in fours end their epochs with steps 5, 9 and 14
+            bias = 1e3 * jax.nn.one_hot((number >= 5).astype(int) + (number >= 9), 3)
+            classifier = {**state["params"]["fc"], "bias": bias}
+            changed = {**state, "params": {**state["params"], "fc": classifier}, "step": number + 1}
+            return changed, dict.fromkeys(("loss", "top1", "grad_norm"), 0 * streams["weight"].sum())
+
+        return step
+
+    phase = dataclasses.replace(phases.teacher_phase(config, 3), make_step=make_step)
+    with contextlib.closing(MetricsWriter(tmp_path)) as writer, jax.set_mesh(mesh):
+        run = phases.RunContext(config, tmp_path, opened, mesh, writer, processes.StopSignal(), train_ids, val_ids)
+        facts, best = loop.train_phase(run, phase)
+    lines = [line for line in read_metrics(tmp_path) if line["split"] == "validation"]
+    assert [(line["step"], line["top1"]) for line in lines] == [(5, 1 / 6), (9, 1 / 2), (14, 1 / 3)]
+    assert facts["step"] == 9 and np.argmax(best["params"]["fc"]["bias"]) == 1
+    assert best_step(tmp_path / "teacher") == 9  # for whoever opens the run
 
 
 @pytest.fixture

@@ -174,7 +174,8 @@ def test_killed_runs_files_do_no_harm(run, config, tmp_path):
 
 
 @pytest.mark.slow
-def test_validation_picks_the_best_step(records, tmp_path, capsys):
+def test_a_run_without_a_teacher_validates_each_epoch(records, tmp_path, capsys):
+    """That the best step is used even where it is in the middle: tests/train/test_loop.py."""
     config = small_config(
         records=records, **{"data.val_share": 0.34, "train.distill": False, "train.student_epochs": 3}
     )

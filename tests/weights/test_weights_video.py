@@ -176,7 +176,9 @@ def test_check_certifies_and_refuses(tmp_path, capsys):
         convert.main(command[:-1])
 
 
-@pytest.mark.parametrize("change", ["eps", "order", "one"])
+@pytest.mark.parametrize(
+    "change", ["order", *(pytest.param(other, marks=pytest.mark.slow) for other in ("eps", "one"))]
+)
 def test_check_sees_what_is_wrong(tmp_path, change):
     """Another BatchNorm eps, kernels whose time runs backwards, one tensor of a later epoch."""
     tensors = {n: a for n, a in trunk_tensors("r2plus1d_tiny", 3).items() if "num_batches" not in n}

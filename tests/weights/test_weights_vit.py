@@ -167,7 +167,7 @@ def test_positions_are_linear_between_the_old_ones(old, new):
     np.testing.assert_allclose(resized[0, 1:].reshape(new, new, 3), expected, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("heads", [3, 6])
+@pytest.mark.parametrize("heads", [pytest.param(3, marks=SLOW), 6])
 def test_convert_and_check_from_the_command_line(tmp_path, capsys, heads):
     """Against what PyTorch computed with these tensors, whose heads are 64 or 32 wide (tests/golden/make_golden.py)."""
     google = google_tensors(timm_tensors(6, dim=192, grid=4), 6, heads=heads)

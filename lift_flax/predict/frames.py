@@ -34,7 +34,7 @@ def open_frames(given: Any, fps: float | None = None) -> Video:
 def _array(given: Any) -> np.ndarray:
     """`given` as uint8 [T,H,W,3]."""
     frames = _as_numpy(given)
-    _check(frames.dtype, frames.shape)
+    _check(frames.dtype, frames.shape, "frames" if hasattr(given, "astype") else "np.asarray(frames)")
     return frames
 
 
@@ -51,7 +51,7 @@ def _list_of_arrays(given: Sequence[Any]) -> list[np.ndarray]:
         if frame.shape != frames[0].shape and frame.ndim == frames[0].ndim == 3:
             sizes = ["{1}x{0}".format(*each.shape) for each in (frame, frames[0])]
             raise VideoError(f"frame {index} has {sizes[0]} px and frame 0 has {sizes[1]}: give frames of one size")
-        _check(frame.dtype, (len(frames), *frame.shape))
+        _check(frame.dtype, (len(frames), *frame.shape), "np.stack(frames)")
     return frames
 
 
@@ -63,25 +63,26 @@ def _as_numpy(given: Any) -> np.ndarray:
         raise VideoError(f"its frames cannot be taken as a NumPy array ({reason})") from error
 
 
-def _check(dtype: np.dtype, shape: tuple[int, ...]) -> None:
+def _check(dtype: np.dtype, shape: tuple[int, ...], array: str) -> None:
+    """Raises VideoError unless this is the kind of frames; `array` is how a program makes a NumPy array of its own."""
     if dtype == np.uint8 and len(shape) == 4 and shape[-1] == 3 and min(shape[1:3]) > 0:
         return
-    advice = f"; give {_advice(dtype, shape)}".removesuffix("; give ")
+    advice = f"; give {_advice(dtype, shape, array)}".removesuffix("; give ")
     raise VideoError(f"{dtype} {list(shape)}: frames are uint8 RGB [T, H, W, 3]{advice}")
 
 
-def _advice(dtype: np.dtype, shape: tuple[int, ...]) -> str:
+def _advice(dtype: np.dtype, shape: tuple[int, ...], array: str) -> str:
     """An expression for what was probably meant."""
     if dtype.kind == "f":
-        return "(255 * frames).astype('uint8') of values from 0 to 1"
+        return f"(255 * {array}).astype('uint8') of values from 0 to 1"
     if dtype != np.uint8:
-        return "frames.astype('uint8') of values from 0 to 255" if dtype.kind in "iu" else ""
+        return f"{array}.astype('uint8') of values from 0 to 255" if dtype.kind in "iu" else ""
     if len(shape) == 5:
-        return "frames[0]" if shape[0] == 1 else "each(frames) a batch of videos"
+        return f"{array}[0]" if shape[0] == 1 else "each(frames) a batch of videos"
     if len(shape) == 4 and shape[-1] in (1, 4):
-        return "frames[..., :3]" if shape[-1] == 4 else "frames.repeat(3, axis=-1)"
+        return f"{array}[..., :3]" if shape[-1] == 4 else f"{array}.repeat(3, axis=-1)"
     if len(shape) == 4 and 3 in shape[:2]:
-        return f"frames.transpose({'0, 2, 3, 1' if shape[1] == 3 else '1, 2, 3, 0'})"
+        return f"{array}.transpose({'0, 2, 3, 1' if shape[1] == 3 else '1, 2, 3, 0'})"
     if len(shape) == 3:
-        return "two frames or more" if shape[-1] == 3 else "frames[..., None].repeat(3, axis=-1) of grey ones"
+        return "two frames or more" if shape[-1] == 3 else f"{array}[..., None].repeat(3, axis=-1) of grey ones"
     return ""

@@ -106,6 +106,16 @@ class _Unreadable:
         return self.reason[:size]
 
 
+class _Tensor:
+    """An array without the methods of NumPy's."""
+
+    def __init__(self, array: np.ndarray):
+        self.array = array
+
+    def __array__(self, dtype=None, copy=None):
+        return self.array
+
+
 class _OnAnotherDevice:
     def __array__(self, dtype=None, copy=None):
         raise TypeError("can't convert cuda:0 device type tensor to numpy.\nUse Tensor.cpu().")
@@ -123,6 +133,8 @@ WRONG = {
     "batch": (lambda f: np.stack([f, f]), rf"{WANTED}; give each\(frames\)"),
     "one frame": (lambda f: f[0], rf"{WANTED}; give two frames or more"),
     "a list of one": (lambda f: [f[0]], "only one frame"),
+    "a list of grey ones": (lambda f: list(f[..., 0]), rf"{WANTED}; give np.stack\(frames\)\[..., None\].repeat"),
+    "a memory of another library": (lambda f: _Tensor(f[..., :1]), r"give np.asarray\(frames\).repeat\(3, axis=-1\)"),
     "no frames": (lambda f: f[:0], "no frames"),
     "an empty list": (lambda f: [], "no frames"),
     "no pixels": (lambda f: f[:, :0], WANTED),

@@ -4,12 +4,17 @@ PYTHON ?= python3
 RUN = .venv/bin/python
 DEMO ?= runs/demo
 
+# the checkout's own path: a folder called lift_flax, as a clone is, where Python starts would hide the editable package
+PATH_FILE = $(RUN) -c "import os, pathlib, sysconfig; \
+    pathlib.Path(sysconfig.get_path('purelib'), 'lift_flax_checkout.pth').write_text(os.getcwd() + '\n')"
+
 .PHONY: install demo test check lint slow docs parity plan onnx clean
 
 .venv/installed: setup.cfg pyproject.toml
 	test -x $(RUN) || $(PYTHON) -m venv .venv
 	$(RUN) -m pip install --quiet --upgrade pip
 	$(RUN) -m pip install --quiet --editable ".[prep,test]"
+	$(PATH_FILE)
 	touch $@
 
 # the command lift-flax alone, for those who want neither demo nor tests
@@ -17,6 +22,7 @@ install:
 	test -x $(RUN) || $(PYTHON) -m venv .venv
 	$(RUN) -m pip install --quiet --upgrade pip
 	$(RUN) -m pip install --quiet --editable ".[prep]"
+	$(PATH_FILE)
 	@echo "installed: .venv/bin/lift-flax --help"
 
 demo: .venv/installed

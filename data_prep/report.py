@@ -78,11 +78,26 @@ def print_report(report: dict[str, Any], videos: VideoList, console: Console) ->
     for fold, splits in report["counts"].items():
         if untested := [name for name, count in splits["test"].items() if count == 0]:
             console.print(f"warning: fold {fold} has no test clip of {', '.join(untested)}")
+    if not videos.official:
+        console.print(_groups_line(videos))
     for fold, pairs in report["in_train_and_test"].items():
         trained, tested = pairs[0]
         console.print(
             f"warning: fold {fold} tests on {len(pairs)} clips that it trains on, the first is {tested} = {trained}"
         )
+
+
+def _groups_line(videos: VideoList) -> str:
+    """How many scenes or people are on each side of the split, or that nothing is known of them."""
+    group_of = {clip.id: clip.group for clip in videos.clips}
+    if not any(group_of.values()):
+        return (
+            "no groups: clips of one scene or person may be on both sides of the test split, and the test then says "
+            "little of new scenes; name them with --group-regex or a column group of --csv"
+        )
+    fold, splits = next(iter(videos.folds.items()))
+    sides = ", ".join(f"{len({group_of[id] for id in ids})} in {split}" for split, ids in splits.items() if ids)
+    return f"{len(set(group_of.values()))} groups; in fold {fold}: {sides}"
 
 
 def _class_table(report: dict[str, Any], videos: VideoList, columns: list[tuple[str, str]]) -> Table:

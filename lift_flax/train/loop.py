@@ -10,6 +10,7 @@ from jaxtyping import Array, Key
 
 from lift_flax import compiling
 from lift_flax.augment.streams import make_train_streams
+from lift_flax.config import Config
 from lift_flax.data.batches import Batches, train_batches
 from lift_flax.distributed.mesh import local_rows, put_batch, put_everywhere, replicated, state_sharding
 from lift_flax.models.functional import Tree, count_parameters
@@ -47,7 +48,7 @@ def train_phase(run: RunContext, phase: Phase) -> tuple[dict[str, int], Tree]:
         first_step = data["examples"] // run.config.train.batch_size
         run.writer.begin(phase.name, first_step)
         facts = {"epochs": phase.epochs, "steps": total_steps, **_count(phase, state)}
-        _announce(phase, facts, first_step)
+        _announce(phase, run.config, facts, first_step)
         if first_step < total_steps:
             step_fn = phase.make_step(phase.network, run.config, optimizer)
             places = (layout, replicated(run.mesh))
@@ -138,11 +139,15 @@ def _count(phase: Phase, state: Tree) -> dict[str, int]:
     return {"parameters": count_parameters(state["params"]), "trained_parameters": count_parameters(trainable)}
 
 
-def _announce(phase: Phase, facts: dict[str, int], first_step: int) -> None:
+def _announce(phase: Phase, config: Config, facts: dict[str, int], first_step: int) -> None:
     if first_step:
         start = f"resuming after step {first_step}"
     else:
-        start = "partly from pretrained weights" if phase.pretrained else "from random weights"
+        taught = phase.name == "student" and config.train.distill
+        places = {path.split("/")[1] for path in phase.pretrained} - ({"trunk", "teacher"} if taught else set())
+        given = ["its teacher's weights"] * taught + ["pretrained weights"] * bool(places)
+        start = f"partly from {' and '.join(given)}" if given else "from random weights"
+    start += "; the first step waits for the compiler" * (first_step < facts["steps"])
     print(
         f"{phase.name}: {facts['parameters']:,} parameters, {facts['trained_parameters']:,} trained; "
         f"{facts['steps']} steps, {start}",

@@ -52,7 +52,7 @@ def read_csv(csv_file: Path, videos: Path, *, ignore_columns: bool = False) -> l
     Raises:
       UserError: the file is no such list (with the line and the remedy), or a video is missing.
     """
-    if not csv_file.is_file():
+    if not csv_file.exists() or csv_file.is_dir():  # a pipe, as of <(...), is read like a file
         raise UserError(f"no file {csv_file}; give a CSV with the columns {HEAD}")
     if not videos.is_dir():
         raise UserError(f"no folder {videos}; give the folder below which the paths of {csv_file.name} are")

@@ -1,6 +1,7 @@
 """Lists of videos as spreadsheets save them: read, or refused in one line that says which line and what to do."""
 
 import os
+import threading
 import unicodedata
 from pathlib import Path
 
@@ -79,6 +80,15 @@ def test_refused_in_one_line(videos, content, message):
     with pytest.raises(UserError, match=message) as caught:
         folder.read(videos, csv_file=_list(videos, content))
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
+
+
+def test_a_list_may_come_through_a_pipe(videos):
+    pipe = videos.parent / "list.csv"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(COMMA.encode(),))
+    writer.start()
+    assert folder.read(videos, csv_file=pipe).classes == ["Fu\u00dftritt", "gehen"]
+    writer.join()
 
 
 def test_other_columns_may_be_ignored(videos):

@@ -67,7 +67,7 @@ def test_names_and_shapes_are_those_of_the_public_files(name, classes):
 def test_the_public_files_are_told_apart():
     sizes = {}
     for name in (*CLASSES, "r2plus1d_34_shared", "r3d_34"):
-        tensors = trunk_tensors(name, 5, draw=zeros)
+        tensors = trunk_tensors(name, 1, draw=zeros)  # as many classes as `recognise` supposes
         assert torch_video.recognise(tensors) == name
         sizes[name] = len(torch_video.tensors_of(torch_video.TRUNKS[name]))
     assert sizes["r2plus1d_34"] == 347 and sizes["r3d_34"] == 182 and sizes["r3d_18"] == sizes["mc3_18"] == 102

@@ -3,19 +3,25 @@
 import dataclasses
 import functools
 import json
+import re
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float16, UInt8
 
 from lift_flax.errors import UserError, shown
 from lift_flax.video.decode import VideoError, count_frames, decode_frames, decode_jpegs
-from lift_flax.video.inspection import Inspection, coder_errors, inspect_pictures, inspect_video
+from lift_flax.video.inspection import Inspection, Watch, coder_errors, inspect_pictures, inspect_video
 from lift_flax.video.sampling import Timing
 
-from ..sources import layout, video_list
+from ..sources import csv_lists, layout, video_list
+from ..sources.csv_lists import ListedVideo
+from .thumbnails import Thumbnails
+
+Folds = dict[str, dict[str, list[str]]]
 
 _UNFIT = "name that no record holds: it has a line break or bytes that are not UTF-8; rename it, or build refuses it"
 _EARLY = 250  # frames at most that are decoded for a picture
@@ -28,6 +34,7 @@ class Item:
     Attributes:
       name: the path below the folder as text, or the id of a record.
       split, label: of the clip; "all" if unknown.
+      group: its scene or actor; empty if unknown.
       source: the file; for a record, the folder of records and the position in it.
       notes: what is odd about its name.
     """
@@ -37,9 +44,12 @@ class Item:
     label: str
     source: Path | tuple[Path, int]
     notes: tuple[str, ...] = ()
+    group: str = ""
 
 
-def find_items(folder: Path, class_level: int | None = None) -> tuple[list[Item], dict[str, dict[str, list[str]]]]:
+def find_items(
+    folder: Path, class_level: int | None = None, csv_file: Path | None = None, group_regex: str | None = None
+) -> tuple[list[Item], Folds]:
     """The clips of a folder, and {fold: {split: names}}.
 
     Classes and splits are those that `build` would see.  Where it would ask which folders they are, so does this: it
@@ -47,30 +57,69 @@ def find_items(folder: Path, class_level: int | None = None) -> tuple[list[Item]
 
     Args:
       folder: of videos, or of records.
-      class_level: as the flag of `build`.
+      class_level, csv_file, group_regex: as the flags of `build`; a clip that the regex does not match has no group.
 
     Raises:
-      UserError: it has no clips, or records are damaged.
+      UserError: it has no clips, records or the CSV are damaged, or a flag does not fit.
     """
     if (folder / "prep_report.json").is_file():
+        if csv_file or group_regex or class_level:
+            raise UserError(f"{folder} holds records, which know classes and groups: leave the other flags out")
         return _record_items(folder)
-    below = [path.relative_to(folder) for path in video_list.find_videos(folder)]
+    rows = csv_lists.read_csv(csv_file, folder, ignore_columns=True) if csv_file else _rows(folder, class_level)
+    group_of = _group_finder(group_regex)
+    items = []
+    for row in rows:
+        path = row.path.relative_to(folder) if row.path.is_relative_to(folder) else row.path
+        label = unicodedata.normalize("NFC", row.label).strip()
+        notes = (_UNFIT,) if video_list.unfit(str(path)) or shown(label) != label else ()
+        group = row.group or group_of(path.as_posix())
+        items.append(Item(shown(path), row.split or "all", shown(label), row.path, notes, shown(group)))
+    numbers = sorted({row.fold for row in rows if row.fold})
+    if not numbers:
+        kinds = ("train", *(kind for kind in ("val", "other") if any(item.split == kind for item in items)), "test")
+        return items, {"1": {kind: [item.name for item in items if item.split == kind] for kind in kinds}}
+    fold_of = {item.name: row.fold for item, row in zip(items, rows, strict=True)}
+    folds = {
+        number: {
+            "train": [name for name, fold in fold_of.items() if fold != number],
+            "test": [name for name, fold in fold_of.items() if fold == number],
+        }
+        for number in numbers
+    }
+    return [dataclasses.replace(item, split=_split_in(folds[numbers[0]], item.name)) for item in items], folds
+
+
+def _rows(folder: Path, class_level: int | None) -> list[ListedVideo]:
+    """Every video with the class and the split that its folders name."""
+    paths = video_list.find_videos(folder)
+    below = [path.relative_to(folder) for path in paths]
     try:
         meaning = layout.find_layout(below, folder, class_level)
     except UserError as question:
         print(f"classes unknown: {question}")
-        meaning = None
-    items = []
-    for path in below:
-        label, split = meaning.place(path) if meaning else ("all", None)
-        label = unicodedata.normalize("NFC", label).strip()
-        notes = (_UNFIT,) if video_list.unfit(str(path)) or shown(label) != label else ()
-        items.append(Item(shown(path), split or "all", shown(label), folder / path, notes))
-    splits = ("train", *(["val"] if any(item.split == "val" for item in items) else []), "test")
-    return items, {"1": {split: [item.name for item in items if item.split == split] for split in splits}}
+        return [ListedVideo(path, "all") for path in paths]
+    return [ListedVideo(path, *meaning.place(inside)) for path, inside in zip(paths, below, strict=True)]
 
 
-def _record_items(folder: Path) -> tuple[list[Item], dict[str, dict[str, list[str]]]]:
+def _group_finder(regex: str | None) -> Callable[[str], str]:
+    """Gives the group of a path, empty where the regex does not match."""
+    if regex is None:
+        return lambda path: ""
+    try:
+        pattern = re.compile(regex)
+    except re.error as error:
+        raise UserError(f"--group-regex {regex!r} is not a regular expression: {error}") from error
+    if pattern.groups == 0:
+        raise UserError(f"--group-regex {regex!r} has no capture group; put the group's part in parentheses")
+    return lambda path: (match[1] or "") if (match := pattern.search(path)) else ""
+
+
+def _split_in(splits: dict[str, list[str]], name: str) -> str:
+    return next((split for split, names in splits.items() if name in names), "none")
+
+
+def _record_items(folder: Path) -> tuple[list[Item], Folds]:
     try:
         records = folder / json.loads((folder / "prep_report.json").read_text())["records"]
         folds = json.loads((folder / "folds.json").read_text())
@@ -78,7 +127,13 @@ def _record_items(folder: Path) -> tuple[list[Item], dict[str, dict[str, list[st
         split_of = {id: split for split, ids in first.items() for id in ids}
         classes = [*folds["classes"], "unknown"]  # label -1
         items = [
-            Item(clip["id"], split_of.get(clip["id"], "none"), classes[clip["label"]], (records, position))
+            Item(
+                clip["id"],
+                split_of.get(clip["id"], "none"),
+                classes[clip["label"]],
+                (records, position),
+                group=clip["group"],
+            )
             for position, clip in enumerate(folds["clips"])
         ]
     except (OSError, ValueError, KeyError) as error:
@@ -86,20 +141,27 @@ def _record_items(folder: Path) -> tuple[list[Item], dict[str, dict[str, list[st
     return items, folds["folds"]
 
 
-def inspect(source: Path | tuple[Path, int]) -> Inspection:
-    """Inspects a file or a record, in a worker.  Raises VideoError if it is bad."""
+def inspect(source: Path | tuple[Path, int], longest: float) -> tuple[Inspection, Float16[np.ndarray, "N P"]]:
+    """(Facts about a file or a record, small pictures of its first `longest` seconds), in a worker.
+
+    Raises:
+      VideoError: it is bad.
+    """
+    seen = Thumbnails(longest)
     with coder_errors():
-        return inspect_video(source) if isinstance(source, Path) else _inspect_record(source)
+        if isinstance(source, Path):
+            return inspect_video(source, watch=seen.add), seen.pictures()
+        return _inspect_record(source, seen.add), seen.pictures()
 
 
-def _inspect_record(source: tuple[Path, int]) -> Inspection:
+def _inspect_record(source: tuple[Path, int], watch: Watch) -> Inspection:
     record = _read_record(source)
     count = int(record["num_frames"])
     if "frames" in record:
         pictures = (decode_jpegs(record["frames"], [index])[0] for index in range(len(record["frames"])))
-        inspection = inspect_pictures(pictures, float(record["fps"]))
+        inspection = inspect_pictures(pictures, float(record["fps"]), watch)
     else:
-        inspection = inspect_video(record["video"])
+        inspection = inspect_video(record["video"], watch=watch)
     if inspection.num_frames != count:
         raise VideoError(f"damaged: {inspection.num_frames} frames where the record promises {count}")
     if "flow" in record and (flows := count_frames(record["flow"])) != count:

@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import errno
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -26,9 +26,14 @@ from lift_flax.video.frame_times import frame_times
 from lift_flax.video.picture import matrices, orientation
 from lift_flax.video.sampling import Timing
 
+_UNKNOWN_RATE = 25  # frames per second where nothing says how many
 _SLOWEST, _FASTEST = 0.01, 1000.0  # frames per second that count as true
 _OF_CODERS = frozenset({errno.EOPNOTSUPP, errno.ENOSYS, errno.EDOM, errno.ERANGE})
 _PROBE = 32  # px, short side of the picture that tries out the conversions
+
+# (seconds since the first frame, luma as it is coded [H, W], quarter turns clockwise that show it upright after a
+# mirroring left to right, whether it is mirrored) of every frame in turn
+Watch = Callable[[float, UInt8[np.ndarray, "H W"], int, bool], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,29 +70,30 @@ class Inspection:
         return Timing(self.times, self.seconds, self.fps)
 
 
-def inspect_video(source: bytes | str | Path, *, tolerant: bool = False) -> Inspection:
+def inspect_video(source: bytes | str | Path, *, tolerant: bool = False, watch: Watch | None = None) -> Inspection:
     """Decodes all of `source`, in memory that does not grow with its length.
 
     Args:
       source: an encoded video, or the path of one.
+      watch: is shown every frame.
       tolerant: notes what is missing or damaged, where two frames at least decode, instead of raising it.
 
     Raises:
       VideoError: `source` is empty, not a video, has no video stream or fewer than two frames, or its colours do not
         convert to RGB; unless `tolerant`, it decodes wrongly, or lacks what its container promises.
     """
-    seen = _Frames()
     faults: list[str] = []
     with decode.open_video(source) as stream:
+        seen = _Frames(decode.time_base_of(stream), watch)
         log = wholeness.PacketLog(stream)
         for frame in decode.decoded(stream, see=log.add, faults=faults if tolerant else None):
             seen.add(frame)
-        frames, time_base = seen.count, decode.time_base_of(stream)
+        frames, time_base = seen.count, seen.time_base
         if frames == 1:
             raise VideoError("only one frame")
-        named = min(max(float(stream.average_rate or stream.guessed_rate or 25), _SLOWEST), _FASTEST)
+        named = min(max(float(stream.average_rate or stream.guessed_rate or _UNKNOWN_RATE), _SLOWEST), _FASTEST)
         times, seconds, fps = frame_times(seen.stamps, seen.durations, time_base, named)
-        shown = wholeness.FrameTimes(seen.seconds(time_base), seen.keys, times, seconds)
+        shown = wholeness.FrameTimes(seen.seconds(), seen.keys, times, seconds)
         missing, notes = wholeness.check(stream, log, shown)
         damage = _broken(faults) + seen.broken() + missing
         if damage and not tolerant:
@@ -101,7 +107,8 @@ def inspect_video(source: bytes | str | Path, *, tolerant: bool = False) -> Insp
 class _Frames:
     """What all frames of a video say, gathered one by one."""
 
-    def __init__(self) -> None:
+    def __init__(self, time_base: Fraction, watch: Watch | None) -> None:
+        self.time_base, self._watch = time_base, watch
         self.stamps: list[int | None] = []
         self.durations: list[int | None] = []
         self.keys: list[bool] = []
@@ -131,10 +138,18 @@ class _Frames:
         luma, levels = brightness.of_frame(readable)
         self._content.update(np.ascontiguousarray(luma).data)
         self._levels += levels
+        if self._watch:
+            self._watch(self._seconds_so_far(), luma, turns, mirrored)
 
-    def seconds(self, time_base: Fraction) -> list[float | None]:
+    def _seconds_so_far(self) -> float:
+        first, now = self.stamps[0], self.stamps[-1]
+        if first is None or now is None:
+            return (self.count - 1) / _UNKNOWN_RATE
+        return float((now - first) * self.time_base)
+
+    def seconds(self) -> list[float | None]:
         """The time of each frame, as the container counts."""
-        return [None if stamp is None else float(stamp * time_base) for stamp in self.stamps]
+        return [None if stamp is None else float(stamp * self.time_base) for stamp in self.stamps]
 
     def broken(self) -> list[str]:
         """What the decoder says of its own frames."""
@@ -194,8 +209,10 @@ def _fault_of_the_machine(error: Exception) -> bool:
     return isinstance(error, OSError) and not of_coders
 
 
-def inspect_pictures(frames: Iterable[UInt8[np.ndarray, "H W 3"]], fps: float) -> Inspection:
-    """Inspects a clip that is stored as pictures.  Raises VideoError if there are none."""
+def inspect_pictures(
+    frames: Iterable[UInt8[np.ndarray, "H W 3"]], fps: float, watch: Watch | None = None
+) -> Inspection:
+    """Inspects a clip that is stored as pictures; `watch` is shown every one.  Raises VideoError if there are none."""
     content, levels, count = hashlib.blake2b(digest_size=16), np.zeros(256, np.int64), 0
     height, width = 0, 0
     for frame in frames:
@@ -203,6 +220,8 @@ def inspect_pictures(frames: Iterable[UInt8[np.ndarray, "H W 3"]], fps: float) -
         height, width = luma.shape
         content.update(luma.data)
         levels += brightness.histogram(luma)
+        if watch:
+            watch(count / fps, luma, 0, False)
         count += 1
     if count == 0:
         raise VideoError("no frames")

@@ -13,6 +13,7 @@ from data_prep.audit import items
 from data_prep.audit.advice import advise
 from data_prep.audit.findings import findings
 from data_prep.audit.likeness import SAME, near_duplicates, similarity_of
+from data_prep.audit.thumbnails import Thumbnails
 from lift_flax.errors import UserError
 from tests.support.video_files import link_videos, write_video
 
@@ -65,6 +66,17 @@ def test_the_same_footage_is_found_and_no_other(tmp_path: Path) -> None:
     assert cut.shift == pytest.approx(23 / 30, abs=0.06)
     apart = [similarity_of(pictures[a], pictures[b])[0] for a, b in (("11", "12"), ("12", "13"), ("11", "21"))]
     assert max(apart) < 0.8
+
+
+def test_small_pictures_are_upright() -> None:
+    """A frame that is shown turned or mirrored gives the picture of the upright one."""
+    (frame,) = _footage(1, 1, 1)[..., 0]
+    coded = {(0, False): frame, (1, False): np.rot90(frame), (2, False): frame[::-1, ::-1], (0, True): frame[:, ::-1]}
+    pictures = []
+    for (turns, mirrored), luma in coded.items():
+        (seen := Thumbnails(20)).add(0.0, np.ascontiguousarray(luma), turns, mirrored)
+        pictures.append(seen.pictures())
+    np.testing.assert_allclose(pictures, [pictures[0]] * 4, atol=2e-3)
 
 
 def test_stills_are_the_same_if_they_show_the_same(tmp_path: Path) -> None:

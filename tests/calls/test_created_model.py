@@ -42,6 +42,7 @@ def test_arrays_from_inside_have_names(student, clip):
     np.testing.assert_array_equal(inside["fused"], student(clip)["fused"])
 
 
+@pytest.mark.slow
 def test_a_new_head_leaves_the_rest(student, clip):
     changed = student.reset_head(3)
     assert changed(clip)["logits"].shape == changed(clip)["teacher_logits"].shape == (2, 3)
@@ -68,6 +69,7 @@ def test_a_loop_of_ones_own(student, clip):
     assert not np.array_equal(flatten(statistics)[mean], flatten(student.batch_stats)[mean])
 
 
+@pytest.mark.slow
 def test_weights_of_a_folder_and_their_settings(tmp_path, clip):
     weights = torch_video.convert(trunk_tensors("r2plus1d_tiny", 7))
     facts = {**weights.facts, "bn_eps": 2e-3, "source": {"file": "w.pth", "sha256": "0"}}

@@ -82,9 +82,8 @@ def test_the_file_is_for_all_platforms_and_its_facts_lie_beside_it(run, exported
     assert all(value <= 1e-5 for value in facts["largest_difference"].values())
 
 
-@pytest.mark.parametrize(
-    "kind", ["flow", *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS if kind != "flow")]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_network(kind, tmp_path):
     arg, fields = KINDS[kind]
     trained = random_trained(arg, **fields)

@@ -70,7 +70,9 @@ def test_training_steps(phase, dtype, luminous):
 ])  # fmt: skip
 def test_students_of_other_kinds(fields):
     step = compile_step.step_shapes(small_config(**fields), 3, "student")
-    jax.eval_shape(step.function, step.state, step.streams)
+    state, metrics = jax.eval_shape(step.function, step.state, step.streams)
+    assert jax.tree.map(lambda x: x.dtype, state) == jax.tree.map(lambda x: x.dtype, step.state)
+    assert {x.dtype for x in metrics.values()} == {jnp.dtype("float32")}
 
 
 @pytest.mark.parametrize("luminous", ["gamma", "flow"])
@@ -78,8 +80,10 @@ def test_answers_and_explanations(luminous):
     trained = random_trained(**{"model.luminous.input": luminous, "train.dtype": "bfloat16"})
     inputs = [jax.ShapeDtypeStruct((2, *shape), jnp.uint8) for shape in inference.input_shapes(trained.config).values()]
     for fft in (True, False):
-        jax.eval_shape(inference.make_inference(trained, fft=fft), *inputs)
+        answers = jax.eval_shape(inference.make_inference(trained, fft=fft), *inputs)
+        assert {x.dtype for x in answers.values()} == {jnp.dtype("float32")}
     batch = {name: x.update(shape=(1, *x.shape[1:])) for name, x in zip(("clip", "flow"), inputs, strict=False)}
     seen = jax.eval_shape(lambda batch: streams.clip_streams(batch, trained.config), batch)
     look = explainer.Explainer(trained)._look
-    jax.eval_shape(look, trained.params, trained.batch_stats, seen, jax.ShapeDtypeStruct((1,), jnp.int32))
+    found = jax.eval_shape(look, trained.params, trained.batch_stats, seen, jax.ShapeDtypeStruct((1,), jnp.int32))
+    assert jnp.dtype("bfloat16") not in {x.dtype for x in jax.tree.leaves(found)}  # what is shown is float32

@@ -3,9 +3,7 @@
 import dataclasses
 import functools
 import json
-import re
 import unicodedata
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +15,9 @@ from lift_flax.video.decode import VideoError, count_frames, decode_frames, deco
 from lift_flax.video.inspection import Inspection, Watch, coder_errors, inspect_pictures, inspect_video
 from lift_flax.video.sampling import Timing
 
-from ..sources import csv_lists, layout, video_list
+from ..sources import csv_lists, layout, own_splits, video_list
 from ..sources.csv_lists import ListedVideo
+from ..sources.folder import group_finder
 from .thumbnails import Thumbnails
 
 Folds = dict[str, dict[str, list[str]]]
@@ -67,7 +66,7 @@ def find_items(
             raise UserError(f"{folder} holds records, which know classes and groups: leave the other flags out")
         return _record_items(folder)
     rows = csv_lists.read_csv(csv_file, folder, ignore_columns=True) if csv_file else _rows(folder, class_level)
-    group_of = _group_finder(group_regex)
+    group_of = group_finder(group_regex) if group_regex else lambda path: ""
     items = []
     for row in rows:
         path = row.path.relative_to(folder) if row.path.is_relative_to(folder) else row.path
@@ -75,19 +74,12 @@ def find_items(
         notes = (_UNFIT,) if video_list.unfit(str(path)) or shown(label) != label else ()
         group = row.group or group_of(path.as_posix())
         items.append(Item(shown(path), row.split or "all", shown(label), row.path, notes, shown(group)))
-    numbers = sorted({row.fold for row in rows if row.fold})
-    if not numbers:
+    tested_in = [row.fold for row in rows if row.fold]  # of all, or of none
+    if not tested_in:
         kinds = ("train", *(kind for kind in ("val", "other") if any(item.split == kind for item in items)), "test")
         return items, {"1": {kind: [item.name for item in items if item.split == kind] for kind in kinds}}
-    fold_of = {item.name: row.fold for item, row in zip(items, rows, strict=True)}
-    folds = {
-        number: {
-            "train": [name for name, fold in fold_of.items() if fold != number],
-            "test": [name for name, fold in fold_of.items() if fold == number],
-        }
-        for number in numbers
-    }
-    return [dataclasses.replace(item, split=_split_in(folds[numbers[0]], item.name)) for item in items], folds
+    folds = own_splits.tested_once([item.name for item in items], tested_in)
+    return [dataclasses.replace(item, split=_split_in(next(iter(folds.values())), item.name)) for item in items], folds
 
 
 def _rows(folder: Path, class_level: int | None) -> list[ListedVideo]:
@@ -100,19 +92,6 @@ def _rows(folder: Path, class_level: int | None) -> list[ListedVideo]:
         print(f"classes unknown: {question}")
         return [ListedVideo(path, "all") for path in paths]
     return [ListedVideo(path, *meaning.place(inside)) for path, inside in zip(paths, below, strict=True)]
-
-
-def _group_finder(regex: str | None) -> Callable[[str], str]:
-    """Gives the group of a path, empty where the regex does not match."""
-    if regex is None:
-        return lambda path: ""
-    try:
-        pattern = re.compile(regex)
-    except re.error as error:
-        raise UserError(f"--group-regex {regex!r} is not a regular expression: {error}") from error
-    if pattern.groups == 0:
-        raise UserError(f"--group-regex {regex!r} has no capture group; put the group's part in parentheses")
-    return lambda path: (match[1] or "") if (match := pattern.search(path)) else ""
 
 
 def _split_in(splits: dict[str, list[str]], name: str) -> str:

@@ -7,6 +7,7 @@ both sides.
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from lift_flax.errors import UserError, shown
@@ -160,21 +161,31 @@ def _id(path: Path, videos: Path) -> str:
     return video_list.clip_id(path, root) if root == videos else f"{root}{video_list.clip_id(path, root)}"
 
 
-def _groups(rows: list[ListedVideo], videos: Path, group_regex: str | None) -> list[str]:
-    """The group of each path, empty without a regex."""
-    if group_regex is None:
-        return [row.group for row in rows]
-    if any(row.group for row in rows):
-        raise UserError("the CSV has a column group: leave out --group-regex")
+def group_finder(group_regex: str) -> Callable[[str], str]:
+    """The group of a path by `group_regex`, its first capture group; empty where it does not match.
+
+    Raises:
+      UserError: it is no regular expression, or has no capture group.
+    """
     try:
         pattern = re.compile(group_regex)
     except re.error as error:
         raise UserError(f"--group-regex {group_regex!r} is not a regular expression: {error}") from error
     if pattern.groups == 0:
         raise UserError(f"--group-regex {group_regex!r} has no capture group; put the group's part in parentheses")
+    return lambda path: (match[1] or "") if (match := pattern.search(path)) else ""
+
+
+def _groups(rows: list[ListedVideo], videos: Path, group_regex: str | None) -> list[str]:
+    """The group of each path, empty without a regex."""
+    if group_regex is None:
+        return [row.group for row in rows]
+    if any(row.group for row in rows):
+        raise UserError("the CSV has a column group: leave out --group-regex")
+    group_of = group_finder(group_regex)
     paths = [row.path for row in rows]
     names = [(path.relative_to(videos) if path.is_relative_to(videos) else path).as_posix() for path in paths]
-    groups = [(match[1] or "") if (match := pattern.search(name)) else "" for name in names]
+    groups = [group_of(name) for name in names]
     unmatched = [name for name, group in zip(names, groups, strict=True) if not group]
     if unmatched:
         raise UserError(

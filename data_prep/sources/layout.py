@@ -9,11 +9,12 @@ from typing import NoReturn
 
 from lift_flax.errors import UserError, shown
 
+from .video_list import some_of
+
 _USUAL = re.compile(
     r"(?P<train>train|training)|(?P<val>val|valid|validation|validate)|(?P<test>test|testing|tests)", re.IGNORECASE
 )
 _ENDING = re.compile(r"[ _-]?(set|split|data|videos|clips)$", re.IGNORECASE)
-_NAMED = 4  # folders that a message names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,10 +141,5 @@ def _ask(folders: Sequence[tuple[str, ...]], first: Path, root: Path, level: int
         answer = f"answer with --class-level={level} or --class-level={lower}, or name folders of splits train and test"
     raise UserError(
         f"is the class of {shown(root / first)} {shown(upper)!r} or {shown(below)!r}?  There are folders "
-        f"{_some(upper_names)}, and in them {_some(lower_names)}: {answer}"
+        f"{some_of(upper_names)}, and in them {some_of(lower_names)}: {answer}"
     )
-
-
-def _some(names: Collection[str]) -> str:
-    listed = ", ".join(shown(name) for name in sorted(names)[:_NAMED])
-    return listed if len(names) <= _NAMED else f"{listed} and {len(names) - _NAMED} more"

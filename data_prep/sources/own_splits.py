@@ -5,7 +5,6 @@ A group (a scene, an actor) is never on both sides of a split.
 
 import itertools
 import random
-import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -13,12 +12,12 @@ import numpy as np
 from jaxtyping import Int
 
 from lift_flax.errors import UserError
+from lift_flax.video.paths import by_number
 
-from .video_list import SourceClip
+from .video_list import SourceClip, some_of
 
 Splits = dict[str, list[str]]  # split -> ids
 _SWAPPED = 100  # up to so many groups are exchanged between folds, not only moved
-_NAMED = 8  # groups that a message names
 
 
 def draw_test(classes: list[str], clips: list[SourceClip], test_share: float, seed: int) -> Splits:
@@ -80,7 +79,7 @@ def choose_test(clips: list[SourceClip], text: str) -> Splits:
     known = {clip.group for clip in _with_groups(clips, "--test-groups")}
     named = [text] if text in known else [name.strip() for name in text.split(",") if name.strip()]
     if unknown := [name for name in named if name not in known] or ([] if named else [text]):
-        raise UserError(f"--test-groups: no clip is of group {unknown[0]!r}; there are {_some(known)}")
+        raise UserError(f"--test-groups: no clip is of group {unknown[0]!r}; there are {some_of(known)}")
     return _tested_on(clips, set(named))
 
 
@@ -102,14 +101,16 @@ def make_folds(
     Raises:
       UserError: a clip has no group, there are too few groups, or one holds all clips of a class.
     """
-    groups = natural_order({clip.group for clip in _with_groups(clips, "--folds")})
+    groups = sorted({clip.group for clip in _with_groups(clips, "--folds")}, key=by_number)
     row = {group: k for k, group in enumerate(groups)}
     counts = np.zeros((len(groups), len(classes)), np.int64)  # [groups, classes]
     for clip in clips:
         counts[row[clip.group], clip.label] += 1
     count = len(groups) if isinstance(folds, str) else folds
     if count < 2 or count > len(groups):
-        raise UserError(f"--folds={folds} needs at least two folds and no more than there are groups: {_some(groups)}")
+        raise UserError(
+            f"--folds={folds} needs at least two folds and no more than there are groups: {some_of(groups)}"
+        )
     for label, name in enumerate(classes):
         (holders,) = np.nonzero(counts[:, label])
         if len(holders) == 1:
@@ -136,32 +137,27 @@ def given_folds(clips: list[SourceClip], values: Sequence[str]) -> tuple[dict[st
     Raises:
       UserError: there is one fold only.
     """
-    named = natural_order(set(values))
+    named = sorted(set(values), key=by_number)
     if len(named) < 2:
         raise UserError(
             f"the column fold has one value only, {named[0]}; each clip is tested in the fold that it names"
         )
     plain = all(name.isdecimal() for name in named)
     number_of = {name: str(int(name)) if plain else str(k) for k, name in enumerate(named, 1)}
-    numbers = [number_of[value] for value in values]
-    splits = {
-        number: {
-            "train": [clip.id for clip, of in zip(clips, numbers, strict=True) if of != number],
-            "test": [clip.id for clip, of in zip(clips, numbers, strict=True) if of == number],
-        }
-        for number in dict.fromkeys(number_of.values())
-    }
+    splits = tested_once([clip.id for clip in clips], [number_of[value] for value in values])
     return splits, {} if plain else {number: name for name, number in number_of.items()}
 
 
-def natural_order(names: set[str]) -> list[str]:
-    """Sorts names by the numbers in them: g2 before g10."""
-
-    def parts(name: str) -> list[tuple[bool, int, str]]:
-        found = [part for part in re.split(r"(\d+)", name) if part]
-        return [(not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in found]
-
-    return sorted(names, key=parts)
+def tested_once(names: Sequence[str], folds: Sequence[str]) -> dict[str, Splits]:
+    """{fold: its splits}, in the order of their numbers, where each of `names` is tested in one of `folds`."""
+    pairs = list(zip(names, folds, strict=True))
+    return {
+        number: {
+            "train": [name for name, fold in pairs if fold != number],
+            "test": [name for name, fold in pairs if fold == number],
+        }
+        for number in sorted(set(folds), key=by_number)
+    }
 
 
 def _with_groups(clips: list[SourceClip], flag: str) -> list[SourceClip]:
@@ -172,11 +168,6 @@ def _with_groups(clips: list[SourceClip], flag: str) -> list[SourceClip]:
             f"{without[0]}; name groups by --group-regex, or in a column group of the CSV"
         )
     return clips
-
-
-def _some(groups: Sequence[str] | set[str]) -> str:
-    names = natural_order(set(groups))
-    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 
 def _tested_on(clips: list[SourceClip], groups: set[str]) -> Splits:

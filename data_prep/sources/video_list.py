@@ -12,6 +12,7 @@ from lift_flax.errors import UserError, shown, system_reason
 from lift_flax.video import paths
 from lift_flax.video.paths import VIDEO_SUFFIXES
 
+_NAMED = 8  # names in a message
 UNLABELLED = -1  # label of a clip whose class is in no list
 _UNFIT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")  # control characters, and bytes that are not UTF-8
 _LONGEST_NAME = 200  # characters of the name of a class or group
@@ -138,6 +139,12 @@ def fit_name(name: str, what: str) -> str:
     if len(fit) > _LONGEST_NAME:
         raise UserError(f"{what} {fit[:40]}… has {len(fit):,} characters; shorten it to {_LONGEST_NAME}")
     return fit
+
+
+def some_of(names: Collection[str]) -> str:
+    """Names for a message, in the order of their numbers: all of a few, else the first and how many more there are."""
+    ordered = [shown(name) for name in sorted(names, key=paths.by_number)]
+    return ", ".join(ordered[:_NAMED]) + (f" and {len(ordered) - _NAMED} more" if len(ordered) > _NAMED else "")
 
 
 def find_videos(root: Path) -> list[Path]:

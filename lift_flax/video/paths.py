@@ -75,19 +75,20 @@ def videos_below(
 def picture_folders_below(root: Path) -> list[Path]:
     """Folders that hold two pictures or more, `root` among them, in the order of their numbers."""
     found = [folder for folder, names in _walk(root) if len(_pictures(names)) > 1]
-    return sorted(found, key=lambda folder: [_by_number(part) for part in folder.parts])
+    return sorted(found, key=lambda folder: [by_number(part) for part in folder.parts])
 
 
 def pictures_in(folder: Path) -> list[Path]:
     """The pictures of a folder, in the order of their numbers: 2.png before 10.png.  Skips hidden names."""
-    return [folder / name for name in sorted(_pictures(os.listdir(folder)), key=_by_number)]
+    return [folder / name for name in sorted(_pictures(os.listdir(folder)), key=by_number)]
 
 
 def _pictures(names: Iterable[str]) -> list[str]:
     return [name for name in names if Path(name).suffix.lower() in PICTURE_SUFFIXES and not name.startswith(".")]
 
 
-def _by_number(name: str) -> tuple[list[str | int], str]:
+def by_number(name: str) -> tuple[list[str | int], str]:
+    """The key that sorts names by the numbers in them: g2 before g10."""
     parts = re.split("([0-9]+)", name.casefold())  # text and digits in turn
     return [int(part) if place % 2 else part for place, part in enumerate(parts)], name
 

@@ -41,7 +41,8 @@ conv2d.PATCH_BYTES = 2**14  # so that kernel gradients run over several chunks o
 fsdp, name, out = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 every = {f"augment.{name}": 0.7 for name in AUGMENTATIONS}
 fields = {"mesh.fsdp": fsdp, "train.batch_size": 16, "data.num_frames": 12, "train.learning_rate": 1e-4}
-config = small_config(**fields, **every)
+alone = {"train.distill": False, "model.streams": "main"} if name == "main stream" else {}
+config = small_config(**fields, **alone, **every)
 if double := sys.argv[4] == "float64":
     jax.config.update("jax_enable_x64", True)
     config = dataclasses.replace(config, train=dataclasses.replace(config.train, dtype="float64"))
@@ -104,7 +105,10 @@ def _arrays(folder: Path) -> dict[str, np.ndarray]:
         return dict(arrays)
 
 
-@pytest.fixture(scope="module", params=["teacher", pytest.param("student", marks=pytest.mark.slow)])
+@pytest.fixture(
+    scope="module",
+    params=["main stream", *(pytest.param(name, marks=pytest.mark.slow) for name in ("teacher", "student"))],
+)
 def one_device(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("one")
     return request.param, _run(folder, 1, 1, request.param, "float64"), _arrays(folder)

@@ -1,6 +1,7 @@
 """The edits of CONTRIBUTING.md, made in a copy of the project as a contributor makes them; everything else follows."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -75,7 +76,7 @@ alone = dataclasses.replace(Augment(), **dict.fromkeys(AUGMENTATIONS, 0.0) | {"n
 drawn = streams.draw_stages(jax.random.key(0), alone, clips.shape)
 turned = np.asarray(streams.augment_frames(clips, drawn, alone))
 rows = (turned == 255 - clips).all(axis=(1, 2, 3, 4))
-assert 0 < rows.sum() < 8
+print("turned:", rows.sum())
 np.testing.assert_array_equal(turned[~rows], clips[~rows])
 """
 
@@ -128,4 +129,5 @@ def test_a_new_augmentation_is_a_function_a_field_and_a_stage(tmp_path):
         "lift_flax/augment/stages.py", "from lift_flax.augment import", "from lift_flax.augment import negative\n"
     )
     copy.insert("lift_flax/augment/stages.py", "STAGES = (", STAGE)
-    copy.run(AUGMENTATION)
+    (turned,) = re.findall(r"turned: (\d+)", copy.run(AUGMENTATION))
+    assert 0 < int(turned) < 8  # about half of the clips

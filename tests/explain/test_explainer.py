@@ -46,10 +46,8 @@ def explained(argument: str, **fields) -> tuple[TrainedRun, dict, Explanation]:
     return trained, streams, Explainer(trained)(parts)
 
 
-@pytest.mark.parametrize("argument", [
-    "tiny,luminous=flow",
-    *(pytest.param(other, marks=pytest.mark.slow) for other in VARIANTS if "flow" not in other),
-])  # fmt: skip
+@pytest.mark.slow
+@pytest.mark.parametrize("argument", VARIANTS)
 def test_the_explained_answer_is_the_students_own(argument):
     """In every kind of student; shares sum to 1, and a stream that is left out has none."""
     trained, streams, found = explained(argument, **VARIANTS[argument])
@@ -98,6 +96,7 @@ def test_a_run_that_computes_parts_again_is_explained_alike():
         np.testing.assert_allclose(getattr(other, name), getattr(one, name), rtol=1e-4, atol=1e-7, err_msg=name)
 
 
+@pytest.mark.slow
 def test_rollout_of_even_attention():
     """Without queries every token takes alike of all: L blocks leave 1/2^L with the class token itself."""
     blocks, tokens = 3, 5

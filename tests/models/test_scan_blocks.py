@@ -126,7 +126,7 @@ def _gradient_jaxpr(network, params, stats, x, trains):
     return jax.make_jaxpr(jax.grad(loss, argnums=(0, 1)))(trainable, x).jaxpr
 
 
-@pytest.mark.parametrize("remat", [False, True])
+@pytest.mark.parametrize("remat", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("trains", "products"), [("pvit/blocks/0/", 6), ("pvit/", 4 * 6 + 4 + 1), ("none", 0)], ids=["first", "all", "none"]
 )
@@ -142,7 +142,7 @@ def test_frozen_vit_blocks_have_no_kernel_gradients(trains, products, remat):
     assert sum(aval.dtype == jnp.float32 and aval.ndim == 2 for aval in found) == products
 
 
-@pytest.mark.parametrize("remat", [False, True])
+@pytest.mark.parametrize("remat", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_frozen_trunk_has_no_kernel_gradients(remat):
     """In a bfloat16 network nothing but they is float32 and has the shape of a kernel."""
     network, params, stats = _made(lambda rngs: Trunk(remat=remat, rngs=rngs))

@@ -64,6 +64,7 @@ def test_names_and_shapes_are_those_of_the_public_files(name, classes):
     assert hashlib.sha256(json.dumps(shapes).encode()).hexdigest() == PUBLIC[name]
 
 
+@pytest.mark.slow
 def test_the_public_files_are_told_apart():
     sizes = {}
     for name in (*CLASSES, "r2plus1d_34_shared", "r3d_34"):

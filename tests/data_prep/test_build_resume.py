@@ -68,12 +68,14 @@ def test_ten_kills(tmp_path: Path) -> None:
     flags = ["folder", "--videos", str(tmp_path / "videos"), "--workers", "2", "--on-bad=skip", "--flow", "--out"]
     out, staged = tmp_path / "out", {}
     for kill in range(10):
-        process = subprocess.Popen(command(*flags, out), cwd=ROOT, stdout=subprocess.DEVNULL)
+        log = tmp_path / f"{kill}.log"
+        with log.open("wb") as said:
+            process = subprocess.Popen(command(*flags, out), cwd=ROOT, stdout=said, stderr=said)
         first, deadline = len(staged), time.monotonic() + 60
         while len(whole_clips(out / ".staging" / "clips")) < first + 1 and time.monotonic() < deadline:
             time.sleep(0.005)  # every start does something new
         time.sleep(rng.uniform(0, 0.4))
-        assert process.poll() is None, f"kill {kill} came too late"
+        assert process.poll() is None, f"start {kill} ended by itself: {log.read_text()}"
         process.kill()
         process.wait()
         now = whole_clips(out / ".staging" / "clips")

@@ -45,7 +45,7 @@ slow: .venv/installed
 check: lint test slow docs
 
 parity: .venv/torch
-	$(RUN) -m pytest tests/parity -s
+	JAX_DISABLE_MOST_OPTIMIZATIONS=0 $(RUN) -m pytest tests/parity -s
 
 # compilers of TPUs and GPUs, in a place of their own: beside them jax looks for such devices at every start
 .venv-plan/installed: setup.cfg pyproject.toml

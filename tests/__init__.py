@@ -14,5 +14,5 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".pytest_cache" / 
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 # The programs are many and small: they take longer to compile than to run.  Tests that read compiled programs take the
-# compiler as it is, by AS_TRAINED.
-os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+# compiler as it is, by AS_TRAINED; so does `make parity`, whose networks are of the paper's size.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")

@@ -63,8 +63,10 @@ def build_records(args: argparse.Namespace) -> None:
     if old is not None and not args.overwrite and (args.out / old["records"]).is_dir():
         _refuse_other_settings(old["settings"], settings, args.out)
         readable = args.source != "night_figures" and "digest" in old and args.videos.exists()
-        if readable and _digest(sources.read(args, old)) != old["digest"]:
-            raise UserError(f"{args.out} was built from other clips or splits; --overwrite builds it again from these")
+        if readable and not _is_of(old["digest"], sources.read(args, old)):
+            raise UserError(
+                f"{args.out} was built from other clips, files or splits; --overwrite builds it again from these"
+            )
         _remove_leftovers(args.out / ".staging")
         left_out = f" ({len(old['rejected'])} bad files left out)" if old["rejected"] else ""
         console.print(f"{args.out} is already built with these settings{left_out}; --overwrite builds it again")
@@ -90,7 +92,7 @@ def build_records(args: argparse.Namespace) -> None:
             **make_report(videos, staged, rejected),
             "seconds": round(time.monotonic() - started, 1),
         }
-        write_text(args.out / "folds.json", json.dumps(make_folds(videos), indent=2) + "\n")
+        write_text(args.out / "folds.json", json.dumps(make_folds(videos, staged), indent=2) + "\n")
         write_text(args.out / "prep_report.json", json.dumps(report, indent=2) + "\n")
         shutil.rmtree(work)
     print_report(report, videos, console)
@@ -145,10 +147,23 @@ def _refuse_other_settings(old: dict[str, Any], new: dict[str, Any], out: Path) 
         raise UserError(f"{out} was built with {what}; choose another --out, or replace it with --overwrite")
 
 
-def _digest(videos: VideoList) -> str:
-    """Digest of all ids, labels, groups and splits, to compare a later build with."""
-    listed = [videos.classes, [[clip.id, clip.label, clip.group] for clip in videos.clips], videos.folds]
-    return hashlib.sha256(json.dumps(listed, sort_keys=True).encode()).hexdigest()
+def _digest(videos: VideoList, *, sizes: bool = True) -> str:
+    """Digest of all ids, labels, groups, splits and sizes of files, to compare a later build with."""
+    clips = [[c.id, c.label, c.group, *([_size(c.path)] if sizes else [])] for c in videos.clips]
+    return hashlib.sha256(json.dumps([videos.classes, clips, videos.folds], sort_keys=True).encode()).hexdigest()
+
+
+def _is_of(stated: str, videos: VideoList) -> bool:
+    """Whether `stated`, the digest of an earlier build, is of these videos; older ones say nothing of sizes."""
+    return stated in (_digest(videos), _digest(videos, sizes=False))
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; -1 if it is gone."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
 
 
 def _transcode(

@@ -35,12 +35,16 @@ def make_report(videos: VideoList, staged: dict[str, StagedClip], rejected: dict
     }
 
 
-def make_folds(videos: VideoList) -> dict[str, Any]:
+def make_folds(videos: VideoList, staged: dict[str, StagedClip]) -> dict[str, Any]:
     """The content of folds.json: classes, splits, what folds test on where they are made of groups, and the clips.
 
-    The clips are in the order of the records.
+    The clips are in the order of the records, each with the digest of its pictures: ids say too little, as two data
+    sets may have the same.
     """
-    index = [{"id": clip.id, "label": clip.label, "group": clip.group} for clip in videos.clips]
+    index = [
+        {"id": clip.id, "label": clip.label, "group": clip.group, "content": staged[clip.id].source.content}
+        for clip in videos.clips
+    ]
     tests_on = {"tests_on": videos.tests_on} if videos.tests_on else {}
     return {"classes": videos.classes, "folds": videos.folds, **tests_on, "clips": index}
 

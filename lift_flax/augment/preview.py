@@ -91,8 +91,8 @@ def read_records(folder: Path, config: Config) -> UInt8[np.ndarray, "B T H W 3"]
     """The first clip of each of the first classes.  Raises UserError where the records cannot be read."""
     records = open_records(str(folder))
     first: dict[int, str] = {}
-    for clip_id, (_, label, _) in records.index.items():
-        first.setdefault(label, clip_id)
+    for clip_id, entry in records.index.items():
+        first.setdefault(entry.label, clip_id)
     ids = [first[label] for label in sorted(first)][:NUM_CLIPS]
     if len(ids) < 2:
         raise UserError(f"{folder} has clips of one class only: give clips to draw with --videos FILE FILE ...")

@@ -16,11 +16,15 @@ from lift_flax.errors import UserError, shown
 
 
 class IndexEntry(NamedTuple):
-    """Where a clip is among the records, its label (-1 if unknown) and its group (empty if unknown)."""
+    """Where a clip is among the records, its label (-1 if unknown), its group and the digest of its pictures.
+
+    Group and digest are empty if unknown; records of earlier versions have no digests.
+    """
 
     position: int
     label: int
     group: str
+    content: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +110,7 @@ def open_records(folder: str) -> Records:
     if not (path / "prep_report.json").is_file():  # written last
         raise UserError(f"{path} holds no finished records: run `lift-flax build` to its end")
     report, folds = _read_json(path / "prep_report.json"), _read_json(path / "folds.json")
-    index = {c["id"]: IndexEntry(i, c["label"], c["group"]) for i, c in enumerate(folds["clips"])}
+    index = {c["id"]: IndexEntry(i, c["label"], c["group"], c.get("content", "")) for i, c in enumerate(folds["clips"])}
     settings = report["settings"]
     prepared = {name: settings[name] for name in ("codec", "max_frames", "flow")} | {"short_side": settings["size"]}
     if settings["codec"] == "original":

@@ -18,7 +18,7 @@ from lift_flax.evaluate import illumination, metrics
 from lift_flax.evaluate.scoring import NETWORKS, ScoreClips, groups_of, judge_networks
 from lift_flax.files import write_text
 from lift_flax.runs.trained import TrainedRun
-from lift_flax.runs.workdir import digest
+from lift_flax.runs.workdir import is_of
 from lift_flax.video.camera import Relight
 from lift_flax.video.sampling import view_grid
 
@@ -176,7 +176,7 @@ class Evaluation:
         if not records.folds.get(str(config.data.fold), {}).get("train"):
             return []
         ids, _ = records.train_and_validation(config.data.fold, config.data.val_share, config.seed)
-        return ids if digest(records, ids) == self._trained.train_digest else []
+        return ids if is_of(self._trained.train_digest, records, ids) else []
 
     def _illumination(self, result: dict, luma: Float[np.ndarray, "N"], *, own: bool) -> dict:
         """Computes the curve and its twins; for the run's own test clips it is kept in the workdir, with a picture."""

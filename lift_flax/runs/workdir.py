@@ -146,7 +146,7 @@ def check_continues(
         return
     config_file.check_same_run(config_file.load(workdir / "config.json"), config, workdir)
     stated = facts(workdir, "data_digest", "weights")
-    if stated["data_digest"] != digest(records, *splits):
+    if not is_of(stated["data_digest"], records, *splits):
         raise UserError(f"{workdir} was trained on other clips than {records.dir} holds now: choose another workdir")
     if stated["prepared"] != records.prepared:
         raise UserError(
@@ -201,6 +201,21 @@ def _start_of(workdir: Path) -> int | None:
 
 
 def digest(records: Records, *splits: list[str]) -> str:
-    """Which clips with which labels are in each split."""
-    labelled = [[[i, records.index[i].label] for i in ids] for ids in splits]
-    return hashlib.sha256(json.dumps(labelled).encode()).hexdigest()
+    """Which clips, with which labels and pictures, are in each split."""
+    return _digest(records, splits, pictures=True)
+
+
+def is_of(stated: str, records: Records, *splits: list[str]) -> bool:
+    """Whether `stated`, a digest of run.json, is of these clips.
+
+    Runs on records of earlier versions, which hold no digests of pictures, state ids and labels alone.
+    """
+    return stated in (digest(records, *splits), _digest(records, splits, pictures=False))
+
+
+def _digest(records: Records, splits: tuple[list[str], ...], *, pictures: bool) -> str:
+    def identity(id: str) -> list:
+        entry = records.index[id]
+        return [id, entry.label, entry.content] if pictures and entry.content else [id, entry.label]
+
+    return hashlib.sha256(json.dumps([[identity(id) for id in ids] for ids in splits]).encode()).hexdigest()

@@ -20,7 +20,7 @@ from lift_flax.errors import UserError
 from lift_flax.evaluate import metrics, scoring
 from lift_flax.files import only_writer, replacing, write_text
 from lift_flax.runs.metrics_log import MetricsWriter
-from lift_flax.runs.workdir import check_shared, claim, digest, finished, refuse_foreign
+from lift_flax.runs.workdir import check_shared, claim, finished, refuse_foreign
 from lift_flax.train import results, teacher_from
 from lift_flax.train.loop import train_phase
 from lift_flax.train.phases import RunContext, check_start, student_phase, teacher_phase
@@ -93,7 +93,7 @@ def _prepare(config: Config, workdir: Path) -> Start:
     start = resolve(config, records)
     check_start(start.config, len(records.classes))
     if config.train.teacher_from and finished(workdir) is None:
-        teacher_from.check(start.config, records, digest(records, start.train_ids))
+        teacher_from.check(start.config, records, start.train_ids)
     refuse_foreign(workdir)
     return start
 

@@ -15,12 +15,12 @@ from lift_flax.runs.checkpoints import read_best
 _MUST_AGREE = ("model.teacher", "model.luminous", "data.num_frames", "data.size")
 
 
-def check(config: Config, records: Records, clips: str) -> None:
+def check(config: Config, records: Records, train_ids: list[str]) -> None:
     """Checks that `train.teacher_from` holds a trained teacher of this config's kind, trained on the same clips.
 
     Args:
       records: of this run.
-      clips: `workdir.digest` of the clips that this run trains on.
+      train_ids: clips that this run trains on.
 
     Raises:
       UserError: it does not; names what differs.
@@ -39,7 +39,7 @@ def check(config: Config, records: Records, clips: str) -> None:
             "config.train.teacher_from out"
         )
     facts = workdir.facts(folder)
-    if facts["train_digest"] != clips:
+    if not workdir.is_of(facts["train_digest"], records, train_ids):
         raise UserError(
             f"the teacher in {folder} was trained on other clips than this run: give both the same data.dir and "
             "data.fold (and, with data.val_share, the same seed), or leave config.train.teacher_from out"

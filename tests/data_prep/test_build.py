@@ -55,7 +55,13 @@ def test_build_end_to_end(videos: Path, tmp_path: Path) -> None:
     assert folds["classes"] == ["a", "b"] and list(folds["folds"]) == ["1"]
     assert sorted(folds["folds"]["1"]["train"] + folds["folds"]["1"]["test"]) == sorted(records)
     assert folds["clips"] == [
-        {"id": id, "label": record["label"], "group": record["group"].decode()} for id, record in records.items()
+        {
+            "id": id,
+            "label": record["label"],
+            "group": record["group"].decode(),
+            "content": inspect_video(videos / f"{id}.mp4").content,
+        }
+        for id, record in records.items()
     ], "in the order of the records"
     report = json.loads((out / "prep_report.json").read_text())
     assert report["counts"] == {"1": {"train": {"a": 2, "b": 2}, "test": {"a": 1, "b": 1}}}
@@ -81,9 +87,17 @@ def test_finished_build_is_left_alone(videos: Path, tmp_path: Path, capsys: pyte
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
     added = videos / "a" / "g9_9.mp4"
     added.write_bytes((videos / "a" / "g0_0.mp4").read_bytes())
-    with pytest.raises(UserError, match="was built from other clips or splits"):
+    with pytest.raises(UserError, match="was built from other clips, files or splits"):
         build.main(flags)
     added.unlink()
+    same_name, other = videos / "a" / "g0_0.mp4", (videos / "b" / "g0_1.mp4").read_bytes()
+    first = same_name.read_bytes()
+    assert len(first) != len(other)
+    same_name.write_bytes(other)
+    with pytest.raises(UserError, match="was built from other clips, files or splits"):
+        build.main(flags)
+    same_name.write_bytes(first)
+    build.main(flags)
     build.main([*flags, "--size", "32", "--overwrite"])
     assert {inspect_video(record["video"]).height for record in read_records(tmp_path).values()} == {32}
 

@@ -186,6 +186,17 @@ def test_clips_of_the_training_are_reported(run, capsys):
     assert "train: 18 clips, 18 OF THEM SEEN IN TRAINING" in capsys.readouterr().out
 
 
+def test_clips_with_the_names_of_the_training_are_not_those(run, records, tmp_path, capsys):
+    """Other pictures under the same ids were not seen in training."""
+    others = shutil.copytree(records, tmp_path / "others")
+    folds = json.loads((others / "folds.json").read_text())
+    folds["clips"] = [{**clip, "content": clip["content"][::-1]} for clip in folds["clips"]]
+    (others / "folds.json").write_text(json.dumps(folds))
+    evaluate.main([f"--workdir={run}", "--split=train", f"--data-dir={others}"])
+    said = capsys.readouterr().out
+    assert "train: 18 clips" in said and "SEEN IN TRAINING" not in said
+
+
 @pytest.mark.slow
 def test_the_curve_of_other_clips_is_not_kept(copy, capsys):
     """A curve over the clips of the training is no curve of the run."""

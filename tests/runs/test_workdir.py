@@ -13,7 +13,7 @@ from lift_flax.data.records import open_records
 from lift_flax.errors import UserError
 from lift_flax.runs import config_file
 from lift_flax.runs.metrics_log import read_metrics
-from lift_flax.runs.workdir import check_shared, claim, facts, phase_folder
+from lift_flax.runs.workdir import check_shared, claim, digest, facts, is_of, phase_folder
 from lift_flax.train.run import train_and_test
 from tests.support.small_config import small_config
 
@@ -87,6 +87,23 @@ def test_records_prepared_otherwise_and_other_weights_are_refused(config, record
     (tmp_path / "run.json").write_text(json.dumps(stated))
     with pytest.raises(UserError, match="started from other weights than init_from holds now"):
         _claim(tmp_path, config, records)
+
+
+def test_the_same_names_with_other_pictures_are_other_clips(config, records, tmp_path):
+    """Two data sets may have the same ids; records of earlier versions say nothing of their pictures."""
+    opened = open_records(str(records))
+    splits = opened.split(1, "train"), [], opened.split(1, "test")
+    assert all(entry.content for entry in opened.index.values())
+    of_earlier = dataclasses.replace(opened, index={i: e._replace(content="") for i, e in opened.index.items()})
+    changed = {id: entry._replace(content="other") for id, entry in opened.index.items()}
+    of_others = dataclasses.replace(opened, index=changed)
+    assert is_of(digest(opened, *splits), opened, *splits)
+    assert not is_of(digest(opened, *splits), of_others, *splits)
+    assert is_of(digest(of_earlier, *splits), opened, *splits)
+    _claim(tmp_path, config, records)
+    (tmp_path / "results.json").write_text("{}")
+    with pytest.raises(UserError, match="was trained on other clips than"):
+        _claim(tmp_path, config, records, index=changed)
 
 
 def test_another_process_sees_the_same_folder_config_clips_and_weights(config, records, tmp_path, monkeypatch):

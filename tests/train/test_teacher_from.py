@@ -12,7 +12,6 @@ from lift_flax.config import Config
 from lift_flax.data.records import open_records
 from lift_flax.errors import UserError
 from lift_flax.models.functional import flatten
-from lift_flax.runs import workdir
 from lift_flax.runs.checkpoints import read_best
 from lift_flax.train import teacher_from
 from tests.support.small_config import small_config
@@ -21,8 +20,8 @@ from tests.support.small_config import small_config
 def _check(config: Config, records: Path, share: float = 0.0, **prepared) -> None:
     """`teacher_from.check` as a run on `records` calls it."""
     opened = open_records(str(records))
-    clips = workdir.digest(opened, opened.train_and_validation(1, share, 0)[0])
-    teacher_from.check(config, dataclasses.replace(opened, prepared={**opened.prepared, **prepared}), clips)
+    ids, _ = opened.train_and_validation(1, share, 0)
+    teacher_from.check(config, dataclasses.replace(opened, prepared={**opened.prepared, **prepared}), ids)
 
 
 def test_it_is_the_runs_best_teacher(run, records):

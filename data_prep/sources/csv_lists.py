@@ -130,7 +130,8 @@ def _cells(csv_file: Path, text: str) -> Iterator[tuple[int, list[str]]]:
     if told := re.match(r'"?sep=(.)"?[,;\t]*(\r\n|\r|\n)', text, re.IGNORECASE):  # Excel's first line
         text, skipped = text[told.end() :], 1
     delimiter = told[1] if told else _delimiter(text)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    blanks = delimiter != " "  # before a cell, and before its quotation mark above all
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=blanks, strict=True)
     while True:
         number = reader.line_num + 1 + skipped
         try:

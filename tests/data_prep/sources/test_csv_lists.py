@@ -50,6 +50,8 @@ def _list(videos: Path, content: bytes) -> Path:
     COMMA.replace("train", "Training").replace("test", "VAL").encode(),
     unicodedata.normalize("NFD", COMMA).encode(),
     COMMA.replace("Fu\u00dftritt,train", '"Fu\u00dftritt",train').encode(),
+    COMMA.replace("Fu\u00dftritt,", ' "Fu\u00dftritt", ', 1).replace("gehen", ' "gehen"').encode(),
+    COMMA.replace("gehen", ' "gehen"').replace(",", "\t").encode(),
     "\r\n".join(",".join((row[2], row[0], row[1])) for row in ROWS).encode(),
 ])  # fmt: skip
 def test_read_as_it_was_meant(videos, content):

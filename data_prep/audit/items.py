@@ -69,7 +69,7 @@ def find_items(
     group_of = group_finder(group_regex) if group_regex else lambda path: ""
     items = []
     for row in rows:
-        path = row.path.relative_to(folder) if row.path.is_relative_to(folder) else row.path
+        path = video_list.below(row.path, folder)
         label = unicodedata.normalize("NFC", row.label).strip()
         notes = (_UNFIT,) if video_list.unfit(str(path)) or shown(label) != label else ()
         group = row.group or group_of(path.as_posix())

@@ -78,7 +78,8 @@ def read_csv(csv_file: Path, videos: Path, *, ignore_columns: bool = False) -> l
         path = names.find(videos, row["path"])
         if path is None:
             missing.append(_short(row["path"]))
-        rows.append(ListedVideo(path or videos, label, split, row.get("fold"), group))
+        found = videos / video_list.below(path, videos) if path else videos
+        rows.append(ListedVideo(found, label, split, row.get("fold"), group))
     if not rows:
         raise UserError(f"{csv_file} has no rows; add one line per video")
     video_list.require_files(missing, len(rows), csv_file, videos)

@@ -157,8 +157,8 @@ def _note_alike(classes: list[str]) -> None:
 
 def _id(path: Path, videos: Path) -> str:
     """The id of a video: its path below `videos`, or the absolute path of a file elsewhere."""
-    root = videos if path.is_relative_to(videos) else Path(path.anchor)
-    return video_list.clip_id(path, root) if root == videos else f"{root}{video_list.clip_id(path, root)}"
+    found = video_list.below(path, videos)
+    return f"{found.anchor}{video_list.clip_id(found, Path(found.anchor))}"
 
 
 def group_finder(group_regex: str) -> Callable[[str], str]:
@@ -184,7 +184,7 @@ def _groups(rows: list[ListedVideo], videos: Path, group_regex: str | None) -> l
         raise UserError("the CSV has a column group: leave out --group-regex")
     group_of = group_finder(group_regex)
     paths = [row.path for row in rows]
-    names = [(path.relative_to(videos) if path.is_relative_to(videos) else path).as_posix() for path in paths]
+    names = [video_list.below(path, videos).as_posix() for path in paths]
     groups = [group_of(name) for name in names]
     unmatched = [name for name, group in zip(names, groups, strict=True) if not group]
     if unmatched:

@@ -191,6 +191,23 @@ class FileNames:
         return self._listed[folder].get(unicodedata.normalize("NFC", name), name)
 
 
+def below(path: Path, root: Path) -> Path:
+    """A path below `root`, however both are written: relative or absolute, or through a link above or at `root`.
+
+    Links inside of `root` stay as they are.  The path of a file elsewhere is returned as it is.
+    """
+    if path.is_relative_to(root):
+        return path.relative_to(root)
+    return next((path.relative_to(parent) for parent in path.parents if _same_folder(parent, root)), path)
+
+
+def _same_folder(one: Path, other: Path) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False
+
+
 def clip_id(path: Path, root: Path) -> str:
     """`path` below `root`, without its extension, with forward slashes and its letters composed."""
     return unicodedata.normalize("NFC", path.relative_to(root).with_suffix("").as_posix())

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from data_prep.audit.items import find_items
 from data_prep.sources import csv_lists, folder
 from lift_flax.errors import UserError
 
@@ -117,3 +118,28 @@ def test_a_name_written_otherwise_than_on_the_disk_is_found(tmp_path):
     (tmp_path / "list.csv").write_text(text, encoding="utf-8")
     rows = csv_lists.read_csv(tmp_path / "list.csv", tmp_path / "v")
     assert [row.path for row in rows] == [tmp_path / "v" / decomposed / name for name in (composed, "b.mp4")]
+
+
+def test_paths_are_below_the_folder_however_both_are_written(tmp_path, monkeypatch):
+    for name in ("jump/p1_a.mp4", "jump/p2_a.mp4", "walk/p1_a.mp4", "walk/p2_a.mp4"):
+        file = tmp_path / "v" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    (tmp_path / "store").mkdir()
+    (tmp_path / "v" / "walk").rename(tmp_path / "store" / "walk")
+    (tmp_path / "v" / "walk").symlink_to("../store/walk")  # a link inside is kept
+    (tmp_path / "link").symlink_to("v")
+    monkeypatch.chdir(tmp_path)
+    clips = sorted(path.relative_to("v") for folder in ("jump", "walk") for path in Path("v", folder).iterdir())
+    for videos in (Path("v"), Path("link"), tmp_path / "v", tmp_path / "link", Path("v/../v")):
+        for root in (tmp_path / "v", tmp_path / "link"):
+            Path("list.csv").write_text("path,label\n" + "".join(f"{root / p},{p.parts[0]}\n" for p in clips))
+            result = folder.read(
+                videos, csv_file=Path("list.csv"), group_regex="^[a-z]+/([a-z]+[0-9])", test_groups="p1"
+            )
+            assert result.folds["1"]["test"] == ["jump/p1_a", "walk/p1_a"]
+            items, _ = find_items(videos, csv_file=Path("list.csv"), group_regex="^[a-z]+/([a-z]+[0-9])")
+            assert [item.name for item in items] == [str(clip) for clip in clips]
+    Path("list.csv").write_text(f"path,label\njump/p1_a.mp4,a\n{tmp_path}/v/jump/p1_a.mp4,b\n")
+    with pytest.raises(UserError, match="jump/p1_a.mp4 is listed twice"):
+        folder.read(Path("v"), csv_file=Path("list.csv"))

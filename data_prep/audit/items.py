@@ -23,6 +23,7 @@ from .thumbnails import Thumbnails
 Folds = dict[str, dict[str, list[str]]]
 
 _UNFIT = "name that no record holds: it has a line break or bytes that are not UTF-8; rename it, or build refuses it"
+_BLANK = "class whose name is blanks alone; rename its folder, or build refuses it"
 _EARLY = 250  # frames at most that are decoded for a picture
 
 
@@ -66,12 +67,13 @@ def find_items(
             raise UserError(f"{folder} holds records, which know classes and groups: leave the other flags out")
         return _record_items(folder)
     rows = csv_lists.read_csv(csv_file, folder, ignore_columns=True) if csv_file else _rows(folder, class_level)
-    group_of = group_finder(group_regex) if group_regex else lambda path: ""
+    group_of = group_finder(group_regex) if group_regex is not None else lambda path: ""
     items = []
     for row in rows:
         path = video_list.below(row.path, folder)
         label = unicodedata.normalize("NFC", row.label).strip()
         notes = (_UNFIT,) if video_list.unfit(str(path)) or shown(label) != label else ()
+        notes = notes if label else (_BLANK,)
         group = row.group or group_of(path.as_posix())
         items.append(Item(shown(path), row.split or "all", shown(label), row.path, notes, shown(group)))
     tested_in = [row.fold for row in rows if row.fold]  # of all, or of none

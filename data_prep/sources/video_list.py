@@ -131,9 +131,11 @@ def fit_name(name: str, what: str) -> str:
       what: it is and where, for messages.
 
     Raises:
-      UserError: it has a line break or bytes that are not UTF-8, or is too long to be read.
+      UserError: it consists of blanks, has a line break or bytes that are not UTF-8, or is too long to be read.
     """
     fit = unicodedata.normalize("NFC", name).strip()
+    if name and not fit:
+        raise UserError(f"{what} '{shown(name)}' has a name of blanks alone; rename it")
     if shown(fit) != fit:
         raise UserError(f"{what} '{shown(fit)}' has a line break, a tab or bytes that are not UTF-8; rename it")
     if len(fit) > _LONGEST_NAME:

@@ -85,6 +85,7 @@ def read(
         made = {"1": own_splits.draw_test(classes, clips, test_share or default_share, seed or 0)}
     result = VideoList(classes, clips, made, tests_on=tests_on)
     result.check()
+    _note_alike_groups(result)
     if len(classes) < 2:
         raise UserError(f"{csv_file or videos} has one class only, {classes[0]}; there is nothing to tell apart")
     return result
@@ -153,6 +154,23 @@ def _note_alike(classes: list[str]) -> None:
         other = first.setdefault(name.casefold(), name)
         if other != name:
             print(f"note: {other} and {name} are two classes; if they are one, spell it in one way")
+
+
+def _note_alike_groups(videos: VideoList) -> None:
+    """Prints groups whose names differ by case only and that are on both sides of a fold, each pair once."""
+    group_of = {clip.id: clip.group for clip in videos.clips}
+    noted: set[tuple[str, str]] = set()
+    for fold, splits in videos.folds.items():
+        first: dict[str, tuple[str, str]] = {}
+        for side in ("train", "val", "test"):
+            for name in sorted({group_of[id] for id in splits.get(side, [])}):
+                other, where = first.setdefault(name.casefold(), (name, side))
+                if name != other and where != side and (pair := (min(name, other), max(name, other))) not in noted:
+                    noted.add(pair)
+                    print(
+                        f"note: {pair[0]} and {pair[1]} are two groups, on both sides of fold {fold}; if they are "
+                        "one, spell it in one way"
+                    )
 
 
 def _id(path: Path, videos: Path) -> str:

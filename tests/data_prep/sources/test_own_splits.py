@@ -2,6 +2,7 @@
 
 import collections
 import itertools
+import re
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,22 @@ def test_groups_by_name(videos):
     table = _csv(videos, "group", lambda actor: f'"{actor}, night"')
     comma = folder.read(videos, csv_file=table, test_groups="eli, night")
     assert {clip.group for clip in comma.clips if clip.id in comma.folds["1"]["test"]} == {"eli, night"}
+
+
+@pytest.mark.parametrize(("flags", "fold"), [
+    ({"folds": "groups"}, "1"),
+    ({"folds": 4}, r"\d"),
+    ({"test_groups": "eli"}, "1"),
+    ({"test_groups": "ido"}, None),
+])  # fmt: skip
+def test_groups_that_differ_in_case_on_both_sides(videos, flags, fold, capsys):
+    listed = _csv(videos, "group", lambda actor: "Eli" if actor == "daria" else actor)
+    folder.read(videos, csv_file=listed, **flags)
+    said = capsys.readouterr().out
+    note = rf"note: Eli and eli are two groups, on both sides of fold {fold}; if they are one, spell it in one way\n"
+    assert re.fullmatch(note, said) if fold else not said
+    folder.read(videos)  # without groups
+    assert not capsys.readouterr().out
 
 
 def test_folds_of_a_list(videos):

@@ -64,8 +64,8 @@ def read_csv(csv_file: Path, videos: Path, *, ignore_columns: bool = False) -> l
     rows, missing, names = [], [], video_list.FileNames()
     for number, cells in lines:
         line = f"{csv_file}, line {number}"
-        if not ignore_columns and any(cell.strip() for k, cell in enumerate(cells) if k not in named):
-            raise UserError(f"{line}: more fields than columns; a field with a delimiter in it needs quotes")
+        if not ignore_columns:
+            _refuse_unnamed(line, [k for k, cell in enumerate(cells) if cell.strip() and k not in named], named)
         row = {name: cells[k].strip() if k < len(cells) else "" for name, k in place.items()}
         needed = [name for name in place if name != "group"]
         if not all(row[name] for name in needed):
@@ -183,6 +183,17 @@ def _columns(csv_file: Path, head: Sequence[str], ignore_columns: bool) -> dict[
     if {"split", "fold"} <= set(names):
         raise UserError(f"{csv_file} has the columns split and fold, and each of them gives the splits; remove one")
     return {name: names.index(name) for name in COLUMNS if name in names}
+
+
+def _refuse_unnamed(line: str, filled: list[int], named: set[int]) -> None:
+    """Raises UserError if cells are filled that are in no column with a name."""
+    if filled and filled[0] < min(named):
+        raise UserError(
+            f"{line}: its first column has no name, as the index of a table that pandas wrote; write it with "
+            "index=False, or leave the column out with --ignore-columns"
+        )
+    if filled:
+        raise UserError(f"{line}: more fields than columns; a field with a delimiter in it needs quotes")
 
 
 def _short(text: str) -> str:

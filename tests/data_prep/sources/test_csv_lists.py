@@ -69,6 +69,7 @@ def test_read_as_it_was_meant(videos, content):
     (COMMA.encode() + b"x" * 200_000 + b",walk,train\r\n", "line 6: a field of more than 131,072 characters"),
     (COMMA.encode() + b"x" * 100_000 + b",walk,train\r\n", r"1 of 5 .* the first is x{60}… \(100,000 characters\)"),
     (COMMA.encode() + b"e,f.mp4,walk,train\r\n", "line 6: more fields than columns; a field with a delimiter"),
+    (("," + COMMA.replace("\n", "\n7,")).encode(), "line 2: its first column has no name, .* index=False, or leave"),
     (COMMA.encode("utf-16")[:-3], "line 5: byte 0x.. is not utf-16"),
     (b"PK\x03\x04" + bytes(99), 'is a workbook, not a CSV: save it as "CSV UTF-8"'),
     (COMMA.replace("label", "class").encode(), r"has no column label \(there are path, class, split\)"),

@@ -83,6 +83,7 @@ def read_csv(csv_file: Path, videos: Path, *, ignore_columns: bool = False) -> l
     if not rows:
         raise UserError(f"{csv_file} has no rows; add one line per video")
     video_list.require_files(missing, len(rows), csv_file, videos)
+    _refuse_alike_folds(csv_file, sorted({row.fold for row in rows if row.fold}))
     return _with_splits(rows, csv_file)
 
 
@@ -194,6 +195,18 @@ def _refuse_unnamed(line: str, filled: list[int], named: set[int]) -> None:
         )
     if filled:
         raise UserError(f"{line}: more fields than columns; a field with a delimiter in it needs quotes")
+
+
+def _refuse_alike_folds(csv_file: Path, names: list[str]) -> None:
+    """Raises UserError if two names of folds are one number, or differ in case only."""
+    first: dict[int | str, str] = {}
+    for name in names:
+        other = first.setdefault(int(name) if name.isdecimal() else name.casefold(), name)
+        if other != name:
+            raise UserError(
+                f"the folds {_short(other)} and {_short(name)} in {csv_file} are one, spelled in two ways; spell it in "
+                "one way"
+            )
 
 
 def _short(text: str) -> str:

@@ -74,6 +74,8 @@ def test_read_as_it_was_meant(videos, content):
     (b"PK\x03\x04" + bytes(99), 'is a workbook, not a CSV: save it as "CSV UTF-8"'),
     (COMMA.replace("label", "class").encode(), r"has no column label \(there are path, class, split\)"),
     (COMMA.replace("split", "fold").replace("test", "train").encode(), "the column fold has one value only, train"),
+    (COMMA.replace("split", "fold").replace("train", "01").replace("test", "1").encode(), "folds 01 and 1 in .* are"),
+    (COMMA.replace("split", "fold").replace("train", "A").replace("test", "a").encode(), "A and a in .* in two ways;"),
     (COMMA.replace("split", "part").encode(), "has a column part, and path,label.* have a meaning; .* --ignore"),
     (COMMA.replace("split", "label").encode(), "has two columns label; remove one"),
     (b"path,label,split,fold\r\nb.mp4,a,train,1\r\n", "has the columns split and fold, and each of them gives"),

@@ -1,6 +1,7 @@
 """The videos that the command lines of `predict` and `explain` name."""
 
 import argparse
+import codecs
 import glob
 import math
 import os
@@ -62,7 +63,9 @@ def _path(word: str) -> Path | str:
 
 
 def _listed(lines: Iterable[bytes]) -> Iterator[Path | str]:
-    for line in lines:
+    for number, line in enumerate(lines):
+        if number == 0:
+            line = line.removeprefix(codecs.BOM_UTF8)
         if 0 in line:
             raise UserError("standard input holds no paths, one a line: for a video give /dev/stdin in place of -")
         if line.strip():

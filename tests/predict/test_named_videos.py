@@ -1,5 +1,6 @@
 """Which files are videos, which folders are, and what is nothing that can be read as a file."""
 
+import codecs
 import io
 import os
 import shutil
@@ -108,3 +109,9 @@ def test_a_video_where_paths_are_expected(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
     with pytest.raises(UserError, match="standard input holds no paths, one a line: for a video give /dev/stdin"):
         named_videos(["-"])
+
+
+def test_paths_on_standard_input_as_windows_writes_them(monkeypatch):
+    listed = codecs.BOM_UTF8 + "a.mp4\r\n\r\nein Fu\u00df.mp4".encode()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(listed)))
+    assert named_videos(["-"]) == [Path("a.mp4"), Path("ein Fu\u00df.mp4")]

@@ -198,7 +198,10 @@ def read_best(folder: Path) -> tuple[Any, Any, int]:
     try:
         state = _read_state(folder.absolute() / str(step) / "state")
     except UserError as error:
-        raise UserError(f"{folder}/{step} does not restore ({error})") from error
+        raise UserError(
+            f"{folder}/{step} does not restore ({error}): copy the workdir again, or remove "
+            f"{folder.parent / 'results.json'} and run the training command again"
+        ) from error
     return state["params"], state["batch_stats"], step
 
 
@@ -223,8 +226,10 @@ def _read_state(path: Path) -> Any:
     with _damage_reported():
         handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=_alone())
         with ocp.Checkpointer(handler, multiprocessing_options=_alone()) as reader:
-            tree = reader.metadata(path).item_metadata.tree
-            types = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
+            metadata = reader.metadata(path).item_metadata
+            if metadata is None:
+                raise UserError("files in it are damaged or missing")
+            types = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), metadata.tree)
             return reader.restore(path, args=ocp.args.PyTreeRestore(restore_args=types))
 
 

@@ -97,8 +97,13 @@ def test_where_no_step_restores_none_is_put_aside(tmp_path):
         with pytest.raises(UserError, match=r"no checkpoint in .*student restores \(tried \[2, 1\]\)"):
             checkpoints.restore_newest(_shapes())
     assert _steps(folder) == ["1", "2"]
-    with pytest.raises(UserError, match="student/2 does not restore"):
-        read_best(folder)
+    again = f"copy the workdir again, or remove {tmp_path}/results.json and run the training command again"
+    for damage in (lambda: None, lambda: shutil.rmtree(folder / "2" / "state")):
+        damage()
+        with pytest.raises(
+            UserError, match="student/2 does not restore .files in it are damaged or missing.: " + again
+        ):
+            read_best(folder)
 
 
 def test_an_empty_folder_has_no_best_step(tmp_path):

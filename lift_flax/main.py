@@ -27,7 +27,7 @@ def _parse(values: flags.FlagValues, arguments: list[str]) -> tuple[Config, Path
     nested = config_flags.parse(values, arguments)
     if not values.workdir:
         raise errors.UserError("--workdir=DIR is needed (--help explains all flags)")
-    if values.folds and any(word.startswith("--config.data.fold") for word in arguments):
+    if values.folds is not None and any(word.startswith("--config.data.fold") for word in arguments):
         raise errors.UserError("--folds sets config.data.fold for each of its runs: give one of the two")
     return from_dict(nested), Path(values.workdir)
 
@@ -87,7 +87,7 @@ def _run(config: Config, workdir: Path, chosen: str | None = None) -> None:
     stop = processes.StopSignal()
     stop.listen()
     try:
-        if chosen:
+        if chosen is not None:
             _run_folds(config, workdir, chosen, stop)
         else:
             _run_one(config, workdir, stop)

@@ -50,7 +50,7 @@ def train_folds(
     workdir: str | Path,
     fields: dict[str, Any] | None = None,
     *,
-    folds: Iterable[int] | None = None,
+    folds: Iterable[int] | str | None = None,
 ) -> dict[str, Any]:
     """Trains folds of the records, each into a folder of `workdir`, as `lift-flax train --folds=all` does.
 
@@ -59,7 +59,7 @@ def train_folds(
     Args:
       config, fields: as of `train_run`; `data.fold` is set for each fold.
       workdir: folder of all folds; the run of fold 1 is `workdir`/fold1, for `load`.
-      folds: which of them; None trains all.
+      folds: which of them: numbers, or text as of the command line ("all", "1,3"); None trains all.
     Returns:
       The pooled result of all folds that `workdir` holds finished, as in its results.json (docs/use.md).
     Raises:
@@ -69,7 +69,7 @@ def train_folds(
     from lift_flax.report.page import write_page
     from lift_flax.train.folds import ALL, choose, pool, train_each
 
-    workdir, wanted = Path(workdir), ALL if folds is None else ",".join(map(str, folds))
+    workdir, wanted = Path(workdir), ALL if folds is None else _wanted(folds)
     with quiet_libraries():
         resolved = _config(config, fields or {})
         for fold, _ in train_each(choose(resolved, workdir, wanted)):
@@ -77,6 +77,16 @@ def train_folds(
                 if processes.is_first() and not (fold.workdir / "report.html").exists():
                     write_page(fold.workdir)
         return pool(resolved, workdir)
+
+
+def _wanted(folds: Any) -> str:
+    """The folds as the command line takes them.  Raises UserError for what is no list of numbers."""
+    if isinstance(folds, str):
+        return folds
+    try:
+        return ",".join(map(str, folds))
+    except TypeError as error:
+        raise UserError(f"folds={folds!r}: give numbers in a list, as [1, 3], or 'all'") from error
 
 
 def _config(config: str | ConfigDict | Config, fields: dict[str, Any]) -> Config:

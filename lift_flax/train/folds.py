@@ -46,8 +46,8 @@ def choose(config: Config, workdir: Path, wanted: str) -> list[Fold]:
       wanted: "all", or numbers of folds as "1,3".
 
     Raises:
-      UserError: the records have no such fold, or one that lacks clips; the workdir holds something else, or folds of
-        another config or of other clips.
+      UserError: the records have no such fold, one that lacks clips, or it is named twice; the workdir holds something
+        else, or folds of another config or of other clips.
     """
     with processes.all_or_none():
         records = open_records(config.data.dir)
@@ -122,15 +122,17 @@ def _pooled(config: Config, workdir: Path) -> dict:
 
 
 def _names(records: Records, wanted: str) -> list[str]:
-    """The folds that --folds names, in the order of the records, each once."""
+    """The folds that --folds names, in the order of the records."""
     if wanted == ALL:
         return list(records.folds)
+    choice = f"write all, or some of {','.join(records.folds)}"
+    if not wanted.strip():
+        raise UserError(f"--folds is empty: {choice}")
     given = [word.strip() for word in wanted.split(",")]
     if unknown := [word for word in given if word not in records.folds]:
-        raise UserError(
-            f"--folds={wanted}: {records.dir} has no fold '{unknown[0]}': write all, or some of "
-            f"{','.join(records.folds)}"
-        )
+        raise UserError(f"--folds={wanted}: {records.dir} has no fold '{unknown[0]}': {choice}")
+    if twice := [word for word in given if given.count(word) > 1]:
+        raise UserError(f"--folds={wanted} names fold {twice[0]} twice: name each fold once")
     return [name for name in records.folds if name in given]
 
 

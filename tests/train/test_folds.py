@@ -12,6 +12,7 @@ import pytest
 
 import lift_flax
 from lift_flax import main
+from lift_flax.calls import training
 from lift_flax.config import Config
 from lift_flax.distributed.processes import Stopped, StopSignal
 from lift_flax.errors import UserError
@@ -113,6 +114,8 @@ def test_clips_of_several_folds_are_not_pooled(two_of_four, config, tmp_path, ca
 def test_what_does_not_fit_is_refused_before_anything_is_trained(two_of_four, run, by_group, config, tmp_path):
     cases = [
         (config, tmp_path, "1,5", "has no fold '5': write all, or some of 1,2,3,4"),
+        (config, tmp_path, "1,3, 1", "--folds=1,3, 1 names fold 1 twice: name each fold once"),
+        (config, tmp_path, " ", "--folds is empty: write all, or some of 1,2,3,4"),
         (config, run, "all", "is the workdir of one run: choose another --workdir for --folds"),
         (config, by_group, "all", "is not empty and not a workdir of folds"),
         (_with(config, learning_rate=1e-5), two_of_four, "2", "fold1 holds a run of another config: train.learning"),
@@ -123,6 +126,15 @@ def test_what_does_not_fit_is_refused_before_anything_is_trained(two_of_four, ru
     assert not (two_of_four / "fold2").exists()
     with pytest.raises(UserError, match="--folds sets config.data.fold for each of its runs"):
         main.main(["--config=own:tiny", "--config.data.fold=2", "--folds=all", f"--workdir={tmp_path / 'new'}"])
+    with pytest.raises(UserError, match="--folds is empty: write all, or some of 1,2,3,4"):
+        main._run(config, tmp_path / "new", "")
+    with pytest.raises(UserError, match="--folds is empty"):
+        lift_flax.train_folds(config, tmp_path / "new", folds=[])
+    with pytest.raises(UserError, match="has no fold '5'"):
+        lift_flax.train_folds(config, tmp_path / "new", folds="1,5")
+    assert [training._wanted(folds) for folds in ([3, 1], "all")] == ["3,1", "all"]
+    with pytest.raises(UserError, match=r"folds=2: give numbers in a list, as \[1, 3\], or 'all'"):
+        training._wanted(2)  # the call itself checks its types in tests
     of_folds = _with(config, distill=True, teacher_from=str(two_of_four))
     chosen = folds.choose(of_folds, tmp_path / "new", "2")
     assert [fold.config.train.teacher_from for fold in chosen] == [str(two_of_four / "fold2")]

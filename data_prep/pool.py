@@ -5,7 +5,9 @@ import contextlib
 import errno
 import multiprocessing
 import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from multiprocessing import resource_tracker
 from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
@@ -43,7 +45,7 @@ def run_each(
     )
     try:
         futures: dict[concurrent.futures.Future, str] = {}
-        with _starting():
+        with _starting(), _without_ctrl_c():
             for key, arguments in tasks.items():
                 futures[pool.schedule(function, args=list(arguments), timeout=time_limit)] = key
         for future in concurrent.futures.as_completed(futures):
@@ -66,6 +68,27 @@ def _starting() -> Iterator[None]:
             f"worker processes have no shared memory (/dev/shm: {system_reason(error)}); give it some (docker run "
             "--shm-size=1g)"
         ) from error
+
+
+@contextlib.contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """Blocks Ctrl-C in what starts here, and makes one that comes meanwhile wait for the end.
+
+    Workers inherit the block, before they can ignore anything, and so do those that pebble's threads start later.
+    """
+    resource_tracker.ensure_running()  # its start would lift the block
+    came: list[int] = []
+    in_main = threading.current_thread() is threading.main_thread()  # no other may set handlers, or is interrupted
+    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number)) if in_main else None
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+        if in_main:
+            signal.signal(signal.SIGINT, before or signal.SIG_DFL)
+        for number in came[:1]:
+            signal.raise_signal(number)
 
 
 def _start_worker() -> None:

@@ -22,7 +22,13 @@ def _work(kind: str) -> str:
         raise VideoError("no frames")
     elif kind == "bug":
         raise KeyError("ours")
+    elif kind == "mask":
+        return str(signal.SIGINT in _held())
     return kind.upper()
+
+
+def _held() -> set[signal.Signals]:
+    return {signal.Signals(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, [])}
 
 
 def _run(*kinds: str) -> dict[str, object]:
@@ -51,3 +57,22 @@ def test_what_is_not_the_files_fault_is_not_blamed_on_it() -> None:
     with pytest.raises(KeyError, match="ours"):
         _run("bug")
     assert _run() == {}
+
+
+def test_workers_leave_ctrl_c_to_their_parent_from_their_first_moment_on() -> None:
+    """Those too that take the place of others."""
+    results = _run("mask", "crash", "crash", "mask")
+    assert results["0mask"] == results["3mask"] == "True" and signal.SIGINT not in _held()
+
+
+def test_ctrl_c_while_workers_start_reaches_the_parent(monkeypatch) -> None:
+    start = pool.ProcessPool.schedule
+
+    def interrupted(*args, **kwargs):
+        os.kill(os.getpid(), signal.SIGINT)
+        return start(*args, **kwargs)
+
+    monkeypatch.setattr(pool.ProcessPool, "schedule", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        _run("good")
+    assert signal.SIGINT not in _held()

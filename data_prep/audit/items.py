@@ -73,7 +73,7 @@ def find_items(
         path = video_list.below(row.path, folder)
         label = unicodedata.normalize("NFC", row.label).strip()
         notes = (_UNFIT,) if video_list.unfit(str(path)) or shown(label) != label else ()
-        notes = notes if label else (_BLANK,)
+        notes = (_BLANK,) if video_list.blank(label) else notes
         group = row.group or group_of(path.as_posix())
         items.append(Item(shown(path), row.split or "all", shown(label), row.path, notes, shown(group)))
     tested_in = [row.fold for row in rows if row.fold]  # of all, or of none

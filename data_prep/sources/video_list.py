@@ -123,6 +123,11 @@ def unfit(name: str) -> bool:
     return _UNFIT.search(name) is not None
 
 
+def blank(name: str) -> bool:
+    """Whether nothing of a name is seen: it is empty, or of blanks and signs without width alone."""
+    return not any(letter.isprintable() and not letter.isspace() for letter in name)
+
+
 def fit_name(name: str, what: str) -> str:
     """The name of a class or a group as records hold it: its letters composed, without blanks around it.
 
@@ -134,10 +139,10 @@ def fit_name(name: str, what: str) -> str:
       UserError: it consists of blanks, has a line break or bytes that are not UTF-8, or is too long to be read.
     """
     fit = unicodedata.normalize("NFC", name).strip()
-    if name and not fit:
-        raise UserError(f"{what} '{shown(name)}' has a name of blanks alone; rename it")
     if shown(fit) != fit:
         raise UserError(f"{what} '{shown(fit)}' has a line break, a tab or bytes that are not UTF-8; rename it")
+    if name and blank(fit):
+        raise UserError(f"{what} '{shown(name)}' has a name of blanks alone; rename it")
     if len(fit) > _LONGEST_NAME:
         raise UserError(f"{what} {fit[:40]}… has {len(fit):,} characters; shorten it to {_LONGEST_NAME}")
     return fit

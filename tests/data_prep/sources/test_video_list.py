@@ -23,16 +23,19 @@ def test_names_that_no_record_can_hold_are_refused_first(tmp_path):
         folder.read(tmp_path)
 
 
-def test_a_name_of_blanks_alone_is_refused(tmp_path):
-    for name in ("a/1.mp4", "a/2.mp4", " /1.mp4", " /2.mp4", "b/ _1.mp4", "b/ _2.mp4"):
+@pytest.mark.parametrize("blank", [" ", "\u3000", "\u200b"])
+def test_a_name_of_blanks_alone_is_refused(tmp_path, blank):
+    for name in ("a/1.mp4", "a/2.mp4", f"{blank}/1.mp4", f"{blank}/2.mp4", "b/ _1.mp4", "b/ _2.mp4"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    with pytest.raises(UserError, match=r" /1.mp4: the class folder ' ' has a name of blanks alone; rename it"):
+    with pytest.raises(
+        UserError, match=f"{blank}/1.mp4: the class folder '{blank}' has a name of blanks alone; rename it"
+    ):
         folder.read(tmp_path)
     assert {item.notes[0].split(";")[0] for item in find_items(tmp_path)[0] if item.notes} == {
         "class whose name is blanks alone"
     }
-    (tmp_path / " ").rename(tmp_path / "c")
+    (tmp_path / blank).rename(tmp_path / "c")
     with pytest.raises(UserError, match="the group ' ' has a name of blanks alone; rename it"):
         folder.read(tmp_path, group_regex="/([ 0-9]+)")
 

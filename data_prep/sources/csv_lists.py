@@ -142,6 +142,10 @@ def _cells(csv_file: Path, text: str) -> Iterator[tuple[int, list[str]]]:
             raise UserError(f"{csv_file}, line {number}: {_reason(error)}") from error
         if cells is None:
             return
+        if any(re.match(r'\s+"', cell) for cell in cells):  # it opens no field, and would stay in a name
+            raise UserError(
+                f"{csv_file}, line {number}: white space other than blanks before a quotation mark; remove it"
+            )
         if any(cell.strip() for cell in cells):
             yield number, cells
 

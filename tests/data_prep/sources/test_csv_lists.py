@@ -65,6 +65,7 @@ def test_read_as_it_was_meant(videos, content):
 @pytest.mark.parametrize(("content", "message"), [
     (COMMA.encode("cp1252"), r"line 2: byte 0xdf is not UTF-8, perhaps 'ß' of .*; save it as .CSV UTF-8., or"),
     (COMMA.replace("b.mp4,", '"b.mp4,').encode(), "line 3: a quotation mark opens a field and never closes"),
+    (COMMA.replace("b.mp4,Fu\u00dftritt", 'b.mp4,\t"Fu\u00dftritt"').encode(), "line 3: white space other than blanks"),
     (COMMA.encode() + b"\x00\x00\x00\r\n", "line 6: a zero byte, not text; save it again"),
     (COMMA.encode() + b"x" * 200_000 + b",walk,train\r\n", "line 6: a field of more than 131,072 characters"),
     (COMMA.encode() + b"x" * 100_000 + b",walk,train\r\n", r"1 of 5 .* the first is x{60}… \(100,000 characters\)"),

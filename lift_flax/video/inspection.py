@@ -20,7 +20,7 @@ from av.video.reformatter import VideoReformatter
 from jaxtyping import Float64, UInt8
 
 from lift_flax.video import decode, scaling
-from lift_flax.video.checks import brightness, oddities, wholeness
+from lift_flax.video.checks import brightness, file_sizes, oddities, wholeness
 from lift_flax.video.decode import VideoError
 from lift_flax.video.frame_times import frame_times
 from lift_flax.video.picture import matrices, orientation
@@ -94,7 +94,8 @@ def inspect_video(source: bytes | str | Path, *, tolerant: bool = False, watch: 
         named = min(max(float(stream.average_rate or stream.guessed_rate or _UNKNOWN_RATE), _SLOWEST), _FASTEST)
         times, seconds, fps = frame_times(seen.stamps, seen.durations, time_base, named)
         shown = wholeness.FrameTimes(seen.seconds(), seen.keys, times, seconds)
-        missing, notes = wholeness.check(stream, log, shown)
+        size = file_sizes.of(source, stream.container.format.name)
+        missing, notes = wholeness.check(stream, log, shown, size)
         damage = _broken(faults) + seen.broken() + missing
         if damage and not tolerant:
             raise VideoError(damage[0])

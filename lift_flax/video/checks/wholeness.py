@@ -15,6 +15,7 @@ from jaxtyping import Float64
 
 from lift_flax.video import decode
 from lift_flax.video.checks import oddities
+from lift_flax.video.checks.file_sizes import FileSize
 
 _SLACK_FRAMES = 2  # so many frames fewer than promised count as a miscount, not as a cut
 # The same as a share, by container; the promises of other containers are not reliable.
@@ -26,6 +27,7 @@ _HOLE_SECONDS, _HOLE_SHARE = 0.5, 0.2  # of a step; above both, frames are missi
 _PAUSE = 1.0  # seconds
 _LONG = 5  # so many usual steps make a pause or a hole
 _NEAR = 4  # usual steps at most from a damaged packet to the hole that it left
+_REORDERED = 16  # frames that a codec holds back at most
 _REWIND = 0.5  # seconds back that begin another recording
 _SHOWN = 3  # pauses that a note names one by one
 
@@ -96,38 +98,52 @@ class FrameTimes(NamedTuple):
         return float(np.median(np.diff(self.times))) or self.seconds / len(self.times)
 
 
-def check(stream: av.VideoStream, log: PacketLog, frames: FrameTimes) -> tuple[list[str], list[str]]:
+def check(stream: av.VideoStream, log: PacketLog, frames: FrameTimes, size: FileSize) -> tuple[list[str], list[str]]:
     """(What is missing, notes on what is odd) about the length of a file.
 
     Args:
       stream: the video.
       log: all packets of the file.
       frames: all frames that decoded, two at least.
+      size: what its header says of its bytes.
     """
-    damage, notes = _compare(stream, log, frames)
+    damage, notes = _compare(stream, log, frames, size)
     if not damage:
         damage = _holes(log, frames, fewer=len(frames.keys) < _promised_frames(stream, log))
     if log.marked:
         places = "one place" if log.marked == 1 else f"{log.marked} places"
         notes.append(f"interrupted: packets are missing at {places}, or files were joined there")
+    if size.joined:
+        notes.append(
+            "joined: another video follows in the file and is not read whole; join the parts with `ffmpeg -f concat`"
+        )
     return damage, notes + _clock_notes(frames)
 
 
-def _compare(stream: av.VideoStream, log: PacketLog, frames: FrameTimes) -> tuple[list[str], list[str]]:
-    """What is there beside what is promised.  Only a file that falls short of every promise is cut off."""
+def _compare(stream: av.VideoStream, log: PacketLog, frames: FrameTimes, size: FileSize) -> tuple[list[str], list[str]]:
+    """What is there beside what is promised.  Only a file that falls short of every promise is cut off.
+
+    Of a file whose last bytes are missing, one promise is enough, and nothing is taken for a miscount.
+    """
     share = next((share for name, share in _SLACK_SHARE.items() if _named(stream, (name,))), None)
-    promised, ends = _promised_frames(stream, log), _promised_ends(stream, log, frames)
+    promised, ends = _promised_frames(stream, log), _promised_ends(stream, log, frames, size)
     notes = []
     in_pieces = _named(stream, ("mov",)) and not stream.frames  # each piece of a fragmented MP4 lists its own frames
+    if size.cut and not (promised or ends):
+        return [f"truncated: only {size.there:,} of {size.promised:,} bytes are there"], notes
     if share is None or in_pieces or not (promised or ends):
         notes.append("length unknown: its container promises none, so a cut would not show")
     if share is None:
         return [], notes
     if _named(stream, ("avi",)) and not promised:
         notes.append("index missing, as where a file was cut off")
-    short = _fewer_frames(len(frames.keys), promised, share, notes) + _early_ends(frames, ends, share, notes)
-    if short and len(short) == len(ends) + bool(promised):
+    share = 0.0 if size.cut else share
+    short = _fewer_frames(len(frames.keys), promised, share, notes)
+    short += _early_ends(frames, ends, share, notes, cut=size.cut)
+    if short and (size.cut or len(short) == len(ends) + bool(promised)):
         return [f"truncated: only {short[0]} decode"], notes
+    if size.cut:
+        notes.append(f"end missing: there are {size.there:,} of {size.promised:,} bytes, which held two frames at most")
     return [], notes
 
 
@@ -139,10 +155,18 @@ def _fewer_frames(count: int, promised: int, share: float, notes: list[str]) -> 
     return [f"{count} of {promised} frames"] if missing > max(_SLACK_FRAMES, share * count) else []
 
 
-def _early_ends(frames: FrameTimes, ends: list[tuple[float, float]], share: float, notes: list[str]) -> list[str]:
+def _early_ends(
+    frames: FrameTimes, ends: list[tuple[float, float]], share: float, notes: list[str], *, cut: bool
+) -> list[str]:
     """What is there of each promised end that comes too early; adds to `notes`."""
-    longest = float(np.diff(frames.times)[~_is_hole(frames)].max(initial=0))  # the last frame may last as long
-    slack = max(_SLACK_FRAMES * frames.usual_step(), longest)
+    steps, usual = np.diff(frames.times), frames.usual_step()
+    steps = steps[~_is_hole(frames)]
+    slack = _SLACK_FRAMES * usual
+    if cut:  # frames are stored after later ones that they refer to, so a cut also leaves out some before the last one
+        left_out = float(np.maximum(steps[-_REORDERED:] - usual, 0).sum())
+        ends = [(end, there - left_out) for end, there in ends]
+    else:
+        slack = max(slack, float(steps.max(initial=0)))  # the last frame may last as long as any
     for end, there in ends:
         if end - there > slack or frames.seconds - end > max(0.5, 0.1 * frames.seconds):
             notes.append(f"wrong duration: {there:.1f} s where the file promises {end:.1f} s")
@@ -154,7 +178,9 @@ def _promised_frames(stream: av.VideoStream, log: PacketLog) -> int:
     return log.listed_frames() or (0 if _named(stream, ("avi",)) else stream.frames)
 
 
-def _promised_ends(stream: av.VideoStream, log: PacketLog, frames: FrameTimes) -> list[tuple[float, float]]:
+def _promised_ends(
+    stream: av.VideoStream, log: PacketLog, frames: FrameTimes, size: FileSize
+) -> list[tuple[float, float]]:
     """(Seconds promised, seconds that are there) for each end that the container promises."""
     container = decode.container_of(stream)
     known = [stamp for stamp in frames.stamps if stamp is not None]
@@ -162,7 +188,7 @@ def _promised_ends(stream: av.VideoStream, log: PacketLog, frames: FrameTimes) -
     ends = []
     length = stream.frames if _named(stream, ("avi",)) else stream.duration  # the duration of a cut AVI is a guess
     whole = length and float(length * decode.time_base_of(stream))
-    whole = whole or (container.duration and container.duration / av.time_base)
+    whole = whole or (container.duration and container.duration / av.time_base) or size.seconds
     if _named(stream, _BY_TRACK):
         if whole and (length or len(container.streams) == 1):
             ends.append((whole, frames.seconds))

@@ -121,6 +121,57 @@ def test_what_is_no_sequence_of_pictures_is_said(pictures, tmp_path):
     fails(deep, "0.tif has more than 16 bits a channel: save it with 8")
 
 
+@pytest.mark.parametrize("suffix", ["tif", "webp", "png"])
+def test_a_picture_of_several_pages_is_no_frame(tmp_path, suffix):
+    """Their first pages alone would have been the video."""
+    images = [Image.fromarray(frame) for frame in FRAMES[:5]]
+    for name in ("a", "b"):
+        images[0].save(tmp_path / f"{name}.{suffix}", save_all=True, append_images=images[1:])
+    for _ in range(2):
+        with pytest.raises(
+            VideoError, match=rf"^a.{suffix} holds 5 pictures, and is one frame here: save each in a file"
+        ):
+            open_pictures(tmp_path)
+        (tmp_path / f"b.{suffix}").unlink(missing_ok=True)
+
+
+def test_previews_in_a_picture_are_no_pages(tmp_path):
+    """A smaller copy in a TIFF, and the second picture in the JPEG of a phone."""
+    images = [Image.fromarray(frame) for frame in FRAMES[:2]]
+    for suffix in ("tif", "jpg"):
+        (tmp_path / suffix).mkdir()
+        for number, image in enumerate(images):
+            preview = image.resize((24, 16))
+            preview.encoderinfo = {"tiffinfo": {254: 1}}
+            kind = {"tif": "TIFF", "jpg": "MPO"}[suffix]
+            image.save(tmp_path / suffix / f"{number}.{suffix}", kind, save_all=True, append_images=[preview])
+        with Image.open(tmp_path / suffix / f"0.{suffix}") as saved:
+            assert saved.n_frames == 2
+        assert open_pictures(tmp_path / suffix).timing.times.size == 2
+
+
+def test_a_folder_of_several_videos_says_so(tmp_path, pictures):
+    """A program gives one video; a command line takes the folder as its files."""
+
+    def said(folder: Path) -> str:
+        with pytest.raises(VideoError) as refused:
+            _clips(folder)
+        return str(refused.value)
+
+    (tmp_path / "v" / "jump").mkdir(parents=True)
+    assert said(tmp_path / "v") == "a folder that holds neither videos nor pictures"
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / "v" / "jump" / name).touch()
+    for folder in ("v", "v/jump"):
+        assert said(tmp_path / folder) == (
+            "a folder that holds 2 videos: give the files themselves, several in Python to run.each(FILES)"
+        )
+    shots = tmp_path / "shots"
+    shots.mkdir()
+    pictures.rename(shots / "1")
+    assert said(shots).startswith("a folder that holds a folder of pictures: give those")
+
+
 def test_the_command_answers_folders_of_pictures(run, records, tmp_path, capsys):
     """As their video: whole, and with --fps cut into windows.  A bad folder has its error in its place."""
     source = sorted((records.parent / "videos" / "test").rglob("*.mp4"))[0]

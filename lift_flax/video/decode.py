@@ -18,6 +18,7 @@ import simplejpeg
 from av.codec.context import ThreadType
 from av.container import InputContainer
 from av.error import FFmpegError
+from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
 from lift_flax.errors import system_reason
@@ -189,6 +190,12 @@ def open_video(source: bytes | str | Path) -> Iterator[av.VideoStream]:
         stream = container.streams.best("video")  # not a cover picture
         if not isinstance(stream, av.VideoStream) or stream.codec_context is None:
             raise VideoError("damaged, or coded in a way FFmpeg cannot decode")
+        if stream.disposition & Disposition.attached_pic and not stream.disposition & Disposition.timed_thumbnails:
+            raise VideoError("no video, only a cover picture, as of a piece of music")
+        if container.format.name == "webp_pipe" and stand_ins.animated_webp(source):
+            raise VideoError(
+                "an animated WebP, which FFmpeg cannot read: save it as a GIF, or its pictures in a folder"
+            )
         stream.thread_type = ThreadType.NONE
         stream.codec_context.thread_count = 1
         yield stream

@@ -90,7 +90,7 @@ def inspect_video(source: bytes | str | Path, *, tolerant: bool = False, watch: 
             seen.add(frame)
         frames, time_base = seen.count, seen.time_base
         if frames == 1:
-            raise VideoError("only one frame")
+            raise VideoError(f"only one frame{_if_picture(stream)}")
         named = min(max(float(stream.average_rate or stream.guessed_rate or _UNKNOWN_RATE), _SLOWEST), _FASTEST)
         times, seconds, fps = frame_times(seen.stamps, seen.durations, time_base, named)
         shown = wholeness.FrameTimes(seen.seconds(), seen.keys, times, seconds)
@@ -181,6 +181,12 @@ def _try_conversions(frame: av.VideoFrame) -> None:
             raise
         reason = f"{type(error).__name__}: {(error.strerror or str(error)).lower()}"
         raise VideoError(f"cannot be processed ({reason} from pixels of {frame.format.name} to RGB)") from error
+
+
+def _if_picture(stream: av.VideoStream) -> str:
+    """What to do with a file that is no video, but a picture."""
+    is_picture = stream.container.format.name.endswith(("_pipe", "image2"))
+    return ": it is a picture, and those of a video stand in a folder" if is_picture else ""
 
 
 def _broken(faults: list[str]) -> list[str]:

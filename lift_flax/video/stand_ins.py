@@ -27,3 +27,13 @@ def stand_in(source: str | Path) -> str | None:
     if head[:15].lower().startswith((b"<!doctype html", b"<html")):
         return "a web page, not a video; download the video again"
     return None
+
+
+def animated_webp(source: bytes | str | Path) -> bool:
+    """Whether an image is a WebP of several pictures."""
+    if isinstance(source, bytes):
+        head = source[:21]
+    else:
+        with open(source, "rb") as file:
+            head = file.read(21)
+    return len(head) == 21 and head[8:16] == b"WEBPVP8X" and bool(head[20] & 2)

@@ -1,14 +1,18 @@
 """Decoding gives exactly the frames that were asked for, and says in a few words why a file cannot be used."""
 
 import gc
+import io
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from lift_flax.video import decode, sampling, scaling
 from lift_flax.video.inspection import inspect_video
@@ -97,14 +101,37 @@ def test_decoding_stops_at_the_last_wanted_frame(tmp_path: Path) -> None:
         decode.decode_frames(cut, [59])
 
 
-def _audio_only(path: Path) -> Path:
+def _audio_only(path: Path, codec: Literal["aac", "libmp3lame"] = "aac") -> Path:
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("aac", rate=16000, layout="mono")
+        stream = container.add_stream(codec, rate=16000, layout="mono")
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
         frame.rate = 16000
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
+
+
+def _with_cover(path: Path) -> Path:
+    """An MP3 whose ID3 tag holds a picture."""
+    _audio_only(path, "libmp3lame")
+    cover = io.BytesIO()
+    Image.new("RGB", (32, 32)).save(cover, "PNG")
+    picture = b"\0image/png\0\x03\0" + cover.getvalue()
+    tag = b"APIC" + struct.pack(">I2x", len(picture)) + picture
+    assert len(tag) < 1 << 14
+    header = b"ID3\x03\0\0" + bytes([0, 0, len(tag) >> 7, len(tag) & 127])
+    path.write_bytes(header + tag + path.read_bytes())
+    return path
+
+
+def _animation(path: Path, count: int = 3) -> Path:
+    first, *others = [Image.fromarray(frame) for frame in numbered_frames(range(count))]
+    first.save(path, save_all=True, append_images=others)
+    return path
+
+
+def test_an_animated_gif_is_a_video(tmp_path: Path) -> None:
+    assert inspect_video(_animation(tmp_path / "a.gif")).num_frames == 3
 
 
 def test_reasons_why_a_file_cannot_be_used(tmp_path: Path) -> None:
@@ -119,6 +146,10 @@ def test_reasons_why_a_file_cannot_be_used(tmp_path: Path) -> None:
         b"garbage" * 700: "not a video",
         tmp_path / "half.mp4": "not a video",
         _audio_only(tmp_path / "sound.mp4"): "no video stream",
+        _with_cover(tmp_path / "song.mp3"): "no video, only a cover picture",
+        _animation(tmp_path / "a.webp"): "an animated WebP, which FFmpeg cannot read: save it as a GIF",
+        _animation(tmp_path / "b.webp").read_bytes(): "an animated WebP, which FFmpeg cannot read: save it as a GIF",
+        _animation(tmp_path / "one.webp", 1): "only one frame: it is a picture",
         tmp_path / "absent.mp4": "no such file or directory",
         tmp_path: "is a directory",
     }

@@ -161,12 +161,12 @@ def _early_ends(
     """What is there of each promised end that comes too early; adds to `notes`."""
     steps, usual = np.diff(frames.times), frames.usual_step()
     steps = steps[~_is_hole(frames)]
-    slack = _SLACK_FRAMES * usual
+    longest = float((steps[:-_REORDERED] if cut else steps).max(initial=usual))
+    slack = max(_SLACK_FRAMES * usual, longest)  # the last frame may last as long as any
     if cut:  # frames are stored after later ones that they refer to, so a cut also leaves out some before the last one
-        left_out = float(np.maximum(steps[-_REORDERED:] - usual, 0).sum())
+        late = steps[-_REORDERED:]
+        left_out = float((late[late > longest] - usual).sum())
         ends = [(end, there - left_out) for end, there in ends]
-    else:
-        slack = max(slack, float(steps.max(initial=0)))  # the last frame may last as long as any
     for end, there in ends:
         if end - there > slack or frames.seconds - end > max(0.5, 0.1 * frames.seconds):
             notes.append(f"wrong duration: {there:.1f} s where the file promises {end:.1f} s")

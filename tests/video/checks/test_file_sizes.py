@@ -1,5 +1,6 @@
 """What a header says of the size of its file shows a cut and a second file that FFmpeg does not tell."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -70,6 +71,13 @@ def test_a_cut_in_b_frames_is_no_variable_rate(tmp_path: Path, suffix: str) -> N
             continue
         assert info.num_frames >= 38 and any(note.startswith("end missing") for note in info.notes)
     assert refused >= 4
+
+
+def test_an_index_that_is_cut_off_leaves_a_variable_rate(tmp_path: Path) -> None:
+    times = np.cumsum(np.random.default_rng(0).integers(20, 90, 80)).tolist()
+    path = write(tmp_path / "a.mkv", Format(), _noisy(80), times=times, unit=Fraction(1, 1000))
+    info = inspect_video(path.read_bytes()[:-20])
+    assert info.num_frames == 80 and info.notes[0].startswith("end missing") and "variable" in info.notes[1]
 
 
 @pytest.mark.parametrize("name", ["last.mp4", "pieces.mp4", "sorenson.flv", "sound.flv", "sound.wmv"])

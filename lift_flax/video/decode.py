@@ -288,11 +288,11 @@ def _av_errors(reason: str, source: str | Path | None = None) -> Iterator[None]:
     """Turns what libav and the file system raise into a VideoError, which names what else the file `source` is."""
     try:
         yield
-    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
-        raise VideoError((source and stand_ins.stand_in(source)) or system_reason(error)) from error
     except (FFmpegError, OSError, EOFError) as error:
         if getattr(error, "errno", None) in _FAULTS_OF_THE_SYSTEM:
             raise
         if source and (other := stand_ins.stand_in(source)):
             raise VideoError(other) from error
+        if source and isinstance(error, FileNotFoundError | IsADirectoryError | PermissionError):
+            raise VideoError(system_reason(error)) from error
         raise VideoError(f"{reason} ({(getattr(error, 'strerror', None) or type(error).__name__).lower()})") from error

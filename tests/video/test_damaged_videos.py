@@ -1,6 +1,7 @@
 """Whatever a file holds: no crash, no hang, and either the frames that were filmed or a reason why not."""
 
 import json
+import subprocess
 import time
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from lift_flax.video import decode, scaling
 from lift_flax.video.decode import VideoError
 from lift_flax.video.inspection import coder_errors, inspect_video
 from tests.support.containers import damaged_videos
+from tests.support.containers.formats import join
 from tests.support.video_files import numbered_frames, read_numbers, write_video
 
 TIME_LIMIT = 20.0  # seconds for one file
@@ -198,3 +200,14 @@ def _textured(count: int) -> np.ndarray:
     noise = np.random.default_rng(0).integers(0, 40, (64, 96 + count, 3))
     drift = np.stack([noise[:, t : t + 96] for t in range(count)])
     return (numbered_frames(range(count)).astype(int) * 3 // 4 + drift).clip(0, 255).astype(np.uint8)
+
+
+def test_a_decoder_that_permits_no_second_file_is_no_fault_of_rights(ffmpeg: str, tmp_path: Path) -> None:
+    """Of Theora joined byte by byte, FFmpeg says that the operation is not permitted, as of a file without rights."""
+    source = write_video(tmp_path / "a.mp4", numbered_frames(range(12)))
+    one = tmp_path / "a.ogv"
+    command = [ffmpeg, "-v", "error", "-i", str(source), "-c:v", "libtheora", str(one)]
+    if subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode:
+        pytest.skip("this ffmpeg writes no Theora")
+    with pytest.raises(VideoError, match="^damaged: breaks off after 12 frames"):
+        inspect_video(join(tmp_path / "both.ogv", one, one))

@@ -80,6 +80,8 @@ def audit_folder(folder: Path, out: Path, workers: int, time_limit: float, **arr
         report = findings(folder, items, folds, inspected, bad)
     write_text(out / "audit.json", json.dumps(report, indent=2) + "\n")
     good = [item for item in items if item.name in inspected]
+    for picture in (out / "luma.png", out / "contact_sheet.png"):
+        picture.unlink(missing_ok=True)  # of an earlier audit
     if good:
         facts = {name: inspection for name, (inspection, _) in inspected.items()}
         pictures.draw_luma(good, facts, out / "luma.png")

@@ -119,6 +119,12 @@ def _record_items(folder: Path) -> tuple[list[Item], Folds]:
         ]
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{folder} holds damaged records ({error}); build them again with --overwrite") from error
+    try:
+        _open_records(records)
+    except Exception as error:  # a damaged file makes the readers raise anything
+        raise UserError(
+            f"{records} is missing or damaged ({type(error).__name__}): build the records again with --overwrite"
+        ) from error
     return items, folds["folds"]
 
 
@@ -167,12 +173,16 @@ def _read_record(source: tuple[Path, int]) -> dict[str, Any]:
     """A record by its position.  Raises VideoError if it cannot be read."""
     folder, position = source
     try:
-        return _open_records(folder)[position]
+        return _opened_once(folder)[position]
     except Exception as error:  # a damaged file makes the readers raise anything
         raise VideoError(f"the record cannot be read ({type(error).__name__})") from error
 
 
 @functools.cache
+def _opened_once(folder: Path) -> Any:
+    return _open_records(folder)
+
+
 def _open_records(folder: Path) -> Any:
     import tensorflow_datasets as tfds  # imported late because audits of files need no TFDS
 

@@ -130,7 +130,7 @@ def _candidates(clips: list[np.ndarray]) -> tuple[Int[np.ndarray, "C"], Int[np.n
     """(Clips i, clips j) whose mean pictures of some second are alike, and how many such pairs are left out."""
     seconds = [[clip[k : k + PER_SECOND] for k in range(0, len(clip), PER_SECOND)] for clip in clips]
     owner = np.repeat(np.arange(len(clips)), [len(parts) for parts in seconds])
-    means = np.array([_mean_picture(part) for parts in seconds for part in parts], np.float32).reshape(len(owner), -1)
+    means = np.array([_mean_picture(part) for parts in seconds for part in parts], np.float32)
     pairs: dict[int, float] = {}
     left = 0
     for codes, alike in _alike(means, owner, len(clips)):

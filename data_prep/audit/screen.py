@@ -40,6 +40,8 @@ def show(report: dict[str, Any], out: Path, console: Console) -> None:
     console.print(
         f"{good:,} of {report['files']:,} decode whole, {len(report['odd']):,} of them are odd; "
         f"see {out / 'contact_sheet.png'}, luma.png and audit.json"
+        if good
+        else f"none of {report['files']:,} decodes whole; see {out / 'audit.json'}"
     )
 
 

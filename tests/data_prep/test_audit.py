@@ -69,6 +69,39 @@ def test_records(tmp_path: Path, codec: str) -> None:
     assert report["bad"]
 
 
+@pytest.mark.usefixtures("in_process")
+def test_a_folder_without_a_good_file(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """Every reason is shown and written; pictures of an audit that drew some are gone."""
+    write_numbered(tmp_path / "videos" / "a" / "1.mp4", 5)
+    (tmp_path / "videos" / "b").mkdir()
+    (tmp_path / "videos" / "b" / "2.mp4").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:abc\n")
+    audit.audit_folder(tmp_path / "videos", tmp_path / "out", workers=1, time_limit=60)
+    assert (tmp_path / "out" / "luma.png").exists()
+    (tmp_path / "videos" / "a" / "1.mp4").write_bytes(b"")
+    audit.main([str(tmp_path / "videos"), "--out", str(tmp_path / "out"), "--workers", "1"])
+    report = json.loads((tmp_path / "out" / "audit.json").read_text())
+    assert list(report["bad"]) == ["a/1.mp4", "b/2.mp4"] and report["clips"] == {}
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["audit.json"]
+    printed = capsys.readouterr().out
+    assert "bad  a/1.mp4: empty (zero bytes)" in printed and "bad  b/2.mp4: a Git LFS pointer" in printed
+    assert f"none of 2 decodes whole; see {tmp_path / 'out' / 'audit.json'}" in printed
+
+
+@pytest.mark.usefixtures("in_process")
+def test_records_without_their_files(tmp_path: Path) -> None:
+    """Clips whose file is gone are bad; records that cannot be opened are one error."""
+    for number in range(4):
+        write_numbered(tmp_path / "videos" / "ab"[number % 2] / f"{number}.mp4", 5)
+    build.main(["folder", "--videos", str(tmp_path / "videos"), "--out", str(tmp_path / "records")])
+    (shard,) = (tmp_path / "records").rglob("*.array_record*")
+    shard.unlink()
+    report = audit.audit_folder(tmp_path / "records", tmp_path / "out", workers=1, time_limit=60)
+    assert len(report["bad"]) == report["files"] == 4
+    (tmp_path / "records" / "folder" / "1.0.0" / "features.json").unlink()
+    with pytest.raises(UserError, match=r"1\.0\.0 is missing or damaged \(.*\): build the records again"):
+        audit.audit_folder(tmp_path / "records", tmp_path / "out", workers=1, time_limit=60)
+
+
 def test_names_that_are_no_text(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     """As of an archive that was packed elsewhere: each is named with its bytes, and audited like the others."""
     for folder in (b"sit", b"sm\xf6rg\xe5s"):

@@ -22,7 +22,7 @@ from lift_flax.errors import UserError, file_system_message, run_cli
 from lift_flax.files import only_writer, write_text
 from lift_flax.video import optical_flow
 
-from . import disk, sources, staging
+from . import disk, out_folder, sources, staging
 from .build_flags import parse_args
 from .progress import counting
 from .report import make_folds, make_report, print_report
@@ -59,7 +59,7 @@ def build_records(args: argparse.Namespace) -> None:
     """
     console = command_line.console(file=sys.stdout, soft_wrap=True)
     settings = _settings(args)
-    old = _read_json(args.out / "prep_report.json")
+    old = out_folder.read_older(args.out, overwrite=args.overwrite)
     if old is not None and not args.overwrite and (args.out / old["records"]).is_dir():
         _refuse_other_settings(old["settings"], settings, args.out)
         readable = args.source != "night_figures" and "digest" in old and args.videos.exists()
@@ -208,23 +208,13 @@ def _install_records(
     if target.exists() and old is None and not mark.exists() and not args.overwrite:
         raise UserError(f"{target} is in the way; move it, choose another --out, or replace it with --overwrite")
     mark.touch()
+    (args.out / "prep_report.json").unlink(missing_ok=True)  # the older build is no longer whole
     if old is not None:
-        (args.out / "prep_report.json").unlink(missing_ok=True)  # the older build is no longer whole
         shutil.rmtree(args.out / old["records"], ignore_errors=True)
     shutil.rmtree(target, ignore_errors=True)
     target.parent.mkdir(exist_ok=True)
     records.rename(target)
     return target
-
-
-def _read_json(path: Path) -> Any:
-    """The content of a JSON file; None if it is missing.  Raises UserError if it is damaged."""
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise UserError(f"{path} is not JSON; remove it to build again") from error
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ def _refuse_taken(out: Path, folder: Path) -> None:
         try:
             if json.loads(earlier.read_text())["folder"] == str(folder.resolve()):
                 return
-        except (ValueError, KeyError):
+        except (ValueError, KeyError, TypeError):
             pass
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} holds something else than an audit of {folder.resolve()}; choose another --out")

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 from jaxtyping import Float16, UInt8
 
 from lift_flax.errors import UserError, shown
+from lift_flax.files import record_files
 from lift_flax.video.decode import VideoError, count_frames, decode_frames, decode_jpegs
 from lift_flax.video.inspection import Inspection, Watch, coder_errors, inspect_pictures, inspect_video
 from lift_flax.video.sampling import Timing
@@ -101,24 +101,15 @@ def _split_in(splits: dict[str, list[str]], name: str) -> str:
 
 
 def _record_items(folder: Path) -> tuple[list[Item], Folds]:
-    try:
-        records = folder / json.loads((folder / "prep_report.json").read_text())["records"]
-        folds = json.loads((folder / "folds.json").read_text())
-        first = next(iter(folds["folds"].values()))
-        split_of = {id: split for split, ids in first.items() for id in ids}
-        classes = [*folds["classes"], "unknown"]  # label -1
-        items = [
-            Item(
-                clip["id"],
-                split_of.get(clip["id"], "none"),
-                classes[clip["label"]],
-                (records, position),
-                group=clip["group"],
-            )
-            for position, clip in enumerate(folds["clips"])
-        ]
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{folder} holds damaged records ({error}); build them again with --overwrite") from error
+    records = folder / record_files.read_report(folder)["records"]
+    folds = record_files.read_folds(folder)
+    first = next(iter(folds["folds"].values()))
+    split_of = {id: split for split, ids in first.items() for id in ids}
+    classes = [*folds["classes"], "unknown"]  # label -1
+    items = [
+        Item(clip["id"], split_of.get(clip["id"], "none"), classes[clip["label"]], (records, n), group=clip["group"])
+        for n, clip in enumerate(folds["clips"])
+    ]
     try:
         _open_records(records)
     except Exception as error:  # a damaged file makes the readers raise anything

@@ -2,7 +2,6 @@
 
 import collections
 import dataclasses
-import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,8 +10,8 @@ import numpy as np
 from lift_flax import data_sets
 from lift_flax.config import Config
 from lift_flax.data import clip_reader
-from lift_flax.data.clip_reader import damaged
 from lift_flax.errors import UserError, shown
+from lift_flax.files import record_files
 
 
 class IndexEntry(NamedTuple):
@@ -109,7 +108,7 @@ def open_records(folder: str) -> Records:
         raise UserError(f"{path} does not exist: make records with `lift-flax build`, or correct config.data.dir")
     if not (path / "prep_report.json").is_file():  # written last
         raise UserError(f"{path} holds no finished records: run `lift-flax build` to its end")
-    report, folds = _read_json(path / "prep_report.json"), _read_json(path / "folds.json")
+    report, folds = record_files.read_report(path), record_files.read_folds(path)
     index = {c["id"]: IndexEntry(i, c["label"], c["group"], c.get("content", "")) for i, c in enumerate(folds["clips"])}
     settings = report["settings"]
     prepared = {name: settings[name] for name in ("codec", "max_frames", "flow")} | {"short_side": settings["size"]}
@@ -119,13 +118,6 @@ def open_records(folder: str) -> Records:
     source = report["source"]
     title = shown(Path(settings["videos"]).name) if source == "folder" else source
     return Records(path, classes, folds["folds"], index, path / report["records"], source, prepared, title=title)
-
-
-def _read_json(path: Path) -> dict:
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise damaged(path, error) from error
 
 
 def check_fits(records: Records, config: Config) -> None:

@@ -18,14 +18,15 @@ from lift_flax.evaluate import metrics, scoring
 from lift_flax.explain.explainer import Explainer
 from lift_flax.fields import flat_fields
 from lift_flax.files import write_text
+from lift_flax.files.json_object import read_object
 from lift_flax.models.build import with_bn_eps
 from lift_flax.report import clips, figures, training
 from lift_flax.runs import config_file, metrics_log
 from lift_flax.runs.trained import TrainedRun, open_trained
-from lift_flax.runs.workdir import facts, read_object, read_predictions, read_results
+from lift_flax.runs.workdir import facts, read_predictions, read_results
 
 _TABLE_CLASSES = 12  # up to this many, a confusion matrix is a table of numbers; above, a picture
-_IN_CURVE = ("num_examples", "views", "recorded", "points", "area", "twins")
+_IN_CURVE = {"num_examples": int, "views": str, "recorded": dict, "points": [dict], "area": dict, "twins": [dict]}
 _CONFUSIONS = 8  # most frequent mistakes listed
 
 

@@ -7,7 +7,6 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,16 @@ from lift_flax.config import Config
 from lift_flax.data.records import Records
 from lift_flax.errors import UserError
 from lift_flax.files import write_text
+from lift_flax.files.json_object import read_object
 from lift_flax.runs import config_file
 
-_IN_EVERY_RUN = ("classes", "prepared", "train_digest")
-_IN_RESULTS = ("dataset", "fold", "split", "views", "num_examples", "classes", "teacher", "student", "seconds")
+_PREPARED = {"codec": str, "short_side": int, "max_frames": (int, None), "flow": str}
+_IN_EVERY_RUN = {"classes": [str], "prepared": _PREPARED, "train_digest": str}
+_IN_RUN = {"data_digest": str, "weights": {str: str}, "validation_ids": [str], "versions": {str: str}, "python": str}
+_IN_RUN |= {"devices": [str]}
+_SCORES = {"top1": (float, int), "per_class": {str: (float, int, None)}, "confusion": [[int]]}
+_IN_RESULTS = {"dataset": str, "fold": int, "split": str, "views": str, "num_examples": int, "classes": [str]}
+_IN_RESULTS |= {"teacher": (_SCORES, None), "student": (_SCORES, None), "seconds": (float, int)}
 _AGAIN = "give the training command of this run again, or choose another workdir"
 _SHARED_SECONDS = 60  # a network file system may take this long to show what another machine has written
 
@@ -66,19 +71,7 @@ def facts(workdir: Path, *more: str) -> dict[str, Any]:
     Raises:
       UserError: the file is missing, damaged or lacks a part.
     """
-    return read_object(workdir / "run.json", (*_IN_EVERY_RUN, *more), _AGAIN)
-
-
-def read_object(path: Path, parts: Iterable[str], remedy: str) -> dict[str, Any]:
-    """The JSON object in `path`.  Raises UserError, with `remedy`, where it is missing, damaged or lacks a part."""
-    try:
-        stated = json.loads(path.read_text())
-        missing = [name for name in parts if name not in stated.keys()]
-    except (OSError, ValueError, AttributeError) as error:
-        raise UserError(f"{path} is missing or damaged: {remedy}") from error
-    if missing:
-        raise UserError(f"{path} is missing or damaged (no {missing[0]}): {remedy}")
-    return stated
+    return read_object(workdir / "run.json", _IN_EVERY_RUN | {name: _IN_RUN[name] for name in more}, _AGAIN)
 
 
 def phase_folder(workdir: Path, phase: str) -> Path:

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import itertools
+import json
 import shutil
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import tensorflow_datasets as tfds
 from absl import flags
 
+from data_prep.audit.items import find_items
 from lift_flax.data.batches import eval_batches, read_eval_examples, train_batches
 from lift_flax.data.records import check_fits, open_records
 from lift_flax.errors import UserError
@@ -185,6 +187,28 @@ def test_damaged_records_are_named(records, tmp_path, name):
     with pytest.raises(UserError, match="build the records again with --overwrite"):
         opened = open_records(str(copy))
         list(eval_batches(opened, config, opened.split(1, "train")))
+
+
+@pytest.mark.parametrize(("name", "change", "message"), [
+    ("prep_report.json", lambda of: [], r"prep_report.json is missing or damaged \(no object\)"),
+    ("prep_report.json", lambda of: {"hello": 1}, r"\(no source\)"),
+    ("prep_report.json", lambda of: {**of, "settings": {"size": 1, "flow": ""}}, "no codec in settings"),
+    ("prep_report.json", lambda of: {**of, "records": "../other"}, r"records in \.\./other"),
+    ("folds.json", lambda of: {}, r"folds.json is missing or damaged \(no classes\)"),
+    ("folds.json", lambda of: {**of, "folds": {}}, "no fold"),
+    ("folds.json", lambda of: {**of, "folds": {"1": {"train": [1]}}}, "train is damaged"),
+    ("folds.json", lambda of: {**of, "clips": of["clips"][1:]}, "lists .*, which is none of the clips"),
+    ("folds.json", lambda of: {**of, "clips": of["clips"] + of["clips"][:1]}, "two clips of one id"),
+    ("folds.json", lambda of: {**of, "classes": ["one"]}, "of class 1, and there are 1"),
+])  # fmt: skip
+def test_files_of_another_shape_are_named(records, tmp_path, name, change, message):
+    for file in ("prep_report.json", "folds.json"):
+        shutil.copy(records / file, tmp_path)
+    (tmp_path / name).write_text(json.dumps(change(json.loads((tmp_path / name).read_text()))))
+    with pytest.raises(UserError, match=f"{message}.*: build the records again with --overwrite"):
+        open_records(str(tmp_path))
+    with pytest.raises(UserError, match=message):
+        find_items(tmp_path)
 
 
 def test_unknown_folds_and_empty_splits_are_named(opened):

@@ -137,7 +137,8 @@ def make_workdir(
     config = dataclasses.replace(config, train=dataclasses.replace(config.train, distill=teacher))
     config_file.save(config, workdir / "config.json")
     facts = {"classes": classes, "validation_ids": ["train_32"], "versions": {"jax": "0.10.2"}, "python": "3.11.9"}
-    facts |= {"prepared": {"flow": "dis"}, "train_digest": "of these clips"}
+    prepared = {"codec": "h264", "short_side": 256, "max_frames": 64, "flow": "dis"}
+    facts |= {"prepared": prepared, "train_digest": "of these clips"}
     (workdir / "run.json").write_text(json.dumps({**facts, "devices": ["cpu", "cpu"]}))
     phases = ["teacher", "student"] if teacher else ["student"]
     if lines is None:

@@ -122,7 +122,14 @@ def test_another_process_sees_the_same_folder_config_clips_and_weights(config, r
         check_shared(tmp_path, 5, dataclasses.replace(config, seed=1), opened, *ids, weights={})
 
 
-@pytest.mark.parametrize("text", [None, "{", "[]", '{"classes": []}'], ids=["missing", "cut off", "a list", "a part"])
+_OTHER = '{"classes": 3, "prepared": {}, "train_digest": 1}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [None, "{", "[]", '{"classes": []}', _OTHER, _OTHER.replace("3", "[]")],
+    ids=["missing", "cut off", "a list", "a part", "other classes", "prepared without its parts"],
+)
 def test_facts_that_are_missing_or_damaged(tmp_path, text):
     if text is not None:
         (tmp_path / "run.json").write_text(text)

@@ -30,7 +30,6 @@ from .sources.video_list import VideoList
 from .staging import StagedClip
 from .transcode import Encoding
 
-_INSTALLING = "installing"  # a file in the staging folder while new records replace older ones
 _SHOWN_BAD_FILES = 3
 _TOLERATED_SHARE = 0.01  # of bad videos, which are left out by default
 
@@ -72,6 +71,8 @@ def build_records(args: argparse.Namespace) -> None:
         console.print(f"{args.out} is already built with these settings{left_out}; --overwrite builds it again")
         return
     _refuse_out_among_videos(args)
+    if not args.overwrite:
+        out_folder.refuse_foreign(args.out, old)
     started = time.monotonic()
     work = args.out / ".staging"
     videos = sources.read(args, old)
@@ -94,7 +95,7 @@ def build_records(args: argparse.Namespace) -> None:
         }
         write_text(args.out / "folds.json", json.dumps(make_folds(videos, staged), indent=2) + "\n")
         write_text(args.out / "prep_report.json", json.dumps(report, indent=2) + "\n")
-        shutil.rmtree(work)
+        out_folder.remove_staging(work)
     print_report(report, videos, console)
     console.print(f"{len(videos.clips)} clips in {args.out} after {report['seconds']:.0f} s.  Train with")
     console.print(f"  {command_line.command('train', *_train_flags(args, videos), f'--workdir=runs/{args.source}')}")
@@ -102,9 +103,9 @@ def build_records(args: argparse.Namespace) -> None:
 
 def _remove_leftovers(work: Path) -> None:
     """Removes the staging folder of a build that was killed at its very end; that of any other build stays."""
-    if (work / _INSTALLING).exists():
+    if (work / out_folder.INSTALLING).exists():
         with only_writer(work, "--out"):
-            shutil.rmtree(work)
+            out_folder.remove_staging(work)
 
 
 def _refuse_out_among_videos(args: argparse.Namespace) -> None:
@@ -204,7 +205,7 @@ def _install_records(
     shutil.rmtree(work / "records", ignore_errors=True)
     records = write_records.write_records(args.source, videos, staged, work / "records")
     target = args.out / args.source / write_records.VERSION
-    mark = work / _INSTALLING  # beside the records of a build that was killed here
+    mark = work / out_folder.INSTALLING  # beside the records of a build that was killed here
     if target.exists() and old is None and not mark.exists() and not args.overwrite:
         raise UserError(f"{target} is in the way; move it, choose another --out, or replace it with --overwrite")
     mark.touch()

@@ -127,20 +127,6 @@ def test_up_to_one_bad_video_in_a_hundred_is_left_out(tmp_path: Path, capsys: py
 
 
 @pytest.mark.usefixtures("in_process")
-def test_a_report_of_another_program_is_refused_and_with_overwrite_replaced(tmp_path: Path) -> None:
-    for number in range(4):
-        write_numbered(tmp_path / "videos" / "ab"[number % 2] / f"{number}.mp4", 5)
-    flags = ["folder", "--videos", str(tmp_path / "videos"), "--out", str(tmp_path / "out")]
-    (tmp_path / "out").mkdir()
-    for text in ("{", "[]", '{"hello": 1}'):
-        (tmp_path / "out" / "prep_report.json").write_text(text)
-        with pytest.raises(UserError, match="prep_report.json is missing or damaged .*: move it, choose another --out"):
-            build.main(flags)
-    build.main([*flags, "--overwrite"])
-    assert len(read_records(tmp_path / "out")) == 4
-
-
-@pytest.mark.usefixtures("in_process")
 @pytest.mark.parametrize("codec", ["jpeg", "original"])
 def test_other_codecs_hold_the_same_frames(videos: Path, tmp_path: Path, codec: str) -> None:
     build.main(["folder", "--videos", str(videos), "--out", str(tmp_path), "--codec", codec, "--flow"])

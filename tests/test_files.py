@@ -1,12 +1,14 @@
 """Files are written whole or not at all."""
 
 import ast
+import errno
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from lift_flax.errors import file_system_message
 from lift_flax.files import replacing, write_text
 from tests import ROOT
 
@@ -34,6 +36,19 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_no_part(tmp_path):
             raise error
     assert path.read_text() == "old"
     assert names(tmp_path) == ["facts.json"]
+
+
+def test_a_full_disk_is_named_by_the_folder(tmp_path, monkeypatch):
+    """Whatever writes: a library's error names no file, as that of the system does on a write."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "below").mkdir()
+    for path, folder in ((Path("facts.json"), tmp_path), (Path("below/facts.json"), tmp_path / "below")):
+        with pytest.raises(OSError) as caught, replacing(path) as part:
+            part.write_text("half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        told = file_system_message(caught.value)
+        assert told == f"no space left on device ({folder}): make room there, then run the same command again"
+    assert names(tmp_path) == ["below"] and names(tmp_path / "below") == []
 
 
 def test_a_block_that_writes_nothing_is_an_error(tmp_path):

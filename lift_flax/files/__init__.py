@@ -1,6 +1,7 @@
 """Writes files whole or not at all, and reserves folders for one process."""
 
 import contextlib
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -20,14 +21,17 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yields a path beside `path` to write a file to; the file replaces `path` when the block ends.
 
     If the block raises, `path` stays as it was and the part is removed.  The part is hidden, has the suffix of `path`
-    (libraries choose a format by it) and a name of its own in each process.
+    (libraries choose a format by it) and a name of its own in each process.  An error of a full disk, which names no
+    file, leaves with the folder as its `filename`.
     """
     part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
         yield part
         os.replace(part, path)
-    except BaseException:
+    except BaseException as error:
         part.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT) and not error.filename:
+            error.filename = str(path.absolute().parent)
         raise
 
 

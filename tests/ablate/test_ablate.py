@@ -103,7 +103,8 @@ def started(monkeypatch) -> list[list[str]]:
         flags = dict(word[2:].split("=", 1) for word in command if word.startswith("--"))
         folder = Path(flags["out"] if "convert" in command[2] else flags["workdir"])
         folder.mkdir(parents=True)
-        results = {"student": {"top1": len(commands) / 10}, "teacher": None, "num_examples": 6, "seconds": 1.0}
+        scores = {"top1": len(commands) / 10, "per_class": {"down": 1.0}, "confusion": [[1]]}
+        results = {"student": scores, "teacher": None, "num_examples": 6, "seconds": 1.0}
         results |= {"dataset": "small", "fold": 1, "split": "test", "views": "1x1", "classes": ["down"]}
         (folder / "results.json").write_text(json.dumps(results))
         (folder / "weights.json").write_text(json.dumps({"source": {"sha256": "of the ViT"}}))

@@ -111,7 +111,7 @@ def make_methods(
 ) -> tuple[list[Method], list[Video], list[Video]]:
     """The methods, and the videos they read: originals, and as stored in the records."""
     source = tfds.builder_from_directory(records.records).as_data_source("all")
-    positions = [(id, position) for id, (position, _, _) in records.index.items()]
+    positions = [(id, entry.position) for id, entry in records.index.items()]
     originals = [_video(str(paths[id]), size) for id, _ in positions]
     stored = [_video(source[position]["video"], size) for _, position in positions]
 

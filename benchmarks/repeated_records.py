@@ -62,7 +62,7 @@ def write(out: Path, videos: VideoList, staged: dict[str, StagedClip], work: Pat
     settings = {"codec": encoding.codec, "size": encoding.short_side, "max_frames": encoding.max_frames}
     report = {"source": SOURCE, "records": str(records.relative_to(out)), "settings": {**settings, "flow": "none"}}
     report |= make_report(videos, staged, {})
-    write_text(out / "folds.json", json.dumps(make_folds(videos), indent=2) + "\n")
+    write_text(out / "folds.json", json.dumps(make_folds(videos, staged), indent=2) + "\n")
     write_text(out / "prep_report.json", json.dumps(report, indent=2) + "\n")
     return sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
 

@@ -46,6 +46,14 @@ def test_teachers_that_do_not_fit(run, records, fields, message):
         _check(config, records)
 
 
+def test_teachers_of_other_pictures_under_the_same_names(run, records):
+    opened = open_records(str(records))
+    others = {id: entry._replace(content="other") for id, entry in opened.index.items()}
+    config = small_config(records=records, **{"train.teacher_from": str(run)})
+    with pytest.raises(UserError, match="was trained on other clips than this run"):
+        teacher_from.check(config, dataclasses.replace(opened, index=others), opened.split(1, "train"))
+
+
 def test_teachers_of_other_clips(run, records):
     config = small_config(records=records, **{"train.teacher_from": str(run)})
     with pytest.raises(UserError, match="was trained on other clips than this run: give both"):

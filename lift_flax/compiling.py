@@ -8,13 +8,14 @@ from collections.abc import Callable
 
 import jax
 
-Options = dict[str, int | str]
+Options = dict[str, int | str | bool]
 
 # Let YNNPACK handle convolutions only.  Its fusions of sums and products were no faster where they were measured
 # (docs/performance.md), and they copy biases to the size of what they are added to.
 _FOR_MANY_RUNS: Options = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION"}
-# For programs that run once: with all optimisations, loops of many random draws take three times as long to compile.
-_FOR_ONE_RUN: Options = {"xla_backend_optimization_level": 2}
+# For programs that run once: with all optimisations, loops of many random draws take three times as long to compile;
+# without XLA's newer emitters of fused loops they take half of the rest.  What is drawn is the same, bit for bit.
+_FOR_ONE_RUN: Options = {"xla_backend_optimization_level": 2, "xla_cpu_use_fusion_emitters": False}
 
 
 def compile_once(function: Callable, *args, runs_once: bool = False, **jit_options) -> Callable:
@@ -57,7 +58,9 @@ def give_memory_back() -> None:
 @functools.cache
 def _accepted(runs_once: bool) -> Options | None:
     """The options, or None where this version of JAX does not know them: they change speed and memory only."""
-    options = _FOR_ONE_RUN if runs_once else _FOR_MANY_RUNS
+    options = dict(_FOR_ONE_RUN if runs_once else _FOR_MANY_RUNS)
+    if jax.config.read("jax_disable_most_optimizations"):
+        options.pop("xla_backend_optimization_level", None)  # who asks JAX for quick compiling gets it here too
     try:
         lowered = jax.jit(lambda: 0).lower()
         lowered.compile(compiler_options=options)  # pyright: ignore[reportArgumentType]  # XLA takes numbers too

@@ -1,7 +1,6 @@
 """bfloat16 activations: what stays float32, and how far from float32 the outputs are."""
 
 import json
-import os
 import subprocess
 import sys
 
@@ -15,7 +14,7 @@ from lift_flax.models import build, functional
 from lift_flax.models.layers import conv2d, dense, norm
 from lift_flax.models.layers.attention import scores
 from tests import ROOT
-from tests.support.run_tools import AS_TRAINED
+from tests.support.run_tools import environment
 from tests.support.small_config import small_config
 
 FRAMES = 12
@@ -80,8 +79,8 @@ def gradients_of(network: functional.Network):
 
 @pytest.mark.slow
 def test_eight_devices_sum_gradients_in_float32_and_gather_nothing():
-    environment = {**os.environ, **AS_TRAINED, "XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
-    ran = subprocess.run([sys.executable, "-c", PROGRAM], cwd=ROOT, env=environment, capture_output=True, text=True)
+    command = [sys.executable, "-c", PROGRAM]
+    ran = subprocess.run(command, cwd=ROOT, env=environment(8, as_trained=True), capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     facts = json.loads(ran.stdout.splitlines()[-1])
     assert facts == {"devices": 8, "gathers": 0, "reduced": ["f32"], "dtypes": ["float32"]}

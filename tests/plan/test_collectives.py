@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 
 from lift_flax.plan.collectives import KINDS, collective_bytes
 from tests import ROOT
-from tests.support.run_tools import AS_TRAINED
+from tests.support.run_tools import environment
 
 MIB = 2**20
 
@@ -43,14 +42,9 @@ for name, kernels in (("copied", shape(P(), 7, 256, 256)), ("shared", shape(P(No
 
 def _compiled(topology: str, folder: Path) -> dict[str, dict]:
     """{"copied": ..., "shared": ...}: seven products in a loop, their kernels on every device or shared out."""
-    environment = {
-        **os.environ,
-        **AS_TRAINED,
-        "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
-    }
+    compiler = environment(8, as_trained=True, JAX_PLATFORMS="cpu")
     command = [sys.executable, "-c", PROGRAM, topology, str(folder)]
-    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    ran = subprocess.run(command, cwd=ROOT, env=compiler, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     return {path.stem: collective_bytes(path.read_text()) for path in folder.glob("*.hlo")}
 

@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import os
 import subprocess
 import sys
 
@@ -14,7 +13,7 @@ from lift_flax.plan import compile_step, tables, topologies
 from lift_flax.plan.batch_search import largest_batch
 from lift_flax.plan.compile_step import CompiledStep, refused_bytes
 from tests import ROOT
-from tests.support.run_tools import AS_TRAINED
+from tests.support.run_tools import environment
 from tests.support.small_config import OVERRIDES, small_config
 
 # of ml_collections, when it reads a config file
@@ -22,11 +21,11 @@ IGNORE_LOADER = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWa
 SMALL = [f"--config.{name}={value}" for name, value in OVERRIDES.items() if name not in ("dataset", "train.batch_size")]
 
 
-def _plan(*arguments: str, devices: int = 1, compiler: dict[str, str] = AS_TRAINED) -> subprocess.CompletedProcess:
+def _plan(*arguments: str, devices: int = 1, as_trained: bool = True) -> subprocess.CompletedProcess:
     """The command in a process of its own: it settles which devices there are."""
-    environment = {**os.environ, **compiler, "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
     command = [sys.executable, "-m", "lift_flax.plan", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    compiler = environment(devices, as_trained=as_trained)
+    return subprocess.run(command, cwd=ROOT, env=compiler, capture_output=True, text=True)
 
 
 def _installed(module: str, extra: str):
@@ -72,7 +71,7 @@ def test_two_devices_of_this_machine():
 
 
 def test_table():
-    ran = _plan("--config=configs/demo.py", *SMALL, "--num_classes=5", "--phase=teacher", compiler={})
+    ran = _plan("--config=configs/demo.py", *SMALL, "--num_classes=5", "--phase=teacher", as_trained=False)
     assert ran.returncode == 0, ran.stderr
     assert "compiling teacher, batch 8 on local" in ran.stderr and "fits: needs" in ran.stderr
     for text in ("night_figures, 5 classes", "teacher", "needed", "GFLOP per example"):

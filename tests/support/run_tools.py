@@ -16,11 +16,21 @@ import numpy as np
 from lift_flax.config import Config
 from lift_flax.runs.checkpoints import Checkpoints
 from lift_flax.train import optim, phases
-from tests import ROOT
+from tests import QUICK, ROOT
 
-AS_TRAINED = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "0"}  # for the environment of a process: the compiler's own defaults
 Process = subprocess.Popen
 _PATIENCE = 240  # s
+
+
+def environment(devices: int = 1, *, as_trained: bool = False, **variables: str) -> dict[str, str]:
+    """The environment of a process with so many CPU devices.
+
+    With `as_trained` its compiler has the defaults that users have; else it is the tests' quick one.
+    """
+    flags = f"--xla_force_host_platform_device_count={devices} {os.environ.get('XLA_FLAGS', '')}".strip()
+    quick = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "0"} if as_trained else {}
+    flags = flags.replace(QUICK, "").strip() if as_trained else flags
+    return {**os.environ, **quick, "XLA_FLAGS": flags, **variables}
 
 
 @contextlib.contextmanager

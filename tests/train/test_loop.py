@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +19,7 @@ from lift_flax.runs.checkpoints import Checkpoints, best_step
 from lift_flax.runs.metrics_log import MetricsWriter, read_metrics
 from lift_flax.train import epochs, loop, optim, phases
 from tests import ROOT
+from tests.support.run_tools import environment
 from tests.support.small_config import small_config
 
 
@@ -170,7 +170,6 @@ train_both(small_config(records=sys.argv[1], **fields), Path(sys.argv[2]))
 @pytest.mark.slow
 def test_no_copies_between_several_devices(records, tmp_path):
     """Both phases on four devices, two of which share each parameter: all that the steps need is where they need it."""
-    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
     command = [sys.executable, "-c", ON_DEVICES, str(records), str(tmp_path)]
-    subprocess.run(command, cwd=ROOT, env=environment, check=True)
+    subprocess.run(command, cwd=ROOT, env=environment(4), check=True)
     assert [line["step"] for line in _steps(tmp_path)] == [*range(1, 6)] * 2

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from lift_flax.runs.metrics_log import read_metrics
+from lift_flax.train.run import train_and_test
 from tests import ROOT
 from tests.support.run_tools import exit_codes, newest_state, running, said, wait_for_step
 from tests.support.small_config import LIGHT, small_config
@@ -28,11 +29,9 @@ BOUNDS = {"teacher": 1e-5, "student": 1e-4}
 LIGHT_BOUNDS = {"student": 1e-2}
 
 
-def _uninterrupted(workdir: Path, records: Path, fields: dict) -> Path:
-    """The workdir of an uninterrupted run of one process."""
-    with running(1, workdir, records, **fields) as processes:
-        assert exit_codes(processes) == [0], said(workdir)
-    return workdir
+def _uninterrupted(workdir: Path, records: Path, fields: dict) -> None:
+    """Makes an uninterrupted run of one process."""
+    train_and_test(small_config(records=records, **fields), workdir)
 
 
 @pytest.fixture(scope="session")
@@ -77,7 +76,8 @@ def test_two_processes_compute_what_one_does(records, request, tmp_path, fields)
     if fields is FIELDS:
         alone = request.getfixturevalue("alone")
     else:
-        alone = _uninterrupted(tmp_path / "alone", records, fields)
+        alone = tmp_path / "alone"
+        _uninterrupted(alone, records, fields)
     _assert_same_run(workdir, alone, fields)
     assert "results:" in said(workdir) and "results:" not in said(workdir, 1)  # one process prints them
 

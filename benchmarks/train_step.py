@@ -63,7 +63,7 @@ def read_config(args: argparse.Namespace) -> Config:
         raise UserError(str(error)) from error
     given = {"model.luminous.size": args.size, "data.num_frames": args.frames, "model.levels": args.n}
     values.update_from_flattened_dict({field: value for field, value in given.items() if value is not None})
-    values.train.dtype = args.dtype
+    values.train.precision = args.precision
     unfreeze, values.model.pvit.unfreeze = values.model.pvit.unfreeze, "all"
     config = from_dict(values.to_dict())
     pvit = dataclasses.replace(config.model.pvit, unfreeze=unfreeze)
@@ -110,7 +110,7 @@ def make_timer(args: argparse.Namespace) -> timed_steps.Timer:
     left, right = jax.random.normal(jax.random.key(0), (2, timed_steps.SIDE, timed_steps.SIDE))
     product = jax.jit(jnp.matmul)
     multiply = lambda: product(left, right).block_until_ready()  # noqa: E731
-    return timed_steps.Timer(settings | {"dtype": args.dtype}, gflop, one_step, multiply)
+    return timed_steps.Timer(settings | {"precision": args.precision}, gflop, one_step, multiply)
 
 
 def main() -> None:
@@ -122,7 +122,7 @@ def main() -> None:
     parser.add_argument("--frames", type=count, help="of a clip (default: the config's)")
     parser.add_argument("--n", type=count, help="levels (default: the config's)")
     parser.add_argument("--batch", type=count, default=1, help="clips")
-    parser.add_argument("--dtype", default="float32", help="of activations; a CPU gains nothing from bfloat16")
+    parser.add_argument("--precision", default="tf32", help="of the trunks; a CPU gains nothing from bfloat16")
     timed_steps.add_arguments(parser)
     args = parser.parse_args()
     timed_steps.main(make_timer(args), args)

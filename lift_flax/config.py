@@ -2,7 +2,8 @@
 
 docs/paper_notes.md gives the reading behind each.  A config file (configs/) starts from these and changes some; a flag
 `--config.train.batch_size=16` sets any.  A field that is added later, and whose default would change what an old run
-computes, says what its absence meant: `Annotated[bool, Added(before=False)] = True`.
+computes, says what its absence meant: `Annotated[bool, Added(before=False)] = True`.  One that gets another name says
+which it had, and what old values mean: `Annotated[str, Was("old", {"x": "y"})] = ""`.
 """
 
 import dataclasses
@@ -10,7 +11,7 @@ from typing import Annotated, Literal
 
 from lift_flax import fields
 from lift_flax.errors import UserError
-from lift_flax.fields import Added, Bound
+from lift_flax.fields import Added, Bound, Was
 
 KINETICS_MEAN = (0.43216, 0.394666, 0.37645)
 KINETICS_STD = (0.22803, 0.22145, 0.216989)
@@ -57,6 +58,12 @@ class Augment:
     contrast: BelowOne = 0.2  # factor of the distance to the clip's mean level, 1 +- this
     saturation: BelowOne = 0.2  # factor of the distance to the pixel's own grey, 1 +- this
     hue: BelowOne = 0.05  # turns of the colour circle, +-
+    exposure: Probability = 0.0  # photographed again in other light, with a sensor's noise
+    exposure_darker: NotNegative = 5.0  # stops, at most
+    exposure_lighter: NotNegative = 4.0  # stops, at most
+    exposure_well: Positive = 4000.0  # electrons that saturate a pixel, at least; the fewer, the more noise
+    exposure_wells: Annotated[float, Bound(ge=1)] = 5.0  # times as many at most
+    exposure_read_noise: NotNegative = 6.0  # electrons, at most
     rain: Probability = 0.1  # streaks of rain
     rain_slant: Annotated[float, Bound(ge=0, lt=90)] = 10.0  # degrees, +-
     rain_length: NotNegative = 20.0  # px at side 224 (scaled with the side), of a streak
@@ -70,9 +77,11 @@ class Augment:
 class Luminous:
     """The input of the R(2+1)D."""
 
-    input: Literal["gamma", "flow"] = "gamma"  # the frames, lit; or optical flow (records built with --flow)
+    input: Literal["gamma", "flow", "motion"] = "gamma"  # lit frames; optical flow (records with --flow); differences
     gamma: Positive = 1.8  # exponent 1/gamma of the intensity correction
+    gamma_target: Annotated[float, Bound(ge=0, lt=255)] = 0.0  # mean luma, by each clip's own gamma; 0 = one gamma
     size: Count = 224  # px, side of the luminous frames
+    tokens: Literal["frames", "steps", "places"] = "frames"  # of the last map: T, one a step of time, one a place
     flow_mean: float = 128 / 255  # of coded flow in [0, 1], every channel; 128 is no motion
     flow_std: Positive = 0.226  # of coded flow, every channel
 
@@ -115,11 +124,20 @@ class Model:
     """LIFT-Net: two trunks, and N levels that fuse them."""
 
     streams: Literal["both", "main", "luminous"] = "both"  # which trunks answer
+    main_input: Literal["frames", "motion"] = "frames"  # of the PViT: frames as filmed; or lit grey and its differences
     levels: Count = 8  # N, levels of LIFT, Critic and Fusion
     num_heads: Count = 8  # heads of every attention after the two trunks
-    critic_mlp_ratio: Count = 4  # hidden width of the Critic's MLP, in units of E
+    positions: Literal["none", "learnt"] = "none"  # of the tokens along time, added to both streams
+    critic_mlp: Annotated[int, Bound(ge=1, le=2)] = 2  # linear maps in the Critic's MLP
+    critic_mlp_ratio: Count = 4  # hidden width of the Critic's MLP, in units of E, where it has two
     fusion_scale: Literal["num_heads", "head_dim"] = "num_heads"  # Eq. 1 literally; head_dim is the usual scaling
+    fusion_residual: Literal["luminous", "main", "both", "gate"] = "luminous"  # what Eq. 2 adds the attention to
     foe: bool = True  # Fourier Enhancement block in every fusion
+    foe_norm: Annotated[  # what the LayerNorm of its spectrum takes mean and variance over
+        Literal["plane", "branch", "after", "row"], Added(before="row")
+    ] = "plane"
+    pool: Literal["mean", "attention"] = "mean"  # of the fused tokens, before the head
+    output: Literal["levels", "late", "levels+late"] = "levels"  # late: the streams' own logits, summed, no levels
     luminous: Luminous = Luminous()
     teacher: Teacher = Teacher()
     pvit: PViT = PViT()
@@ -144,12 +162,23 @@ class Train:
     learning_rate: Positive = 1e-4  # AdamW, cosine to 0
     weight_decay: NotNegative = 0.01  # AdamW's, of every trained parameter
     adam_eps: Positive = 1e-8  # AdamW's, added to the root of the second moment
+    warmup: BelowOne = 0.0  # share of a phase's steps in which the learning rate rises from 0, in a line
+    clip_norm: NotNegative = 0.0  # gradients of a larger norm over all parameters are scaled down to it; 0 = never
+    label_smoothing: BelowOne = 0.0  # share of each target that is spread over all classes
+    ema: BelowOne = 0.0  # decay of a moving average of the weights, which then answers; 0 = the weights themselves
     distill: bool = True  # False: no teacher phase, the R(2+1)D is trained with the student
-    distill_weight: NotNegative = 1.0  # weight of the L1 term in Eq. 6
+    distill_weight: NotNegative = 1.0  # weight of the distillation term in Eq. 6
+    distill_term: Annotated[  # Eq. 6's distances of logits, their mean or sum over classes; or KL of softened answers
+        Literal["l1_mean", "l1_sum", "kl"], Added(before="l1_sum")
+    ] = "l1_mean"
+    temperature: Positive = 4.0  # divides the logits of both networks in the KL term
     teacher_from: str = ""  # workdir of a finished run whose teacher is taken: there is no teacher phase then
+    main_weight: NotNegative = 0.0  # weight of the cross-entropy of the main stream's own head
     trunk: Literal["frozen", "finetune"] = "frozen"  # the student's R(2+1)D, when distilled
     checkpoint_epochs: Count = 1  # save every so many epochs (and always at the end)
-    dtype: Literal["bfloat16", "float32"] = "float32"  # of the trunks' activations; everything else stays float32
+    precision: Annotated[  # of the two trunks' products; bfloat16 of their activations too; all else is float32
+        Literal["float32", "tf32", "bfloat16"], Was("dtype", {"float32": "tf32"})
+    ] = "tf32"
     accumulate: Count = 1  # parts that a batch is computed in, one after another; BatchNorm sees a part at a time
     profile_steps: str = ""  # "10:15" writes a trace of these steps of each phase
     remat: Remat = Remat()
@@ -217,6 +246,16 @@ def _check_combinations(config: Config) -> None:
     if model.pvit.dim % model.pvit.num_heads:
         raise UserError(
             f"config.model.pvit.dim={model.pvit.dim} does not divide by its num_heads={model.pvit.num_heads}"
+        )
+    if model.fusion_residual != "luminous" and model.luminous.tokens != "frames" and model.streams == "both":
+        raise UserError(
+            f"config.model.fusion_residual={model.fusion_residual} adds the streams token by token: set "
+            "config.model.luminous.tokens=frames with it"
+        )
+    if model.streams != "both" and (model.output != "levels" or train.main_weight > 0):
+        raise UserError(
+            f"config.model.output={model.output} with config.train.main_weight={train.main_weight:g} is for two "
+            "streams: set config.model.streams=both with it"
         )
     first, _, last = train.profile_steps.partition(":")
     if train.profile_steps and not (first.isdigit() and last.isdigit() and 1 <= int(first) <= int(last)):

@@ -142,7 +142,8 @@ def describe(trained: TrainedRun) -> dict:
         "outputs": outputs | distilled,
         "within": {
             "luminous": luminous.input,
-            "gamma": luminous.gamma if luminous.input == "gamma" else None,
+            "gamma": None if luminous.input == "flow" or luminous.gamma_target else luminous.gamma,
+            "gamma_target": luminous.gamma_target or None,
             "luminous_size": luminous.size,
             "luminous_mean": list(mean),
             "luminous_std": list(std),

@@ -50,16 +50,25 @@ class Added:
     before: Any
 
 
+@dataclasses.dataclass(frozen=True)
+class Was:
+    """Marks a field that earlier versions wrote under another `name` of its group, and what its `values` mean now."""
+
+    name: str
+    values: dict[Any, Any]
+
+
 def read(cls: type, values: dict, *, stored: bool = False) -> Any:
     """Makes a `cls` of nested `values`.  Fields that are missing take their defaults.
 
     Args:
-      stored: `values` were written earlier, perhaps before some fields came: those take what their absence meant
-        (`Added`), so that an old run computes what it did.
+      stored: `values` were written earlier, perhaps before some fields came or got their names: those take what their
+        absence meant (`Added`) or what the earlier name held (`Was`), so that an old run computes what it did.
 
     Raises:
       UserError: an unknown field (with the nearest known one), a value of another type or beyond its bound.
     """
+    values = _renamed(cls, values) if stored else values
     known = set(names(cls))
     for name in _names_in(cls, values, ""):
         if name not in known:
@@ -145,6 +154,22 @@ def _read(cls: type, values: dict, prefix: str, stored: bool) -> Any:
         elif stored:
             chosen.update((own, mark.before) for mark in marks if isinstance(mark, Added))
     return cls(**chosen)
+
+
+def _renamed(cls: type, values: dict) -> dict:
+    """`values` under the names of today."""
+    values = dict(values)
+    for own, hint in typing.get_type_hints(cls, include_extras=True).items():
+        kind, *marks = typing.get_args(hint) if typing.get_origin(hint) is Annotated else (hint,)
+        if _is_group(kind):
+            if isinstance(values.get(own), dict):
+                values[own] = _renamed(kind, values[own])
+            continue
+        for mark in marks:
+            if isinstance(mark, Was) and own not in values and mark.name in values:
+                value = values.pop(mark.name)
+                values[own] = mark.values.get(value, value)
+    return values
 
 
 def _check_bounds(marks: list, value: Any, name: str) -> None:

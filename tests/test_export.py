@@ -17,7 +17,7 @@ from lift_flax.predict.inference import unfolded
 from tests.support.trained_tools import random_trained, write_run
 
 KINDS = {
-    "gamma": ("tiny", {"train.dtype": "bfloat16", "model.levels": 2, "train.remat.levels": True}),
+    "gamma": ("tiny", {"train.precision": "bfloat16", "model.levels": 2, "train.remat.levels": True}),
     "flow": ("tiny,luminous=flow", {"model.luminous.size": 24}),
     "resized": ("tiny,teacher=r3d_tiny,foe=no", {"model.luminous.size": 24, "train.remat.trunk": True}),
     "finetuned": ("tiny", {"train.trunk": "finetune", "train.remat.pvit": True}),

@@ -53,7 +53,9 @@ STEPS = itertools.product(("teacher", "student"), ("float32", "bfloat16"), ("gam
     [pytest.param(*step, marks=[] if step in QUICK else pytest.mark.slow) for step in STEPS],
 )
 def test_training_steps(phase, dtype, luminous):
-    config = small_config(**{**FIELDS, "model.luminous.input": luminous, "train.dtype": dtype, "train.accumulate": 2})
+    config = small_config(
+        **{**FIELDS, "model.luminous.input": luminous, "train.precision": dtype, "train.accumulate": 2}
+    )
     step = compile_step.step_shapes(config, 3, phase)
     state, metrics = jax.eval_shape(step.function, step.state, step.streams)
     assert jax.tree.map(lambda x: x.dtype, state) == jax.tree.map(lambda x: x.dtype, step.state)
@@ -77,7 +79,7 @@ def test_students_of_other_kinds(fields):
 
 @pytest.mark.parametrize("luminous", ["gamma", "flow"])
 def test_answers_and_explanations(luminous):
-    trained = random_trained(**{"model.luminous.input": luminous, "train.dtype": "bfloat16"})
+    trained = random_trained(**{"model.luminous.input": luminous, "train.precision": "bfloat16"})
     inputs = [jax.ShapeDtypeStruct((2, *shape), jnp.uint8) for shape in inference.input_shapes(trained.config).values()]
     for fft in (True, False):
         answers = jax.eval_shape(inference.make_inference(trained, fft=fft), *inputs)

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 from jaxtyping import Array, Key
 
-from lift_flax.augment import colour, cutmix, rain, shuffle, warp
+from lift_flax.augment import colour, cutmix, exposure, rain, shuffle, warp
 from lift_flax.config import Augment
 
 
@@ -100,6 +100,16 @@ STAGES = (  # in the order in which they are applied
             ),
         },
         frames=by_row(rain.rain),
+    ),
+    Stage(
+        purpose=5,
+        texts={
+            "exposure": lambda r: (
+                f"-{r.exposure_darker:g} to +{r.exposure_lighter:g} stops, wells of {r.exposure_well:g} to\n"
+                f"{r.exposure_well * r.exposure_wells:g} electrons, read noise to {r.exposure_read_noise:g}"
+            ),
+        },
+        frames=by_row(exposure.expose),
     ),
     Stage(
         purpose=3,

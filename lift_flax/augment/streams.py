@@ -7,6 +7,7 @@ all its frames and both pathways.  The stages are jitted one by one: benchmarks/
     python -m lift_flax.augment --preview=FILE.png     # draws what each augmentation does
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +20,7 @@ from lift_flax.augment.stages import STAGES, Stage
 from lift_flax.config import Augment, Config, Luminous
 from lift_flax.models.inputs import Streams
 from lift_flax.video import flow_codes
-from lift_flax.video.gamma import gamma_table
+from lift_flax.video.gamma import LUMA, gamma_table, gamma_tables
 
 Clips = UInt8[Array, "B T H W 3"]
 Flows = UInt8[Array, "B T H W 2"]
@@ -56,7 +57,10 @@ def clip_streams(batch: dict[str, Array], config: Config) -> Streams:
     """Makes the streams "dark" and "luminous" of a batch as it is, from "clip" (and "flow") alone."""
     luminous = config.model.luminous
     light = _flow_stream(batch["flow"], luminous) if luminous.input == "flow" else _light(batch["clip"], luminous)
-    return {"dark": batch["clip"], "luminous": light}
+    streams = {"dark": batch["clip"], "luminous": light}
+    if config.model.main_input == "motion":
+        streams["lit"] = _light(batch["clip"], dataclasses.replace(luminous, size=batch["clip"].shape[2]))
+    return streams
 
 
 def draw_stages(key: Key[Array, ""], ranges: Augment, shape: tuple[int, ...]) -> Draws:
@@ -107,7 +111,28 @@ def row_keys(key: Key[Array, ""], purpose: int, count: int) -> Key[Array, "B"]:
 @functools.partial(jax.jit, static_argnums=1)
 def _light(clip: Clips, luminous: Luminous) -> Luminances:
     """Gamma correction, then a resize where the luminous stream has another size."""
-    return _resize(gamma_correct(clip, luminous.gamma), luminous.size)
+    if luminous.gamma_target:
+        lit = jax.vmap(functools.partial(_light_to, target=luminous.gamma_target))(clip)
+    else:
+        lit = gamma_correct(clip, luminous.gamma)
+    return _resize(lit, luminous.size)
+
+
+def _light_to(clip: UInt8[Array, "T H W 3"], target: float) -> UInt8[Array, "T H W 3"]:
+    """Correction by the clip's own gamma (lift_flax/video/gamma.py)."""
+    means = jnp.asarray(gamma_tables(), jnp.float32) @ luma_histogram(clip)  # [128]
+    return jnp.asarray(gamma_tables())[jnp.abs(means - target).argmin()][clip]
+
+
+def luma_histogram(clip: UInt8[Array, "T H W 3"]) -> Float[Array, "256"]:
+    """That of lift_flax/video/gamma.py, as a product of the upper with the lower half of each level, frame by frame."""
+
+    def of_frame(frame: UInt8[Array, "H W 3"]) -> Float[Array, "3 16 16"]:
+        upper, lower = (jax.nn.one_hot(half, 16) for half in (frame // 16, frame % 16))  # [H, W, 3, 16]
+        return jnp.einsum("HWCU,HWCL->CUL", upper, lower, precision="highest")
+
+    counts = jax.lax.map(of_frame, clip).sum(0).reshape(3, 256)
+    return jnp.array(LUMA) @ counts / (clip.size // 3)
 
 
 @functools.partial(jax.jit, static_argnums=1)

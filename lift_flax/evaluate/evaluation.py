@@ -15,7 +15,7 @@ from lift_flax.data.records import Records, check_flow, open_records
 from lift_flax.distributed.mesh import make_mesh
 from lift_flax.errors import UserError
 from lift_flax.evaluate import illumination, metrics
-from lift_flax.evaluate.scoring import NETWORKS, ScoreClips, groups_of, judge_networks
+from lift_flax.evaluate.scoring import NETWORKS, ScoreClips, SplitLogits, agreement, groups_of, judge_networks
 from lift_flax.files import write_text
 from lift_flax.runs.trained import TrainedRun
 from lift_flax.runs.workdir import is_of
@@ -116,7 +116,7 @@ class Evaluation:
         split, trained, protocol = self._split, self._trained, self._protocol
         learnt = self._learnt()
         self._say(f"{trained.workdir}: scoring {len(split.ids)} clips, {len(self._views)} views of each ...")
-        scores, luma = self._scores(split)
+        scores, scored = self._scores(split)
         result = {
             "workdir": str(trained.workdir),
             "records": str(split.records.dir),
@@ -133,9 +133,10 @@ class Evaluation:
             "trained_on": len(set(learnt) & set(split.ids)),
             "classes": list(trained.classes),
             **scores,
+            "agreement": agreement(scored),
         }
         if protocol.illumination:
-            result["illumination"] = self._illumination(result, luma, own=bool(learnt))
+            result["illumination"] = self._illumination(result, scored["luma"], own=bool(learnt))
         return result
 
     def _open(self, data_dir: str | Path | None) -> _Split:
@@ -155,8 +156,8 @@ class Evaluation:
             records, fold, ids, labels, left_out, ScoreClips(trained.outputs, self._config, records, self._mesh)
         )
 
-    def _scores(self, split: _Split, light: Relight | None = None) -> tuple[dict, Float[np.ndarray, "N"]]:
-        """Returns (scores of teacher and student, mean luma of each clip)."""
+    def _scores(self, split: _Split, light: Relight | None = None) -> tuple[dict, SplitLogits]:
+        """Returns (scores of teacher and student, what they were judged by)."""
         trained = self._trained
         with jax.set_mesh(self._mesh):
             scored = split.score_clips(
@@ -168,7 +169,7 @@ class Evaluation:
                 average=self._protocol.average,
                 light=light,
             )
-        return judge_networks(scored, groups_of(split.records, split.ids), trained.classes), scored["luma"]
+        return judge_networks(scored, groups_of(split.records, split.ids), trained.classes), scored
 
     def _learnt(self) -> list[str]:
         """Returns the ids of the clips that the run was trained on; none if the records are not its own."""
@@ -181,9 +182,13 @@ class Evaluation:
     def _illumination(self, result: dict, luma: Float[np.ndarray, "N"], *, own: bool) -> dict:
         """Computes the curve and its twins; for the run's own test clips it is kept in the workdir, with a picture."""
 
+        def of(split: _Split, light: Relight | None = None) -> dict:
+            scores, scored = self._scores(split, light)
+            return illumination.point(scores, scored["luma"])
+
         def in_light(light: Relight) -> dict:
             self._say(f"exposure {light.camera.exposure:g} ...")
-            return illumination.point(*self._scores(self._split, light))
+            return of(self._split, light)
 
         protocol = ("records", "dataset", "fold", "split", "views", "average", "step", "num_examples")
         curve = {name: result[name] for name in protocol}
@@ -191,7 +196,7 @@ class Evaluation:
         for name, split in self._twins:
             self._say(f"twin {name} ...")
             clips = {"name": name, "num_examples": len(split.ids), "left_out": split.left_out}
-            curve["twins"].append({**clips, **illumination.point(*self._scores(split))})
+            curve["twins"].append({**clips, **of(split)})
         workdir = self._trained.workdir
         if own and (result["fold"], result["split"]) == (self._trained.config.data.fold, "test"):
             write_text(workdir / "illumination.json", json.dumps(curve, indent=2) + "\n")

@@ -57,6 +57,11 @@ def judge(
     }
 
 
+def agreement(one: Float[np.ndarray, "N K"], other: Float[np.ndarray, "N K"]) -> float:
+    """The share of clips for which both networks name the same class."""
+    return float(np.mean(_ranked(one)[:, 0] == _ranked(other)[:, 0]))
+
+
 def chance(labels: Int[np.ndarray, "N"]) -> float:
     """Computes the accuracy of naming the most frequent class of these clips every time."""
     return float(np.bincount(labels).max() / len(labels))

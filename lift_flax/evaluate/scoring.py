@@ -100,6 +100,12 @@ def groups_of(records: Records, ids: list[str]) -> list[str]:
     return [records.index[i].group or i for i in ids]
 
 
+def agreement(scored: SplitLogits) -> float | None:
+    """Returns the share of clips that teacher and student answer alike; None where there is no teacher."""
+    logits = [scored[name] for name in NETWORKS.values() if name in scored]
+    return metrics.agreement(*logits) if len(logits) == len(NETWORKS) else None
+
+
 def judge_networks(scored: SplitLogits, groups: list[str], classes: tuple[str, ...]) -> dict[str, dict | None]:
     """Returns {"teacher": ..., "student": ...}, each as `metrics.judge`, or None for a network that does not exist."""
     return {

@@ -37,11 +37,19 @@ def show(result: dict) -> None:
     for name in result["classes"]:
         table.add_row(name, *[percent(n["per_class"][name]) if n else "-" for n in networks])
     command_line.console().print(table)
+    for line in agreed(result):
+        print(line)
     for name, scores in zip(NETWORKS, networks, strict=True):
         if scores:
             _show_confusion(name, scores["confusion"], result["classes"])
     if "illumination" in result:
         _show_curve(result["illumination"])
+
+
+def agreed(result: dict) -> list[str]:
+    """The line that says how often both networks answer alike; none where that is unknown."""
+    share = result.get("agreement")
+    return [] if share is None else [f"student and teacher name the same class for {percent(share)} of the clips"]
 
 
 def _show_confusion(network: str, counts: list[list[int]], classes: list[str]) -> None:

@@ -6,6 +6,7 @@ each token alone and drop out.  The Fourier Enhancement mixes tokens without att
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -26,30 +27,52 @@ def patch_rollout(blocks: Sequence[Weights]) -> Float[Array, "B R"]:
     return shares[:, 0]
 
 
+class LevelWeights(NamedTuple):
+    """What a level's attentions took, and how its residual is shared.
+
+    Attributes:
+      lift, critic, fusion: weights of its attentions.
+      luminous_share: the luminous stream's share of the residual, for each token; 1 in the paper's Eq. 2.
+    """
+
+    lift: Weights
+    critic: Weights
+    fusion: Weights
+    luminous_share: Float[Array, "B S"]
+
+
 def frame_rollout(
-    lifts: Sequence[Weights], critics: Sequence[Weights], fusions: Sequence[Weights], streams: str
-) -> tuple[Float[Array, "B T"], Float[Array, "B T"]]:
+    levels: Sequence[LevelWeights],
+    streams: str,
+    counts: tuple[int, int, int],
+    pooled: Float[Array, "B S"] | None = None,
+) -> tuple[Float[Array, "B R"], Float[Array, "B S"]]:
     """How much the mean over the fused tokens took of each token of the (main, luminous) stream.
 
-    Both together sum to 1, and a stream that is left out has none.  With two streams the main one has 1/2^N in all,
-    whatever was learnt, since every fusion halves it: only its spread over frames says something.
+    Both together sum to 1, and a stream that is left out has none.  With two streams and Eq. 2's residual the main one
+    has 1/2^N in all, whatever was learnt, since every fusion halves it: only its spread over frames says something.
 
     Args:
-      lifts, critics, fusions: weights of each level in order.
+      levels: in order; without any, the head reads the main stream alone.
       streams: both, or the only one: main or luminous.  Its tokens then stand for the other's too.
+      counts: clips, tokens of the main stream, tokens of the luminous one: B, R, S.
+      pooled: each fused token's share in the head's mean; None where all have the same.
     """
-    frames = lifts[0].shape[-1]
-    own, none = jnp.eye(frames), jnp.zeros((frames, frames))
-    of_main, of_luminous = jnp.concatenate([own, none], axis=1), jnp.concatenate([none, own], axis=1)  # [T, 2T]
-    shape = (len(lifts[0]), frames, 2 * frames)
-    x = jnp.broadcast_to(of_luminous if streams == "luminous" else of_main, shape)
-    y = jnp.broadcast_to(of_main if streams == "main" else of_luminous, shape)
-    for lift, critic, fusion in zip(lifts, critics, fusions, strict=True):
-        x = 0.5 * x + 0.5 * _taken(lift, x)
-        y = 0.5 * y + 0.5 * _taken(critic, y)
-        x = 0.5 * y + 0.5 * _taken(fusion, x)  # the luminous stream asks, the main stream answers
-    shares = x.mean(axis=1)  # the head's mean over tokens: [B, 2T]
-    return shares[:, :frames], shares[:, frames:]
+    b, r, s = counts
+    own = jnp.eye(r + s)
+    of_main, of_luminous = own[:r], own[r:]  # [R, R+S], [S, R+S]
+    x = jnp.broadcast_to(of_luminous if streams == "luminous" else of_main, (b, r, r + s))
+    y = jnp.broadcast_to(of_main if streams == "main" else of_luminous, (b, s, r + s))
+    for level in levels:
+        x = 0.5 * x + 0.5 * _taken(level.lift, x)
+        y = 0.5 * y + 0.5 * _taken(level.critic, y)
+        kept = y
+        if x.shape == y.shape:
+            share = level.luminous_share[..., None]
+            kept = share * y + (1 - share) * x
+        x = 0.5 * kept + 0.5 * _taken(level.fusion, x)  # the luminous stream asks, the main stream answers
+    shares = x.mean(axis=1) if pooled is None else jnp.einsum("BS,BSP->BP", pooled, x)  # [B, R+S]
+    return shares[:, :r], shares[:, r:]
 
 
 def _taken(weights: Weights, shares: Float[Array, "B R P"]) -> Float[Array, "B _ P"]:

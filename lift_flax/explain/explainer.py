@@ -11,13 +11,16 @@ from jaxtyping import Array, Float, UInt8
 from lift_flax.augment.streams import clip_streams
 from lift_flax.config import Config
 from lift_flax.explain import class_activation
-from lift_flax.explain.attention_rollout import frame_rollout, patch_rollout
+from lift_flax.explain.attention_rollout import LevelWeights, frame_rollout, patch_rollout
+from lift_flax.models.build import level_count, luminous_token_count
 from lift_flax.models.functional import Network, Tree
-from lift_flax.models.inputs import Streams, student_inputs
+from lift_flax.models.inputs import Streams, activation_dtype, student_inputs
 from lift_flax.models.intermediates import Intermediates
+from lift_flax.models.lift_net import pooling_matrix
+from lift_flax.models.video_resnet import TRUNKS, map_shape
 from lift_flax.runs.trained import TrainedRun
 from lift_flax.video.clips import Parts
-from lift_flax.video.gamma import gamma_table
+from lift_flax.video.gamma import light
 
 Arrays = dict[str, Array]  # intermediates by name (lift_flax/models/intermediates.py)
 
@@ -35,7 +38,7 @@ class Explanation:
       activation: map of the class, in the size of the part of the network that it comes from (class_activation.py).
       stage: that part.
       relevance: of each frame's fused token for the class.
-      spectra: tokens before and after each level's Fourier Enhancement; N = 0 without one.
+      spectra: tokens before and after each level's Fourier Enhancement, S of them; N = 0 without one.
     """
 
     frames: UInt8[np.ndarray, "T H W 3"]
@@ -47,7 +50,7 @@ class Explanation:
     activation: Float[np.ndarray, "t y x"]
     stage: str
     relevance: Float[np.ndarray, "T"]
-    spectra: Float[np.ndarray, "N 2 T E"]
+    spectra: Float[np.ndarray, "N 2 S E"]
 
 
 class Explainer:
@@ -61,7 +64,7 @@ class Explainer:
     def __init__(self, trained: TrainedRun):
         self.trained = trained
         config = trained.config
-        frames, dtype = config.data.num_frames, config.train.dtype
+        frames, dtype = config.data.num_frames, activation_dtype(config)
         dark, luminous = (
             jax.ShapeDtypeStruct((1, frames, size, size, 3), dtype)
             for size in (config.data.size, config.model.luminous.size)
@@ -80,7 +83,7 @@ class Explainer:
         Args:
           label: the class to explain; None for the one that the student predicts.
         """
-        trained = self.trained
+        trained, luminous = self.trained, self.trained.config.model.luminous
         batch = {name: jnp.asarray(parts[name])[None] for name in ("clip", "flow") if name in parts}
         streams = clip_streams(batch, trained.config)
         chosen = jnp.array([-1 if label is None else label])
@@ -88,7 +91,7 @@ class Explainer:
             on_device = self._look(*self._arrays, streams, chosen)
         arrays = jax.tree.map(np.asarray, on_device)
         return Explanation(
-            frames=gamma_table(trained.config.model.luminous.gamma)[parts["clip"]],
+            frames=light(parts["clip"], luminous.gamma, luminous.gamma_target),
             probabilities=arrays["probabilities"],
             label=int(arrays["label"]),
             main=arrays["main"],
@@ -130,22 +133,38 @@ def _look(
 
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), points)
     gradients, (logits, inside, of) = jax.grad(logit, has_aux=True)(zeros)
-    lifts, critics, fusions = (_of_levels(config, inside, part) for part in ("lift", "critic", "fusion"))
-    frames = frame_rollout(lifts, critics, fusions, config.model.streams)
+    levels = [_weights_of_level(config, inside, i) for i in range(level_count(config))]
+    frames, tokens = config.data.num_frames, luminous_token_count(config)
+    counts = {"both": (frames, tokens), "main": (frames, frames), "luminous": (tokens, tokens)}[config.model.streams]
+    main, luminous_shares = frame_rollout(levels, config.model.streams, (1, *counts), inside.get("head/shares"))
     return {
         "label": of,
         "probabilities": jax.nn.softmax(logits),
-        "main": frames[0][0],
-        "luminous": frames[1][0],
+        "main": (main if config.model.streams == "both" else _to_frames(config, main))[0],
+        "luminous": _to_frames(config, luminous_shares)[0],
         "patches": _patches(config, inside),
         "activation": _activation(config, inside, gradients, stage),
-        "relevance": class_activation.frame_relevance(inside["fused"], gradients["fused"])[0],
+        "relevance": _to_frames(config, class_activation.frame_relevance(inside["fused"], gradients["fused"]))[0],
         "spectra": _spectra(config, inside),
     }
 
 
-def _of_levels(config: Config, inside: Arrays, part: str) -> list[Float[Array, "B N S R"]]:
-    return [inside[f"levels/{i}/{part}/attention"] for i in range(config.model.levels)]
+def _weights_of_level(config: Config, inside: Arrays, i: int) -> LevelWeights:
+    lift, critic, fusion = (inside[f"levels/{i}/{part}/attention"] for part in ("lift", "critic", "fusion"))
+    if config.model.fusion_residual == "gate":
+        return LevelWeights(lift, critic, fusion, inside[f"levels/{i}/fusion/gate"].mean(axis=-1))
+    share = {"luminous": 1.0, "both": 0.5, "main": 0.0}[config.model.fusion_residual]
+    return LevelWeights(lift, critic, fusion, jnp.full(inside["fused"].shape[:2], share))
+
+
+def _to_frames(config: Config, of_tokens: Float[Array, "B S"]) -> Float[Array, "B T"]:
+    """What luminous or fused tokens have in all, shared out among the frames that each stands for."""
+    frames = config.data.num_frames
+    if config.model.streams == "main" or config.model.luminous.tokens == "frames":
+        return of_tokens
+    steps = map_shape(TRUNKS[config.model.teacher.name], frames, config.model.luminous.size)[0]
+    of_steps = of_tokens.reshape(len(of_tokens), steps, -1).sum(axis=-1)  # [B, t]
+    return of_steps @ pooling_matrix(steps, frames)
 
 
 def _patches(config: Config, inside: Arrays) -> Float[Array, "T h w"]:
@@ -166,11 +185,11 @@ def _activation(config: Config, inside: Arrays, gradients: Arrays, stage: str) -
     return class_activation.class_activation(inside[place], gradients[place], stage)[0]
 
 
-def _spectra(config: Config, inside: Arrays) -> Float[Array, "N 2 T E"]:
+def _spectra(config: Config, inside: Arrays) -> Float[Array, "N 2 S E"]:
     """Tokens before and after each level's Fourier Enhancement."""
-    if not config.model.foe:
+    if not config.model.foe or not level_count(config):
         return jnp.zeros((0, 2, *inside["fused"].shape[1:]))
-    places = [[f"levels/{i}/fusion/{when}_foe" for when in ("before", "after")] for i in range(config.model.levels)]
+    places = [[f"levels/{i}/fusion/{when}_foe" for when in ("before", "after")] for i in range(level_count(config))]
     return jnp.stack([jnp.stack([inside[name][0] for name in level]) for level in places])
 
 

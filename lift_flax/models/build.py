@@ -6,9 +6,9 @@ from flax import nnx
 
 from lift_flax.config import Config
 from lift_flax.errors import UserError
-from lift_flax.models.fusion import Level
-from lift_flax.models.lift_net import Head, LiftNet, MainStream
-from lift_flax.models.video_resnet import TRUNKS, NormSpec, VideoResNet
+from lift_flax.models.fusion import Level, LevelSpec
+from lift_flax.models.lift_net import Head, LiftNet, MainStream, Positions
+from lift_flax.models.video_resnet import TRUNKS, NormSpec, VideoResNet, map_shape
 from lift_flax.models.vit import PViT
 
 
@@ -23,7 +23,19 @@ def make_teacher(config: Config, num_classes: int, rngs: nnx.Rngs) -> VideoResNe
     """The teacher of `config`, freshly initialised."""
     c, remat = with_bn_eps(config).model.teacher, config.train.remat.trunk
     norm = NormSpec(c.bn_eps, c.bn_momentum)
-    return VideoResNet(TRUNKS[c.name], num_classes, norm=norm, remat=remat, rngs=rngs)
+    return VideoResNet(TRUNKS[c.name], num_classes, norm=norm, precision=config.train.precision, remat=remat, rngs=rngs)
+
+
+def level_count(config: Config) -> int:
+    """Returns how many levels the student has: N, but none where only the streams' own logits are summed."""
+    return 0 if config.model.output == "late" else config.model.levels
+
+
+def luminous_token_count(config: Config) -> int:
+    """Returns how many tokens the luminous stream has: S."""
+    c = config.model
+    t, h, w = map_shape(TRUNKS[c.teacher.name], config.data.num_frames, c.luminous.size)
+    return {"frames": config.data.num_frames, "steps": t, "places": t * h * w}[c.luminous.tokens]
 
 
 def make_student(config: Config, num_classes: int, rngs: nnx.Rngs) -> LiftNet:
@@ -34,24 +46,43 @@ def make_student(config: Config, num_classes: int, rngs: nnx.Rngs) -> LiftNet:
         raise UserError(f"config.model.num_heads={c.num_heads} does not divide the {dim} channels of {c.teacher.name}")
     trunk_trains = not train.distill or train.trunk == "finetune"
     needs_trunk = c.streams != "main" or (train.distill and train.trunk == "frozen")
-    main = None
-    if c.streams != "luminous":
-        p = c.pvit
-        sizes = (config.data.size, p.blocks, p.patch, p.dim, p.num_heads, p.mlp_dim)
-        options = {"gelu": p.gelu, "ln_eps": p.ln_eps, "qkv_bias": p.qkv_bias, "remat": train.remat.pvit}
-        pvit = PViT(*sizes, **options, rngs=rngs)
-        main = MainStream(pvit, p.dim, dim, rngs=rngs)
-    levels = [
-        Level(dim, c.num_heads, mlp_ratio=c.critic_mlp_ratio, scale=c.fusion_scale, foe=c.foe, rngs=rngs)
-        for _ in range(c.levels)
-    ]
+    main = _main_stream(config, dim, rngs) if c.streams != "luminous" else None
+    spec = LevelSpec(
+        c.num_heads, c.critic_mlp, c.critic_mlp_ratio, c.fusion_scale, c.fusion_residual, c.foe_norm if c.foe else None
+    )
+    levels = [Level(dim, spec, rngs=rngs) for _ in range(level_count(config))]
+    positions = _positions(config, dim, rngs) if c.positions == "learnt" else None
+
+    def head() -> Head:
+        return Head(dim, num_classes, pool=c.pool, rngs=rngs)
+
     return LiftNet(
         make_teacher(config, num_classes, rngs) if needs_trunk else None,
         main,
         levels,
-        Head(dim, num_classes, rngs=rngs),
+        head(),
+        positions=positions,
+        main_head=head() if c.output == "levels+late" or train.main_weight > 0 else None,
+        luminous_head=head() if c.output != "levels" else None,
+        output=c.output,
         teacher=make_teacher(config, num_classes, rngs) if train.distill and train.trunk == "finetune" else None,
         streams=c.streams,
+        tokens=c.luminous.tokens,
         trunk_trains=trunk_trains,
         remat=train.remat.levels,
     )
+
+
+def _main_stream(config: Config, dim: int, rngs: nnx.Rngs) -> MainStream:
+    p, train = config.model.pvit, config.train
+    sizes = (config.data.size, p.blocks, p.patch, p.dim, p.num_heads, p.mlp_dim)
+    options = {"gelu": p.gelu, "ln_eps": p.ln_eps, "qkv_bias": p.qkv_bias}
+    pvit = PViT(*sizes, **options, precision=train.precision, remat=train.remat.pvit, rngs=rngs)
+    return MainStream(pvit, p.dim, dim, rngs=rngs)
+
+
+def _positions(config: Config, dim: int, rngs: nnx.Rngs) -> Positions:
+    streams = config.model.streams
+    counts = {"main": config.data.num_frames} if streams != "luminous" else {}
+    counts |= {"luminous": luminous_token_count(config)} if streams != "main" else {}
+    return Positions(counts, dim, rngs=rngs)

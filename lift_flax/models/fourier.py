@@ -1,6 +1,7 @@
 """Fourier Enhancement: a trainable change of a sequence's spectrum (paper section III-E, Eqs. 3 and 4)."""
 
 import functools
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,8 @@ from jaxtyping import Array, Complex, Float
 
 from lift_flax.models.layers.dense import accumulation_dtype, along_channels, gelu
 from lift_flax.models.layers.norm import LayerNorm
+
+FoeNorm = Literal["plane", "branch", "after", "row"]
 
 
 def spectrum(x: Float[Array, "B S E"]) -> Complex[Array, "B S E"]:
@@ -83,27 +86,41 @@ class FourierEnhancement(nnx.Module):
     """Y = FFT(x); Y = LN(Y + MLP(Y)); x = Re(IFFT(Y)).
 
     NOTE(paper): the paper leaves open what an MLP and a LayerNorm of complex numbers are.  Here the MLP is complex with
-    GELU on real and imaginary part, hidden width E; the LayerNorms act on real and imaginary part over E.
+    GELU on real and imaginary part, hidden width E; real and imaginary part have a LayerNorm each.
+
+    Args:
+      norm: what its mean and variance are taken over.  "plane": all S x E frequencies of a clip.  "row": the E
+        frequencies of each row of S; the rows differ in size some hundred times, so it brings the rounding of weak ones
+        to unit size, level after level.  "branch": the plane of MLP(Y) alone, Y + LN(MLP(Y)).  "after": the channels of
+        each token, after the inverse.
 
     Its attribute `by_products` is False; True writes both transforms as matrix products.
     """
 
-    def __init__(self, dim: int, *, eps: float, rngs: nnx.Rngs):
+    def __init__(self, dim: int, *, norm: FoeNorm = "plane", eps: float, rngs: nnx.Rngs):
         self.fc1 = ComplexLinear(dim, rngs=rngs)
         self.fc2 = ComplexLinear(dim, rngs=rngs)
-        self.norm_re = LayerNorm(dim, eps=eps, rngs=rngs)
-        self.norm_im = LayerNorm(dim, eps=eps, rngs=rngs)
-        self.by_products = False
+        if norm == "after":
+            self.norm = LayerNorm(dim, eps=eps, rngs=rngs)
+        else:
+            over = "channels" if norm == "row" else "plane"
+            self.norm_re = LayerNorm(dim, eps=eps, over=over, rngs=rngs)
+            self.norm_im = LayerNorm(dim, eps=eps, over=over, rngs=rngs)
+        self.place, self.by_products = norm, False
 
     def __call__(self, x: Float[Array, "B S E"]) -> Float[Array, "B S E"]:
         if self.by_products:
-            re, im = self._enhance(*spectrum_by_products(x))
-            return from_spectrum_by_products(re, im).astype(x.dtype)  # [B, S, E]
-        y = spectrum(x)  # [B, S, E], complex
-        re, im = self._enhance(y.real, y.imag)
-        return from_spectrum(jax.lax.complex(re, im)).astype(x.dtype)  # [B, S, E]
+            back = from_spectrum_by_products(*self._enhance(*spectrum_by_products(x)))  # [B, S, E]
+        else:
+            y = spectrum(x)  # [B, S, E], complex
+            back = from_spectrum(jax.lax.complex(*self._enhance(y.real, y.imag)))  # [B, S, E]
+        return (self.norm(back) if self.place == "after" else back).astype(x.dtype)
 
     def _enhance(self, y_re: Float[Array, "B S E"], y_im: Float[Array, "B S E"]) -> tuple[Array, Array]:
         re, im = self.fc1(y_re, y_im)
         re, im = self.fc2(gelu(re), gelu(im))
+        if self.place == "after":
+            return y_re + re, y_im + im
+        if self.place == "branch":
+            return y_re + self.norm_re(re), y_im + self.norm_im(im)
         return self.norm_re(y_re + re), self.norm_im(y_im + im)

@@ -1,8 +1,8 @@
 """Networks as pure functions, and training state as plain nested dicts.
 
-A state is {"params", "batch_stats", "opt_state", "step"}.  NNX modules are split once here and merged again only inside
-the jitted functions, so everything else sees nothing but dicts of arrays with string keys (and optax's own tuples in
-"opt_state").
+A state is {"params", "batch_stats", "opt_state", "step"}, and with a moving average of the trained weights "average".
+NNX modules are split once here and merged again only inside the jitted functions, so everything else sees nothing but
+dicts of arrays with string keys (and optax's own tuples in "opt_state").
 """
 
 import dataclasses
@@ -95,6 +95,15 @@ def unflatten(flat: dict[str, Any]) -> Tree:
 def new_state(params: Tree, batch_stats: Tree, opt_state: Any) -> Tree:
     """The state of a phase at its first step."""
     return {"params": params, "batch_stats": batch_stats, "opt_state": opt_state, "step": jnp.zeros((), jnp.int32)}
+
+
+def answering(state: Tree) -> tuple[Tree, Tree]:
+    """The (params, batch_stats) that a phase's network answers with: where a moving average is kept, that."""
+    params, batch_stats = state["params"], state["batch_stats"]
+    if "average" in state:
+        params = unflatten({**flatten(params), **flatten(state["average"]["params"])})
+        batch_stats = state["average"]["batch_stats"]
+    return params, batch_stats
 
 
 def count_parameters(params: Any) -> int:

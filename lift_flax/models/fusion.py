@@ -5,19 +5,46 @@ Every sublayer is x + LN(sublayer(x)): the norm sits on the branch, the sum is n
 Each module here names its attention weights "attention" [B, N, S, R] where it is given `Intermediates`.
 """
 
+import dataclasses
 import math
+from typing import Literal
 
+import jax
+import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from lift_flax.models.fourier import FourierEnhancement
+from lift_flax.models.fourier import FoeNorm, FourierEnhancement
 from lift_flax.models.intermediates import Intermediates, keep, within
 from lift_flax.models.layers.attention import MultiHeadAttention
-from lift_flax.models.layers.dense import gelu
+from lift_flax.models.layers.dense import Linear, gelu
 from lift_flax.models.layers.norm import LayerNorm
 from lift_flax.models.vit import Mlp
 
 LN_EPS = 1e-5  # PyTorch's default, which the authors will have used
+
+
+@dataclasses.dataclass(frozen=True)
+class LevelSpec:
+    """What the levels of a network are like.
+
+    Attributes:
+      num_heads: of every attention.
+      critic_mlp, critic_mlp_ratio: linear maps in the Critic's MLP, 1 or 2, and with two its hidden width, in E.
+      scale: "num_heads" divides the dot products of the Fusion by the root of the number of heads, as Eq. 1 is written;
+        "head_dim" by the root of the channels per head, as usual.  Both span the same functions; the first starts
+        sharper.
+      residual: what the attention of the Fusion is added to: the luminous stream (Eq. 2), the main one, their sum, or
+        a mean of both with learnt shares.  All but the first want as many tokens in either stream.
+      foe_norm: of the Fourier Enhancement; None leaves that out.
+    """
+
+    num_heads: int
+    critic_mlp: int = 2
+    critic_mlp_ratio: int = 4
+    scale: Literal["num_heads", "head_dim"] = "num_heads"
+    residual: Literal["luminous", "main", "both", "gate"] = "luminous"
+    foe_norm: FoeNorm | None = "plane"
 
 
 class Lift(nnx.Module):
@@ -36,13 +63,17 @@ class Lift(nnx.Module):
 class Critic(nnx.Module):
     """x + LN(MSA(x)), then x + LN(GELU(MLP(x))), on the luminous stream.
 
-    NOTE(paper): "MLP, GeLU, layer normalization" leaves the MLP open: here Linear to `mlp_ratio` * E, GELU, Linear.
+    NOTE(paper): "MLP, GeLU, layer normalization" leaves the MLP open: here Linear to `mlp_ratio` * E, GELU, Linear; or
+    one Linear.
     """
 
-    def __init__(self, dim: int, num_heads: int, mlp_ratio: int, *, rngs: nnx.Rngs):
-        self.attention = MultiHeadAttention(dim, num_heads, rngs=rngs)
+    def __init__(self, dim: int, spec: LevelSpec, *, rngs: nnx.Rngs):
+        self.attention = MultiHeadAttention(dim, spec.num_heads, rngs=rngs)
         self.norm1 = LayerNorm(dim, eps=LN_EPS, rngs=rngs)
-        self.mlp = Mlp(dim, mlp_ratio * dim, gelu="exact", rngs=rngs)
+        if spec.critic_mlp == 1:
+            self.mlp = Linear(dim, dim, kernel_init=jax.nn.initializers.xavier_uniform(), rngs=rngs)
+        else:
+            self.mlp = Mlp(dim, spec.critic_mlp_ratio * dim, gelu="exact", rngs=rngs)
         self.norm2 = LayerNorm(dim, eps=LN_EPS, rngs=rngs)
 
     def __call__(
@@ -53,19 +84,18 @@ class Critic(nnx.Module):
 
 
 class Fusion(nnx.Module):
-    """FoE(LN(attention) + H_LS): the luminous stream asks, the main stream answers (Eqs. 1 to 4).
+    """FoE(LN(attention) + H): the luminous stream asks, the main stream answers (Eqs. 1 to 4).
 
-    Args:
-      scale: "num_heads" divides the dot products by the root of the number of heads, as Eq. 1 is written; "head_dim"
-        by the root of the channels per head, as usual.  Both span the same functions; the first starts sharper.
-      foe: False leaves the Fourier Enhancement out.
+    H is the residual: the luminous stream in Eq. 2.
     """
 
-    def __init__(self, dim: int, num_heads: int, *, scale: str, foe: bool, rngs: nnx.Rngs):
-        divisor = {"num_heads": num_heads, "head_dim": dim // num_heads}[scale]
-        self.attention = MultiHeadAttention(dim, num_heads, scale=1 / math.sqrt(divisor), rngs=rngs)
+    def __init__(self, dim: int, spec: LevelSpec, *, rngs: nnx.Rngs):
+        divisor = {"num_heads": spec.num_heads, "head_dim": dim // spec.num_heads}[spec.scale]
+        self.attention = MultiHeadAttention(dim, spec.num_heads, scale=1 / math.sqrt(divisor), rngs=rngs)
         self.norm = LayerNorm(dim, eps=LN_EPS, rngs=rngs)
-        self.foe = FourierEnhancement(dim, eps=LN_EPS, rngs=rngs) if foe else None
+        self.residual = spec.residual
+        self.gate = Linear(2 * dim, dim, rngs=rngs) if spec.residual == "gate" else None
+        self.foe = FourierEnhancement(dim, norm=spec.foe_norm, eps=LN_EPS, rngs=rngs) if spec.foe_norm else None
 
     def __call__(
         self,
@@ -77,21 +107,32 @@ class Fusion(nnx.Module):
         """Fuses the streams.
 
         Intermediates:
-          "attention" [B, N, S, R]; "before_foe" [B, S, E], the result of Eqs. 1 and 2, and "after_foe" [B, S, E], that
-            of Eqs. 3 and 4 (absent without a Fourier Enhancement).
+          "attention" [B, N, S, R]; "gate" [B, S, E], the luminous stream's share of the residual (only with a gate);
+            "before_foe" [B, S, E], the result of Eqs. 1 and 2, and "after_foe" [B, S, E], that of Eqs. 3 and 4 (absent
+            without a Fourier Enhancement).
         """
-        fused = self.norm(self.attention(luminous, main, intermediates=intermediates)) + luminous
+        fused = self.norm(self.attention(luminous, main, intermediates=intermediates))  # [B, S, E]
+        fused = fused + self._residual(luminous, main, intermediates)
         fused = keep(intermediates, "before_foe", fused)
         return fused if self.foe is None else keep(intermediates, "after_foe", self.foe(fused))
+
+    def _residual(self, luminous: Array, main: Array, intermediates: Intermediates | None) -> Float[Array, "B S E"]:
+        if self.gate is not None:
+            share = jax.nn.sigmoid(self.gate(jnp.concatenate([luminous, main], axis=-1)))  # [B, S, E]
+            share = keep(intermediates, "gate", share)
+            return share * luminous + (1 - share) * main
+        if self.residual == "both":
+            return luminous + main
+        return main if self.residual == "main" else luminous
 
 
 class Level(nnx.Module):
     """LIFT and Critic side by side, then Fusion.  The fused sequence is the next level's main stream."""
 
-    def __init__(self, dim: int, num_heads: int, *, mlp_ratio: int, scale: str, foe: bool, rngs: nnx.Rngs):
-        self.lift = Lift(dim, num_heads, rngs=rngs)
-        self.critic = Critic(dim, num_heads, mlp_ratio, rngs=rngs)
-        self.fusion = Fusion(dim, num_heads, scale=scale, foe=foe, rngs=rngs)
+    def __init__(self, dim: int, spec: LevelSpec, *, rngs: nnx.Rngs):
+        self.lift = Lift(dim, spec.num_heads, rngs=rngs)
+        self.critic = Critic(dim, spec, rngs=rngs)
+        self.fusion = Fusion(dim, spec, rngs=rngs)
 
     def __call__(
         self,

@@ -5,8 +5,15 @@ from jaxtyping import Array, Float, UInt8
 
 from lift_flax.config import Config
 from lift_flax.models.functional import Network, Tree
+from lift_flax.video.gamma import LUMA
 
-Streams = dict[str, Array]  # dark [B,T,H,W,3] and luminous [B,T,h,w,3] uint8, targets [B,K], weight [B]
+# dark [B,T,H,W,3] and luminous [B,T,h,w,3] uint8, targets [B,K], weight [B]; where it is read, lit [B,T,H,W,3] uint8
+Streams = dict[str, Array]
+
+
+def activation_dtype(config: Config) -> str:
+    """Returns the dtype of activations in the trunks."""
+    return "bfloat16" if config.train.precision == "bfloat16" else "float32"
 
 
 def normalise(
@@ -40,11 +47,27 @@ def luminous_statistics(config: Config) -> tuple[tuple[float, ...], tuple[float,
     return teacher.mean, teacher.std
 
 
+def motion(lit: UInt8[Array, "B T H W 3"]) -> Float[Array, "B T H W 3"]:
+    """Lit frames as grey level, change to the next and change from the last frame, all of about unit size.
+
+    Where there is no next or last frame there is no change.
+    """
+    grey = lit.astype(jnp.float32) @ jnp.array(LUMA) / 255  # [B, T, H, W]
+    change = jnp.diff(grey, axis=1)  # [B, T-1, H, W]
+    none = jnp.zeros_like(grey[:, :1])
+    ahead, behind = jnp.concatenate([change, none], axis=1), jnp.concatenate([none, change], axis=1)
+    return jnp.stack([3 * (grey - 0.3), 6 * ahead, 6 * behind], axis=-1)
+
+
 def main_inputs(config: Config, streams: Streams) -> Float[Array, "B T H W 3"]:
-    """Dark clips as the main stream takes them: normalised, in the dtype of the trunks."""
-    return normalise(streams["dark"], config.model.pvit.mean, config.model.pvit.std).astype(config.train.dtype)
+    """Clips as the main stream takes them: normalised frames or `motion`, in the dtype of the trunks."""
+    if config.model.main_input == "motion":
+        return motion(streams["lit"]).astype(activation_dtype(config))
+    return normalise(streams["dark"], config.model.pvit.mean, config.model.pvit.std).astype(activation_dtype(config))
 
 
 def teacher_inputs(config: Config, streams: Streams) -> Float[Array, "B T h w 3"]:
-    """Luminous clips as the R(2+1)D takes them: normalised, in the dtype of the trunks."""
-    return normalise(streams["luminous"], *luminous_statistics(config)).astype(config.train.dtype)
+    """Luminous clips as the R(2+1)D takes them: normalised, or `motion`, in the dtype of the trunks."""
+    if config.model.luminous.input == "motion":
+        return motion(streams["luminous"]).astype(activation_dtype(config))
+    return normalise(streams["luminous"], *luminous_statistics(config)).astype(activation_dtype(config))

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 from lift_flax.models.intermediates import Intermediates, keep
 from lift_flax.models.layers.dense import Linear, accumulation_dtype
 from lift_flax.models.layers.norm import BatchNorm, Norm
+from lift_flax.models.layers.precision import Precision, as_chosen, exact
 from lift_flax.models.layers.scan_blocks import scan_blocks
 from lift_flax.models.layers.video_conv import SpatialConv, TemporalConv, VideoConv
 
@@ -74,6 +75,17 @@ class NormSpec:
 
     def make(self, features: int, rngs: nnx.Rngs) -> Norm:
         return BatchNorm(features, eps=self.eps, momentum=self.momentum, rngs=rngs)
+
+
+def map_shape(spec: TrunkSpec, frames: int, size: int) -> tuple[int, int, int]:
+    """(t, h, w) of the last stage's map, for clips of T frames with a side of `size` pixels."""
+    time = spec.stem_pool + (0 if spec.convs == "mc" else len(STAGES) - 1)  # how often each is halved
+    side = -(-size // spec.stem_stride)
+    for _ in range(spec.stem_pool + len(STAGES) - 1):
+        side = -(-side // 2)
+    for _ in range(time):
+        frames = -(-frames // 2)
+    return frames, side, side
 
 
 def middle_width(inputs: int, outputs: int) -> int:
@@ -177,12 +189,22 @@ class VideoResNet(nnx.Module):
       spec: sizes, from `TRUNKS`.
       num_classes: K.
       norm: BatchNorm settings.
+      precision: of all products but the classifier's, which are float32.
       remat: keep only the residual blocks' inputs for the gradient.
 
     Its attribute `unroll` is None: on a CPU the blocks run one by one, elsewhere in a scan; True or False decides.
     """
 
-    def __init__(self, spec: TrunkSpec, num_classes: int, *, norm: NormSpec, remat: bool = False, rngs: nnx.Rngs):
+    def __init__(
+        self,
+        spec: TrunkSpec,
+        num_classes: int,
+        *,
+        norm: NormSpec,
+        precision: Precision = "float32",
+        remat: bool = False,
+        rngs: nnx.Rngs,
+    ):
         width, strides = spec.widths[0], (1, spec.stem_stride)
         if spec.convs == "2+1":
             self.stem = FactorisedConv(3, spec.stem_middle, width, size=7, strides=strides, norm=norm, rngs=rngs)
@@ -204,10 +226,12 @@ class VideoResNet(nnx.Module):
                 for i in range(spec.blocks[stage])
             ]
             setattr(self, f"layer{stage + 1}", nnx.List(blocks))
+        self.precision: Precision = precision
         self.remat, self.unroll = remat, None
         fc_init = jax.nn.initializers.normal(0.01)
         self.fc = Linear(spec.widths[-1], num_classes, kernel_init=fc_init, rngs=rngs)
 
+    @exact
     def __call__(
         self, clip: Float[Array, "B T H W 3"], *, train: bool, intermediates: Intermediates | None = None
     ) -> dict[str, Array]:
@@ -226,6 +250,7 @@ class VideoResNet(nnx.Module):
         with jax.named_scope("fc"):
             return {"logits": self.fc(x.mean(axis=(1, 2, 3), dtype=accumulation_dtype(x))), "features": x}
 
+    @as_chosen
     def enter(self, clip: Float[Array, "B T H W 3"], *, train: bool) -> Float[Array, "B t h w O"]:
         """Runs the stem, before the first stage."""
         with jax.named_scope("stem"):
@@ -237,6 +262,7 @@ class VideoResNet(nnx.Module):
                 x = nnx.max_pool(x, (3, 3, 3), (2, 2, 2), edges)  # pyright: ignore[reportArgumentType]
             return x
 
+    @as_chosen
     def stage(self, name: str, x: Float[Array, "B T H W I"], *, train: bool) -> Float[Array, "B t h w O"]:
         """Runs one of `STAGES`, by name."""
         with jax.named_scope(name):

@@ -15,6 +15,7 @@ from lift_flax.models.intermediates import Intermediates, keep, within
 from lift_flax.models.layers.attention import MultiHeadAttention
 from lift_flax.models.layers.dense import Linear, accumulation_dtype, add_bias, gelu, matmul
 from lift_flax.models.layers.norm import LayerNorm
+from lift_flax.models.layers.precision import Precision, as_chosen
 from lift_flax.models.layers.scan_blocks import scan_blocks
 
 GELU = {
@@ -88,6 +89,7 @@ class PViT(nnx.Module):
       gelu: "exact" (erf) or "tanh".
       ln_eps: LayerNorm eps.
       qkv_bias: whether queries, keys and values have biases.
+      precision: of all products.
       remat: keep only the blocks' inputs for the gradient.
     """
 
@@ -103,6 +105,7 @@ class PViT(nnx.Module):
         gelu: str,
         ln_eps: float,
         qkv_bias: bool = True,
+        precision: Precision = "float32",
         remat: bool = False,
         rngs: nnx.Rngs,
     ):
@@ -116,8 +119,10 @@ class PViT(nnx.Module):
                 for _ in range(blocks)
             ]
         )
+        self.precision: Precision = precision
         self.remat = remat
 
+    @as_chosen
     def embed(self, images: Float[Array, "B H W 3"]) -> Float[Array, "B s E"]:
         """The class token and the patches, row by row from the upper left, as the first block takes them: s = 1+S."""
         x = self.patches(images).astype(accumulation_dtype(images))  # [B, S, E]
@@ -125,6 +130,7 @@ class PViT(nnx.Module):
         x = jnp.concatenate([cls, x], axis=1) + self.positions[...]  # [B, 1+S, E]
         return x.astype(images.dtype)
 
+    @as_chosen
     def __call__(
         self, images: Float[Array, "B H W 3"], *, intermediates: Intermediates | None = None
     ) -> Float[Array, "B E"]:

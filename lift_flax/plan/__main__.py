@@ -73,7 +73,7 @@ def main(argv: list[str] | None = None) -> None:
         "num_classes": num_classes,
         "batch_size": config.train.batch_size,
         "accumulate": config.train.accumulate,
-        "dtype": config.train.dtype,
+        "precision": config.train.precision,
         "programs": [],
     }
     for name in _phases(values.phase, config):

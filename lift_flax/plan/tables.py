@@ -30,6 +30,8 @@ def advice(config: Config, phase: str, devices: int) -> list[str]:
     trunk_trains = phase == "teacher" or not train.distill or train.trunk == "finetune"
     matter = {"trunk": trunk_trains, "pvit": phase == "student", "levels": phase == "student"}
     ways += [f"--config.train.remat.{p}=True" for p, does in matter.items() if does and not getattr(train.remat, p)]
+    if train.precision != "bfloat16":
+        ways.append("--config.train.precision=bfloat16")
     if config.mesh.fsdp == 1 and devices > 1:
         ways.append(f"--config.mesh.fsdp={max(n for n in range(1, 9) if devices % n == 0)}")
     per_device, parts = train.batch_size // devices, train.accumulate
@@ -48,7 +50,7 @@ def show(report: dict) -> None:
         f"{report['topology']}: {report['devices']} x {report['device']}, {_gib(report['device_memory'])} each, "
         f"{report['processes']} process{'es' if report['processes'] > 1 else ''}, "
         f"mesh data={mesh['data']} fsdp={mesh['fsdp']}\n"
-        f"{report['dataset']}, {report['num_classes']} classes, {report['dtype']}, batch {report['batch_size']} "
+        f"{report['dataset']}, {report['num_classes']} classes, {report['precision']}, batch {report['batch_size']} "
         f"({report['batch_size'] // report['devices']} per device, accumulate {report['accumulate']})"
     )
     table = Table("", *[f"{p['phase']}\nremat {remat(Remat(**p['remat']))}" for p in programs])

@@ -18,11 +18,11 @@ from lift_flax.errors import UserError
 # Memory that programs may use on one device, as TPU compilers state when they refuse a larger program.
 GIB = 2**30
 _TPU_MEMORY = {"v4": 30.75, "v5e": 15.75, "v5p": 95.74, "v6e": 31.25}
-_H100 = Path(__file__).with_name("h100.textproto")  # facts of the GPU, for the compiler
-_H100_MEMORY, _GPUS_PER_HOST = 84929347584, 8
+_GPUS = ("h100", "a100", "a6000")  # each has a file of facts for the compiler; a host has up to eight
+_GPUS_PER_HOST = 8
 _GPU_SHARE = "0.75"  # of a GPU's memory that JAX takes, unless XLA_CLIENT_MEM_FRACTION says otherwise
 
-KNOWN = "local, v5e:2x2, v5e:4x4, v6e:2x2, v4:2x2x1, v5p:2x2x1 (and other sizes), h100x8 (and h100xN)"
+KNOWN = "local, v5e:2x2, v5e:4x4, v6e:2x2, v4:2x2x1, v5p:2x2x1 (and other sizes), h100x8, a100x8, a6000x2 (and xN)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,8 +62,8 @@ def find(name: str) -> Topology:
         return _local()
     if match := re.fullmatch(r"(v4|v5e|v5p|v6e):\d+x\d+(x\d+)?", name):
         return _tpu(name, match[1])
-    if match := re.fullmatch(r"h100x(\d+)", name):
-        return _h100(name, int(match[1]))
+    if match := re.fullmatch(rf"({'|'.join(_GPUS)})x(\d+)", name):
+        return _gpu(name, match[1], int(match[2]))
     raise UserError(f"--topology={name} is unknown: choose {KNOWN}")
 
 
@@ -103,15 +103,15 @@ def _tpu(name: str, kind: str) -> Topology:
     return Topology(name, tuple(devices), int(_TPU_MEMORY[kind] * GIB), {})
 
 
-def _h100(name: str, count: int) -> Topology:
+def _gpu(name: str, kind: str, count: int) -> Topology:
     if count < 1 or (count > _GPUS_PER_HOST and count % _GPUS_PER_HOST):
         raise UserError(f"--topology={name}: a host has {_GPUS_PER_HOST} GPUs, so take 1 to 8, or a multiple of 8")
-    share = _gpu_share()
+    share, facts = _gpu_share(), Path(__file__).with_name(f"{kind}.textproto").read_text()
     hosts = -(-count // _GPUS_PER_HOST)
     _touch_no_device()
     bounds = f"1x{hosts}x{count // hosts}"  # slices x hosts x GPUs of a host
     try:
-        described = topologies.get_topology_desc(platform="cuda", target_config=_H100.read_text(), topology=bounds)
+        described = topologies.get_topology_desc(platform="cuda", target_config=facts, topology=bounds)
     except (RuntimeError, NotImplementedError) as error:
         raise UserError(
             f"--topology={name} needs the GPU compiler: pip install -e '.[cuda12]' (without a GPU, jax-cuda12-plugin "
@@ -119,7 +119,9 @@ def _h100(name: str, count: int) -> Topology:
         ) from error
     # Products as library calls: the compiler cannot choose tiles of its own kernels without a GPU to time them on.
     options = {"xla_gpu_enable_triton_gemm": False}
-    return Topology(name, tuple(described.devices), int(share * _H100_MEMORY), options)
+    memory = re.search(r"device_memory_size: (\d+)", facts)
+    assert memory is not None  # every file has it
+    return Topology(name, tuple(described.devices), int(share * int(memory[1])), options)
 
 
 def _gpu_share() -> float:

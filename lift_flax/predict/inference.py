@@ -16,6 +16,8 @@ from lift_flax.models.fold_batch_norm import fold_batch_norms
 from lift_flax.models.fourier import FourierEnhancement
 from lift_flax.models.inputs import student_inputs
 from lift_flax.models.lift_net import LiftNet
+from lift_flax.models.video_resnet import VideoResNet
+from lift_flax.models.vit import PViT
 from lift_flax.runs.trained import TrainedRun
 
 Inference = Callable[..., dict[str, Array]]
@@ -45,6 +47,8 @@ def make_inference(trained: TrainedRun, *, fft: bool = True) -> Inference:
     for _, part in nnx.iter_modules(student):
         if isinstance(part, FourierEnhancement):
             part.by_products = not fft
+        elif isinstance(part, (VideoResNet, PViT)):
+            part.precision = "float32"
 
     def infer(*inputs: Array) -> dict[str, Array]:
         streams = clip_streams(dict(zip(input_shapes(config), inputs, strict=True)), config)
@@ -117,5 +121,5 @@ def _in_float32(trained: TrainedRun) -> TrainedRun:
     """Returns the same run with trunk activations in float32."""
     config = trained.config
     return dataclasses.replace(
-        trained, config=dataclasses.replace(config, train=dataclasses.replace(config.train, dtype="float32"))
+        trained, config=dataclasses.replace(config, train=dataclasses.replace(config.train, precision="float32"))
     )

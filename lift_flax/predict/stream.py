@@ -65,9 +65,11 @@ def compile_programs(folded: Folded, network: str) -> Programs:
         return main(dark)  # [1, 1, E]
 
     def answer(arrays, tokens, batch):
+        streams, student = clip_streams(batch, config), folded.student(arrays)
         main = jnp.concatenate(tokens, axis=1) if tokens else None  # [1, T, E]
-        luminous = teacher_inputs(config, clip_streams(batch, config))
-        student = folded.student(arrays)
+        if config.model.main_input == "motion" and student.main is not None:  # which looks across frames
+            main = student.main(main_inputs(config, streams))
+        luminous = teacher_inputs(config, streams)
         if network == "teacher":
             out = student.luminous_stream(luminous, train=False)
         else:
@@ -77,7 +79,7 @@ def compile_programs(folded: Folded, network: str) -> Programs:
     def compiled(function, *shapes):
         return functools.partial(compile_once(function, arrays, *shapes), arrays)
 
-    if network == "teacher" or config.model.streams == "luminous":
+    if network == "teacher" or config.model.streams == "luminous" or config.model.main_input == "motion":
         return Programs(None, compiled(answer, (), inputs))
     frame = jax.ShapeDtypeStruct(tuple(frame_shape), np.uint8)
     tokens = (jax.eval_shape(token, arrays, frame),) * t

@@ -69,7 +69,7 @@ def _panels(example: Example, config: Config, explainer: Explainer | None) -> di
     luminous = config.model.luminous
     panels = {
         "as filmed": film.panel(example["clip"]),
-        "gamma-corrected" if luminous.input == "gamma" else "optical flow": film.panel(
+        "optical flow" if luminous.input == "flow" else "gamma-corrected": film.panel(
             film.luminous_frames(example, luminous)
         ),
     }

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from lift_flax.config import Luminous
 from lift_flax.data.clip_reader import Example
 from lift_flax.video import encode, flow_codes, sampling
-from lift_flax.video.gamma import gamma_table
+from lift_flax.video.gamma import light
 from lift_flax.video.picture.lettering import fitting, font
 
 SIDE = 160  # px of a panel of a film
@@ -80,8 +80,8 @@ def data_uri(kind: str, content: bytes) -> str:
 
 def luminous_frames(example: Example, luminous: Luminous) -> UInt8[np.ndarray, "T H W 3"]:
     """The input of the luminous stream as colours: gamma-corrected frames or flow."""
-    if luminous.input == "gamma":
-        return gamma_table(luminous.gamma)[example["clip"]]
+    if luminous.input != "flow":
+        return light(example["clip"], luminous.gamma, luminous.gamma_target)
     return colour_flow(example["flow"])
 
 

@@ -105,6 +105,7 @@ def _completed(results: dict, predictions: dict[str, np.ndarray], records: Recor
         )
     groups = scoring.groups_of(records, ids)
     judged = scoring.judge_networks(predictions, groups, tuple(results["classes"]))
+    results = {"agreement": scoring.agreement(predictions), **results}
     return results | {name: {**(judged[name] or {}), **results[name]} for name in judged if results[name]}
 
 

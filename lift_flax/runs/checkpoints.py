@@ -17,6 +17,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from lift_flax.distributed import processes
 from lift_flax.errors import UserError
+from lift_flax.models.functional import answering
 
 _METRIC = "top1"
 
@@ -202,7 +203,7 @@ def read_best(folder: Path) -> tuple[Any, Any, int]:
             f"{folder}/{step} does not restore ({error}): copy the workdir again, or remove "
             f"{folder.parent / 'results.json'} and run the training command again"
         ) from error
-    return state["params"], state["batch_stats"], step
+    return *answering(state), step
 
 
 def best_step(folder: Path) -> int | None:

@@ -105,7 +105,7 @@ def _pooled(config: Config, workdir: Path) -> dict:
     ids = [i for arrays in scored.values() for i in arrays["ids"].tolist()]
     times = collections.Counter(ids)
     first = next(iter(results.values()))
-    pooled = dict.fromkeys(scoring.NETWORKS)
+    pooled = {**dict.fromkeys(scoring.NETWORKS), "agreement": None}
     if len(times) == len(ids):
         pooled = _judge(list(scored.values()), scoring.groups_of(records, ids), records.classes)
     return {
@@ -162,8 +162,8 @@ def _of_fold(fold: Fold, results: dict, scored: dict[str, np.ndarray], records: 
     return {"fold": int(fold.name), "workdir": fold.workdir.name, **facts, **top1}
 
 
-def _judge(scored: list[dict[str, np.ndarray]], groups: list[str], classes: tuple[str, ...]) -> dict[str, dict | None]:
+def _judge(scored: list[dict[str, np.ndarray]], groups: list[str], classes: tuple[str, ...]) -> dict:
     """Scores the clips of all folds as one list."""
     shared = set.intersection(*(set(arrays) for arrays in scored)) & {*scoring.NETWORKS.values(), "labels"}
     joined = {name: np.concatenate([arrays[name] for arrays in scored]) for name in shared}
-    return scoring.judge_networks(joined, groups, classes)
+    return {**scoring.judge_networks(joined, groups, classes), "agreement": scoring.agreement(joined)}

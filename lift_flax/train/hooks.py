@@ -15,7 +15,7 @@ from lift_flax.distributed.processes import Stopped
 from lift_flax.errors import UserError
 from lift_flax.evaluate import scoring
 from lift_flax.evaluate.metrics import score
-from lift_flax.models.functional import Tree
+from lift_flax.models.functional import Tree, answering
 from lift_flax.runs.checkpoints import Checkpoints
 from lift_flax.train.epochs import EpochMeans
 from lift_flax.train.phases import Phase, RunContext
@@ -124,7 +124,7 @@ class Validate:
         if not (end.epoch and run.val_ids):
             return
         with self._save.before_reading(end.step, end.state):
-            scored = self._score_clips(end.state["params"], end.state["batch_stats"], run.val_ids)
+            scored = self._score_clips(*answering(end.state), run.val_ids)
         top1 = score(scored["logits"], scored["labels"], run.records.classes)["top1"]
         end.validation = {"loss": float(scored["loss"]), "top1": top1}
         run.writer.write(self._phase.name, "validation", end.step, float(end.epoch), end.validation)

@@ -2,7 +2,10 @@
 
 from collections.abc import Callable
 
+import jax
+import jax.numpy as jnp
 import optax
+from jaxtyping import Array, Int
 
 from lift_flax.config import Config
 from lift_flax.models.functional import Tree, flatten, unflatten
@@ -53,10 +56,27 @@ def merge_params(trainable: Tree, frozen: Tree) -> Tree:
 
 
 def make_schedule(config: Config, total_steps: int) -> optax.Schedule:
-    """Learning rate by step: cosine from `train.learning_rate` to 0 (PyTorch's CosineAnnealingLR by step)."""
-    return optax.cosine_decay_schedule(config.train.learning_rate, total_steps)
+    """Learning rate by step: cosine from `train.learning_rate` to 0 (PyTorch's CosineAnnealingLR by step).
+
+    With `train.warmup` it first rises from 0 in a line, and the cosine takes the other steps.
+    """
+    rising = round(config.train.warmup * total_steps)
+    cosine = optax.cosine_decay_schedule(config.train.learning_rate, total_steps - rising)
+    if not rising:
+        return cosine
+    rise = optax.linear_schedule(0.0, config.train.learning_rate, rising)
+    return optax.join_schedules([rise, cosine], [rising])
 
 
 def make_optimizer(config: Config, schedule: optax.Schedule) -> optax.GradientTransformation:
-    """AdamW with PyTorch's defaults: decay on every trainable parameter."""
-    return optax.adamw(schedule, eps=config.train.adam_eps, weight_decay=config.train.weight_decay)
+    """AdamW with PyTorch's defaults: decay on every trainable parameter; before it, clipping where that is set."""
+    train = config.train
+    adamw = optax.adamw(schedule, eps=train.adam_eps, weight_decay=train.weight_decay)
+    return optax.chain(optax.clip_by_global_norm(train.clip_norm), adamw) if train.clip_norm else adamw
+
+
+def moved_average(average: Tree, newest: Tree, decay: float, step: Int[Array, ""]) -> Tree:
+    """The moving average after `step` (from 0) steps before this one; in the first ones it follows more closely."""
+    step = step.astype(jnp.float32)
+    kept = jnp.minimum(decay, (1 + step) / (10 + step))
+    return jax.tree.map(lambda old, new: old + (1 - kept) * (new - old), average, newest)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from lift_flax import compiling
@@ -34,6 +35,7 @@ class Phase:
       draw: gives random (params, batch_stats) when traced.
       pretrained: {"params/...": array, "batch_stats/...": array}, what does not start from random draws.
       trains: which parameters are trained, by path.
+      averages: whether the state keeps a moving average of them.
       make_step: (network, config, optimizer) -> training step.
       outputs: (params, stats, streams, train) -> (outputs, new stats).
     """
@@ -45,6 +47,7 @@ class Phase:
     draw: Callable[[], tuple[Tree, Tree]]
     pretrained: dict[str, Any]
     trains: optim.Predicate
+    averages: bool
     make_step: Callable
     outputs: Callable
 
@@ -69,7 +72,10 @@ class Phase:
         arrays = unflatten({**flatten(drawn), **pretrained})
         params, stats = arrays["params"], arrays.get("batch_stats", {})
         trainable, _ = optim.split_params(params, self.trains)
-        return new_state(params, stats, optimizer.init(trainable))
+        state = new_state(params, stats, optimizer.init(trainable))
+        if self.averages:
+            state["average"] = jax.tree.map(jnp.copy, {"params": trainable, "batch_stats": stats})
+        return state
 
 
 def check_start(config: Config, num_classes: int) -> None:
@@ -94,6 +100,7 @@ def teacher_phase(config: Config, num_classes: int) -> Phase:
         draw=draw,
         pretrained=parts["teacher"].tree(shapes) if "teacher" in parts else {},
         trains=optim.trains_in_teacher_phase,
+        averages=config.train.ema > 0,
         make_step=step.make_teacher_step,
         outputs=functools.partial(inputs.teacher_outputs, network, config),
     )
@@ -118,6 +125,7 @@ def student_phase(config: Config, num_classes: int, teacher: Tree | None) -> Pha
         draw=draw,
         pretrained=pretrained,
         trains=optim.trains_in_student_phase(config),
+        averages=config.train.ema > 0,
         make_step=step.make_student_step,
         outputs=functools.partial(inputs.student_outputs, network, config),
     )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from lift_flax.config import Config
 from lift_flax.data.records import Records
-from lift_flax.evaluate.scoring import SplitLogits, groups_of, judge_networks
+from lift_flax.evaluate.scoring import SplitLogits, agreement, groups_of, judge_networks
 from lift_flax.runs.metrics_log import read_metrics
 
 
@@ -16,7 +16,8 @@ def of_test(config: Config, records: Records, ids: list[str], scored: SplitLogit
       scored: their logits.
       seconds: that the run took since its last start.
     Returns:
-      "teacher" and "student" hold the fields of `metrics.judge`, or None for a network that the run lacks.
+      "teacher" and "student" hold the fields of `metrics.judge`, or None for a network that the run lacks;
+      "agreement" is the share of clips that both answer alike.
     """
     return {
         "dataset": config.dataset,
@@ -26,6 +27,7 @@ def of_test(config: Config, records: Records, ids: list[str], scored: SplitLogit
         "num_examples": len(ids),
         "classes": list(records.classes),
         **judge_networks(scored, groups_of(records, ids), records.classes),
+        "agreement": agreement(scored),
         "seconds": round(seconds, 1),
     }
 

@@ -19,6 +19,7 @@ from lift_flax.distributed.processes import StopSignal
 from lift_flax.errors import UserError
 from lift_flax.evaluate import metrics, scoring
 from lift_flax.files import only_writer, replacing, write_text
+from lift_flax.models.functional import answering
 from lift_flax.runs.metrics_log import MetricsWriter
 from lift_flax.runs.workdir import check_shared, claim, finished, refuse_foreign
 from lift_flax.train import results, teacher_from
@@ -136,13 +137,14 @@ def _both_phases(start: Start, workdir: Path, stop: StopSignal) -> dict:
             teacher = teacher_from.read(config)
         elif config.train.distill:
             trained["teacher"], state = train_phase(context, teacher_phase(config, len(records.classes)))
-            teacher = {name: state.pop(name) for name in ("params", "batch_stats")}
+            params, batch_stats = answering(state)
+            teacher = {"params": params, "batch_stats": batch_stats}
             del state  # its moments take memory
         phase = student_phase(config, len(records.classes), teacher)
         trained["student"], student = train_phase(context, phase)
         print(f"scoring {len(start.test_ids)} test clips ...", flush=True)
         score_clips = scoring.ScoreClips(phase.outputs, config, records, start.mesh, stop)
-        scored = score_clips(student["params"], student["batch_stats"], start.test_ids)
+        scored = score_clips(*answering(student), start.test_ids)
     tested = results.of_test(config, records, start.test_ids, scored, time.monotonic() - started)
     with processes.all_or_none():
         if processes.is_first():

@@ -24,10 +24,11 @@ def make_teacher_step(network: Network, config: Config, optimizer: optax.Gradien
 
     def loss_fn(params, stats, streams):
         out, stats = teacher_outputs(network, config, params, stats, streams, train=True)
-        loss = losses.cross_entropy(out["logits"], streams["targets"], streams["weight"])
+        targets = losses.smoothed(streams["targets"], config.train.label_smoothing)
+        loss = losses.cross_entropy(out["logits"], targets, streams["weight"])
         return loss, (stats, {"loss": loss, "top1": _top1(out["logits"], streams)})
 
-    return _make_step(loss_fn, optimizer, optim.trains_in_teacher_phase, config.train.accumulate)
+    return _make_step(loss_fn, optimizer, optim.trains_in_teacher_phase, config)
 
 
 def make_student_step(network: Network, config: Config, optimizer: optax.GradientTransformation) -> TrainStep:
@@ -35,17 +36,26 @@ def make_student_step(network: Network, config: Config, optimizer: optax.Gradien
 
     def loss_fn(params, stats, streams):
         out, stats = student_outputs(network, config, params, stats, streams, train=True)
-        loss = entropy = losses.cross_entropy(out["logits"], streams["targets"], streams["weight"])
+        targets = losses.smoothed(streams["targets"], config.train.label_smoothing)
+        loss = entropy = losses.cross_entropy(out["logits"], targets, streams["weight"])
         metrics = {"cross_entropy": entropy, "top1": _top1(out["logits"], streams)}
         if config.train.distill:
-            metrics["distillation"] = losses.distillation(out["teacher_logits"], out["logits"], streams["weight"])
+            how = {"term": config.train.distill_term, "temperature": config.train.temperature}
+            metrics["distillation"] = losses.distillation(
+                out["teacher_logits"], out["logits"], streams["weight"], **how
+            )
             loss = entropy + config.train.distill_weight * metrics["distillation"]
+        if config.train.main_weight:
+            metrics["main_entropy"] = losses.cross_entropy(out["main_logits"], targets, streams["weight"])
+            loss = loss + config.train.main_weight * metrics["main_entropy"]
         return loss, (stats, {"loss": loss, **metrics})
 
-    return _make_step(loss_fn, optimizer, optim.trains_in_student_phase(config), config.train.accumulate)
+    return _make_step(loss_fn, optimizer, optim.trains_in_student_phase(config), config)
 
 
-def _make_step(loss_fn, optimizer: optax.GradientTransformation, trains: optim.Predicate, parts: int) -> TrainStep:
+def _make_step(loss_fn, optimizer: optax.GradientTransformation, trains: optim.Predicate, config: Config) -> TrainStep:
+    parts = config.train.accumulate
+
     def step(state: Tree, streams: Streams) -> tuple[Tree, dict[str, Array]]:
         trainable, frozen = optim.split_params(state["params"], trains)
 
@@ -68,6 +78,9 @@ def _make_step(loss_fn, optimizer: optax.GradientTransformation, trains: optim.P
             "opt_state": opt_state,
             "step": state["step"] + 1,
         }
+        if "average" in state:
+            newest = {"params": trainable, "batch_stats": stats}
+            new["average"] = optim.moved_average(state["average"], newest, config.train.ema, state["step"])
         return new, metrics
 
     return step

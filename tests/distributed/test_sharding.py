@@ -14,12 +14,13 @@ from tests import ROOT
 from tests.support.run_tools import environment
 
 PROGRAM = """
-import dataclasses, functools, json, sys
+import functools, json, sys
 import jax, numpy as np
 from jax.extend.core import Literal
 from lift_flax.augment.streams import make_train_streams
 from lift_flax.config import AUGMENTATIONS
 from lift_flax.distributed.mesh import make_mesh, put_batch, put_everywhere, replicated, state_sharding
+from lift_flax.models import inputs
 from lift_flax.models.functional import count_parameters, flatten
 from lift_flax.models.layers import conv2d
 from lift_flax.plan.collectives import collective_bytes
@@ -44,7 +45,7 @@ alone = {"train.distill": False, "model.streams": "main"} if name == "main strea
 config = small_config(**fields, **alone, **every)
 if double := sys.argv[4] == "float64":
     jax.config.update("jax_enable_x64", True)
-    config = dataclasses.replace(config, train=dataclasses.replace(config.train, dtype="float64"))
+    inputs.activation_dtype = lambda config: "float64"
 mesh = make_mesh(config)
 rng = np.random.default_rng(0)
 levels = rng.integers(20, 200, (16, 1, 2, 2, 3)) + rng.integers(-20, 20, (16, 12, 2, 2, 3))  # clips that differ much

@@ -11,6 +11,11 @@ LOGITS = np.log(np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.3, 0.7]], np.fl
 LABELS = np.array([0, 1, 1, 1])
 
 
+def test_agreement_counts_equal_answers():
+    one, other = np.eye(4), np.eye(4)[[0, 1, 3, 3]]
+    assert metrics.agreement(one, other) == 0.75
+
+
 def test_what_is_reported_of_a_network():
     found = metrics.judge(LOGITS, LABELS, ["a", "b", "c", "d"], ("no", "yes", "never"))
     assert found["top1"] == 0.75 and found["top5"] is None

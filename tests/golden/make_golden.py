@@ -31,9 +31,8 @@ def lift_net_reference(config: Config) -> tuple[dict, dict, dict]:
     Ours is float32: what is compared is then our rounding alone, not the sum of two.
     """
     model = config.model
-    net = LiftNet(
-        lift_net_case.SIZE, lift_net_case.VIT, model.teacher.name, model.levels, model.num_heads, lift_net_case.CLASSES
-    )
+    sizes = (lift_net_case.SIZE, lift_net_case.VIT, model.teacher.name, model.levels, model.num_heads)
+    net = LiftNet(*sizes, lift_net_case.CLASSES, model.foe_norm)
     tensors = random_tensors(shapes_of(net))
     for name in shapes_of(net.trunk):  # the student's R(2+1)D is the teacher's
         tensors[f"teacher.{name}"] = tensors[f"trunk.{name}"]

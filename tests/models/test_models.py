@@ -10,17 +10,10 @@ import pytest
 from flax import nnx
 
 from lift_flax.models import lift_net
-from lift_flax.models.fourier import (
-    FourierEnhancement,
-    from_spectrum,
-    from_spectrum_by_products,
-    spectrum,
-    spectrum_by_products,
-)
-from lift_flax.models.fusion import Critic, Fusion, Level
+from lift_flax.models.fusion import Level, LevelSpec
 from lift_flax.models.layers import conv2d, video_conv
 from lift_flax.models.layers.attention import MultiHeadAttention
-from lift_flax.models.video_resnet import TRUNKS, NormSpec, VideoResNet, middle_width
+from lift_flax.models.video_resnet import TRUNKS, NormSpec, VideoResNet, map_shape, middle_width
 from lift_flax.models.vit import PViT
 
 
@@ -65,7 +58,7 @@ def test_partial_vit_and_fusion_levels_have_the_expected_parameters():
     assert _count(whole) + classifier == 86_567_656
     miil = lambda: PViT(224, 12, 16, 768, 12, 3072, gelu="exact", ln_eps=1e-6, qkv_bias=False, rngs=nnx.Rngs(0))  # noqa: E731
     assert _count(miil) + classifier == 86_540_008
-    level = lambda: Level(512, 8, mlp_ratio=4, scale="num_heads", foe=True, rngs=nnx.Rngs(0))  # noqa: E731
+    level = lambda: Level(512, LevelSpec(8), rngs=nnx.Rngs(0))  # noqa: E731
     assert _count(level) == 6_308_352
 
 
@@ -182,75 +175,29 @@ def test_pooling_windows_are_pytorchs():
     np.testing.assert_array_equal(lift_net.pooling_matrix(5, 5), np.eye(5))
 
 
+def test_luminous_tokens_are_steps_or_places():
+    features = _normal(0, 2, 3, 2, 4, 8)
+    np.testing.assert_allclose(lift_net.luminous_tokens(features, 9, "steps"), features.mean((2, 3)), atol=1e-6)
+    places = lift_net.luminous_tokens(features, 9, "places")
+    assert places.shape == (2, 24, 8)
+    np.testing.assert_array_equal(places[1, 8 + 4 + 3], features[1, 1, 1, 3])
+
+
+@pytest.mark.parametrize("name", ["r2plus1d_tiny", "mc3_18", "hara_34"])
+def test_shapes_of_maps_are_told_without_the_network(name):
+    for frames, size in ((12, 64), (9, 40)):
+        network = lambda: VideoResNet(TRUNKS[name], 3, norm=NormSpec(), rngs=nnx.Rngs(0))  # noqa: E731
+        clip = jax.ShapeDtypeStruct((1, frames, size, size, 3), jnp.float32)
+        features = nnx.eval_shape(lambda clip: network()(clip, train=False)["features"], clip)  # noqa: B023
+        assert features.shape[1:4] == map_shape(TRUNKS[name], frames, size)
+
+
 def test_luminous_tokens_average_space_and_spread_time():
     features = _normal(0, 2, 4, 3, 5, 6)
     tokens = lift_net.luminous_tokens(features, 30)
     assert tokens.shape == (2, 30, 6)
     np.testing.assert_allclose(tokens[:, 0], features[:, 0].mean(axis=(1, 2)), atol=1e-6)
     np.testing.assert_allclose(tokens[:, 7], features[:, :2].mean(axis=(1, 2, 3)), atol=1e-6)
-
-
-def test_spectrum_is_orthonormal_and_invertible():
-    x = _normal(0, 2, 30, 64)
-    y = spectrum(x)
-    np.testing.assert_allclose((jnp.abs(y) ** 2).sum(), (x**2).sum(), rtol=1e-5)
-    np.testing.assert_allclose(from_spectrum(y), x, atol=1e-5)
-    assert spectrum(x.astype(jnp.bfloat16)).dtype == jnp.complex64
-
-
-def test_transforms_by_products_are_the_ffts():
-    x, im = _normal(0, 2, 30, 24), _normal(1, 2, 30, 24)
-    expected = spectrum(x)
-    for found, part in zip(spectrum_by_products(x), (expected.real, expected.imag), strict=True):
-        np.testing.assert_allclose(found, part, atol=1e-5)
-    found = from_spectrum_by_products(x, im)  # any complex numbers, not only the spectra of real ones
-    np.testing.assert_allclose(found, from_spectrum(jax.lax.complex(x, im)), atol=1e-5)
-
-
-@pytest.mark.parametrize("by_products", [False, True])
-def test_fourier_enhancement_without_mlp_and_norms_is_the_identity(by_products):
-    foe = FourierEnhancement(16, eps=1e-5, rngs=nnx.Rngs(0))
-    foe.by_products = by_products
-    foe.fc2.kernel_re[...] = foe.fc2.kernel_im[...] = jnp.zeros((16, 16))
-    foe.norm_re = foe.norm_im = lambda x: x
-    x = _normal(0, 2, 10, 16)
-    np.testing.assert_allclose(foe(x), x, atol=1e-5)
-
-
-def test_complex_mlp_is_complex_algebra():
-    foe = FourierEnhancement(8, eps=1e-5, rngs=nnx.Rngs(0))
-    y = spectrum(_normal(0, 2, 5, 8))
-    re, im = foe.fc1(y.real, y.imag)
-    kernel = foe.fc1.kernel_re[...] + 1j * foe.fc1.kernel_im[...]
-    np.testing.assert_allclose(re + 1j * im, y @ kernel, atol=1e-5)
-
-
-def test_fusion_scales_span_the_same_functions():
-    """Scaling the query of Eq. 1's literal form by sqrt(heads / head_dim) gives the usual form."""
-    literal = Fusion(64, 2, scale="num_heads", foe=False, rngs=nnx.Rngs(0))
-    usual = Fusion(64, 2, scale="head_dim", foe=False, rngs=nnx.Rngs(0))
-    factor = math.sqrt(2 / 32)
-    query = literal.attention.query
-    query.kernel[...], query.bias[...] = query.kernel[...] * factor, query.bias[...] * factor
-    x, y = _normal(0, 2, 6, 64), _normal(1, 2, 6, 64)
-    np.testing.assert_allclose(literal(x, y), usual(x, y), atol=1e-5)
-
-
-def test_fusion_asks_with_the_luminous_and_answers_with_the_main_stream():
-    fusion = Fusion(16, 2, scale="num_heads", foe=False, rngs=nnx.Rngs(0))
-    luminous, main = _normal(0, 2, 5, 16), _normal(1, 2, 7, 16)
-    np.testing.assert_allclose(
-        fusion(luminous, main), fusion.norm(fusion.attention(luminous, main)) + luminous, atol=1e-6
-    )
-    permuted = fusion(luminous, main[:, ::-1])  # attention does not see the order of keys and values
-    np.testing.assert_allclose(fusion(luminous, main), permuted, atol=1e-5)
-
-
-def test_branches_are_normed_before_they_are_added():
-    critic = Critic(16, 2, 4, rngs=nnx.Rngs(0))
-    critic.norm2.scale[...] = jnp.zeros(16)
-    x = _normal(0, 2, 5, 16)
-    np.testing.assert_allclose(critic(x), x + critic.norm1(critic.attention(x, x)), atol=1e-5)
 
 
 def test_attention_equals_jax():

@@ -29,6 +29,12 @@ def _layer_norm(params, x):
     return (x - mean) / jnp.sqrt(var + 1e-5) * params["scale"] + params["bias"]
 
 
+def _plane_norm(params, x):
+    plane = tuple(range(1, x.ndim))
+    mean, var = x.mean(plane, keepdims=True), x.var(plane, keepdims=True)
+    return (x - mean) / jnp.sqrt(var + 1e-5) * params["scale"] + params["bias"]
+
+
 def _batch_norm(params, x):
     rows = tuple(range(x.ndim - 1))
     return (x - x.mean(rows)) / jnp.sqrt(x.var(rows) + 1e-5) * params["scale"] + params["bias"]
@@ -36,6 +42,7 @@ def _batch_norm(params, x):
 
 KINDS = {
     "layer": (lambda size, rngs: LayerNorm(size, eps=1e-5, rngs=rngs), _layer_norm, {}),
+    "plane": (lambda size, rngs: LayerNorm(size, eps=1e-5, over="plane", rngs=rngs), _plane_norm, {}),
     "batch": (lambda size, rngs: BatchNorm(size, eps=1e-5, momentum=0.9, rngs=rngs), _batch_norm, {"train": True}),
     "linear": (lambda size, rngs: Linear(size, size, rngs=rngs), lambda p, x: x @ p["kernel"] + p["bias"], {}),
 }

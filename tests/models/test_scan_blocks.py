@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 
 from lift_flax.models import build, functional
-from lift_flax.models.fusion import Level
+from lift_flax.models.fusion import Level, LevelSpec
 from lift_flax.models.layers.scan_blocks import scan_blocks
 from lift_flax.models.video_resnet import NormSpec, TrunkSpec, VideoResNet
 from lift_flax.models.vit import PViT
@@ -22,7 +22,7 @@ class Levels(nnx.Module):
     """Four fusion levels as LiftNet runs them."""
 
     def __init__(self, *, remat: bool, unroll: bool, rngs: nnx.Rngs):
-        self.levels = nnx.List([Level(16, 2, mlp_ratio=2, scale="num_heads", foe=True, rngs=rngs) for _ in range(4)])
+        self.levels = nnx.List([Level(16, LevelSpec(2, critic_mlp_ratio=2), rngs=rngs) for _ in range(4)])
         self.how = {"remat": remat, "unroll": unroll}
 
     def __call__(self, x, *, train):

@@ -10,9 +10,12 @@ from tests.support import lift_net_case  # noqa: E402
 from tests.support.weights_tools import relative_error  # noqa: E402
 
 
-@pytest.mark.parametrize(("levels", "trunk"), [(2, "r2plus1d_34"), (8, "r2plus1d_18")])
-def test_forward_loss_and_gradients(levels, trunk):
-    config = lift_net_case.make_config(levels, trunk)
+@pytest.mark.parametrize(("levels", "trunk", "foe_norm"), [
+    (2, "r2plus1d_34", "plane"), (8, "r2plus1d_18", "plane"),
+    *((1, "r2plus1d_18", norm) for norm in ("branch", "after", "row")),
+])  # fmt: skip
+def test_forward_loss_and_gradients(levels, trunk, foe_norm):
+    config = lift_net_case.make_config(levels, trunk, foe_norm)
     tensors, theirs, their_grads = lift_net_reference(config)
     network, shapes = lift_net_case.student(config)
     arrays = lift_net_case.our_arrays(tensors, shapes)

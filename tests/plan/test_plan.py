@@ -114,10 +114,15 @@ def test_tpus():
     assert student["collectives"]["all-gather"]["count"] > 0
 
 
+@pytest.mark.parametrize(("topology", "device", "gib"), [
+    ("h100x8", "NVIDIA H100 80GB HBM3", 59.3), ("a100x8", "NVIDIA A100-SXM4-80GB", 59.5),
+    ("a6000x2", "NVIDIA RTX A6000", 33.4),
+])  # fmt: skip
 @_installed("jax_plugins.xla_cuda12", "cuda12")
-def test_gpus():
-    report = _json("--config=configs/arid.py:tiny", *SMALL, "--topology=h100x8", "--phase=student")
-    assert (report["device"], report["devices"]) == ("NVIDIA H100 80GB HBM3", 8)
+def test_gpus(topology, device, gib):
+    report = _json("--config=configs/arid.py:tiny", *SMALL, f"--topology={topology}", "--phase=student")
+    assert (report["device"], report["devices"]) == (device, int(topology[-1]))
+    assert report["device_memory"] / 2**30 == pytest.approx(gib, abs=0.1)
     (student,) = report["programs"]
     assert student["fits"] and student["collectives"]["all-gather"]["count"] == 0
 
@@ -201,6 +206,7 @@ def test_advice_names_what_is_not_on_yet():
     config = small_config(**{"train.batch_size": 32, "train.remat.pvit": True})
     assert tables.advice(config, "student", 4) == [
         "--config.train.remat.levels=True",
+        "--config.train.precision=bfloat16",
         "--config.mesh.fsdp=4",
         "--config.train.accumulate=2",
         "--config.train.batch_size=16",

@@ -23,7 +23,7 @@ KINDS = {
     "both": ("tiny", {"model.levels": 2, "train.remat.levels": True}),
     "finetuned": ("tiny", {"train.trunk": "finetune", "train.remat.trunk": True}),
     "flow": ("tiny,luminous=flow", {"model.luminous.size": 24}),
-    "bfloat16": ("tiny", {"train.dtype": "bfloat16"}),
+    "bfloat16": ("tiny", {"train.precision": "bfloat16"}),
 }
 
 

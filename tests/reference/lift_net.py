@@ -65,32 +65,49 @@ class ComplexLinear(nn.Module):
         return y @ torch.complex(self.kernel_re, self.kernel_im) + torch.complex(self.bias_re, self.bias_im)
 
 
+class PlaneNorm(nn.LayerNorm):
+    """Moments over a clip's whole plane (S, E), scale and bias for each channel."""
+
+    def forward(self, x):
+        return nn.functional.layer_norm(x, x.shape[1:], eps=self.eps) * self.weight + self.bias
+
+
 class Foe(nn.Module):
-    def __init__(self, dim):
+    def __init__(self, dim, norm):
         super().__init__()
-        self.fc1, self.fc2 = ComplexLinear(dim), ComplexLinear(dim)
-        self.norm_re, self.norm_im = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.fc1, self.fc2, self.place = ComplexLinear(dim), ComplexLinear(dim), norm
+        if norm == "after":
+            self.norm = nn.LayerNorm(dim)
+        else:
+            kind = nn.LayerNorm if norm == "row" else PlaneNorm
+            self.norm_re, self.norm_im = kind(dim), kind(dim)
 
     def forward(self, x):
         y = torch.fft.fft2(x, dim=(1, 2), norm="ortho")
         z = self.fc1(y)
-        z = y + self.fc2(torch.complex(nn.functional.gelu(z.real), nn.functional.gelu(z.imag)))
-        return torch.fft.ifft2(torch.complex(self.norm_re(z.real), self.norm_im(z.imag)), dim=(1, 2), norm="ortho").real
+        z = self.fc2(torch.complex(nn.functional.gelu(z.real), nn.functional.gelu(z.imag)))
+        if self.place == "branch":
+            z = y + torch.complex(self.norm_re(z.real), self.norm_im(z.imag))
+        elif self.place == "after":
+            return self.norm(torch.fft.ifft2(y + z, dim=(1, 2), norm="ortho").real)
+        else:
+            z = torch.complex(self.norm_re((y + z).real), self.norm_im((y + z).imag))
+        return torch.fft.ifft2(z, dim=(1, 2), norm="ortho").real
 
 
 class Fusion(nn.Module):
-    def __init__(self, dim, heads):
+    def __init__(self, dim, heads, foe_norm):
         super().__init__()
-        self.attention, self.norm, self.foe = Attention(dim, heads, heads), nn.LayerNorm(dim), Foe(dim)
+        self.attention, self.norm, self.foe = Attention(dim, heads, heads), nn.LayerNorm(dim), Foe(dim, foe_norm)
 
     def forward(self, luminous, main):
         return self.foe(self.norm(self.attention(luminous, main)) + luminous)
 
 
 class Level(nn.Module):
-    def __init__(self, dim, heads):
+    def __init__(self, dim, heads, foe_norm):
         super().__init__()
-        self.lift, self.critic, self.fusion = Lift(dim, heads), Critic(dim, heads), Fusion(dim, heads)
+        self.lift, self.critic, self.fusion = Lift(dim, heads), Critic(dim, heads), Fusion(dim, heads, foe_norm)
 
     def forward(self, main, luminous):
         luminous = self.critic(luminous)
@@ -121,11 +138,11 @@ class Main(nn.Module):
 class LiftNet(nn.Module):
     """`forward` takes normalised clips (B,T,H,W,3) and gives h1, h2 and the tokens on the way."""
 
-    def __init__(self, size, vit, trunk, levels, heads, classes):
+    def __init__(self, size, vit, trunk, levels, heads, classes, foe_norm="plane"):
         super().__init__()
         self.teacher, self.trunk = VideoResNet(trunk, classes), VideoResNet(trunk, classes)
         self.main = Main(size, vit, 512)
-        self.levels = nn.ModuleList([Level(512, heads) for _ in range(levels)])
+        self.levels = nn.ModuleList([Level(512, heads, foe_norm) for _ in range(levels)])
         self.head = Head(512, classes)
 
     def forward(self, dark, luminous):
@@ -142,6 +159,6 @@ class LiftNet(nn.Module):
 
 
 def student_loss(h1, h2, targets):
-    """Eq. 6: cross-entropy, and the sum of absolute differences of the logits; means over the batch."""
+    """Eq. 6: cross-entropy, and the mean over classes of absolute differences of the logits; means over the batch."""
     entropy = -(targets * torch.log_softmax(h2, dim=1)).sum(dim=1).mean()
-    return entropy + (h1 - h2).abs().sum(dim=1).mean()
+    return entropy + (h1 - h2).abs().mean(dim=1).mean()

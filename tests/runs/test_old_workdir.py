@@ -53,6 +53,7 @@ def test_its_config_keeps_every_value(old):
     written = flatten_dict(json.loads((old / "workdir" / "config.json").read_text()), sep=".")
     read = flat_fields(config_file.load(old / "workdir" / "config.json"))
     assert len(written) > 80
+    assert written.pop("train.dtype") == "float32" and read["train.precision"] == "tf32"  # which it meant on a GPU
     for name, value in written.items():
         assert read[name] == (tuple(value) if isinstance(value, list) else value), name
 

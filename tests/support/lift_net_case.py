@@ -22,11 +22,11 @@ VIT = {"patch": 16, "dim": 768, "heads": 12, "hidden": 3072, "blocks": 5}
 _LEAVES = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
 
 
-def make_config(levels: int, trunk: str) -> Config:
+def make_config(levels: int, trunk: str, foe_norm: str = "plane") -> Config:
     """The `paper` preset with `levels`, an R(2+1)D `trunk`, and clips of 17 frames of 64 px."""
     values = presets.get_config(f"n={levels},teacher={trunk},unfreeze=all").unlock()
     sizes = {"data.num_frames": FRAMES, "data.size": SIZE, "model.luminous.size": SIZE}
-    values.update_from_flattened_dict({**sizes, "train.dtype": "float32"})
+    values.update_from_flattened_dict({**sizes, "train.precision": "float32", "model.foe_norm": foe_norm})
     config = from_dict(values.to_dict())
     pvit = dataclasses.replace(config.model.pvit, unfreeze="first")  # refused without a file of weights
     return dataclasses.replace(config, model=dataclasses.replace(config.model, pvit=pvit))

@@ -12,7 +12,7 @@ from lift_flax.models import functional, inputs
 from lift_flax.models.lift_net import luminous_tokens
 from lift_flax.train import losses, optim, phases
 from lift_flax.weights import converted, vit
-from tests.support.small_config import small_config
+from tests.support.small_config import LIGHT, small_config
 from tests.support.weights_tools import timm_tensors
 
 CLASSES = 3
@@ -166,7 +166,8 @@ def test_losses_are_equations_5_and_6():
     y, one = jnp.array([[0.25, 0.75, 0.0]]), jnp.ones(1)
     softmax = np.exp(h2) / np.exp(h2).sum()
     np.testing.assert_allclose(losses.cross_entropy(h2, y, one), -(y * np.log(softmax)).sum(), rtol=1e-6)
-    np.testing.assert_allclose(losses.distillation(h1, h2, one), 1 + 3 + 0, rtol=1e-6)
+    np.testing.assert_allclose(losses.distillation(h1, h2, one, term="l1_sum"), 1 + 3 + 0, rtol=1e-6)
+    np.testing.assert_allclose(losses.distillation(h1, h2, one), (1 + 3 + 0) / 3, rtol=1e-6)
     gradient = jax.grad(lambda h: losses.distillation(h, h2, one))(h1)
     assert not gradient.any()
 
@@ -175,6 +176,62 @@ def test_schedule_is_a_cosine_to_zero():
     config = small_config(**{"train.learning_rate": 0.5})
     schedule = optim.make_schedule(config, 100)
     np.testing.assert_allclose([schedule(0), schedule(50), schedule(100)], [0.5, 0.25, 0.0], atol=1e-7)
+
+
+def test_warm_up_rises_in_a_line_and_leaves_the_rest_to_the_cosine():
+    schedule = optim.make_schedule(small_config(**{"train.learning_rate": 0.5, "train.warmup": 0.2}), 100)
+    rates = [schedule(step) for step in (0, 10, 20, 60, 100)]
+    np.testing.assert_allclose(rates, [0.0, 0.25, 0.5, 0.25, 0.0], atol=1e-7)
+
+
+def test_clipping_leaves_the_direction_of_a_gradient():
+    """Two gradients beyond the norm that differ in size alone are one; one below it stays as it is."""
+    config = small_config(**{"train.clip_norm": 1.0})
+    plain, clipping = (optim.make_optimizer(c, lambda step: 0.1) for c in (small_config(), config))
+    params = {"a": jnp.array([3.0, 4.0])}
+
+    def updated(optimizer, gradient):
+        _, state = optimizer.update(gradient, optimizer.init(params), params)
+        return [leaf for leaf in jax.tree.leaves(state) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+
+    for found, expected in (
+        (updated(clipping, {"a": 1e6 * params["a"]}), updated(plain, {"a": params["a"] / 5})),
+        (updated(clipping, {"a": 0.1 * params["a"]}), updated(plain, {"a": 0.1 * params["a"]})),
+    ):
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_smoothed_targets_keep_their_sum_and_their_class():
+    targets = losses.smoothed(jnp.array([[1.0, 0.0, 0.0, 0.0]]), 0.2)
+    np.testing.assert_allclose(targets, [[0.85, 0.05, 0.05, 0.05]], atol=1e-7)
+
+
+def test_divergence_of_softened_answers():
+    h1, h2, one = jnp.array([[1.0, -2.0, 0.5]]), jnp.array([[0.0, 1.0, 0.5]]), jnp.ones(1)
+    p, q = (np.exp(np.asarray(h) / 2) / np.exp(np.asarray(h) / 2).sum() for h in (h1, h2))
+    found = losses.distillation(h1, h2, one, term="kl", temperature=2.0)
+    np.testing.assert_allclose(found, 4 * (p * np.log(p / q)).sum(), rtol=1e-5)
+    assert losses.distillation(h1, h1 + 3, one, term="kl") < 1e-6
+
+
+def test_a_moving_average_follows_what_is_trained_and_answers():
+    config = small_config(**{**LIGHT, "train.ema": 0.5, "train.learning_rate": 1e-2})
+    phase = phases.student_phase(config, CLASSES, None)
+    optimizer = optim.make_optimizer(config, optim.make_schedule(config, 100))
+    step = jax.jit(phase.make_step(phase.network, config, optimizer))
+    state = phase.initial_state(optimizer)
+    expected = jax.tree.map(np.asarray, optim.split_params(state["params"], phase.trains)[0])
+    for i in range(3):
+        state, _ = step(state, _streams())
+        kept, newest = min(0.5, (1 + i) / (10 + i)), optim.split_params(state["params"], phase.trains)[0]
+        expected = jax.tree.map(lambda old, new, kept=kept: kept * old + (1 - kept) * np.asarray(new), expected, newest)
+    params, stats = functional.answering(state)
+    assert params.keys() == state["params"].keys() and _changed(params, state["params"])
+    jax.tree.map(
+        lambda found, wanted: np.testing.assert_allclose(found, wanted, atol=1e-6),
+        optim.split_params(params, phase.trains)[0], expected,
+    )  # fmt: skip
+    assert stats.keys() == state["batch_stats"].keys()
 
 
 def test_normalise_is_zero_mean_unit_scale():

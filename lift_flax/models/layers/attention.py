@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 
 from lift_flax.models.intermediates import Intermediates, keep
 from lift_flax.models.layers.dense import Linear, accumulation_dtype, along_channels
+from lift_flax.models.layers.precision import custom_vjp
 
 
 def scores(q: Float[Array, "B N S D"], k: Float[Array, "B N R D"]) -> Float[Array, "B N S R"]:
@@ -22,11 +23,14 @@ def scores(q: Float[Array, "B N S D"], k: Float[Array, "B N R D"]) -> Float[Arra
     return jnp.einsum("BNSD,BNRD->BNSR", q, k, preferred_element_type=accumulation_dtype(q))
 
 
-@jax.custom_vjp
 def attend(
     q: Float[Array, "B N S D"], k: Float[Array, "B N R D"], v: Float[Array, "B N R D"]
 ) -> Float[Array, "B N S D"]:
     """softmax(q k^T) v in the dtype of v; softmax and sums are float32."""
+    return _attend(q, k, v)
+
+
+def _mixed(q, k, v):
     s = scores(q, k)  # [B, N, S, R]
     e = jnp.exp(s - s.max(axis=-1, keepdims=True))
     mixed = jnp.einsum(
@@ -36,7 +40,7 @@ def attend(
 
 
 def _attend_forward(q, k, v):
-    return attend(q, k, v), (q, k, v)
+    return _mixed(q, k, v), (q, k, v)
 
 
 def _attend_backward(saved, grad):
@@ -48,7 +52,7 @@ def _attend_backward(saved, grad):
     return dq, dk, jnp.einsum("BNSR,BNSD->BNRD", p.astype(grad.dtype), grad)
 
 
-attend.defvjp(_attend_forward, _attend_backward)
+_attend = custom_vjp(_mixed, _attend_forward, _attend_backward)
 
 
 class MultiHeadAttention(nnx.Module):

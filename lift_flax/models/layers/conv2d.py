@@ -13,6 +13,7 @@ from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float
 
 from lift_flax.models.layers.dense import accumulation_dtype
+from lift_flax.models.layers.precision import custom_vjp
 
 # Size of the shifted inputs that are laid out at a time, so that they are still in the cache when they are used.  The
 # kh - 1 rows beside them and the gradient come on top; a single row may be larger.
@@ -32,18 +33,17 @@ def conv2d(
     """
     if any(max(edges) >= size for size, edges in zip(kernel.shape[:2], padding, strict=True)):
         raise ValueError(f"padding {padding} of a kernel of {kernel.shape[:2]}: at most its size less one at each edge")
-    return _conv2d(x, kernel, x.shape, kernel.shape, strides, padding)
+    return _conv2d(x.shape, kernel.shape, strides, padding, x, kernel)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5))
-def _conv2d(x, kernel, x_shape, kernel_shape, strides, padding):
+def _in_dtype_of_x(x_shape, kernel_shape, strides, padding, x, kernel):
     del x_shape, kernel_shape  # for the gradient, which keeps x and kernel only where it needs their values
     return convolve(x, kernel.astype(x.dtype), strides, padding)
 
 
-def _forward(x, kernel, x_shape, kernel_shape, strides, padding):
+def _forward(x_shape, kernel_shape, strides, padding, x, kernel):
     saved = x.value if kernel.perturbed else None, kernel.value if x.perturbed else None
-    return _conv2d(x.value, kernel.value, x_shape, kernel_shape, strides, padding), saved
+    return _in_dtype_of_x(x_shape, kernel_shape, strides, padding, x.value, kernel.value), saved
 
 
 def _backward(x_shape, kernel_shape, strides, padding, saved, grad):
@@ -56,7 +56,7 @@ def _backward(x_shape, kernel_shape, strides, padding, saved, grad):
     return dx, dkernel
 
 
-_conv2d.defvjp(_forward, _backward, symbolic_zeros=True)
+_conv2d = custom_vjp(_in_dtype_of_x, _forward, _backward, static=4, symbolic_zeros=True)
 
 
 def convolve(

@@ -13,6 +13,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from lift_flax.models.layers.precision import custom_vjp
+
 
 def accumulation_dtype(array: Array) -> jnp.dtype:
     """The dtype of sums over `array`: float32, or float64 where the array is."""
@@ -24,15 +26,18 @@ def along_channels(vector: Float[Array, "C"], x: Float[Array, "*rows C"]) -> Flo
     return jnp.expand_dims(vector, range(x.ndim - 1))
 
 
-@jax.custom_vjp
 def matmul(x: Float[Array, "*rows I"], kernel: Float[Array, "I O"]) -> Float[Array, "*rows O"]:
     """x @ kernel in x's dtype, with a float32 gradient of the kernel (none at all where the kernel is frozen)."""
+    return _matmul(x, kernel)
+
+
+def _product(x, kernel):
     return x @ kernel.astype(x.dtype)
 
 
 def _forward(x, kernel):
     saved = x.value if kernel.perturbed else None, kernel.value if x.perturbed else None
-    return matmul(x.value, kernel.value), saved
+    return _product(x.value, kernel.value), saved
 
 
 def _backward(saved, grad):
@@ -48,7 +53,7 @@ def _backward(saved, grad):
     return dx, dkernel
 
 
-matmul.defvjp(_forward, _backward, symbolic_zeros=True)
+_matmul = custom_vjp(_product, _forward, _backward, symbolic_zeros=True)
 
 
 def sum_of_rows(x: Float[Array, "*rows C"]) -> Float[Array, "C"]:

@@ -6,7 +6,7 @@ moments: plain differentiation would also keep the input less its mean, which is
 was measured: 17 % more memory in a ViT's blocks, 1.07 of the time of an R(2+1)D's step (README.md of this folder).
 """
 
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,8 @@ from jaxtyping import Array, Float
 
 from lift_flax.models.layers.dense import accumulation_dtype, along_channels, sum_of_rows
 
+Over = Literal["channels", "batch", "plane"]  # the last axis; all but the last; all but the first
+
 
 def _scale_and_bias(features: int, rngs: nnx.Rngs) -> tuple[nnx.Param, nnx.Param]:
     """Ones and zeros; each draws a key, as in Flax's own norms."""
@@ -22,18 +24,18 @@ def _scale_and_bias(features: int, rngs: nnx.Rngs) -> tuple[nnx.Param, nnx.Param
     return nnx.Param(scale), nnx.Param(jax.nn.initializers.zeros(rngs.params(), (features,), jnp.float32))
 
 
-def _means(x: Float[Array, "*rows C"], over_channels: bool) -> Float[Array, "..."]:
-    """Means over the last axis or over all others; the axes stay, with size 1."""
-    if over_channels:
-        return x.mean(-1, keepdims=True)
-    return along_channels(sum_of_rows(x) / (x.size // x.shape[-1]), x)
+def _means(x: Float[Array, "*rows C"], over: Over) -> Float[Array, "..."]:
+    """Means over the axes that `over` names; the axes stay, with size 1."""
+    if over == "batch":
+        return along_channels(sum_of_rows(x) / (x.size // x.shape[-1]), x)
+    return x.mean(-1 if over == "channels" else tuple(range(1, x.ndim)), keepdims=True)
 
 
-def _normalised(x, scale, bias, over_channels, eps) -> tuple[Array, Array, Array]:
-    """(x normalised over the last axis or all others, its mean, its variance); the moments are not differentiated."""
+def _normalised(x, scale, bias, over, eps) -> tuple[Array, Array, Array]:
+    """(x normalised, its mean, its variance); the moments are not differentiated."""
     y = x.astype(accumulation_dtype(x))
-    mean = _means(y, over_channels)
-    var = jnp.maximum(0.0, _means(y * y, over_channels) - mean * mean)  # both in one pass over x
+    mean = _means(y, over)
+    var = jnp.maximum(0.0, _means(y * y, over) - mean * mean)  # both in one pass over x
     scale, bias = along_channels(scale, x), along_channels(bias, x)
     return ((y - mean) * (jax.lax.rsqrt(var + eps) * scale) + bias).astype(x.dtype), mean, var
 
@@ -41,12 +43,12 @@ def _normalised(x, scale, bias, over_channels, eps) -> tuple[Array, Array, Array
 _normalise = jax.custom_vjp(_normalised, nondiff_argnums=(3, 4))
 
 
-def _normalise_forward(x, scale, bias, over_channels, eps):
-    y, mean, var = _normalise(x, scale, bias, over_channels, eps)
+def _normalise_forward(x, scale, bias, over, eps):
+    y, mean, var = _normalise(x, scale, bias, over, eps)
     return (y, mean, var), (x, scale, mean, jax.lax.rsqrt(var + eps))
 
 
-def _normalise_backward(over_channels, eps, saved, grads):
+def _normalise_backward(over, eps, saved, grads):
     del eps
     x, scale, mean, factor = saved
     x, grad = jax.lax.optimization_barrier((x, grads[0]))  # stops CSE: otherwise XLA keeps x - mean
@@ -54,11 +56,11 @@ def _normalise_backward(over_channels, eps, saved, grads):
     y = (x.astype(accumulation_dtype(x)) - mean) * factor
     dscale, dbias = sum_of_rows(grad * y), sum_of_rows(grad)  # [C]
     scale_row = along_channels(scale, x)
-    if over_channels:
-        along_y, along_1 = _means(grad * scale_row * y, True), _means(grad * scale_row, True)
-    else:
+    if over == "batch":
         count = x.size // x.shape[-1]
         along_y, along_1 = (along_channels(scale * total / count, x) for total in (dscale, dbias))
+    else:
+        along_y, along_1 = _means(grad * scale_row * y, over), _means(grad * scale_row, over)
     dx = factor * (grad * scale_row - along_1 - y * along_y)
     return dx.astype(x.dtype), dscale, dbias
 
@@ -74,14 +76,17 @@ class Norm(Protocol):
 
 
 class LayerNorm(nnx.Module):
-    """(x - mean) / sqrt(variance + eps) * scale + bias, over the last axis."""
+    """(x - mean) / sqrt(variance + eps) * scale + bias, over the last axis, or over all but the first ("plane").
 
-    def __init__(self, features: int, *, eps: float, rngs: nnx.Rngs):
+    Scale and bias are those of the last axis either way.
+    """
+
+    def __init__(self, features: int, *, eps: float, over: Literal["channels", "plane"] = "channels", rngs: nnx.Rngs):
         self.scale, self.bias = _scale_and_bias(features, rngs)
-        self.eps = eps
+        self.eps, self.over = eps, over
 
     def __call__(self, x: Float[Array, "*rows E"]) -> Float[Array, "*rows E"]:
-        return _normalise(x, self.scale[...], self.bias[...], True, self.eps)[0]
+        return _normalise(x, self.scale[...], self.bias[...], self.over, self.eps)[0]
 
 
 class BatchNorm(nnx.Module):
@@ -99,7 +104,7 @@ class BatchNorm(nnx.Module):
 
     def __call__(self, x: Float[Array, "*rows C"], *, train: bool) -> Float[Array, "*rows C"]:
         if train:
-            y, mean, var = _normalise(x, self.scale[...], self.bias[...], False, self.eps)
+            y, mean, var = _normalise(x, self.scale[...], self.bias[...], "batch", self.eps)
             self.mean[...] = self.momentum * self.mean[...] + (1 - self.momentum) * mean.reshape(-1)
             self.var[...] = self.momentum * self.var[...] + (1 - self.momentum) * var.reshape(-1)
             return y

@@ -10,6 +10,7 @@ from lift_flax.command_line import command, percent
 from lift_flax.config import Config
 from lift_flax.data.records import open_records
 from lift_flax.evaluate.scoring import NETWORKS
+from lift_flax.evaluate.tables import agreed
 from lift_flax.files import replacing
 
 _EPOCHS = {"teacher": "teacher_epochs", "student": "student_epochs"}
@@ -38,6 +39,8 @@ def show_accuracy(results: dict, console: Console | None = None) -> None:
         phases = [training["teacher"], training["student"]]
         table.add_row("top-1 in training", *[percent(phase and phase["top1"]) for phase in phases])
     console.print(table)
+    for line in agreed(results):
+        console.print(line, highlight=False)
 
 
 def show_folds(report: dict, console: Console | None = None) -> None:

@@ -14,6 +14,7 @@ from lift_flax import export
 from lift_flax.errors import UserError
 from lift_flax.evaluate.scoring import NETWORKS
 from lift_flax.predict.inference import unfolded
+from tests.support.readings import READINGS
 from tests.support.trained_tools import random_trained, write_run
 
 KINDS = {
@@ -23,6 +24,7 @@ KINDS = {
     "finetuned": ("tiny", {"train.trunk": "finetune", "train.remat.pvit": True}),
     "main alone": ("tiny,streams=main,distill=no", {}),
     "flow alone": ("tiny,streams=luminous,luminous=flow,distill=no", {}),
+    **{name: ("tiny", fields) for name, fields in READINGS.items()},
 }
 
 # What a user without this project writes; `-I` keeps the current folder and the environment out of it.

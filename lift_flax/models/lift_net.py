@@ -49,7 +49,8 @@ def luminous_tokens(
         step of time that the map has; "places", one for each of its places, step by step and row by row.
     """
     if tokens == "places":
-        return features.reshape(len(features), -1, features.shape[-1]).astype(accumulation_dtype(features))
+        b, t, h, w, e = features.shape
+        return features.reshape(b, t * h * w, e).astype(accumulation_dtype(features))
     x = features.mean(axis=(2, 3), dtype=accumulation_dtype(features))  # [B, t, E]
     if tokens == "steps":
         return x

@@ -14,13 +14,14 @@ from lift_flax.config import from_dict
 from lift_flax.explain.attention_rollout import patch_rollout
 from lift_flax.explain.class_activation import choose_stage
 from lift_flax.explain.explainer import Explainer, Explanation, forward
-from lift_flax.models.build import make_student
+from lift_flax.models.build import luminous_token_count, make_student
 from lift_flax.models.functional import create
 from lift_flax.models.inputs import student_inputs
 from lift_flax.models.intermediates import Intermediates
 from lift_flax.models.vit import PViT
 from lift_flax.runs.trained import TrainedRun
 from tests.explain import by_steps
+from tests.support.readings import READINGS
 from tests.support.trained_tools import CLASSES, random_trained
 
 SIZE = 32
@@ -29,6 +30,7 @@ VARIANTS = {
     "tiny,streams=main,distill=no": {},
     "tiny,streams=luminous,foe=no": {"data.num_frames": 5},
     "tiny,luminous=flow": {"model.luminous.size": 64},
+    **READINGS,
 }
 REMAT = {f"train.remat.{part}": True for part in ("trunk", "pvit", "levels")}
 
@@ -50,22 +52,28 @@ def explained(argument: str, **fields) -> tuple[TrainedRun, dict, Explanation]:
 @pytest.mark.parametrize("argument", VARIANTS)
 def test_the_explained_answer_is_the_students_own(argument):
     """In every kind of student; shares sum to 1, and a stream that is left out has none."""
-    trained, streams, found = explained(argument, **VARIANTS[argument])
+    trained, streams, found = explained("tiny" if argument in READINGS else argument, **VARIANTS[argument])
     config = trained.config
     own, _ = jax.jit(trained.outputs)(trained.params, trained.batch_stats, streams)
     np.testing.assert_allclose(found.probabilities, jax.nn.softmax(own["logits"])[0], rtol=1e-4, atol=1e-6)
     assert found.label == own["logits"][0].argmax()
     levels, kind = config.model.levels, config.model.streams
-    main = {"both": 0.5**levels, "main": 1, "luminous": 0}[kind]
-    assert found.main.sum() == pytest.approx(main, rel=1e-5)
-    assert found.luminous.sum() == pytest.approx(1 - main, rel=1e-5)
+    if argument in ("gate", "late", "all heads"):
+        assert found.main.sum() + found.luminous.sum() == pytest.approx(1, rel=1e-5)
+        assert found.main.sum() > 0.5**levels + 0.01  # more than Eq. 2's residual leaves
+    else:
+        main = {"both": 0.5**levels, "main": 1, "luminous": 0}[kind]
+        assert found.main.sum() == pytest.approx(main, rel=1e-5)
+        assert found.luminous.sum() == pytest.approx(1 - main, rel=1e-5)
     assert found.attention.sum() == pytest.approx(1, rel=1e-5) and found.attention.min() >= 0
     grid = 1 if kind == "luminous" else SIZE // config.model.pvit.patch
     count = config.data.num_frames
     assert found.attention.shape == (count, grid, grid)
     assert found.stage == {"main": "pvit"}.get(kind, "layer3" if "flow" in argument else "layer2")
     assert found.activation.min() >= 0 < found.activation.max()
-    assert found.spectra.shape == (levels * config.model.foe, 2, count, 128)
+    tokens = luminous_token_count(config) if kind != "main" else count
+    with_foe = levels * config.model.foe * (config.model.output != "late")
+    assert found.spectra.shape == (with_foe, 2, tokens, 128)
     assert found.relevance.shape == (count,) and found.relevance.any()
 
 

@@ -17,6 +17,7 @@ from lift_flax.models.layers.norm import BatchNorm
 from lift_flax.predict import inference
 from lift_flax.predict.predictor import Predictor
 from lift_flax.video.clips import Clip
+from tests.support.readings import READINGS
 from tests.support.trained_tools import random_trained
 
 KINDS = {
@@ -24,6 +25,7 @@ KINDS = {
     "finetuned": ("tiny", {"train.trunk": "finetune", "train.remat.trunk": True}),
     "flow": ("tiny,luminous=flow", {"model.luminous.size": 24}),
     "bfloat16": ("tiny", {"train.precision": "bfloat16"}),
+    **{name: ("tiny", fields) for name, fields in READINGS.items()},
 }
 
 

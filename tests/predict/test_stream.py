@@ -16,6 +16,7 @@ from lift_flax.predict.predictor import Predictor
 from lift_flax.video.decode import iter_frames
 from tests import ROOT
 from tests.conftest import moving_bar
+from tests.support.readings import READINGS
 from tests.support.trained_tools import random_trained, write_run
 from tests.support.video_files import write_video
 
@@ -30,6 +31,7 @@ KINDS = {  # what the networks differ in that a stream must know: (argument, fie
     "main alone, distilled": ("tiny,streams=main", {}, "student"),
     "luminous alone": ("tiny,streams=luminous,distill=no", {}, "student"),
     "flow of a teacher": ("tiny,luminous=flow", {}, "teacher"),
+    **{name: ("tiny", {**fields, "data.num_frames": 4}, "student") for name, fields in READINGS.items()},
 }
 
 

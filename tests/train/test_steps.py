@@ -12,6 +12,7 @@ from lift_flax.models import functional, inputs
 from lift_flax.models.lift_net import luminous_tokens
 from lift_flax.train import losses, optim, phases
 from lift_flax.weights import converted, vit
+from tests.support.readings import READINGS
 from tests.support.small_config import LIGHT, small_config
 from tests.support.weights_tools import timm_tensors
 
@@ -24,6 +25,7 @@ def _streams(seed: int = 0, rows: int = 4) -> dict:
     labels = np.arange(rows) % CLASSES
     return {
         "dark": jnp.asarray(rng.integers(0, 40, (rows, FRAMES, 32, 32, 3)), jnp.uint8),
+        "lit": jnp.asarray(rng.integers(0, 120, (rows, FRAMES, 32, 32, 3)), jnp.uint8),
         "luminous": jnp.asarray(rng.integers(0, 120, (rows, FRAMES, 32, 32, 3)), jnp.uint8),
         "targets": jax.nn.one_hot(labels, CLASSES),
         "weight": jnp.ones(rows),
@@ -132,9 +134,11 @@ VARIANTS = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("arg", VARIANTS)
-def test_every_variant_trains(arg):
-    config, phase, _ = _student(arg)
+@pytest.mark.parametrize(("arg", "fields"), [
+    *((arg, {}) for arg in VARIANTS), *(("tiny", {**fields, "data.num_frames": FRAMES}) for fields in READINGS.values())
+])  # fmt: skip
+def test_every_variant_trains(arg, fields):
+    config, phase, _ = _student(arg, **fields)
     first, last, metrics = _run(phase, config, 2)
     assert all(np.isfinite(list(m.values())).all() for m in metrics)
     trained = {path for path in functional.flatten(first["params"]) if phase.trains(path)}

@@ -61,9 +61,9 @@ class Augment:
     exposure: Probability = 0.0  # photographed again in other light, with a sensor's noise
     exposure_darker: NotNegative = 5.0  # stops, at most
     exposure_lighter: NotNegative = 4.0  # stops, at most
-    exposure_well: Positive = 4000.0  # electrons that saturate a pixel, at least; the fewer, the more noise
-    exposure_wells: Annotated[float, Bound(ge=1)] = 5.0  # times as many at most
-    exposure_read_noise: NotNegative = 6.0  # electrons, at most
+    exposure_well: Positive = 5000.0  # electrons that saturate a pixel, at least; the fewer, the more noise
+    exposure_wells: Annotated[float, Bound(ge=1)] = 8.0  # times as many at most
+    exposure_read_noise: NotNegative = 4.0  # electrons, at most
     rain: Probability = 0.1  # streaks of rain
     rain_slant: Annotated[float, Bound(ge=0, lt=90)] = 10.0  # degrees, +-
     rain_length: NotNegative = 20.0  # px at side 224 (scaled with the side), of a streak

@@ -110,7 +110,7 @@ def make_methods(
     records: Records, paths: dict[str, Path], readers: dict[str, Read], size: int
 ) -> tuple[list[Method], list[Video], list[Video]]:
     """The methods, and the videos they read: originals, and as stored in the records."""
-    source = tfds.builder_from_directory(records.records).as_data_source("all")
+    source = tfds.builder_from_directory(records.parts[0].folder).as_data_source("all")
     positions = [(id, entry.position) for id, entry in records.index.items()]
     originals = [_video(str(paths[id]), size) for id, _ in positions]
     stored = [_video(source[position]["video"], size) for _, position in positions]

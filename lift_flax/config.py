@@ -30,7 +30,9 @@ Colour = tuple[float, ...]  # of R, G and B
 class Data:
     """Where clips come from, and their size."""
 
-    dir: str = ""  # folder written by `lift-flax build`
+    dir: str = ""  # folder written by `lift-flax build`; or several, with commas: "dark,day"
+    weights: str = ""  # how often clips of each folder are drawn, "2,1"; empty = by their numbers
+    balance: Literal["none", "classes"] = "none"  # classes: each is drawn as often as any other
     fold: int = 1  # official fold in folds.json
     num_frames: Count = 30  # T, frames of a clip
     size: Count = 224  # px, side of the square dark frames

@@ -5,6 +5,7 @@ its own rows of every global batch.  So a run resumes from its step alone, with 
 workers.
 """
 
+import collections
 import contextlib
 import dataclasses
 import signal
@@ -19,14 +20,13 @@ from jaxtyping import Int
 from lift_flax.config import Config
 from lift_flax.data import shared_memory
 from lift_flax.data.clip_reader import Batch, ClipReader, Example
-from lift_flax.data.records import Records
+from lift_flax.data.order import DrawnOrder, plain_order
+from lift_flax.data.records import Records, folder_weights
 from lift_flax.video.sampling import CENTRE, View
 from lift_flax.worker_process import end_with_parent
 
 Rows = Int[np.ndarray, "rows"]
 ChangeLight = Callable[[np.ndarray, str], np.ndarray]  # (uint8 [T,H,W,3], id) -> uint8 [T,H,W,3]
-
-PASSES = 10**6  # over the training clips: endless in practice, and indices can still hold the count
 
 
 @runtime_checkable
@@ -40,7 +40,7 @@ def _reader(records: Records, config: Config, ids: list[str]) -> ClipReader:
     clips = [(i, records.index[i].position, records.index[i].label) for i in ids]
     cache = records.cache if config.data.cache == "memory" else None
     flow = config.model.luminous.input == "flow"
-    return ClipReader(records.records, clips, config.data.num_frames, config.data.size, flow, cache)
+    return ClipReader(records.parts, clips, config.data.num_frames, config.data.size, flow, cache)
 
 
 class _ProcessRows(grain.MapDataset):
@@ -60,15 +60,26 @@ class _ProcessRows(grain.MapDataset):
         return self._parent[batch * self.batch_size + int(self.rows[row])]
 
 
-def _train_order(count: int, seed: int) -> grain.MapDataset:
-    """The endless sequence of training examples, as places in the list of clips."""
-    return grain.MapDataset.range(count).seed(seed).shuffle().repeat(PASSES)
+def _train_order(records: Records, config: Config, ids: list[str], seed: int) -> grain.MapDataset:
+    """The endless sequence of training examples, as places in `ids`."""
+    weights, by_class = folder_weights(config, records), config.data.balance == "classes"
+    if not (by_class or weights):
+        return plain_order(len(ids), seed)
+    groups: dict[tuple[str, int], list[int]] = {}
+    for place, i in enumerate(ids):
+        entry = records.index[i]
+        groups.setdefault((entry.part, entry.label if by_class else 0), []).append(place)
+    sizes = collections.Counter(part for part, _ in groups)
+    clips = collections.Counter(records.index[i].part for i in ids)
+    shares = [weights.get(part, clips[part]) / sizes[part] for part, _ in groups]
+    return DrawnOrder([np.array(group) for group in groups.values()], shares, seed).seed(seed)
 
 
-def batch_ids(ids: list[str], *, seed: int, step: int, batch_size: int) -> list[str]:
+def batch_ids(records: Records, config: Config, ids: list[str], *, seed: int, step: int) -> list[str]:
     """Ids in the global batch of a step (from 1 on) of `train_batches`, without reading a clip."""
-    order = _train_order(len(ids), seed)[(step - 1) * batch_size : step * batch_size]
-    return [ids[place] for place in order]
+    size = config.train.batch_size
+    order = _train_order(records, config, ids, seed)[(step - 1) * size : step * size]
+    return [ids[place] for place in order]  # pyright: ignore[reportCallIssue, reportArgumentType]  # they are numbers
 
 
 def train_batches(
@@ -100,7 +111,7 @@ def train_batches(
     reader = _reader(records, config, ids)
     size = config.train.batch_size
     rows = np.arange(size) if rows is None else rows
-    data = _train_order(len(ids), seed).random_map(reader.train)
+    data = _train_order(records, config, ids, seed).random_map(reader.train)
     return _iterate(_ProcessRows(data, size, rows).batch(len(rows))[first_step:], config, len(rows))
 
 

@@ -3,9 +3,10 @@
 Loader processes unpickle and run this file, so it must never import JAX.
 """
 
+import bisect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -21,11 +22,35 @@ Example = dict[str, Any]  # a row of a batch; its id is text
 Cache = dict[tuple[int, int, bool], tuple[sampling.Timing, Parts]]
 
 
+class Part(NamedTuple):
+    """One folder among records that may be mixed of several.
+
+    Attributes:
+      folder: the TFDS folder.
+      first: position of its first clip among all.
+      name: stands before the ids of its clips; empty where there is one folder alone.
+      labels: of the whole, by the folder's own labels; empty where they are the same.
+    """
+
+    folder: Path
+    first: int = 0
+    name: str = ""
+    labels: tuple[int, ...] = ()
+
+    def clip_id(self, own: str) -> str:
+        """The id among all of the clip that the folder calls `own`."""
+        return f"{self.name}:{own}" if self.name else own
+
+    def label(self, own: int) -> int:
+        """The label among all of the folder's own label; -1 stays -1."""
+        return self.labels[own] if self.labels and own >= 0 else own
+
+
 class ClipReader:
     """Reads, samples and decodes clips.  Picklable, so that each loader process has its own.
 
     Args:
-      folder: the TFDS folder.
+      parts: the folders that hold them, in the order of their positions.
       clips: (id, position in the records, label) of each; methods take a place in this list.
       num_frames: T.
       size: px, side of the square frames.
@@ -38,21 +63,17 @@ class ClipReader:
 
     def __init__(
         self,
-        folder: Path,
+        parts: tuple[Part, ...],
         clips: list[tuple[str, int, int]],
         num_frames: int,
         size: int,
         flow: bool,
         cache: Cache | None,
     ):
-        self.folder, self.clips, self.frames, self.size, self.flow, self.cache = (
-            folder, clips, num_frames, size, flow, cache,
+        self.parts, self.clips, self.frames, self.size, self.flow, self.cache = (
+            parts, clips, num_frames, size, flow, cache,
         )  # fmt: skip
-        try:
-            builder = tfds.builder_from_directory(folder)
-            self.source = builder.as_data_source("all")  # pyright: ignore[reportCallIssue]  # TFDS wraps the method
-        except Exception as error:  # a damaged file makes the readers raise anything
-            raise damaged(folder, error) from error
+        self.sources = [_open_source(part.folder) for part in parts]
 
     def train(self, clip: int, rng: np.random.Generator) -> Example:
         """The frames at a random time in each of T equal spans, at a random place along the longer side."""
@@ -92,23 +113,29 @@ class ClipReader:
                     parts["flow"] = decode_flow(record["flow"], indices, parts["clip"].shape[2:0:-1])
         except VideoError as error:
             raise UserError(
-                f"record {self.clips[clip][0]} of {self.folder} does not decode ({error}): build the records again "
-                "with --overwrite"
+                f"record {self.clips[clip][0]} of {self._part(clip)[0].folder} does not decode ({error}): build the "
+                "records again with --overwrite"
             ) from error
         return parts
 
     def _record(self, clip: int) -> dict:
         clip_id, position, label = self.clips[clip]
+        part, source = self._part(clip)
         try:
-            record = self.source[position]
-            stored = (record["id"].decode(), int(record["label"]))
+            record = source[position - part.first]
+            stored = (part.clip_id(record["id"].decode()), part.label(int(record["label"])))
         except Exception as error:  # a damaged file makes the readers raise anything
-            raise damaged(self.folder, error) from error
+            raise damaged(part.folder, error) from error
         if stored != (clip_id, label):
             raise UserError(
                 f"folds.json says {(clip_id, label)} where the records have {stored}: build them again with --overwrite"
             )
         return record
+
+    def _part(self, clip: int) -> tuple[Part, Any]:
+        """The folder of a clip, and its records."""
+        place = bisect.bisect_right([part.first for part in self.parts], self.clips[clip][1]) - 1
+        return self.parts[place], self.sources[place]
 
     def _example(self, clip: int, parts: Parts, share_y: float, share_x: float) -> Example:
         clip_id, _, label = self.clips[clip]
@@ -118,6 +145,15 @@ class ClipReader:
             name: np.ascontiguousarray(part[:, y : y + self.size, x : x + self.size]) for name, part in parts.items()
         }
         return {**cropped, "label": np.int32(label), "weight": np.float32(1), "id": clip_id}
+
+
+def _open_source(folder: Path) -> Any:
+    """The records of a TFDS folder, by their positions."""
+    try:
+        builder = tfds.builder_from_directory(folder)
+        return builder.as_data_source("all")  # pyright: ignore[reportCallIssue]  # TFDS wraps the method
+    except Exception as error:  # a damaged file makes the readers raise anything
+        raise damaged(folder, error) from error
 
 
 def damaged(path: Path, error: Exception) -> UserError:

@@ -24,6 +24,7 @@ class IndexEntry(NamedTuple):
     label: int
     group: str
     content: str = ""
+    part: str = ""  # which folder it is from, where several are mixed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,11 +32,11 @@ class Records:
     """A folder written by `build`: every clip once, and the splits of each fold.
 
     Attributes:
-      dir: the folder.
+      dir: the folder; the first of several.
       classes: names, by label.
       folds: {"1": {"train": [id, ...], "test": [...]}}.
       index: the entry of each clip, by id.
-      records: the TFDS folder.
+      parts: the TFDS folders that hold the clips; several where folders are mixed.
       source: name of the data set; "folder" for the user's own videos.
       prepared: how videos became clips: "codec", "short_side", "max_frames" (None: all), "flow" (the method, or none).
       cache: decoded clips by (position, short side, with flow), for `data.cache=memory`; one for the whole run.
@@ -45,11 +46,26 @@ class Records:
     classes: tuple[str, ...]
     folds: dict[str, dict[str, list[str]]]
     index: dict[str, IndexEntry]
-    records: Path
+    parts: tuple[clip_reader.Part, ...]
     source: str
     prepared: dict[str, str | int | None]
     cache: clip_reader.Cache = dataclasses.field(default_factory=dict, compare=False, repr=False)
     title: str = ""  # for people: the data set, or the folder of the user's own videos
+    dirs: tuple[Path, ...] = ()  # all folders, where several are mixed
+
+    @property
+    def place(self) -> str:
+        """What `data.dir` says of them: the folder, or several with commas."""
+        return ",".join(map(str, self.dirs or (self.dir,)))
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether they are of several folders."""
+        return len(self.parts) > 1
+
+    def of_part(self, ids: list[str], name: str) -> list[str]:
+        """Those of `ids` that are from the folder called `name`."""
+        return [i for i in ids if self.index[i].part == name]
 
     @property
     def has_flow(self) -> bool:
@@ -100,9 +116,77 @@ class Records:
 
 
 def open_records(folder: str) -> Records:
-    """Opens a folder of records.  Raises UserError if it is missing, damaged or unfinished."""
+    """Opens a folder of records, or with commas several, as `mixed` of them.
+
+    Raises:
+      UserError: it is missing, damaged or unfinished; or several do not fit together.
+    """
     if not folder:
         raise UserError("config.data.dir is empty: set --config.data.dir to a folder of records (`lift-flax build`)")
+    if "," in folder and not Path(folder).is_dir():
+        return mixed([_open_one(part.strip()) for part in folder.split(",") if part.strip()])
+    return _open_one(folder)
+
+
+def mixed(folders: list[Records]) -> Records:
+    """Several folders as one: classes matched by name, ids with the folder's name before them, splits together.
+
+    Videos are prepared as those of the first.
+
+    Raises:
+      UserError: two folders have one name, a fold is not in all of them, or only some hold flow.
+    """
+    first, names = folders[0], [records.dir.name for records in folders]
+    if len(folders) == 1:
+        return first
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UserError(f"config.data.dir names two folders called {twice[0]}: rename one of them")
+    if len({records.has_flow for records in folders}) > 1:
+        without = next(records.dir for records in folders if not records.has_flow)
+        raise UserError(f"config.data.dir mixes records with flow and {without} without: build that again with --flow")
+    classes = tuple(dict.fromkeys(name for records in folders for name in records.classes))
+    parts, index, folds = [], {}, {fold: {} for fold in first.folds}
+    for records, name in zip(folders, names, strict=True):
+        if records.folds.keys() != first.folds.keys():
+            raise UserError(f"{records.dir} has other folds than {first.dir}: build both with the same ones")
+        labels = tuple(classes.index(own) for own in records.classes)
+        part = clip_reader.Part(records.parts[0].folder, len(index), name, labels)
+        parts.append(part)
+        for own, entry in records.index.items():
+            moved = (part.first + entry.position, part.label(entry.label))
+            index[part.clip_id(own)] = IndexEntry(*moved, entry.group, entry.content, name)
+        for fold, splits in records.folds.items():
+            for split, ids in splits.items():
+                folds[fold].setdefault(split, []).extend(map(part.clip_id, ids))
+    title = " + ".join(dict.fromkeys(records.title for records in folders))
+    sources = {records.source for records in folders}
+    return Records(
+        first.dir, classes, folds, index, tuple(parts), sources.pop() if len(sources) == 1 else "folder",
+        first.prepared, title=title, dirs=tuple(records.dir for records in folders),
+    )  # fmt: skip
+
+
+def folder_weights(config: Config, records: Records) -> dict[str, float]:
+    """How often clips of each folder are to be drawn, by its name; empty where `data.weights` says nothing.
+
+    Raises:
+      UserError: `data.weights` are no numbers above 0, or not one for each folder.
+    """
+    if not config.data.weights:
+        return {}
+    try:
+        weights = [float(text) for text in config.data.weights.split(",")]
+    except ValueError:
+        weights = []
+    if len(weights) != len(records.parts) or not all(0 < weight < float("inf") for weight in weights):
+        raise UserError(
+            f"config.data.weights='{config.data.weights}': write a number above 0 for each of the "
+            f"{len(records.parts)} folders of config.data.dir, with commas"
+        )
+    return {part.name: weight for part, weight in zip(records.parts, weights, strict=True)}
+
+
+def _open_one(folder: str) -> Records:
     path = Path(folder).absolute()
     if not path.is_dir():
         raise UserError(f"{path} does not exist: make records with `lift-flax build`, or correct config.data.dir")
@@ -117,7 +201,8 @@ def open_records(folder: str) -> Records:
     classes = tuple(folds["classes"])
     source = report["source"]
     title = shown(Path(settings["videos"]).name) if source == "folder" else source
-    return Records(path, classes, folds["folds"], index, path / report["records"], source, prepared, title=title)
+    parts = (clip_reader.Part(path / report["records"]),)
+    return Records(path, classes, folds["folds"], index, parts, source, prepared, title=title)
 
 
 def check_fits(records: Records, config: Config) -> None:
@@ -127,6 +212,7 @@ def check_fits(records: Records, config: Config) -> None:
             f"{records.dir} holds {records.source}, the config is for {config.dataset}: use the config of "
             f"{records.source}, or name the run with --config.dataset={records.source}"
         )
+    folder_weights(config, records)
     check_flow(records, config, "set config.model.luminous.input=gamma")
 
 

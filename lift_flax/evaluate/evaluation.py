@@ -15,7 +15,15 @@ from lift_flax.data.records import Records, check_flow, open_records
 from lift_flax.distributed.mesh import make_mesh
 from lift_flax.errors import UserError
 from lift_flax.evaluate import illumination, metrics
-from lift_flax.evaluate.scoring import NETWORKS, ScoreClips, SplitLogits, agreement, groups_of, judge_networks
+from lift_flax.evaluate.scoring import (
+    NETWORKS,
+    ScoreClips,
+    SplitLogits,
+    agreement,
+    groups_of,
+    judge_networks,
+    judge_parts,
+)
 from lift_flax.files import write_text
 from lift_flax.runs.trained import TrainedRun
 from lift_flax.runs.workdir import is_of
@@ -119,7 +127,7 @@ class Evaluation:
         scores, scored = self._scores(split)
         result = {
             "workdir": str(trained.workdir),
-            "records": str(split.records.dir),
+            "records": split.records.place,
             "dataset": trained.config.dataset if learnt else split.records.source,
             "fold": split.fold,
             "split": protocol.split,
@@ -134,6 +142,7 @@ class Evaluation:
             "classes": list(trained.classes),
             **scores,
             "agreement": agreement(scored),
+            "parts": judge_parts(scored, split.records, split.ids, trained.classes),
         }
         if protocol.illumination:
             result["illumination"] = self._illumination(result, scored["luma"], own=bool(learnt))
@@ -141,12 +150,13 @@ class Evaluation:
 
     def _open(self, data_dir: str | Path | None) -> _Split:
         trained = self._trained
-        folder = Path(data_dir or trained.config.data.dir)
-        if not folder.is_dir():
+        place = str(data_dir or trained.config.data.dir)
+        parts = [place] if Path(place).is_dir() else place.split(",")
+        if missing := [part.strip() for part in parts if not Path(part.strip()).is_dir()]:
             raise UserError(
-                f"{folder} does not exist: give the folder of records as data_dir, or after the name of a twin"
+                f"{missing[0]} does not exist: give the folder of records as data_dir, or after the name of a twin"
             )
-        records = open_records(str(folder))
+        records = open_records(place)
         check_flow(records, trained.config, "give other records")
         fold = trained.config.data.fold if self._protocol.fold is None else self._protocol.fold
         if str(fold) not in records.folds:

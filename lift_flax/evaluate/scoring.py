@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -98,6 +99,24 @@ class ScoreClips:
 def groups_of(records: Records, ids: list[str]) -> list[str]:
     """Returns the scene or actor of each clip; a clip without one is its own group."""
     return [records.index[i].group or i for i in ids]
+
+
+def judge_parts(
+    scored: SplitLogits, records: Records, ids: list[str], classes: tuple[str, ...]
+) -> dict[str, dict[str, Any]]:
+    """Returns {folder: {"num_examples", "teacher", "student", "agreement"}} of each folder that has clips in `ids`.
+
+    Nothing where the records are of one folder.
+    """
+    found = {}
+    for name in [part.name for part in records.parts] if records.is_mixed else []:
+        rows = [row for row, i in enumerate(ids) if records.index[i].part == name]
+        if rows:
+            own = {key: scored[key][rows] for key in {*NETWORKS.values(), "labels"} & set(scored)}
+            groups = groups_of(records, [ids[row] for row in rows])
+            judged = {**judge_networks(own, groups, classes), "agreement": agreement(own)}
+            found[name] = {"num_examples": len(rows), **judged}
+    return found
 
 
 def agreement(scored: SplitLogits) -> float | None:

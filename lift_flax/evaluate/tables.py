@@ -1,6 +1,7 @@
 """The tables that `lift-flax evaluate` prints: the protocol, the scores, the confusion, the curve."""
 
 import numpy as np
+from rich.console import Console
 
 from lift_flax import command_line
 from lift_flax.command_line import percent
@@ -39,11 +40,22 @@ def show(result: dict) -> None:
     command_line.console().print(table)
     for line in agreed(result):
         print(line)
+    if result.get("parts"):
+        show_parts(result["parts"])
     for name, scores in zip(NETWORKS, networks, strict=True):
         if scores:
             _show_confusion(name, scores["confusion"], result["classes"])
     if "illumination" in result:
         _show_curve(result["illumination"])
+
+
+def show_parts(parts: dict[str, dict], console: Console | None = None) -> None:
+    """Prints the accuracy of each folder of records, where several were mixed."""
+    table = command_line.table("folder", "clips", *NETWORKS)
+    for name, part in parts.items():
+        shares = [percent(part[network] and part[network]["top1"]) for network in NETWORKS]
+        table.add_row(name, f"{part['num_examples']}", *shares)
+    (console or command_line.console()).print(table)
 
 
 def agreed(result: dict) -> list[str]:

@@ -98,8 +98,7 @@ class WriteMetrics:
         if math.isfinite(values["loss"]) and math.isfinite(values["grad_norm"]):
             return
         run, phase = self._run, self._phase.name
-        size = run.config.train.batch_size
-        ids = batch_ids(run.train_ids, seed=run.data_seed(self._phase), step=step, batch_size=size)
+        ids = batch_ids(run.records, run.config, run.train_ids, seed=run.data_seed(self._phase), step=step)
         self._checkpoints.wait()
         last = self._checkpoints.newest_step()
         kept = f"{run.workdir / phase / str(last)} is the last good checkpoint" if last else "no checkpoint was saved"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from lift_flax.config import Config
 from lift_flax.data.records import Records
-from lift_flax.evaluate.scoring import SplitLogits, agreement, groups_of, judge_networks
+from lift_flax.evaluate.scoring import SplitLogits, agreement, groups_of, judge_networks, judge_parts
 from lift_flax.runs.metrics_log import read_metrics
 
 
@@ -17,7 +17,7 @@ def of_test(config: Config, records: Records, ids: list[str], scored: SplitLogit
       seconds: that the run took since its last start.
     Returns:
       "teacher" and "student" hold the fields of `metrics.judge`, or None for a network that the run lacks;
-      "agreement" is the share of clips that both answer alike.
+      "agreement" is the share of clips that both answer alike; "parts" are these fields for each folder of several.
     """
     return {
         "dataset": config.dataset,
@@ -28,6 +28,7 @@ def of_test(config: Config, records: Records, ids: list[str], scored: SplitLogit
         "classes": list(records.classes),
         **judge_networks(scored, groups_of(records, ids), records.classes),
         "agreement": agreement(scored),
+        "parts": judge_parts(scored, records, ids, records.classes),
         "seconds": round(seconds, 1),
     }
 

@@ -107,7 +107,7 @@ def resolve(config: Config, records: Records) -> Start:
     """
     check_fits(records, config)
     config = with_settings(config)
-    data = dataclasses.replace(config.data, dir=str(records.dir))
+    data = dataclasses.replace(config.data, dir=records.place)
     config = dataclasses.replace(config, dataset=config.dataset or records.title, data=data)
     train_ids, val_ids = records.train_and_validation(config.data.fold, config.data.val_share, config.seed)
     if config.data.val_share > 0 and (given := records.given_validation(config.data.fold)):

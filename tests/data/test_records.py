@@ -115,7 +115,7 @@ def test_flow_comes_with_the_frames_it_belongs_to(records, opened):
     u = flow_codes.decode(batch["flow"])[..., 0]
     bright = batch["clip"].mean(axis=-1) > 35
     assert u[bright].mean() > 1 and u[bright].mean() > u[~bright].mean()
-    source = tfds.builder_from_directory(opened.records).as_data_source("all")
+    source = tfds.builder_from_directory(opened.parts[0].folder).as_data_source("all")
     evaluated = eval_batches(opened, config, ids)
     with contextlib.closing(evaluated):
         batch = next(evaluated)
@@ -133,7 +133,7 @@ def test_records_of_an_earlier_version_have_a_constant_rate():
     """They hold neither times nor seconds: frames are those by number."""
     old = open_records(str(ROOT / "tests" / "golden" / "workdir_7a093b0" / "records"))
     ids = old.split(1, "test")
-    source = tfds.builder_from_directory(old.records).as_data_source("all")
+    source = tfds.builder_from_directory(old.parts[0].folder).as_data_source("all")
     for example in read_eval_examples(old, small_config(records=old.dir), ids):
         record = source[old.index[example["id"]].position]
         assert "times" not in record and "seconds" not in record

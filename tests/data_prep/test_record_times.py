@@ -11,7 +11,7 @@ from data_prep.audit.items import inspect
 from data_prep.sources.video_list import SourceClip, VideoList
 from data_prep.transcode import Encoding, transcode
 from data_prep.write_records import write_records
-from lift_flax.data.clip_reader import ClipReader
+from lift_flax.data.clip_reader import ClipReader, Part
 from lift_flax.video.clips import Preparation, Windows, open_file, read_clips
 from lift_flax.video.sampling import view_grid
 from tests.support.containers.timed_videos import write_timed
@@ -33,7 +33,7 @@ def _reader(folder: Path, path: Path, encoding: Encoding) -> ClipReader:
     staged = staging._stage_one(path, folder / "staged", encoding)
     videos = VideoList(["a"], [SourceClip(path, 0, "one", "")], {"1": {"train": ["one"], "test": []}})
     records = write_records("small", videos, {"one": staged}, folder)
-    return ClipReader(records, [("one", 0, 0)], 12, 48, encoding.flow != "none", None)
+    return ClipReader((Part(records),), [("one", 0, 0)], 12, 48, encoding.flow != "none", None)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_records_and_files_give_the_same_frames(tmp_path, video, codec, max_fram
     assert read_numbers(example["clip"]) == read_numbers(clip.parts["clip"]) == clip.indices.tolist()
     assert clip.indices.tolist().count(101) >= 4  # the frame before five seconds without any
     assert (clip.start, clip.end) == (0, pytest.approx(12, abs=0.002))
-    cached = ClipReader(reader.folder, reader.clips, 12, 48, False, {})
+    cached = ClipReader(reader.parts, reader.clips, 12, 48, False, {})
     for view in view_grid(3, 1) * 2:
         np.testing.assert_array_equal(cached.eval(0, view)["clip"], reader.eval(0, view)["clip"])
     drawn = np.array([read_numbers(reader.train(0, np.random.default_rng(i))["clip"]) for i in range(20)])

@@ -67,7 +67,7 @@ def test_views_are_other_frames_and_other_crops(run, records):
         found = list(batches)
     clips = np.concatenate([batch["clip"] for batch in found])  # [8, T, H, W, C]: six views and padding
     assert np.concatenate([batch["weight"] for batch in found]).tolist() == [1] * 6 + [0] * 2
-    record = tfds.builder_from_directory(opened.records).as_data_source("all")[opened.index[ids[0]].position]
+    record = tfds.builder_from_directory(opened.parts[0].folder).as_data_source("all")[opened.index[ids[0]].position]
     whole = decode_frames(record["video"], None, 32)
     count = len(whole)
     width = whole.shape[2] - 32

@@ -14,6 +14,7 @@ import pytest
 
 from configs import demo
 from lift_flax.config import from_dict
+from lift_flax.data.clip_reader import Part
 from lift_flax.data.records import IndexEntry, Records
 from lift_flax.evaluate import metrics
 from lift_flax.report import clips, page
@@ -112,7 +113,7 @@ def _made_up_records(films: bool) -> Iterator[list[str]]:
 
     index = {f"clip_{i}": IndexEntry(i, i // 2, "") for i in range(202)}
     folds = {"1": {"train": [f"train_{i}" for i in range(33)]}}
-    records = Records(Path("made-up"), (), folds, index, Path("made-up"), "folder", {"flow": "dis"})
+    records = Records(Path("made-up"), (), folds, index, (Part(Path("made-up")),), "folder", {"flow": "dis"})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(page, "open_records", lambda folder: records)
         patch.setattr(clips, "read_eval_examples", read_eval_examples)

@@ -20,9 +20,9 @@ from tests.train.test_loop import train_both
 @pytest.fixture(scope="module")
 def bad(records: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """Records whose clip of step 3 alone is in colours that nothing converts, and its id."""
-    ids = open_records(str(records)).split(1, "train")
-    seed = small_config(records=records).seed + 1  # that of the teacher
-    first = {i: step for step in range(12, 0, -1) for i in batch_ids(ids, seed=seed, step=step, batch_size=4)}
+    opened, config = open_records(str(records)), small_config(records=records)
+    ids, seed = opened.split(1, "train"), config.seed + 1  # that of the teacher
+    first = {i: step for step in range(12, 0, -1) for i in batch_ids(opened, config, ids, seed=seed, step=step)}
     clip = next(i for i, step in first.items() if step == 3)
     folder = tmp_path_factory.mktemp("bad")
     video = write(folder / "bad.mp4", Format(), header={"colorspace": 14}, count=24).read_bytes()

@@ -10,7 +10,7 @@ from lift_flax.command_line import command, percent
 from lift_flax.config import Config
 from lift_flax.data.records import open_records
 from lift_flax.evaluate.scoring import NETWORKS
-from lift_flax.evaluate.tables import agreed
+from lift_flax.evaluate.tables import agreed, show_parts
 from lift_flax.files import replacing
 
 _EPOCHS = {"teacher": "teacher_epochs", "student": "student_epochs"}
@@ -41,6 +41,8 @@ def show_accuracy(results: dict, console: Console | None = None) -> None:
     console.print(table)
     for line in agreed(results):
         console.print(line, highlight=False)
+    if results.get("parts"):
+        show_parts(results["parts"], console)
 
 
 def show_folds(report: dict, console: Console | None = None) -> None:
@@ -122,8 +124,11 @@ def sample_videos(config: Config, workdir: Path) -> list[Path]:
     """
     records = open_records(config.data.dir)
     ids = records.split(config.data.fold, "test")
-    rendered = {path.stem: path for path in (records.dir / "videos" / "clips").glob("*/*.mp4")}
-    video_of = {records.index[i].label: rendered[Path(i).name] for i in reversed(ids) if Path(i).name in rendered}
+    rendered = {}
+    for folder, part in zip(records.dirs or (records.dir,), records.parts, strict=True):
+        rendered |= {part.clip_id(path.stem): path for path in (folder / "videos" / "clips").glob("*/*.mp4")}
+    name_of = {i: Path(i).name for i in reversed(ids)}
+    video_of = {records.index[i].label: rendered[name] for i, name in name_of.items() if name in rendered}
     copies = []
     for label in sorted(video_of)[:_SAMPLES]:
         copy = workdir / "videos" / video_of[label].name

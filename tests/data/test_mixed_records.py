@@ -1,0 +1,134 @@
+"""Several folders of records as one: clips, classes, splits, shares, and a run on them."""
+
+import contextlib
+import itertools
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data_prep import build
+from lift_flax.data.batches import batch_ids, read_eval_examples, train_batches
+from lift_flax.data.records import check_fits, open_records
+from lift_flax.errors import UserError
+from lift_flax.evaluate import evaluation
+from lift_flax.runs.trained import open_trained
+from lift_flax.train.run import train_and_test
+from tests.conftest import REPRODUCIBLE, moving_bar
+from tests.support.small_config import LIGHT, small_config
+from tests.support.video_files import write_video
+
+
+def _make(root: Path) -> None:
+    for label, name in ((2, "still"), (0, "aside")):  # one class is the other folder's too, under another label
+        for index in range(4):
+            split = "train" if index < 3 else "test"
+            path = root / "videos" / split / name / f"h{index}.mp4"
+            write_video(path, moving_bar(label, 20 + index, 8), **REPRODUCIBLE)
+    arguments = ["--videos", str(root / "videos"), "--out", str(root / "other"), "--flow", "--workers", "1"]
+    build.main(["folder", *arguments])
+
+
+@pytest.fixture(scope="session")
+def other(build_once: Callable[..., Path]) -> Path:
+    return build_once("mixed", _make) / "other"
+
+
+@pytest.fixture(scope="module")
+def both(records, other) -> str:
+    return f"{records},{other}"
+
+
+def test_clips_and_classes_of_both(records, other, both):
+    mixed, one, two = (open_records(str(folder)) for folder in (both, records, other))
+    assert mixed.classes == (*one.classes, "aside") and two.classes == ("aside", "still")
+    assert mixed.place == both and mixed.has_flow and mixed.is_mixed and not one.is_mixed
+    for split in ("train", "test"):
+        expected = [f"{r.dir.name}:{i}" for r in (one, two) for i in r.split(1, split)]
+        assert mixed.split(1, split) == expected
+    assert mixed.of_part(mixed.split(1, "test"), "other") == [f"other:{i}" for i in two.split(1, "test")]
+    config = small_config(records=both)
+    ids = ["other:test/still/h3", "records:test/still/g3_6", "other:test/aside/h3"]
+    examples = read_eval_examples(mixed, config, ids)
+    assert [mixed.classes[example["label"]] for example in examples] == ["still", "still", "aside"]
+    assert [example["id"] for example in examples] == ids
+    own = read_eval_examples(two, config, ["test/still/h3", "test/aside/h3"])
+    np.testing.assert_array_equal([examples[0]["clip"], examples[2]["clip"]], [example["clip"] for example in own])
+
+
+def test_weights_and_balanced_classes(both):
+    mixed = open_records(both)
+    ids = mixed.split(1, "train")  # 18 and 6 clips
+    weighted = small_config(records=both, **{"data.weights": "1,3"})
+    drawn = [i for step in range(1, 7) for i in batch_ids(mixed, weighted, ids, seed=5, step=step)]
+    assert Counter(mixed.index[i].part for i in drawn) == {"records": 6, "other": 18}
+    balanced = small_config(records=both, **{"data.balance": "classes"})
+    drawn = [i for step in range(1, 7) for i in batch_ids(mixed, balanced, ids, seed=5, step=step)]
+    counts = Counter(mixed.classes[mixed.index[i].label] for i in drawn)
+    # within each folder every class alike: 18 clips of three classes, 6 of two
+    assert counts == {"right": 6, "down": 6, "still": 9, "aside": 3}
+    plain = small_config(records=both)
+    drawn = [i for step in range(1, 7) for i in batch_ids(mixed, plain, ids, seed=5, step=step)]
+    assert sorted(drawn) == sorted(ids)
+
+
+def test_a_mixed_order_resumes_from_its_step(both):
+    mixed, config = open_records(both), small_config(records=both, **{"data.weights": "1,3"})
+
+    def batches(first: int, count: int) -> list[dict]:
+        found = train_batches(mixed, config, mixed.split(1, "train"), seed=5, first_step=first)
+        with contextlib.closing(found):
+            return list(itertools.islice(found, count))
+
+    whole, rest = batches(0, 5), batches(3, 2)
+    for one, two in zip(whole[3:], rest, strict=True):
+        for name in one:
+            np.testing.assert_array_equal(one[name], two[name])
+    for step, batch in enumerate(whole, 1):
+        expected = batch_ids(mixed, config, mixed.split(1, "train"), seed=5, step=step)
+        assert batch["id"].tolist() == expected
+        assert batch["label"].tolist() == [mixed.index[i].label for i in expected]
+
+
+@pytest.mark.parametrize(("weights", "message"), [
+    ("1", "write a number above 0 for each of the 2 folders"), ("1,0", "above 0"), ("1,two", "above 0"),
+])  # fmt: skip
+def test_weights_that_cannot_be(both, weights, message):
+    with pytest.raises(UserError, match=message):
+        check_fits(open_records(both), small_config(records=both, **{"data.weights": weights}))
+
+
+def test_folders_that_do_not_fit_together(records, other, tmp_path):
+    with pytest.raises(UserError, match="two folders called other: rename one"):
+        open_records(f"{other},{other}")
+    with pytest.raises(UserError, match="nowhere does not exist"):
+        open_records(f"{other},nowhere")
+    changed = tmp_path / "changed"
+    shutil.copytree(other, changed)
+    folds = json.loads((changed / "folds.json").read_text())
+    (changed / "folds.json").write_text(json.dumps({**folds, "folds": {"2": folds["folds"]["1"]}}))
+    with pytest.raises(UserError, match="has other folds than"):
+        open_records(f"{records},{changed}")
+    report = json.loads((changed / "prep_report.json").read_text())
+    report["settings"]["flow"] = "none"
+    (changed / "prep_report.json").write_text(json.dumps(report))
+    with pytest.raises(UserError, match=f"{changed} without: build that again with --flow"):
+        open_records(f"{records},{changed}")
+
+
+@pytest.mark.slow
+def test_a_run_on_both_is_scored_on_each(both, tmp_path):
+    config = small_config(records=both, **{**LIGHT, "data.weights": "1,1", "train.student_epochs": 1})
+    results = train_and_test(config, tmp_path / "run")
+    assert results["num_examples"] == 8 and set(results["parts"]) == {"records", "other"}
+    assert [results["parts"][name]["num_examples"] for name in ("records", "other")] == [6, 2]
+    mean = sum(part["num_examples"] * part["student"]["top1"] for part in results["parts"].values()) / 8
+    assert mean == pytest.approx(results["student"]["top1"])
+    scored = evaluation.Evaluation(open_trained(tmp_path / "run"), evaluation.Protocol()).run()
+    assert scored["records"] == both and scored["trained_on"] == 0
+    assert scored["parts"]["other"]["student"]["confusion"] == results["parts"]["other"]["student"]["confusion"]
+    assert train_and_test(config, tmp_path / "run") == results

@@ -31,7 +31,7 @@ from lift_flax.config import Config, from_dict
 from lift_flax.errors import UserError, run_cli
 from lift_flax.models.build import make_student
 from lift_flax.models.functional import create, flatten, unflatten
-from lift_flax.models.inputs import normalise
+from lift_flax.models.inputs import activation_dtype, normalise
 from lift_flax.predict.inference import unfolded
 from lift_flax.predict.predictor import Predictor
 from lift_flax.runs import config_file
@@ -138,7 +138,7 @@ def vit(predictor: Predictor, steps: int) -> dict[str, list[float]]:
 
     @jax.jit
     def main_stream(arrays, frames):
-        dark = normalise(frames[None], pvit.mean, pvit.std).astype(folded.config.train.dtype)  # [1, T, H, W, 3]
+        dark = normalise(frames[None], pvit.mean, pvit.std).astype(activation_dtype(folded.config))  # [1, T, H, W, 3]
         return folded.student(arrays).main(dark)
 
     frames = np.random.default_rng(0).integers(0, 60, (how.num_frames, how.size, how.size, 3), np.uint8)

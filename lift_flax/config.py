@@ -32,7 +32,7 @@ class Data:
 
     dir: str = ""  # folder written by `lift-flax build`; or several, with commas: "dark,day"
     weights: str = ""  # how often clips of each folder are drawn, "2,1"; empty = by their numbers
-    balance: Literal["none", "classes"] = "none"  # classes: each is drawn as often as any other
+    balance: Literal["none", "classes"] = "none"  # classes: within a folder each is drawn as often
     fold: int = 1  # official fold in folds.json
     num_frames: Count = 30  # T, frames of a clip
     size: Count = 224  # px, side of the square dark frames
@@ -166,6 +166,7 @@ class Train:
     adam_eps: Positive = 1e-8  # AdamW's, added to the root of the second moment
     warmup: BelowOne = 0.0  # share of a phase's steps in which the learning rate rises from 0, in a line
     clip_norm: NotNegative = 0.0  # gradients of a larger norm over all parameters are scaled down to it; 0 = never
+    class_weights: Literal["none", "inverse"] = "none"  # of clips in the loss; inverse: rare classes count for more
     label_smoothing: BelowOne = 0.0  # share of each target that is spread over all classes
     ema: BelowOne = 0.0  # decay of a moving average of the weights, which then answers; 0 = the weights themselves
     distill: bool = True  # False: no teacher phase, the R(2+1)D is trained with the student

@@ -37,7 +37,7 @@ def arguments_of(argv: list[str] | None) -> list[str]:
         elif word == "--config" and place + 1 < len(words):
             words[place + 1] = _path(words[place + 1])
         elif (match := _FIELD.match(word)) and not any(f"{name}.".startswith(f"{match[1]}.") for name in known):
-            raise UserError(fields.unknown(match[1], known))
+            raise UserError(fields.unknown(Config, match[1], known))
     return [sys.argv[0], *words]
 
 

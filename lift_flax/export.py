@@ -145,10 +145,11 @@ def describe(trained: TrainedRun) -> dict:
             "gamma": None if luminous.input == "flow" or luminous.gamma_target else luminous.gamma,
             "gamma_target": luminous.gamma_target or None,
             "luminous_size": luminous.size,
-            "luminous_mean": list(mean),
-            "luminous_std": list(std),
-            "dark_mean": list(config.model.pvit.mean),
-            "dark_std": list(config.model.pvit.std),
+            "luminous_mean": None if luminous.input == "motion" else list(mean),
+            "luminous_std": None if luminous.input == "motion" else list(std),
+            "main": config.model.main_input,
+            "dark_mean": list(config.model.pvit.mean) if config.model.main_input == "frames" else None,
+            "dark_std": list(config.model.pvit.std) if config.model.main_input == "frames" else None,
         },
     }
 

@@ -72,12 +72,14 @@ def read(cls: type, values: dict, *, stored: bool = False) -> Any:
     known = set(names(cls))
     for name in _names_in(cls, values, ""):
         if name not in known:
-            raise UserError(unknown(name, known))
+            raise UserError(unknown(cls, name, known))
     return _read(cls, values, "", stored)
 
 
-def unknown(name: str, known: Iterable[str]) -> str:
-    """One line for a field that does not exist: its dotted name, and the nearest of the `known` ones."""
+def unknown(cls: type, name: str, known: Iterable[str]) -> str:
+    """One line for a field that `cls` lacks: its dotted name, and its name of today or the nearest `known` one."""
+    if now := _earlier_names(cls).get(name):
+        return f"config.{name}: no such field; it is config.{now} now"
     last = name.rpartition(".")[2]
     near = [other for other in sorted(known) if other.rpartition(".")[2] == last]
     near = near or difflib.get_close_matches(name, known, n=1)
@@ -154,6 +156,17 @@ def _read(cls: type, values: dict, prefix: str, stored: bool) -> Any:
         elif stored:
             chosen.update((own, mark.before) for mark in marks if isinstance(mark, Added))
     return cls(**chosen)
+
+
+def _earlier_names(cls: type, prefix: str = "") -> dict[str, str]:
+    """{dotted name that an earlier version had: that of today}"""
+    found = {}
+    for own, hint in typing.get_type_hints(cls, include_extras=True).items():
+        kind, *marks = typing.get_args(hint) if typing.get_origin(hint) is Annotated else (hint,)
+        if _is_group(kind):
+            found |= _earlier_names(kind, f"{prefix}{own}.")
+        found |= {f"{prefix}{mark.name}": prefix + own for mark in marks if isinstance(mark, Was)}
+    return found
 
 
 def _renamed(cls: type, values: dict) -> dict:

@@ -160,7 +160,10 @@ def _chosen(table: list[AblationRow], names: list[str]) -> list[AblationRow]:
 def _records(nested: dict, workdir: Path) -> Path:
     """The records of the rows; figures are rendered where none are given."""
     if nested["data"]["dir"] or nested["dataset"] != "night_figures":
-        return Path(open_records(nested["data"]["dir"]).dir)
+        records = open_records(nested["data"]["dir"])
+        if records.is_mixed:
+            raise UserError(f"config.data.dir={records.place} mixes folders: an ablation takes one")
+        return records.dir
     return render_figures(workdir / "records", "--flow")
 
 

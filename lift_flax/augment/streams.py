@@ -120,7 +120,7 @@ def _light(clip: Clips, luminous: Luminous) -> Luminances:
 
 def _light_to(clip: UInt8[Array, "T H W 3"], target: float) -> UInt8[Array, "T H W 3"]:
     """Correction by the clip's own gamma (lift_flax/video/gamma.py)."""
-    means = jnp.asarray(gamma_tables(), jnp.float32) @ luma_histogram(clip)  # [128]
+    means = jnp.dot(jnp.asarray(gamma_tables(), jnp.float32), luma_histogram(clip), precision="highest")  # [128]
     return jnp.asarray(gamma_tables())[jnp.abs(means - target).argmin()][clip]
 
 
@@ -132,7 +132,7 @@ def luma_histogram(clip: UInt8[Array, "T H W 3"]) -> Float[Array, "256"]:
         return jnp.einsum("HWCU,HWCL->CUL", upper, lower, precision="highest")
 
     counts = jax.lax.map(of_frame, clip).sum(0).reshape(3, 256)
-    return jnp.array(LUMA) @ counts / (clip.size // 3)
+    return jnp.dot(jnp.array(LUMA), counts, precision="highest") / (clip.size // 3)
 
 
 @functools.partial(jax.jit, static_argnums=1)

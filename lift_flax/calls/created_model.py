@@ -39,7 +39,8 @@ AnyClips = Clips | UInt8[np.ndarray, "B T H W 3"]
 AnyFlows = Flows | UInt8[np.ndarray, "B T H W 2"]
 
 LIFT_NET = "lift_net"
-_CLASSIFIERS = ("head", "fc", "trunk/fc", "teacher/fc")  # paths of the layers whose size follows the classes
+# paths of the layers whose size follows the classes
+_CLASSIFIERS = ("head", "main_head", "luminous_head", "fc", "trunk/fc", "teacher/fc")
 
 
 def create_model(

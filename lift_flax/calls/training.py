@@ -98,7 +98,7 @@ def _config(config: str | ConfigDict | Config, fields: dict[str, Any]) -> Config
     known = set(names(Config))
     for name in fields:
         if name not in known:
-            raise UserError(unknown(name, known))
+            raise UserError(unknown(Config, name, known))
     return from_dict(unflatten_dict(flatten_dict(nested, sep=".") | fields, sep="."))
 
 

@@ -36,11 +36,19 @@ class Batches(Iterator[Batch], Protocol):
     def close(self) -> None: ...
 
 
-def _reader(records: Records, config: Config, ids: list[str]) -> ClipReader:
+def _reader(records: Records, config: Config, ids: list[str], weights: dict[int, float] | None = None) -> ClipReader:
     clips = [(i, records.index[i].position, records.index[i].label) for i in ids]
     cache = records.cache if config.data.cache == "memory" else None
     flow = config.model.luminous.input == "flow"
-    return ClipReader(records.parts, clips, config.data.num_frames, config.data.size, flow, cache)
+    return ClipReader(records.parts, clips, config.data.num_frames, config.data.size, flow, cache, weights)
+
+
+def class_weights(records: Records, config: Config, ids: list[str]) -> dict[int, float] | None:
+    """What a clip of each label counts in the loss, 1 on average over `ids`; None where all count alike."""
+    if config.train.class_weights == "none":
+        return None
+    counts = collections.Counter(records.index[i].label for i in ids)
+    return {label: len(ids) / (len(counts) * count) for label, count in counts.items()}
 
 
 class _ProcessRows(grain.MapDataset):
@@ -108,7 +116,7 @@ def train_batches(
     Raises:
       UserError: the records are damaged.
     """
-    reader = _reader(records, config, ids)
+    reader = _reader(records, config, ids, class_weights(records, config, ids))
     size = config.train.batch_size
     rows = np.arange(size) if rows is None else rows
     data = _train_order(records, config, ids, seed).random_map(reader.train)

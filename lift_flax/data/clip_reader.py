@@ -56,6 +56,7 @@ class ClipReader:
       size: px, side of the square frames.
       flow: whether examples hold optical flow beside the frames.
       cache: keeps decoded clips whole; None decodes each time.
+      weights: of training clips, by label; None gives each 1.
 
     Raises:
       UserError: the records are damaged; methods raise it, too.
@@ -69,9 +70,10 @@ class ClipReader:
         size: int,
         flow: bool,
         cache: Cache | None,
+        weights: dict[int, float] | None = None,
     ):
-        self.parts, self.clips, self.frames, self.size, self.flow, self.cache = (
-            parts, clips, num_frames, size, flow, cache,
+        self.parts, self.clips, self.frames, self.size, self.flow, self.cache, self.weights = (
+            parts, clips, num_frames, size, flow, cache, weights,
         )  # fmt: skip
         self.sources = [_open_source(part.folder) for part in parts]
 
@@ -79,7 +81,10 @@ class ClipReader:
         """The frames at a random time in each of T equal spans, at a random place along the longer side."""
         timing, decode = self._open(clip)
         parts = decode(timing.drawn(self.frames, rng))
-        return self._example(clip, parts, *rng.random(2))
+        example = self._example(clip, parts, *rng.random(2))
+        if self.weights:
+            example["weight"] = np.float32(self.weights[int(example["label"])])
+        return example
 
     def eval(self, clip: int, view: sampling.View = sampling.CENTRE) -> Example:
         """One view of a clip; a negative `clip` gives padding of weight 0."""

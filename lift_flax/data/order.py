@@ -33,7 +33,8 @@ class DrawnOrder(grain.MapDataset):
         super().__init__()
         self.groups = tuple(tuple(map(int, group)) for group in groups)
         self.length = sum(map(len, self.groups))
-        self.counts, self.order_seed = _counts(shares, self.length), seed
+        ends = np.cumsum(np.array(shares, float)) / sum(shares) * self.length
+        self.ends, self.order_seed = (*map(float, ends[:-1]), float(self.length)), seed
 
     def __len__(self) -> int:
         return self.length * PASSES
@@ -42,25 +43,26 @@ class DrawnOrder(grain.MapDataset):
         if isinstance(index, slice):
             return self.slice(index)
         number, place = divmod(index % len(self), self.length)
-        return int(_one_pass(self.groups, self.counts, self.order_seed, number)[place])
-
-
-def _counts(shares: Sequence[float | int], length: int) -> tuple[int, ...]:
-    """How often each group is drawn in a pass of `length`: by its share, the largest remainders rounded up."""
-    exact = np.array(shares, float) / sum(shares) * length
-    counts = np.floor(exact).astype(int)
-    counts[np.argsort(counts - exact, kind="stable")[: length - counts.sum()]] += 1
-    return tuple(int(count) for count in counts)
+        return int(_one_pass(self.groups, self.ends, self.order_seed, number)[place])
 
 
 @functools.lru_cache(maxsize=4)
 def _one_pass(
-    groups: tuple[tuple[int, ...], ...], counts: tuple[int, ...], seed: int, number: int
+    groups: tuple[tuple[int, ...], ...], ends: tuple[float, ...], seed: int, number: int
 ) -> Int[np.ndarray, "N"]:
-    """All places of pass `number`, shuffled."""
+    """All places of pass `number`, shuffled.
+
+    A group has its share in every pass, rounded up or down by a draw of the pass, so that it is right on average.
+
+    Args:
+      ends: how much of a pass the groups up to each one take; the last is its length.
+    """
+    offsets = np.random.default_rng(seed).random(number + 1)[:, None]  # the same ones for every number
+    edges = np.floor(np.concatenate([np.zeros((number + 1, 1)), np.array(ends) + offsets], axis=1))
+    counts = np.diff(edges, axis=1).astype(int)  # [number + 1, groups]: of each pass so far
     drawn = []
-    for i, (group, count) in enumerate(zip(groups, counts, strict=True)):
-        for at in range(number * count, (number + 1) * count):
+    for i, (group, before, count) in enumerate(zip(groups, counts[:-1].sum(0), counts[-1], strict=True)):
+        for at in range(before, before + count):
             turn, place = divmod(at, len(group))
             drawn.append(group[_permutation(len(group), seed, i, turn)[place]])
     return np.random.default_rng([seed, number]).permutation(np.array(drawn))

@@ -131,38 +131,45 @@ def open_records(folder: str) -> Records:
 def mixed(folders: list[Records]) -> Records:
     """Several folders as one: classes matched by name, ids with the folder's name before them, splits together.
 
-    Videos are prepared as those of the first.
+    It has the folds that all have, and flow where all have the same.  Videos are prepared as those of the first.
 
     Raises:
-      UserError: two folders have one name, a fold is not in all of them, or only some hold flow.
+      UserError: two folders have one name, no fold is in all of them, or only some have validation clips.
     """
     first, names = folders[0], [records.dir.name for records in folders]
     if len(folders) == 1:
         return first
     if twice := [name for name in names if names.count(name) > 1]:
         raise UserError(f"config.data.dir names two folders called {twice[0]}: rename one of them")
-    if len({records.has_flow for records in folders}) > 1:
-        without = next(records.dir for records in folders if not records.has_flow)
-        raise UserError(f"config.data.dir mixes records with flow and {without} without: build that again with --flow")
     classes = tuple(dict.fromkeys(name for records in folders for name in records.classes))
-    parts, index, folds = [], {}, {fold: {} for fold in first.folds}
+    folds = {fold: {} for fold in first.folds if all(fold in records.folds for records in folders)}
+    if not folds:
+        raise UserError(f"config.data.dir={','.join(names)}: no fold is in all of these folders")
+    for fold in folds:
+        if 0 < (count := sum(bool(records.given_validation(int(fold))) for records in folders)) < len(folders):
+            raise UserError(
+                f"config.data.dir={','.join(names)}: {count} of {len(folders)} folders have validation clips of their "
+                f"own in fold {fold}: give all of them some, or none"
+            )
+    parts, index = [], {}
     for records, name in zip(folders, names, strict=True):
-        if records.folds.keys() != first.folds.keys():
-            raise UserError(f"{records.dir} has other folds than {first.dir}: build both with the same ones")
         labels = tuple(classes.index(own) for own in records.classes)
         part = clip_reader.Part(records.parts[0].folder, len(index), name, labels)
         parts.append(part)
         for own, entry in records.index.items():
             moved = (part.first + entry.position, part.label(entry.label))
             index[part.clip_id(own)] = IndexEntry(*moved, entry.group, entry.content, name)
-        for fold, splits in records.folds.items():
-            for split, ids in splits.items():
+        for fold in folds:
+            for split, ids in records.folds[fold].items():
                 folds[fold].setdefault(split, []).extend(map(part.clip_id, ids))
+    flow = {records.prepared["flow"] for records in folders}
+    prepared = {**first.prepared, "flow": flow.pop() if len(flow) == 1 else "none"}
+    prepared["others"] = "; ".join(str(records.prepared) for records in folders[1:])  # to compare runs by
     title = " + ".join(dict.fromkeys(records.title for records in folders))
     sources = {records.source for records in folders}
     return Records(
         first.dir, classes, folds, index, tuple(parts), sources.pop() if len(sources) == 1 else "folder",
-        first.prepared, title=title, dirs=tuple(records.dir for records in folders),
+        prepared, title=title, dirs=tuple(records.dir for records in folders),
     )  # fmt: skip
 
 

@@ -184,10 +184,25 @@ class Evaluation:
     def _learnt(self) -> list[str]:
         """Returns the ids of the clips that the run was trained on; none if the records are not its own."""
         config, records = self._trained.config, self._split.records
+        if "," in config.data.dir and not records.is_mixed:
+            return self._learnt_of_part()
         if not records.folds.get(str(config.data.fold), {}).get("train"):
             return []
         ids, _ = records.train_and_validation(config.data.fold, config.data.val_share, config.seed)
         return ids if is_of(self._trained.train_digest, records, ids) else []
+
+    def _learnt_of_part(self) -> list[str]:
+        """Returns the same for records that are one of several folders of the run's."""
+        config, records = self._trained.config, self._split.records
+        try:
+            whole = open_records(config.data.dir)
+        except UserError:  # the run's other folders are not here
+            return []
+        ids, _ = whole.train_and_validation(config.data.fold, config.data.val_share, config.seed)
+        name = {folder: part.name for folder, part in zip(whole.dirs, whole.parts, strict=True)}.get(records.dir)
+        if name is None or not is_of(self._trained.train_digest, whole, ids):
+            return []
+        return [i.removeprefix(f"{name}:") for i in whole.of_part(ids, name)]
 
     def _illumination(self, result: dict, luma: Float[np.ndarray, "N"], *, own: bool) -> dict:
         """Computes the curve and its twins; for the run's own test clips it is kept in the workdir, with a picture."""

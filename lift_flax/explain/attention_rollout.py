@@ -51,6 +51,7 @@ def frame_rollout(
 
     Both together sum to 1, and a stream that is left out has none.  With two streams and Eq. 2's residual the main one
     has 1/2^N in all, whatever was learnt, since every fusion halves it: only its spread over frames says something.
+    Heads of single streams (`model.output`) are not in it: it is what the head of the fused tokens took.
 
     Args:
       levels: in order; without any, the head reads the main stream alone.

@@ -137,6 +137,7 @@ def _look(
     frames, tokens = config.data.num_frames, luminous_token_count(config)
     counts = {"both": (frames, tokens), "main": (frames, frames), "luminous": (tokens, tokens)}[config.model.streams]
     main, luminous_shares = frame_rollout(levels, config.model.streams, (1, *counts), inside.get("head/shares"))
+    relevance = class_activation.frame_relevance(inside["fused"], gradients["fused"])
     return {
         "label": of,
         "probabilities": jax.nn.softmax(logits),
@@ -144,7 +145,7 @@ def _look(
         "luminous": _to_frames(config, luminous_shares)[0],
         "patches": _patches(config, inside),
         "activation": _activation(config, inside, gradients, stage),
-        "relevance": _to_frames(config, class_activation.frame_relevance(inside["fused"], gradients["fused"]))[0],
+        "relevance": (_to_frames(config, relevance) if levels else relevance)[0],  # else they are the main stream's
         "spectra": _spectra(config, inside),
     }
 

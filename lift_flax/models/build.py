@@ -62,7 +62,7 @@ def make_student(config: Config, num_classes: int, rngs: nnx.Rngs) -> LiftNet:
         levels,
         head(),
         positions=positions,
-        main_head=head() if c.output == "levels+late" or train.main_weight > 0 else None,
+        main_head=head() if c.output == "levels+late" or (c.output == "levels" and train.main_weight > 0) else None,
         luminous_head=head() if c.output != "levels" else None,
         output=c.output,
         teacher=make_teacher(config, num_classes, rngs) if train.distill and train.trunk == "finetune" else None,

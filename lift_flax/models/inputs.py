@@ -52,7 +52,7 @@ def motion(lit: UInt8[Array, "B T H W 3"]) -> Float[Array, "B T H W 3"]:
 
     Where there is no next or last frame there is no change.
     """
-    grey = lit.astype(jnp.float32) @ jnp.array(LUMA) / 255  # [B, T, H, W]
+    grey = jnp.dot(lit.astype(jnp.float32), jnp.array(LUMA), precision="highest") / 255  # [B, T, H, W]
     change = jnp.diff(grey, axis=1)  # [B, T-1, H, W]
     none = jnp.zeros_like(grey[:, :1])
     ahead, behind = jnp.concatenate([change, none], axis=1), jnp.concatenate([none, change], axis=1)

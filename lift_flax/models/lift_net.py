@@ -136,7 +136,8 @@ class LiftNet(nnx.Module):
       main: the main stream; None with `streams` = luminous.
       levels: N fusion levels of width E; without any, "fused" are the tokens of the main stream.
       head: the classifier of the fused tokens.
-      main_head, luminous_head: classifiers of either stream's tokens; None where nothing reads them.
+      main_head, luminous_head: classifiers of either stream's tokens; None where nothing reads them.  Without levels
+        `head` is that of the main stream.
       output: "levels", the logits of `head`; "late", its sum with those of `luminous_head`, without levels;
         "levels+late", the sum of all three.
       teacher: a separate frozen copy of the trunk that gives the teacher's logits; None where the trunk itself does
@@ -222,6 +223,8 @@ class LiftNet(nnx.Module):
         out["fused"] = keep(intermediates, "fused", fused)
         with jax.named_scope("head"):
             logits = self.head(out["fused"], train=train, intermediates=within(intermediates, "head"))
+            if self.output == "late":  # without levels the head reads the main stream
+                out["main_logits"] = logits
             if self.main_head is not None:
                 out["main_logits"] = self.main_head(tokens["main"], train=train)
             if self.luminous_head is not None:

@@ -6,11 +6,11 @@
         if answer:
             print(answer.index, answer.label, answer.probability)
 
-An answer is that of the last T frames as an array.  The main stream reads each frame alone, so its token of a frame is
-computed when the frame comes, while the camera makes the next one, and kept for all windows that hold the frame.
-Gathering frames would be no cheaper on a CPU and would delay the answer: five blocks of ViT-B/16 on two cores take
-72 ms for a frame alone, 79 ms a frame among five, 92 ms among thirty.  What looks across frames (the R(2+1)D, the
-levels, the head) is computed for each answer.
+An answer is that of the last T frames as an array.  The main stream reads each frame alone, unless it takes motion, so
+its token of a frame is computed when the frame comes, while the camera makes the next one, and kept for all windows
+that hold the frame.  Gathering frames would be no cheaper on a CPU and would delay the answer: five blocks of ViT-B/16
+on two cores take 72 ms for a frame alone, 79 ms a frame among five, 92 ms among thirty.  What looks across frames (the
+R(2+1)D, the levels, the head) is computed for each answer.
 """
 
 import collections

@@ -109,7 +109,7 @@ def _pooled(config: Config, workdir: Path) -> dict:
     if len(times) == len(ids):
         pooled = _judge(list(scored.values()), scoring.groups_of(records, ids), records.classes)
     return {
-        "records": str(records.dir),
+        "records": records.place,
         **{name: first[name] for name in ("dataset", "split", "views", "classes")},
         "folds": [_of_fold(folds[name], found, scored[name], records) for name, found in results.items()],
         "missing": [int(name) for name in folds if name not in results],

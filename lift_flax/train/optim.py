@@ -60,7 +60,7 @@ def make_schedule(config: Config, total_steps: int) -> optax.Schedule:
 
     With `train.warmup` it first rises from 0 in a line, and the cosine takes the other steps.
     """
-    rising = round(config.train.warmup * total_steps)
+    rising = min(round(config.train.warmup * total_steps), total_steps - 1)
     cosine = optax.cosine_decay_schedule(config.train.learning_rate, total_steps - rising)
     if not rising:
         return cosine

@@ -13,6 +13,7 @@ from lift_flax.runs import config_file, workdir
 from lift_flax.runs.checkpoints import read_best
 
 _MUST_AGREE = ("model.teacher", "model.luminous", "data.num_frames", "data.size")
+_OF_THE_STUDENT = "model.luminous.tokens"
 
 
 def check(config: Config, records: Records, train_ids: list[str]) -> None:
@@ -64,7 +65,8 @@ def _deciding(config: Config) -> dict:
     teacher = dataclasses.replace(config.model.teacher, init_from="")
     config = dataclasses.replace(config, model=dataclasses.replace(config.model, teacher=teacher))
     flat = flat_fields(with_bn_eps(config))
-    return {name: value for name, value in flat.items() if f"{name}.".startswith(tuple(f"{f}." for f in _MUST_AGREE))}
+    groups = tuple(f"{name}." for name in _MUST_AGREE)
+    return {n: value for n, value in flat.items() if f"{n}.".startswith(groups) and n != _OF_THE_STUDENT}
 
 
 def _prepared_otherwise(config: Config, there: dict, here: dict) -> list[str]:

@@ -76,6 +76,18 @@ def test_weights_and_balanced_classes(both):
     assert sorted(drawn) == sorted(ids)
 
 
+def test_rare_classes_count_for_more(both):
+    """Clips of a class count 1 / its number, 1 on average; what is scored counts 1."""
+    mixed, config = open_records(both), small_config(records=both, **{"train.class_weights": "inverse"})
+    ids = mixed.split(1, "train")
+    numbers = {"right": 6, "down": 6, "still": 9, "aside": 3}
+    with contextlib.closing(train_batches(mixed, config, ids, seed=5, first_step=0)) as batches:
+        for batch in itertools.islice(batches, 6):
+            names = [mixed.classes[label] for label in batch["label"]]
+            np.testing.assert_allclose(batch["weight"], [24 / (4 * numbers[name]) for name in names], rtol=1e-6)
+    assert {float(example["weight"]) for example in read_eval_examples(mixed, config, ids)} == {1.0}
+
+
 def test_a_mixed_order_resumes_from_its_step(both):
     mixed, config = open_records(both), small_config(records=both, **{"data.weights": "1,3"})
 
@@ -111,13 +123,28 @@ def test_folders_that_do_not_fit_together(records, other, tmp_path):
     shutil.copytree(other, changed)
     folds = json.loads((changed / "folds.json").read_text())
     (changed / "folds.json").write_text(json.dumps({**folds, "folds": {"2": folds["folds"]["1"]}}))
-    with pytest.raises(UserError, match="has other folds than"):
+    with pytest.raises(UserError, match="no fold is in all of these folders"):
         open_records(f"{records},{changed}")
+    splits = {**folds["folds"]["1"], "val": ["train/still/h0"]}
+    (changed / "folds.json").write_text(json.dumps({**folds, "folds": {"1": splits}}))
+    with pytest.raises(UserError, match="1 of 2 folders have validation clips of their own in fold 1"):
+        open_records(f"{records},{changed}")
+
+
+def test_what_not_all_have_is_not_used(records, other, tmp_path):
+    """Folds and flow; and how every folder was prepared tells runs apart."""
+    changed = tmp_path / "changed"
+    shutil.copytree(other, changed)
+    folds = json.loads((changed / "folds.json").read_text())
+    (changed / "folds.json").write_text(json.dumps({**folds, "folds": {"7": folds["folds"]["1"], **folds["folds"]}}))
     report = json.loads((changed / "prep_report.json").read_text())
-    report["settings"]["flow"] = "none"
+    report["settings"] |= {"flow": "none", "size": 128}
     (changed / "prep_report.json").write_text(json.dumps(report))
-    with pytest.raises(UserError, match=f"{changed} without: build that again with --flow"):
-        open_records(f"{records},{changed}")
+    mixed = open_records(f"{changed},{records}")
+    assert set(mixed.folds) == {"1"} and not mixed.has_flow
+    assert open_records(f"{records},{changed}").prepared != open_records(f"{records},{other}").prepared
+    with pytest.raises(UserError, match="holds no optical flow"):
+        check_fits(mixed, small_config("tiny,luminous=flow", records=f"{changed},{records}"))
 
 
 @pytest.mark.slow
@@ -132,3 +159,6 @@ def test_a_run_on_both_is_scored_on_each(both, tmp_path):
     assert scored["records"] == both and scored["trained_on"] == 0
     assert scored["parts"]["other"]["student"]["confusion"] == results["parts"]["other"]["student"]["confusion"]
     assert train_and_test(config, tmp_path / "run") == results
+    part = evaluation.Protocol(data_dir=both.split(",")[1], split="train")
+    scored = evaluation.Evaluation(open_trained(tmp_path / "run"), part).run()
+    assert scored["trained_on"] == scored["num_examples"] == 6  # they are seen where they lie alone, too

@@ -65,11 +65,11 @@ def test_a_record_holds_every_frame_once_with_its_time(tmp_path, video):
     assert clip.times[0] == 0 and (np.diff(clip.times) > 0).all() and clip.seconds == pytest.approx(12, abs=0.002)
     assert clip.num_frames / clip.fps == pytest.approx(12, abs=0.01)
     reader = _reader(tmp_path, video, Encoding())
-    (record,) = reader.source
+    (record,) = reader.sources[0]
     np.testing.assert_array_equal(record["times"], clip.times)
     assert record["times"].dtype == np.float32 and record["num_frames"] == clip.num_frames
     assert record["seconds"] == np.float32(clip.seconds)
-    audited, _ = inspect((reader.folder, 0), longest=20.0)
+    audited, _ = inspect((reader.parts[0].folder, 0), longest=20.0)
     assert audited.seconds == record["seconds"] and audited.times.tolist() == record["times"].tolist()
     whole = transcode(video, Encoding(codec="original"))
     np.testing.assert_allclose(whole.times, np.array(NUMBERS) / 30, atol=0.002)

@@ -76,12 +76,12 @@ def test_test_videos_lie_in_the_workdir_where_the_records_keep_them(records, tmp
     clips, workdir = opened.dir / "videos" / "clips" / "any", tmp_path / "workdir"
     clips.mkdir(parents=True)
     workdir.mkdir()
-    names = {i.replace("/", "_"): i for i in opened.split(1, "test")}
+    names = {f"any/{i.replace('/', '_')}": i for i in opened.split(1, "test")}  # as those of rendered figures are
     index = {name: opened.index[i] for name, i in names.items()}
     folds = {"1": {"train": [], "test": list(names)}}
     monkeypatch.setattr(summary, "open_records", lambda _: dataclasses.replace(opened, index=index, folds=folds))
     for name in names if kept else ():
-        (clips / f"{name}.mp4").write_text(name)
+        (clips.parent / f"{name}.mp4").write_text(name.removeprefix("any/"))
     found = summary.sample_videos(small_config(), workdir)
     if not kept:
         assert found == [] and not (workdir / "videos").exists()

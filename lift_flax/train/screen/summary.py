@@ -126,9 +126,9 @@ def sample_videos(config: Config, workdir: Path) -> list[Path]:
     ids = records.split(config.data.fold, "test")
     rendered = {}
     for folder, part in zip(records.dirs or (records.dir,), records.parts, strict=True):
-        rendered |= {part.clip_id(path.stem): path for path in (folder / "videos" / "clips").glob("*/*.mp4")}
-    name_of = {i: Path(i).name for i in reversed(ids)}
-    video_of = {records.index[i].label: rendered[name] for i, name in name_of.items() if name in rendered}
+        paths = (folder / "videos" / "clips").glob("*/*.mp4")
+        rendered |= {part.clip_id(f"{path.parent.name}/{path.stem}"): path for path in paths}
+    video_of = {records.index[i].label: rendered[i] for i in reversed(ids) if i in rendered}
     copies = []
     for label in sorted(video_of)[:_SAMPLES]:
         copy = workdir / "videos" / video_of[label].name

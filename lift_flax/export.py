@@ -168,7 +168,16 @@ def answer_stablehlo(path: Path, inputs: HostArrays) -> HostArrays:
 
 
 def to_onnx(trained: TrainedRun, facts: dict) -> bytes:
-    """The serialised model for any batch size; its metadata are `facts`, texts as they are and all else as JSON."""
+    """The serialised model for any batch size; its metadata are `facts`, texts as they are and all else as JSON.
+
+    Raises:
+      UserError: the run takes what cannot be written as ONNX.
+    """
+    if trained.config.model.luminous.gamma_target:
+        raise UserError(
+            f"{trained.workdir} gives each clip a gamma of its own, which ONNX files do not hold: name a file that "
+            "ends in .stablehlo"
+        )
     from jax2onnx import to_onnx  # pyright: ignore[reportMissingImports]  # of an extra
     from onnx import helper  # pyright: ignore[reportMissingImports]  # of an extra
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from lift_flax import export
+from lift_flax.errors import UserError
 from lift_flax.predict.inference import unfolded
 from tests.support.trained_tools import random_trained
 from tests.test_export import KINDS
@@ -15,7 +16,17 @@ _MISSING = [name for name in ("jax2onnx", "onnxruntime") if importlib.util.find_
 pytestmark = pytest.mark.skipif(bool(_MISSING), reason=f"{' and '.join(_MISSING)} not installed: make onnx")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+OWN_GAMMA = [kind for kind, (_, fields) in KINDS.items() if "model.luminous.gamma_target" in fields]
+
+
+@pytest.mark.parametrize("kind", OWN_GAMMA)
+def test_a_gamma_of_each_clip_is_refused(kind, tmp_path):
+    with pytest.raises(UserError, match=r"which ONNX files do not hold: name a file that ends in \.stablehlo"):
+        export.export_run(random_trained(KINDS[kind][0], **KINDS[kind][1]), tmp_path / "net.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in OWN_GAMMA])
 def test_every_kind_of_network(kind, tmp_path):
     arg, fields = KINDS[kind]
     out = tmp_path / "net.onnx"

@@ -145,7 +145,7 @@ def test_only_gradients_travel(tmp_path, phase):
     """Nothing is gathered, and what is summed over devices is as large as what is trained, in float32."""
     facts = _run(tmp_path, 8, 1, phase, "float32")
     started = [name for name, _ in facts["streams"]]
-    assert [started.count(name) for name in ("_draw", "_apply", "_light")] == [5, 6, 1]  # _apply: frames, and targets
+    assert [started.count(name) for name in ("_draw", "_apply", "_light")] == [6, 7, 1]  # _apply: frames, and targets
     for name, program in (*facts["streams"], ("step", facts["step"])):
         assert program["all-gather"]["count"] == program["all-to-all"]["count"] == 0, name
     summed = facts["step"]["all-reduce"]

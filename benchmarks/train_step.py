@@ -37,7 +37,7 @@ class HeadInEval(Network):
     def apply(self, params: Tree, stats: Tree, *inputs, train: bool) -> tuple[dict, Tree]:
         model = self.module(params, stats)
         head = model.head
-        model.head = lambda x, *, train: head(x, train=False)
+        model.head = lambda x, *, train, intermediates=None: head(x, train=False, intermediates=intermediates)
         out = model(*inputs, train=train)
         model.head = head
         return out, trees_of(model)[1]

@@ -42,7 +42,7 @@ def test_operations_are_counted_alike(check, variant, phase):
 
     sizes = {"size": 112, "frames": 30, "n": 8, "batch": 1}
     theirs = torch_baseline.count_gflop(argparse.Namespace(**sizes, variant=variant, memory_format="channels_last_3d"))
-    config = train_step.read_config(argparse.Namespace(**sizes, config="paper", dtype="float32"))
+    config = train_step.read_config(argparse.Namespace(**sizes, config="paper", precision="float32"))
     made, optimizer = train_step.make_phase(config, phase, sizes["batch"]), optax.sgd(0.0)
     step = made.make_step(made.network, config, optimizer)
     counts = count_flops(step, made.state_shapes(optimizer), train_step.random_streams(config, sizes["batch"]))

@@ -90,7 +90,7 @@ def influence(levels: int, residual: str) -> dict[str, float]:
 def main() -> None:
     """Prints both tables as Markdown."""
     parser = command_line.parser(__doc__, "python -m benchmarks.levels")
-    parser.add_argument("--levels", default="1,2,4,6,8", help="numbers of levels")
+    parser.add_argument("--levels", default="1,2,4,8", help="numbers of levels")
     parser.add_argument("--norms", default=",".join(NORMS), help="of the spectrum")
     parser.add_argument("--residuals", default=",".join(RESIDUALS), help="of the fusion")
     args = parser.parse_args()

@@ -56,10 +56,16 @@ def make_eval_streams(batch: dict[str, Array], config: Config, num_classes: int)
 def clip_streams(batch: dict[str, Array], config: Config) -> Streams:
     """Makes the streams "dark" and "luminous" of a batch as it is, from "clip" (and "flow") alone."""
     luminous = config.model.luminous
-    light = _flow_stream(batch["flow"], luminous) if luminous.input == "flow" else _light(batch["clip"], luminous)
-    streams = {"dark": batch["clip"], "luminous": light}
-    if config.model.main_input == "motion":
+    main_reads_light = config.model.main_input == "motion" and config.model.streams != "luminous"
+    streams = {"dark": batch["clip"]}
+    if main_reads_light:
         streams["lit"] = _light(batch["clip"], dataclasses.replace(luminous, size=batch["clip"].shape[2]))
+    if luminous.input == "flow":
+        streams["luminous"] = _flow_stream(batch["flow"], luminous)
+    elif main_reads_light:  # lit already
+        streams["luminous"] = _resized(streams["lit"], luminous.size)
+    else:
+        streams["luminous"] = _light(batch["clip"], luminous)
     return streams
 
 
@@ -145,6 +151,11 @@ def _flow_stream(codes: Flows, luminous: Luminous) -> Luminances:
     length = jnp.hypot(u.astype(jnp.float32) - flow_codes.ZERO, v.astype(jnp.float32) - flow_codes.ZERO)
     length = (jnp.round(jnp.minimum(length, flow_codes.STEPS)) + flow_codes.ZERO).astype(jnp.uint8)
     return _resize(jnp.stack([u, v, length], axis=-1), luminous.size)
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _resized(clip: Clips, size: int) -> Luminances:
+    return _resize(clip, size)
 
 
 def _resize(clip: Clips, size: int) -> Luminances:

@@ -123,9 +123,14 @@ def open_records(folder: str) -> Records:
     """
     if not folder:
         raise UserError("config.data.dir is empty: set --config.data.dir to a folder of records (`lift-flax build`)")
-    if "," in folder and not Path(folder).is_dir():
-        return mixed([_open_one(part.strip()) for part in folder.split(",") if part.strip()])
-    return _open_one(folder)
+    return mixed([_open_one(one) for one in folders_of(folder)])
+
+
+def folders_of(place: str) -> list[str]:
+    """The folders that `data.dir` names: one, or several with commas."""
+    if Path(place).is_dir():  # whose own name may hold a comma
+        return [place]
+    return [part.strip() for part in place.split(",") if part.strip()]
 
 
 def mixed(folders: list[Records]) -> Records:

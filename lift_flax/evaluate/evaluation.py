@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from lift_flax.config import Config, Mesh
-from lift_flax.data.records import Records, check_flow, open_records
+from lift_flax.data.records import Records, check_flow, folders_of, open_records
 from lift_flax.distributed.mesh import make_mesh
 from lift_flax.errors import UserError
 from lift_flax.evaluate import illumination, metrics
@@ -151,8 +151,7 @@ class Evaluation:
     def _open(self, data_dir: str | Path | None) -> _Split:
         trained = self._trained
         place = str(data_dir or trained.config.data.dir)
-        parts = [place] if Path(place).is_dir() else place.split(",")
-        if missing := [part.strip() for part in parts if not Path(part.strip()).is_dir()]:
+        if missing := [folder for folder in folders_of(place) if not Path(folder).is_dir()]:
             raise UserError(
                 f"{missing[0]} does not exist: give the folder of records as data_dir, or after the name of a twin"
             )
@@ -184,7 +183,7 @@ class Evaluation:
     def _learnt(self) -> list[str]:
         """Returns the ids of the clips that the run was trained on; none if the records are not its own."""
         config, records = self._trained.config, self._split.records
-        if "," in config.data.dir and not records.is_mixed:
+        if len(folders_of(config.data.dir)) > 1 and not records.is_mixed:
             return self._learnt_of_part()
         if not records.folds.get(str(config.data.fold), {}).get("train"):
             return []

@@ -60,7 +60,7 @@ def luminous_tokens(
 class MainStream(nnx.Module):
     """Dark frames to tokens: the shared PViT on each frame, then Linear and LayerNorm to E channels, in float32.
 
-    NOTE(paper): the "MLP" before the LIFT module is one Linear; there is no temporal position embedding.
+    NOTE(paper): the "MLP" before the LIFT module is one Linear.  Positions along time are added later (`Positions`).
     """
 
     def __init__(self, pvit: PViT, pvit_dim: int, dim: int, *, rngs: nnx.Rngs):

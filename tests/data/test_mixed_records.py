@@ -13,7 +13,7 @@ import pytest
 
 from data_prep import build
 from lift_flax.data.batches import batch_ids, read_eval_examples, train_batches
-from lift_flax.data.records import check_fits, open_records
+from lift_flax.data.records import check_fits, folders_of, open_records
 from lift_flax.errors import UserError
 from lift_flax.evaluate import evaluation
 from lift_flax.runs.trained import open_trained
@@ -58,6 +58,13 @@ def test_clips_and_classes_of_both(records, other, both):
     assert [example["id"] for example in examples] == ids
     own = read_eval_examples(two, config, ["test/still/h3", "test/aside/h3"])
     np.testing.assert_array_equal([examples[0]["clip"], examples[2]["clip"]], [example["clip"] for example in own])
+
+
+def test_one_folder_whose_name_holds_a_comma_is_one_folder(other, tmp_path):
+    shutil.copytree(other, tmp_path / "night, day")
+    opened = open_records(str(tmp_path / "night, day"))
+    assert not opened.is_mixed and opened.place == str(tmp_path / "night, day")
+    assert folders_of(opened.place) == [opened.place] and folders_of("a, b") == ["a", "b"]
 
 
 def test_weights_and_balanced_classes(both):

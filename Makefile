@@ -26,8 +26,11 @@ install:
 	@echo "installed: .venv/bin/lift-flax --help"
 
 demo: .venv/installed
-	$(RUN) -m data_prep.build night_figures --out $(DEMO)/records
-	$(RUN) -m lift_flax.main --config=configs/demo.py --config.data.dir=$(DEMO)/records --workdir=$(DEMO)/workdir
+	$(RUN) -m data_prep.build night_figures --light=dark --train-per-class=40 --out $(DEMO)/dark
+	$(RUN) -m data_prep.build night_figures --light=day --train-per-class=10 --seed=1 --out $(DEMO)/day
+	$(RUN) -m data_prep.build night_figures --light=infrared --train-per-class=10 --seed=2 --out $(DEMO)/infrared
+	$(RUN) -m lift_flax.main --config=configs/demo.py --workdir=$(DEMO)/workdir \
+	    --config.data.dir=$(DEMO)/dark,$(DEMO)/day,$(DEMO)/infrared
 
 .venv/torch: .venv/installed
 	$(RUN) -m pip install --quiet --editable ".[prep,test,torch]"

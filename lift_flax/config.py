@@ -79,13 +79,23 @@ class Augment:
 class Luminous:
     """The input of the R(2+1)D."""
 
-    input: Literal["gamma", "flow", "motion"] = "gamma"  # lit frames; optical flow (records with --flow); differences
+    input: Literal["gamma", "flow", "both", "motion"] = "gamma"  # lit frames; stored flow; the two; differences in time
     gamma: Positive = 1.8  # exponent 1/gamma of the intensity correction
     gamma_target: Annotated[float, Bound(ge=0, lt=255)] = 0.0  # mean luma, by each clip's own gamma; 0 = one gamma
     size: Count = 224  # px, side of the luminous frames
     tokens: Literal["frames", "steps", "places"] = "frames"  # of the last map: T, one a step of time, one a place
     flow_mean: float = 128 / 255  # of coded flow in [0, 1], every channel; 128 is no motion
     flow_std: Positive = 0.226  # of coded flow, every channel
+
+    @property
+    def takes_flow(self) -> bool:
+        """Whether it reads the optical flow of the records (--flow)."""
+        return self.input in ("flow", "both")
+
+    @property
+    def channels(self) -> int:
+        """How many channels the R(2+1)D sees."""
+        return 5 if self.input == "both" else 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,6 +212,7 @@ class Log:
 
     every_steps: Count = 10  # steps between lines of metrics.jsonl
     progress: bool = True  # a progress bar where the output is a terminal
+    light_curve: bool = False  # after training the test clips are scored in nine exposures, too
 
 
 @dataclasses.dataclass(frozen=True)

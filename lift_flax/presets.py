@@ -46,6 +46,16 @@ _TINY = {
     # All others are off: eight epochs of a student from random weights are too few for them.
     **{f"augment.{name}": {"flip": 0.5, "affine": 0.5, "jitter": 0.5}.get(name, 0.0) for name in AUGMENTATIONS},
 }
+# For clips in any light, beside any preset (configs/any.py); docs/light.md has what each brings.
+ANY_LIGHT: dict[str, Any] = {
+    "augment.exposure": 0.8,
+    "model.luminous.gamma_target": 58.0,
+    "model.luminous.input": "motion",
+    "model.main_input": "motion",
+    "model.output": "late",
+    "model.positions": "learnt",
+    "train.main_weight": 1.0,
+}
 PRESETS: dict[str, dict[str, Any]] = {  # fields by dotted name
     "paper": {"model.levels": 8},
     "large": {"model.levels": 8},

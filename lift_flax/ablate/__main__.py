@@ -1,6 +1,6 @@
 """The paper's ablation table (Table VI) as one command: every row is trained, tested and put beside the paper's number.
 
-    lift-flax ablate --config=demo                                                        # on the rendered figures
+    lift-flax ablate --config=arid:tiny --config.dataset=night_figures                    # on the rendered figures
     lift-flax ablate --config=arid --config.data.dir=RECORDS --workdir=DIR \
         --config.model.pvit.init_from=VIT --config.model.teacher.init_from=IG65M --r3d-weights=R3D --seeds=3
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key, UInt8
+from jaxtyping import Array, Float, Int, Key, UInt8
 
 from lift_flax.augment.stages import STAGES, Stage
 from lift_flax.config import Augment, Config, Luminous
@@ -24,7 +24,7 @@ from lift_flax.video.gamma import LUMA, gamma_table, gamma_tables
 
 Clips = UInt8[Array, "B T H W 3"]
 Flows = UInt8[Array, "B T H W 2"]
-Luminances = UInt8[Array, "B T h w 3"]
+Luminances = UInt8[Array, "B T h w C"]
 Draws = list[tuple[Stage, Any]]  # each stage that is on, with what it drew for every row
 
 
@@ -32,13 +32,14 @@ def make_train_streams(batch: dict[str, Array], key: Key[Array, ""], config: Con
     """Makes the augmented streams of a batch.
 
     Args:
-      batch: "clip" uint8 [B,T,H,W,3], "label" [B], "weight" [B]; with `model.luminous.input=flow` also "flow" uint8
-        [B,T,H,W,2], coded as lift_flax/video/flow_codes.py says.
+      batch: "clip" uint8 [B,T,H,W,3], "label" [B], "weight" [B]; where `model.luminous` takes flow also "flow"
+        uint8 [B,T,H,W,2], coded as lift_flax/video/flow_codes.py says.
       key: of this step; each row folds in its position in the global batch.
     Returns:
-      "dark" uint8 [B,T,H,W,3], "luminous" uint8 [B,T,h,w,3], "targets" [B,K], "weight" [B].
+      "dark" uint8 [B,T,H,W,3], "luminous" uint8 [B,T,h,w,C] of `model.luminous.channels`, "targets" [B,K],
+      "weight" [B].
     """
-    ranges, with_flow = config.augment, config.model.luminous.input == "flow"
+    ranges, with_flow = config.augment, config.model.luminous.takes_flow
     draws = draw_stages(key, ranges, batch["clip"].shape)
     augmented = {**batch, "clip": augment_frames(batch["clip"], draws, ranges)}
     if with_flow:
@@ -66,6 +67,9 @@ def clip_streams(batch: dict[str, Array], config: Config) -> Streams:
         streams["luminous"] = _resized(streams["lit"], luminous.size)
     else:
         streams["luminous"] = _light(batch["clip"], luminous)
+    if luminous.input == "both":
+        flow = _resized(batch["flow"], luminous.size)
+        streams["luminous"] = jnp.concatenate([streams["luminous"], flow], axis=-1)
     return streams
 
 
@@ -131,14 +135,25 @@ def _light_to(clip: UInt8[Array, "T H W 3"], target: float) -> UInt8[Array, "T H
 
 
 def luma_histogram(clip: UInt8[Array, "T H W 3"]) -> Float[Array, "256"]:
-    """That of lift_flax/video/gamma.py, as a product of the upper with the lower half of each level, frame by frame."""
+    """That of lift_flax/video/gamma.py; how the levels are counted depends on the device, the counts do not."""
+    counts = jax.lax.platform_dependent(clip, cpu=_counted_one_by_one, default=_counted_by_product)
+    return jnp.dot(jnp.array(LUMA), counts.astype(jnp.float32), precision="highest") / (clip.size // 3)
+
+
+def _counted_one_by_one(clip: UInt8[Array, "T H W 3"]) -> Int[Array, "3 256"]:
+    """How often each channel has each level: a tenth of the other one's time on a CPU."""
+    channels = jnp.broadcast_to(jnp.arange(3), clip.shape)
+    return jnp.zeros((3, 256), jnp.int32).at[channels, clip.astype(jnp.int32)].add(1)
+
+
+def _counted_by_product(clip: UInt8[Array, "T H W 3"]) -> Int[Array, "3 256"]:
+    """The same for devices that add to one place slowly: the upper times the lower half of each level, by frame."""
 
     def of_frame(frame: UInt8[Array, "H W 3"]) -> Float[Array, "3 16 16"]:
         upper, lower = (jax.nn.one_hot(half, 16) for half in (frame // 16, frame % 16))  # [H, W, 3, 16]
         return jnp.einsum("HWCU,HWCL->CUL", upper, lower, precision="highest")
 
-    counts = jax.lax.map(of_frame, clip).sum(0).reshape(3, 256)
-    return jnp.dot(jnp.array(LUMA), counts, precision="highest") / (clip.size // 3)
+    return jax.lax.map(of_frame, clip).sum(0).reshape(3, 256).astype(jnp.int32)
 
 
 @functools.partial(jax.jit, static_argnums=1)
@@ -154,14 +169,14 @@ def _flow_stream(codes: Flows, luminous: Luminous) -> Luminances:
 
 
 @functools.partial(jax.jit, static_argnums=1)
-def _resized(clip: Clips, size: int) -> Luminances:
+def _resized(clip: UInt8[Array, "B T H W C"], size: int) -> Luminances:
     return _resize(clip, size)
 
 
-def _resize(clip: Clips, size: int) -> Luminances:
+def _resize(clip: UInt8[Array, "B T H W C"], size: int) -> Luminances:
     if clip.shape[2] == size:
         return clip
-    shape = (*clip.shape[:2], size, size, 3)
+    shape = (*clip.shape[:2], size, size, clip.shape[-1])
     resized = jax.image.resize(clip.astype(jnp.float32), shape, "linear", antialias=True)
     return jnp.round(resized).astype(jnp.uint8)
 

@@ -91,7 +91,7 @@ class CreatedModel:
 
     Clips are uint8 frames [B,T,H,W,3] as they were decoded, square, of the side `config.data.size` for LIFT-Net.  The
     model makes the luminous stream of them and normalises both, as training and `lift_flax.load` do.  With
-    `model.luminous.input=flow` it also takes coded flow, uint8 [B,T,H,W,2].
+    `model.luminous.input` flow or both it also takes coded flow, uint8 [B,T,H,W,2].
 
     Attributes:
       name: as given to `create_model`.
@@ -107,7 +107,7 @@ class CreatedModel:
     params: Tree
     batch_stats: Tree
 
-    def inputs(self, clip: AnyClips, flow: AnyFlows | None = None) -> tuple[Float[Array, "B T _ _ 3"], ...]:
+    def inputs(self, clip: AnyClips, flow: AnyFlows | None = None) -> tuple[Float[Array, "B T _ _ _"], ...]:
         """Normalised clips as `network.apply` takes them: dark and luminous, or luminous alone for a video ResNet."""
         batch = {"clip": clip} if flow is None else {"clip": clip, "flow": flow}
         streams = clip_streams(jax.tree.map(jnp.asarray, batch), self.config)

@@ -9,7 +9,7 @@ import collections
 import contextlib
 import dataclasses
 import signal
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from typing import Protocol, runtime_checkable
 
 import grain
@@ -19,14 +19,13 @@ from jaxtyping import Int
 
 from lift_flax.config import Config
 from lift_flax.data import shared_memory
-from lift_flax.data.clip_reader import Batch, ClipReader, Example
+from lift_flax.data.clip_reader import Batch, ChangeLight, ClipReader, Example, StoredFlow
 from lift_flax.data.order import DrawnOrder, plain_order
 from lift_flax.data.records import Records, folder_weights
 from lift_flax.video.sampling import CENTRE, View
 from lift_flax.worker_process import end_with_parent
 
 Rows = Int[np.ndarray, "rows"]
-ChangeLight = Callable[[np.ndarray, str], np.ndarray]  # (uint8 [T,H,W,3], id) -> uint8 [T,H,W,3]
 
 
 @runtime_checkable
@@ -39,7 +38,7 @@ class Batches(Iterator[Batch], Protocol):
 def _reader(records: Records, config: Config, ids: list[str], weights: dict[int, float] | None = None) -> ClipReader:
     clips = [(i, records.index[i].position, records.index[i].label) for i in ids]
     cache = records.cache if config.data.cache == "memory" else None
-    flow = config.model.luminous.input == "flow"
+    flow = StoredFlow.of(records.prepared) if config.model.luminous.takes_flow else None
     return ClipReader(records.parts, clips, config.data.num_frames, config.data.size, flow, cache, weights)
 
 
@@ -165,10 +164,7 @@ class _EvalExample:
 
     def __call__(self, place: int) -> Example:
         clip, view = divmod(max(place, 0), len(self.views))
-        example = self.reader.eval(clip if place >= 0 else -1, self.views[view])
-        if self.light:
-            example["clip"] = self.light(example["clip"], example["id"])
-        return example
+        return self.reader.eval(clip if place >= 0 else -1, self.views[view], self.light)
 
 
 def read_eval_examples(records: Records, config: Config, ids: list[str]) -> list[Example]:
@@ -195,7 +191,7 @@ def _iterate(data: grain.MapDataset, config: Config, rows: int) -> Batches:
 
 def _batch_bytes(config: Config, rows: int) -> int:
     """Bytes of the pixels of `rows` examples."""
-    channels = 5 if config.model.luminous.input == "flow" else 3
+    channels = 5 if config.model.luminous.takes_flow else 3
     return rows * config.data.num_frames * config.data.size**2 * channels
 
 

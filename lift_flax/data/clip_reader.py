@@ -4,7 +4,8 @@ Loader processes unpickle and run this file, so it must never import JAX.
 """
 
 import bisect
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,10 +16,12 @@ from lift_flax.errors import UserError
 from lift_flax.video import sampling
 from lift_flax.video.clips import Parts
 from lift_flax.video.decode import VideoError, decode_flow, decode_frames, decode_jpegs
+from lift_flax.video.flow_in_light import relit_parts
 from lift_flax.video.inspection import coder_errors
 
 Batch = dict[str, np.ndarray]
 Example = dict[str, Any]  # a row of a batch; its id is text
+ChangeLight = Callable[[np.ndarray, str], np.ndarray]  # (frames uint8 [T,H,W,3], id of the clip) -> frames
 Cache = dict[tuple[int, int, bool], tuple[sampling.Timing, Parts]]
 
 
@@ -46,6 +49,19 @@ class Part(NamedTuple):
         return self.labels[own] if self.labels and own >= 0 else own
 
 
+class StoredFlow(NamedTuple):
+    """How the optical flow of records was made: its method, and of what the frames were at most."""
+
+    method: str
+    short_side: int
+    max_frames: int | None
+
+    @classmethod
+    def of(cls, prepared: dict[str, Any]) -> "StoredFlow":
+        """That of `Records.prepared`."""
+        return cls(prepared["flow"], prepared["short_side"], prepared["max_frames"])
+
+
 class ClipReader:
     """Reads, samples and decodes clips.  Picklable, so that each loader process has its own.
 
@@ -54,7 +70,7 @@ class ClipReader:
       clips: (id, position in the records, label) of each; methods take a place in this list.
       num_frames: T.
       size: px, side of the square frames.
-      flow: whether examples hold optical flow beside the frames.
+      flow: of the optical flow that examples hold beside the frames; None for frames alone.
       cache: keeps decoded clips whole; None decodes each time.
       weights: of training clips, by label; None gives each 1.
 
@@ -68,7 +84,7 @@ class ClipReader:
         clips: list[tuple[str, int, int]],
         num_frames: int,
         size: int,
-        flow: bool,
+        flow: StoredFlow | None,
         cache: Cache | None,
         weights: dict[int, float] | None = None,
     ):
@@ -86,17 +102,42 @@ class ClipReader:
             example["weight"] = np.float32(self.weights[int(example["label"])])
         return example
 
-    def eval(self, clip: int, view: sampling.View = sampling.CENTRE) -> Example:
-        """One view of a clip; a negative `clip` gives padding of weight 0."""
-        timing, decode = self._open(max(clip, 0))
-        parts = decode(timing.middle(self.frames, view.phase))
-        example = self._example(max(clip, 0), parts, view.share, view.share)
+    def eval(self, clip: int, view: sampling.View = sampling.CENTRE, light: ChangeLight | None = None) -> Example:
+        """One view of a clip; a negative `clip` gives padding of weight 0.
+
+        Args:
+          light: changes the light of the frames; flow is then computed anew.
+        """
+        place = max(clip, 0)
+        if light and self.flow:
+            parts = self._relit(place, view.phase, light)
+        else:
+            timing, decode = self._open(place)
+            parts = decode(timing.middle(self.frames, view.phase))
+        example = self._example(place, parts, view.share, view.share)
+        if light and not self.flow:
+            example["clip"] = light(example["clip"], example["id"])
         example["weight"] = np.float32(clip >= 0)
         return example
 
+    def _relit(self, clip: int, phase: float, light: ChangeLight) -> Parts:
+        """Parts of a clip whose stored frames are given another light before they are scaled."""
+        assert self.flow
+        record, most = self._record(clip), self.flow.max_frames
+        if most and record["num_frames"] >= most:
+            raise UserError(
+                f"record {self.clips[clip][0]} of {self._part(clip)[0].folder} may lack frames of its video, and flow "
+                "in another light is computed from one to the next: build the records again with --max-frames=all"
+            )
+        with self._decoding(clip):
+            pictures = decode_jpegs(record["frames"]) if "frames" in record else decode_frames(record["video"])
+            indices = sampling.Timing.of_record(record).middle(self.frames, phase)
+            lit = light(pictures, self.clips[clip][0])
+            return relit_parts(lit, indices, self.size, self.flow.short_side, self.flow.method)
+
     def _open(self, clip: int) -> tuple[sampling.Timing, Callable[[np.ndarray], Parts]]:
         """When the stored frames are on screen, and a function from indices to their parts of short side `size`."""
-        key = (self.clips[clip][1], self.size, self.flow)
+        key = (self.clips[clip][1], self.size, self.flow is not None)
         if self.cache is not None:
             whole = self.cache.get(key)
             if whole is None:
@@ -108,20 +149,26 @@ class ClipReader:
         return sampling.Timing.of_record(record), lambda indices: self._decode(clip, record, indices)
 
     def _decode(self, clip: int, record: dict, indices: np.ndarray | None) -> Parts:
+        with self._decoding(clip):
+            if "frames" in record:
+                parts = {"clip": decode_jpegs(record["frames"], indices, self.size)}
+            else:
+                parts = {"clip": decode_frames(record["video"], indices, self.size)}
+            if self.flow:
+                parts["flow"] = decode_flow(record["flow"], indices, parts["clip"].shape[2:0:-1])
+            return parts
+
+    @contextlib.contextmanager
+    def _decoding(self, clip: int) -> Iterator[None]:
+        """Raises UserError, with the name of the record, for what is wrong with its video."""
         try:
             with coder_errors():
-                if "frames" in record:
-                    parts = {"clip": decode_jpegs(record["frames"], indices, self.size)}
-                else:
-                    parts = {"clip": decode_frames(record["video"], indices, self.size)}
-                if self.flow:
-                    parts["flow"] = decode_flow(record["flow"], indices, parts["clip"].shape[2:0:-1])
+                yield
         except VideoError as error:
             raise UserError(
                 f"record {self.clips[clip][0]} of {self._part(clip)[0].folder} does not decode ({error}): build the "
                 "records again with --overwrite"
             ) from error
-        return parts
 
     def _record(self, clip: int) -> dict:
         clip_id, position, label = self.clips[clip]

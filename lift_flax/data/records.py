@@ -234,5 +234,5 @@ def check_flow(records: Records, config: Config, otherwise: str) -> None:
     Args:
       otherwise: what to do instead of building them again.
     """
-    if config.model.luminous.input == "flow" and not records.has_flow:
+    if config.model.luminous.takes_flow and not records.has_flow:
         raise UserError(f"{records.dir} holds no optical flow: build it again with --flow --overwrite, or {otherwise}")

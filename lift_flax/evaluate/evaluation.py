@@ -1,20 +1,19 @@
 """The scores of a trained run on one split of its own records, or of others."""
 
 import dataclasses
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import jax
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from lift_flax.config import Config, Mesh
 from lift_flax.data.records import Records, check_flow, folders_of, open_records
 from lift_flax.distributed.mesh import make_mesh
 from lift_flax.errors import UserError
-from lift_flax.evaluate import illumination, metrics
+from lift_flax.evaluate import illumination
 from lift_flax.evaluate.scoring import (
     NETWORKS,
     ScoreClips,
@@ -24,7 +23,6 @@ from lift_flax.evaluate.scoring import (
     judge_networks,
     judge_parts,
 )
-from lift_flax.files import write_text
 from lift_flax.runs.trained import TrainedRun
 from lift_flax.runs.workdir import is_of
 from lift_flax.video.camera import Relight
@@ -106,10 +104,6 @@ class Evaluation:
     """
 
     def __init__(self, trained: TrainedRun, protocol: Protocol, say: Callable[[str], None] = lambda line: None):
-        if protocol.illumination and trained.config.model.luminous.input == "flow":
-            raise UserError(
-                f"illumination changes frames, and {trained.workdir} takes optical flow: leave illumination out"
-            )
         self._trained, self._protocol, self._say = trained, protocol, say
         self._config = _for_scoring(trained.config, protocol.batch_size)
         self._mesh, self._views = make_mesh(self._config), view_grid(*parse_views(protocol.views))
@@ -124,7 +118,7 @@ class Evaluation:
         split, trained, protocol = self._split, self._trained, self._protocol
         learnt = self._learnt()
         self._say(f"{trained.workdir}: scoring {len(split.ids)} clips, {len(self._views)} views of each ...")
-        scores, scored = self._scores(split)
+        scored = self._score(split)
         result = {
             "workdir": str(trained.workdir),
             "records": split.records.place,
@@ -140,12 +134,12 @@ class Evaluation:
             "left_out": split.left_out,
             "trained_on": len(set(learnt) & set(split.ids)),
             "classes": list(trained.classes),
-            **scores,
+            **self._judge(split, scored),
             "agreement": agreement(scored),
             "parts": judge_parts(scored, split.records, split.ids, trained.classes),
         }
         if protocol.illumination:
-            result["illumination"] = self._illumination(result, scored["luma"], own=bool(learnt))
+            result["illumination"] = self._illumination(result, scored, own=bool(learnt))
         return result
 
     def _open(self, data_dir: str | Path | None) -> _Split:
@@ -165,11 +159,10 @@ class Evaluation:
             records, fold, ids, labels, left_out, ScoreClips(trained.outputs, self._config, records, self._mesh)
         )
 
-    def _scores(self, split: _Split, light: Relight | None = None) -> tuple[dict, SplitLogits]:
-        """Returns (scores of teacher and student, what they were judged by)."""
+    def _score(self, split: _Split, light: Relight | None = None) -> SplitLogits:
         trained = self._trained
         with jax.set_mesh(self._mesh):
-            scored = split.score_clips(
+            return split.score_clips(
                 trained.params,
                 trained.batch_stats,
                 split.ids,
@@ -178,7 +171,9 @@ class Evaluation:
                 average=self._protocol.average,
                 light=light,
             )
-        return judge_networks(scored, groups_of(split.records, split.ids), trained.classes), scored
+
+    def _judge(self, split: _Split, scored: SplitLogits) -> dict:
+        return judge_networks(scored, groups_of(split.records, split.ids), self._trained.classes)
 
     def _learnt(self) -> list[str]:
         """Returns the ids of the clips that the run was trained on; none if the records are not its own."""
@@ -203,31 +198,25 @@ class Evaluation:
             return []
         return [i.removeprefix(f"{name}:") for i in whole.of_part(ids, name)]
 
-    def _illumination(self, result: dict, luma: Float[np.ndarray, "N"], *, own: bool) -> dict:
+    def _illumination(self, result: dict, scored: SplitLogits, *, own: bool) -> dict:
         """Computes the curve and its twins; for the run's own test clips it is kept in the workdir, with a picture."""
+        split, trained = self._split, self._trained
 
-        def of(split: _Split, light: Relight | None = None) -> dict:
-            scores, scored = self._scores(split, light)
-            return illumination.point(scores, scored["luma"])
-
-        def in_light(light: Relight) -> dict:
+        def score(ids: list[str], light: Relight) -> SplitLogits:
             self._say(f"exposure {light.camera.exposure:g} ...")
-            return of(self._split, light)
+            rows = [split.ids.index(i) for i in ids]
+            return self._score(dataclasses.replace(split, ids=ids, labels=split.labels[rows]), light)
 
-        protocol = ("records", "dataset", "fold", "split", "views", "average", "step", "num_examples")
+        protocol = ("records", "dataset", "fold", "split", "views", "average", "step")
         curve = {name: result[name] for name in protocol}
-        curve |= {"recorded": illumination.point(result, luma), **illumination.curve(in_light), "twins": []}
-        for name, split in self._twins:
+        curve |= illumination.measure(scored, split.records, split.ids, trained.classes, score)
+        for name, twin in self._twins:
             self._say(f"twin {name} ...")
-            clips = {"name": name, "num_examples": len(split.ids), "left_out": split.left_out}
-            curve["twins"].append({**clips, **of(split)})
-        workdir = self._trained.workdir
-        if own and (result["fold"], result["split"]) == (self._trained.config.data.fold, "test"):
-            write_text(workdir / "illumination.json", json.dumps(curve, indent=2) + "\n")
-            from lift_flax.evaluate import illumination_plot  # loads matplotlib, which only this needs
-
-            illumination_plot.draw(curve, workdir / "illumination.png", metrics.chance(self._split.labels))
-            curve["picture"] = str(workdir / "illumination.png")
+            clips = {"name": name, "num_examples": len(twin.ids), "left_out": twin.left_out}
+            found = self._score(twin)
+            curve["twins"].append({**clips, **illumination.point(self._judge(twin, found), found["luma"])})
+        if own and (result["fold"], result["split"]) == (trained.config.data.fold, "test"):
+            curve["picture"] = str(illumination.keep(curve, trained.workdir))
         else:
             self._say("not kept in the workdir: these are not the run's own test clips; --out=FILE keeps it")
         return curve

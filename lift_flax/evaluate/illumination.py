@@ -5,37 +5,68 @@ back to linear light, are exposed from four times down to a sixty-fourth, get th
 electrons and a read noise of 3, and are quantised.  Darkening is realistic.  Above exposure 1 the clip only saturates,
 because the recording holds no more.
 
+Of several folders of records, the clips of the first one are photographed; the others are marks beside the curve.
+
 The area under the curve is the mean accuracy between the first and the last exposure, over stops, by the trapezoidal
 rule; 1 means right in any light.  Exposure 1 differs from the recording by the noise of the second camera.  The
 recording itself and its twins in other light are marks beside the curve.
 """
 
 import dataclasses
+import json
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
-from lift_flax.evaluate.scoring import NETWORKS
+from lift_flax.data.records import Records
+from lift_flax.evaluate import metrics
+from lift_flax.evaluate.scoring import NETWORKS, SplitLogits, by_folder, groups_of, judge_networks
+from lift_flax.files import write_text
 from lift_flax.video.camera import Camera, Relight
 
 EXPOSURES = tuple(2.0**stop for stop in range(2, -7, -1))
 CAMERA = Camera(full_well=8000.0, read_noise=3.0)
 
 
-def curve(score: Callable[[Relight], dict]) -> dict:
-    """Scores the clips at every exposure.
+def measure(
+    scored: SplitLogits,
+    records: Records,
+    ids: list[str],
+    classes: tuple[str, ...],
+    score: Callable[[list[str], Relight], SplitLogits],
+) -> dict:
+    """Scores the clips at every exposure; of several folders, those of the first.
 
     Args:
-      score: gives the `point` of all clips in a light.
+      scored: what the clips `ids` scored as recorded.
+      score: scores clips in a light.
     Returns:
-      {"camera", "points": [{"exposure", "luma", "teacher", "student"}], "area": {"teacher", "student"}}.
+      {"num_examples", "chance", "recorded", "camera", "points": [{"exposure", "luma", "teacher", "student"}],
+      "area": {"teacher", "student"}, "twins": [{"name", "num_examples", "left_out", "luma", "teacher", "student"}]};
+      the twins are the other folders.
     """
-    points = [
-        {"exposure": exposure, **score(Relight(dataclasses.replace(CAMERA, exposure=exposure)))}
-        for exposure in EXPOSURES
-    ]
-    camera = {"full_well": CAMERA.full_well, "read_noise": CAMERA.read_noise}
-    return {"camera": camera, "points": points, "area": {name: area(points, name) for name in NETWORKS}}
+
+    def judged(clips: list[str], found: SplitLogits) -> dict:
+        return point(judge_networks(found, groups_of(records, clips), classes), found["luma"])
+
+    (name, clips, found), *others = by_folder(scored, records, ids)
+    points = []
+    for exposure in EXPOSURES:
+        relit = score(clips, Relight(dataclasses.replace(CAMERA, exposure=exposure)))
+        points.append({"exposure": exposure, **judged(clips, relit)})
+    return {
+        "num_examples": len(clips),
+        "chance": metrics.chance(found["labels"]),
+        "recorded": {"name": name, **judged(clips, found)},
+        "camera": {"full_well": CAMERA.full_well, "read_noise": CAMERA.read_noise},
+        "points": points,
+        "area": {name: area(points, name) for name in NETWORKS},
+        "twins": [
+            {"name": name, "num_examples": len(clips), "left_out": 0, **judged(clips, found)}
+            for name, clips, found in others
+        ],
+    }
 
 
 def point(results: dict, luma: np.ndarray) -> dict:
@@ -45,6 +76,15 @@ def point(results: dict, luma: np.ndarray) -> dict:
         scores = results[name]
         networks[name] = scores and {"top1": scores["top1"], "interval": scores["interval"]}
     return {"luma": float(luma.mean()), **networks}
+
+
+def keep(curve: dict, workdir: Path) -> Path:
+    """Writes a curve into the workdir of its run, as illumination.json and a picture; returns the picture's path."""
+    from lift_flax.evaluate import illumination_plot  # loads matplotlib, which only this needs
+
+    write_text(workdir / "illumination.json", json.dumps(curve, indent=2) + "\n")
+    illumination_plot.draw(curve, workdir / "illumination.png")
+    return workdir / "illumination.png"
 
 
 def area(points: list[dict], network: str) -> float | None:

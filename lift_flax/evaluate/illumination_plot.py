@@ -13,15 +13,11 @@ COLOURS = {"teacher": "#b06a12", "student": "#1f6f9f"}  # of each network, in ev
 QUIET = "#777777"  # of lines and texts that help to read a picture
 
 
-def draw(curve: dict, path: Path, chance: float) -> None:
-    """Writes the picture of a curve, whole or not at all, as `Evaluation.run` gives it under "illumination".
-
-    Args:
-      chance: of the clips (`metrics.chance`), drawn as a line.
-    """
+def draw(curve: dict, path: Path) -> None:
+    """Writes the picture of a curve, whole or not at all, as `illumination.measure` gives it."""
     figure = Figure(figsize=(7, 4.4), layout="constrained", dpi=150)
     axes = figure.subplots()
-    plot(axes, curve, chance)
+    plot(axes, curve, curve["chance"])
     axes.grid(alpha=0.2)
     with replacing(path) as part:
         figure.savefig(part)

@@ -12,7 +12,8 @@ from jaxtyping import Int
 
 from lift_flax.augment.streams import make_eval_streams
 from lift_flax.config import Config
-from lift_flax.data.batches import ChangeLight, eval_batches
+from lift_flax.data.batches import eval_batches
+from lift_flax.data.clip_reader import ChangeLight
 from lift_flax.data.records import Records
 from lift_flax.distributed.mesh import everywhere, gather_rows, local_rows, put_batch
 from lift_flax.distributed.processes import Stopped, StopSignal
@@ -101,6 +102,19 @@ def groups_of(records: Records, ids: list[str]) -> list[str]:
     return [records.index[i].group or i for i in ids]
 
 
+def by_folder(scored: SplitLogits, records: Records, ids: list[str]) -> list[tuple[str, list[str], SplitLogits]]:
+    """Splits what the clips `ids` scored: (folder of the records, its clips, their scores), of each that has clips."""
+    if not records.is_mixed:
+        return [(records.title, ids, scored)]
+    part_of = np.array([records.index[i].part for i in ids])
+    by_clip = {name: values for name, values in scored.items() if values.ndim}  # all but the loss
+    return [
+        (part.name, records.of_part(ids, part.name), {key: by_clip[key][part_of == part.name] for key in by_clip})
+        for part in records.parts
+        if (part_of == part.name).any()
+    ]
+
+
 def judge_parts(
     scored: SplitLogits, records: Records, ids: list[str], classes: tuple[str, ...]
 ) -> dict[str, dict[str, Any]]:
@@ -109,13 +123,9 @@ def judge_parts(
     Nothing where the records are of one folder.
     """
     found = {}
-    for name in [part.name for part in records.parts] if records.is_mixed else []:
-        rows = [row for row, i in enumerate(ids) if records.index[i].part == name]
-        if rows:
-            own = {key: scored[key][rows] for key in {*NETWORKS.values(), "labels"} & set(scored)}
-            groups = groups_of(records, [ids[row] for row in rows])
-            judged = {**judge_networks(own, groups, classes), "agreement": agreement(own)}
-            found[name] = {"num_examples": len(rows), **judged}
+    for name, clips, own in by_folder(scored, records, ids) if records.is_mixed else []:
+        judged = {**judge_networks(own, groups_of(records, clips), classes), "agreement": agreement(own)}
+        found[name] = {"num_examples": len(clips), **judged}
     return found
 
 

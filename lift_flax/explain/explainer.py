@@ -65,9 +65,10 @@ class Explainer:
         self.trained = trained
         config = trained.config
         frames, dtype = config.data.num_frames, activation_dtype(config)
+        light = config.model.luminous
         dark, luminous = (
-            jax.ShapeDtypeStruct((1, frames, size, size, 3), dtype)
-            for size in (config.data.size, config.model.luminous.size)
+            jax.ShapeDtypeStruct((1, frames, size, size, channels), dtype)
+            for size, channels in ((config.data.size, 3), (light.size, light.channels))
         )
         look = functools.partial(forward, trained.network)
         _, shapes = jax.eval_shape(look, trained.params, trained.batch_stats, dark, luminous, {})

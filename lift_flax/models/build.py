@@ -22,8 +22,9 @@ def with_bn_eps(config: Config) -> Config:
 def make_teacher(config: Config, num_classes: int, rngs: nnx.Rngs) -> VideoResNet:
     """The teacher of `config`, freshly initialised."""
     c, remat = with_bn_eps(config).model.teacher, config.train.remat.trunk
-    norm = NormSpec(c.bn_eps, c.bn_momentum)
-    return VideoResNet(TRUNKS[c.name], num_classes, norm=norm, precision=config.train.precision, remat=remat, rngs=rngs)
+    norm, channels = NormSpec(c.bn_eps, c.bn_momentum), config.model.luminous.channels
+    options = {"norm": norm, "channels": channels, "precision": config.train.precision, "remat": remat}
+    return VideoResNet(TRUNKS[c.name], num_classes, **options, rngs=rngs)
 
 
 def level_count(config: Config) -> int:

@@ -7,7 +7,7 @@ from lift_flax.config import Config
 from lift_flax.models.functional import Network, Tree
 from lift_flax.video.gamma import LUMA
 
-# dark [B,T,H,W,3] and luminous [B,T,h,w,3] uint8, targets [B,K], weight [B]; where it is read, lit [B,T,H,W,3] uint8
+# dark [B,T,H,W,3] and luminous [B,T,h,w,C] uint8, targets [B,K], weight [B]; where it is read, lit [B,T,H,W,3] uint8
 Streams = dict[str, Array]
 
 
@@ -17,8 +17,8 @@ def activation_dtype(config: Config) -> str:
 
 
 def normalise(
-    clip: UInt8[Array, "*dims 3"], mean: tuple[float, ...], std: tuple[float, ...]
-) -> Float[Array, "*dims 3"]:
+    clip: UInt8[Array, "*dims C"], mean: tuple[float, ...], std: tuple[float, ...]
+) -> Float[Array, "*dims C"]:
     """Levels 0 to 255 to the zero-mean floats a trunk was trained on: (clip / 255 - mean) / std."""
     mean_of, std_of = (jnp.broadcast_to(jnp.array(values), clip.shape) for values in (mean, std))
     return (clip.astype(jnp.float32) / 255 - mean_of) / std_of
@@ -34,16 +34,19 @@ def student_outputs(network: Network, config: Config, params: Tree, stats: Tree,
     return network.apply(params, stats, *student_inputs(config, streams), train=train)
 
 
-def student_inputs(config: Config, streams: Streams) -> tuple[Float[Array, "B T H W 3"], Float[Array, "B T h w 3"]]:
+def student_inputs(config: Config, streams: Streams) -> tuple[Float[Array, "B T H W 3"], Float[Array, "B T h w C"]]:
     """(dark, luminous) clips as the student takes them: normalised, in the dtype of its trunks."""
     return main_inputs(config, streams), teacher_inputs(config, streams)
 
 
 def luminous_statistics(config: Config) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """(mean, deviation) of the R(2+1)D's input by channel: of its frames, or of coded flow."""
+    """(mean, deviation) of the R(2+1)D's input by channel: of its frames, of coded flow, or of both."""
     teacher, luminous = config.model.teacher, config.model.luminous
+    mean, std = (luminous.flow_mean,), (luminous.flow_std,)
     if luminous.input == "flow":
-        return (luminous.flow_mean,) * 3, (luminous.flow_std,) * 3
+        return mean * 3, std * 3
+    if luminous.input == "both":
+        return teacher.mean + mean * 2, teacher.std + std * 2
     return teacher.mean, teacher.std
 
 
@@ -66,7 +69,7 @@ def main_inputs(config: Config, streams: Streams) -> Float[Array, "B T H W 3"]:
     return normalise(streams["dark"], config.model.pvit.mean, config.model.pvit.std).astype(activation_dtype(config))
 
 
-def teacher_inputs(config: Config, streams: Streams) -> Float[Array, "B T h w 3"]:
+def teacher_inputs(config: Config, streams: Streams) -> Float[Array, "B T h w C"]:
     """Luminous clips as the R(2+1)D takes them: normalised, or `motion`, in the dtype of the trunks."""
     if config.model.luminous.input == "motion":
         return motion(streams["luminous"]).astype(activation_dtype(config))

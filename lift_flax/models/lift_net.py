@@ -181,7 +181,7 @@ class LiftNet(nnx.Module):
     def __call__(
         self,
         dark: Float[Array, "B T H W 3"],
-        luminous: Float[Array, "B T h w 3"],
+        luminous: Float[Array, "B T h w C"],
         *,
         train: bool,
         intermediates: Intermediates | None = None,
@@ -206,7 +206,7 @@ class LiftNet(nnx.Module):
     def from_tokens(
         self,
         main: Float[Array, "B T E"] | None,
-        luminous: Float[Array, "B T h w 3"],
+        luminous: Float[Array, "B T h w C"],
         *,
         train: bool,
         intermediates: Intermediates | None = None,
@@ -234,7 +234,7 @@ class LiftNet(nnx.Module):
 
     @exact
     def luminous_stream(
-        self, luminous: Float[Array, "B T h w 3"], *, train: bool, intermediates: Intermediates | None = None
+        self, luminous: Float[Array, "B T h w C"], *, train: bool, intermediates: Intermediates | None = None
     ) -> dict[str, Array]:
         """Computes what needs the luminous clip alone: "teacher_logits" and "luminous_tokens", where there are any."""
         out = {}

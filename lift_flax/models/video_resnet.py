@@ -189,6 +189,7 @@ class VideoResNet(nnx.Module):
       spec: sizes, from `TRUNKS`.
       num_classes: K.
       norm: BatchNorm settings.
+      channels: of the clips.
       precision: of all products but the classifier's, which are float32.
       remat: keep only the residual blocks' inputs for the gradient.
 
@@ -201,15 +202,16 @@ class VideoResNet(nnx.Module):
         num_classes: int,
         *,
         norm: NormSpec,
+        channels: int = 3,
         precision: Precision = "float32",
         remat: bool = False,
         rngs: nnx.Rngs,
     ):
         width, strides = spec.widths[0], (1, spec.stem_stride)
         if spec.convs == "2+1":
-            self.stem = FactorisedConv(3, spec.stem_middle, width, size=7, strides=strides, norm=norm, rngs=rngs)
+            self.stem = FactorisedConv(channels, spec.stem_middle, width, size=7, strides=strides, norm=norm, rngs=rngs)
         else:
-            self.stem = FullConv(3, width, sizes=(spec.stem_frames, 7), strides=strides, rngs=rngs)
+            self.stem = FullConv(channels, width, sizes=(spec.stem_frames, 7), strides=strides, rngs=rngs)
         self.stem_norm, self.stem_pool = norm.make(width, rngs), spec.stem_pool
         inputs = (width, *spec.widths[:-1])
         for stage in range(4):
@@ -233,7 +235,7 @@ class VideoResNet(nnx.Module):
 
     @exact
     def __call__(
-        self, clip: Float[Array, "B T H W 3"], *, train: bool, intermediates: Intermediates | None = None
+        self, clip: Float[Array, "B T H W C"], *, train: bool, intermediates: Intermediates | None = None
     ) -> dict[str, Array]:
         """Classifies normalised clips; their dtype is that of all activations.
 
@@ -251,7 +253,7 @@ class VideoResNet(nnx.Module):
             return {"logits": self.fc(x.mean(axis=(1, 2, 3), dtype=accumulation_dtype(x))), "features": x}
 
     @as_chosen
-    def enter(self, clip: Float[Array, "B T H W 3"], *, train: bool) -> Float[Array, "B t h w O"]:
+    def enter(self, clip: Float[Array, "B T H W C"], *, train: bool) -> Float[Array, "B t h w O"]:
         """Runs the stem, before the first stage."""
         with jax.named_scope("stem"):
             x = self.stem(clip, train=train)  # [B, T, h, w, O]

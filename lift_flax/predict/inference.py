@@ -29,7 +29,7 @@ def input_shapes(config: Config) -> dict[str, tuple[int, ...]]:
     All inputs are uint8.
     """
     shape = (config.data.num_frames, config.data.size, config.data.size)
-    return {"clip": (*shape, 3)} | ({"flow": (*shape, 2)} if config.model.luminous.input == "flow" else {})
+    return {"clip": (*shape, 3)} | ({"flow": (*shape, 2)} if config.model.luminous.takes_flow else {})
 
 
 def make_inference(trained: TrainedRun, *, fft: bool = True) -> Inference:

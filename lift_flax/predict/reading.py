@@ -35,7 +35,7 @@ class VideoEnd:
 def preparation_of(trained: TrainedRun) -> Preparation:
     """Returns how videos become clips of this run: as its records did, without the encoding."""
     config, prepared = trained.config, trained.prepared
-    flow = prepared["flow"] if config.model.luminous.input == "flow" else "none"
+    flow = prepared["flow"] if config.model.luminous.takes_flow else "none"
     return Preparation(
         prepared["codec"], prepared["short_side"], prepared["max_frames"], flow, config.data.num_frames,
         config.data.size,

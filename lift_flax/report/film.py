@@ -79,7 +79,7 @@ def data_uri(kind: str, content: bytes) -> str:
 
 
 def luminous_frames(example: Example, luminous: Luminous) -> UInt8[np.ndarray, "T H W 3"]:
-    """The input of the luminous stream as colours: gamma-corrected frames or flow."""
+    """The input of the luminous stream as colours: gamma-corrected frames, or flow where it is all."""
     if luminous.input != "flow":
         return light(example["clip"], luminous.gamma, luminous.gamma_target)
     return colour_flow(example["flow"])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from lift_flax.config import Config
 from lift_flax.data.records import Records
-from lift_flax.evaluate.scoring import SplitLogits, agreement, groups_of, judge_networks, judge_parts
+from lift_flax.evaluate.scoring import NETWORKS, SplitLogits, agreement, groups_of, judge_networks, judge_parts
 from lift_flax.runs.metrics_log import read_metrics
 
 
@@ -30,6 +30,21 @@ def of_test(config: Config, records: Records, ids: list[str], scored: SplitLogit
         "agreement": agreement(scored),
         "parts": judge_parts(scored, records, ids, records.classes),
         "seconds": round(seconds, 1),
+    }
+
+
+def of_light(curve: dict) -> dict:
+    """Returns the fields "lights" and "area" of results.json, of the curve over brightness (`illumination.measure`).
+
+    "lights" are the test clips as they were recorded: {folder: {"num_examples", "luma", "teacher", "student"}}, each
+    network with "top1" and "interval"; "area" is {"teacher", "student"}.
+    """
+    recorded = {"num_examples": curve["num_examples"], **curve["recorded"]}
+    lights = {light["name"]: light for light in (recorded, *curve["twins"])}
+    kept = ("num_examples", "luma", *NETWORKS)
+    return {
+        "lights": {name: {key: light[key] for key in kept} for name, light in lights.items()},
+        "area": curve["area"],
     }
 
 

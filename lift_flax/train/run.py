@@ -2,9 +2,11 @@
 
 import contextlib
 import dataclasses
+import functools
 import json
 import secrets
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -17,7 +19,7 @@ from lift_flax.distributed import processes
 from lift_flax.distributed.mesh import make_mesh
 from lift_flax.distributed.processes import StopSignal
 from lift_flax.errors import UserError
-from lift_flax.evaluate import metrics, scoring
+from lift_flax.evaluate import illumination, metrics, scoring
 from lift_flax.files import only_writer, replacing, write_text
 from lift_flax.models.functional import answering
 from lift_flax.runs.metrics_log import MetricsWriter
@@ -25,6 +27,7 @@ from lift_flax.runs.workdir import check_shared, claim, finished, refuse_foreign
 from lift_flax.train import results, teacher_from
 from lift_flax.train.loop import train_phase
 from lift_flax.train.phases import RunContext, check_start, student_phase, teacher_phase
+from lift_flax.video.camera import Relight
 from lift_flax.weights.pretrained import pretrained_parts, with_settings
 
 
@@ -145,7 +148,12 @@ def _both_phases(start: Start, workdir: Path, stop: StopSignal) -> dict:
         print(f"scoring {len(start.test_ids)} test clips ...", flush=True)
         score_clips = scoring.ScoreClips(phase.outputs, config, records, start.mesh, stop)
         scored = score_clips(*answering(student), start.test_ids)
+        curve = None
+        if config.log.light_curve:
+            score = functools.partial(score_clips, *answering(student))
+            curve = _light_curve(start, scored, score, trained["student"]["step"])
     tested = results.of_test(config, records, start.test_ids, scored, time.monotonic() - started)
+    tested |= results.of_light(curve) if curve else {}
     with processes.all_or_none():
         if processes.is_first():
             labels = np.array([records.index[i].label for i in start.train_ids])
@@ -153,5 +161,26 @@ def _both_phases(start: Start, workdir: Path, stop: StopSignal) -> dict:
             arrays = {"ids": np.array(start.test_ids), **scored}  # none is called allow_pickle
             with replacing(workdir / "test_predictions.npz") as part:
                 np.savez_compressed(part, **arrays)  # pyright: ignore[reportArgumentType]
+            if curve:
+                illumination.keep(curve, workdir)
             write_text(workdir / "results.json", json.dumps(tested, indent=2) + "\n")
     return tested
+
+
+def _light_curve(start: Start, scored: scoring.SplitLogits, score: Callable, step: int) -> dict:
+    """Scores the test clips in other light, as `lift-flax evaluate --illumination` does; it chooses nothing.
+
+    Args:
+      scored: what they scored as recorded.
+      score: scores clips by their ids, in a `light`.
+      step: of the student's checkpoint.
+    """
+
+    def in_light(ids: list[str], light: Relight) -> scoring.SplitLogits:
+        print(f"scoring {len(ids)} test clips at exposure {light.camera.exposure:g} ...", flush=True)
+        return score(ids, light=light)
+
+    config, records = start.config, start.records
+    facts = {"records": records.place, "dataset": config.dataset, "fold": config.data.fold, "split": "test"}
+    facts |= {"views": "1x1", "average": "logits", "step": step}
+    return {**facts, **illumination.measure(scored, records, start.test_ids, records.classes, in_light)}

@@ -71,6 +71,6 @@ def _deciding(config: Config) -> dict:
 
 def _prepared_otherwise(config: Config, there: dict, here: dict) -> list[str]:
     """What differs in how the videos became clips; optical flow counts only where it is used."""
-    unused = {"flow"} if config.model.luminous.input != "flow" else set()
+    unused = {"flow"} if not config.model.luminous.takes_flow else set()
     names = [name for name in there if name in here and name not in unused]
     return [f"{name} ({there[name]} there, {here[name]} here)" for name in names if there[name] != here[name]]

@@ -16,6 +16,7 @@ _KINDS = {"teacher": "r2plus1d", "pvit": "vit"}
 _SETTINGS = {"teacher": ("bn_eps", "mean", "std"), "pvit": ("gelu", "ln_eps", "qkv_bias", "mean", "std")}
 _MUST_AGREE = {"teacher": ("name",), "pvit": ("patch", "dim", "num_heads", "mlp_dim")}
 _CLASSIFIER = "params/fc/"
+_STEMS = {"params/stem/spatial/kernel", "params/stem/conv/kernel"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,6 +120,11 @@ def _fitted(theirs: dict[str, np.ndarray], ours: dict) -> tuple[dict[str, np.nda
     if classifier in ours and (classifier not in theirs or theirs[classifier].shape != ours[classifier].shape):
         theirs = {name: a for name, a in theirs.items() if not name.startswith(_CLASSIFIER)}
         notes.append(f"its classifier starts anew with {ours[classifier].shape[0]} classes")
+    for name in _STEMS & set(ours) & set(theirs):
+        kernel, inputs = theirs[name], ours[name].shape[-2]
+        if kernel.shape[-2] * 5 == inputs * 3:
+            theirs = {**theirs, name: _with_flow(kernel)}
+            notes.append("its stem starts with zeros for optical flow")
     blocks = {name.split("/")[2] for name in ours if name.startswith("params/blocks/")}
     later = {name for name in theirs if name.startswith("params/blocks/") and name.split("/")[2] not in blocks}
     if later:
@@ -130,3 +136,10 @@ def _fitted(theirs: dict[str, np.ndarray], ours: dict) -> tuple[dict[str, np.nda
         theirs = {**theirs, name: vit.resize_positions(theirs[name], new)}
         notes.append(f"position embeddings resized from {old}x{old} to {new}x{new}")
     return theirs, notes
+
+
+def _with_flow(kernel: np.ndarray) -> np.ndarray:
+    """A stem's kernel [kh, kw, t*3, O] for frames, as one for frames and optical flow, [kh, kw, t*5, O]."""
+    kh, kw, inputs, outputs = kernel.shape
+    by_frame = kernel.reshape(kh, kw, inputs // 3, 3, outputs)
+    return np.pad(by_frame, [(0, 0)] * 3 + [(0, 2), (0, 0)]).reshape(kh, kw, inputs // 3 * 5, outputs)

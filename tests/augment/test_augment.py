@@ -256,3 +256,22 @@ def test_every_augmentation_belongs_to_one_stage():
     assert len(numbers) == len(stages.STAGES)
     published = {0: ["flip", "affine", "optical", "elastic"], 1: ["jitter"], 2: ["rain"], 3: ["cutmix"], 4: ["shuffle"]}
     assert {purpose: numbers[purpose] for purpose in published} == published  # others would change every run's draws
+
+
+def test_frames_and_flow_side_by_side():
+    """`luminous.input=both`: the channels of the lit frames, then both of the flow, moved and resized alike."""
+    batch, key = _batch(), jax.random.key(5)
+    ranges = only("flip", "affine")
+    of = {light: make_train_streams(batch, key, _config(ranges, light, 24), 3) for light in ("gamma", "flow", "both")}
+    found = of["both"]["luminous"]
+    assert found.shape == (4, 6, 24, 24, 5)
+    np.testing.assert_array_equal(found[..., :3], of["gamma"]["luminous"])
+    np.testing.assert_array_equal(found[..., 3:], of["flow"]["luminous"][..., :2])
+    config = _config(light="both")
+    luminous, teacher = config.model.luminous, config.model.teacher
+    mean, std = inputs.luminous_statistics(config)
+    assert mean == (*teacher.mean, luminous.flow_mean, luminous.flow_mean)
+    still = jnp.full((1, 1, 1, 1, 5), flow_codes.ZERO, jnp.uint8)
+    seen = inputs.teacher_inputs(config, {"luminous": still})
+    np.testing.assert_allclose(seen[..., 3:], 0, atol=1e-6)
+    np.testing.assert_allclose(seen[0, 0, 0, 0, :3], (128 / 255 - np.array(mean[:3])) / np.array(std[:3]), rtol=1e-5)

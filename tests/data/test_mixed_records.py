@@ -156,13 +156,26 @@ def test_what_not_all_have_is_not_used(records, other, tmp_path):
 
 @pytest.mark.slow
 def test_a_run_on_both_is_scored_on_each(both, tmp_path):
-    config = small_config(records=both, **{**LIGHT, "data.weights": "1,1", "train.student_epochs": 1})
+    fields = {**LIGHT, "data.weights": "1,1", "train.student_epochs": 1, "log.light_curve": True}
+    config = small_config(records=both, **fields)
     results = train_and_test(config, tmp_path / "run")
     assert results["num_examples"] == 8 and set(results["parts"]) == {"records", "other"}
     assert [results["parts"][name]["num_examples"] for name in ("records", "other")] == [6, 2]
     mean = sum(part["num_examples"] * part["student"]["top1"] for part in results["parts"].values()) / 8
     assert mean == pytest.approx(results["student"]["top1"])
-    scored = evaluation.Evaluation(open_trained(tmp_path / "run"), evaluation.Protocol()).run()
+    run = tmp_path / "run"
+    curve = json.loads((run / "illumination.json").read_text())
+    assert {name: light["num_examples"] for name, light in results["lights"].items()} == {"records": 6, "other": 2}
+    for name, light in results["lights"].items():
+        for network in ("teacher", "student"):
+            whole = results["parts"][name][network]
+            assert light[network] == (whole and {"top1": whole["top1"], "interval": whole["interval"]})
+    assert results["area"] == curve["area"] and curve["num_examples"] == 6 and len(curve["points"]) == 9
+    assert (run / "illumination.png").stat().st_size > 10_000
+    protocol = evaluation.Protocol(illumination=True)
+    scored = evaluation.Evaluation(open_trained(run), protocol).run()
+    assert scored["illumination"]["picture"] == str(run / "illumination.png")
+    assert json.loads((run / "illumination.json").read_text()) == curve  # as the run itself measured it
     assert scored["records"] == both and scored["trained_on"] == 0
     assert scored["parts"]["other"]["student"]["confusion"] == results["parts"]["other"]["student"]["confusion"]
     assert train_and_test(config, tmp_path / "run") == results

@@ -11,7 +11,9 @@ from data_prep.audit.items import inspect
 from data_prep.sources.video_list import SourceClip, VideoList
 from data_prep.transcode import Encoding, transcode
 from data_prep.write_records import write_records
-from lift_flax.data.clip_reader import ClipReader, Part
+from lift_flax.data.clip_reader import ClipReader, Part, StoredFlow
+from lift_flax.errors import UserError
+from lift_flax.video import flow_codes
 from lift_flax.video.clips import Preparation, Windows, open_file, read_clips
 from lift_flax.video.sampling import view_grid
 from tests.support.containers.timed_videos import write_timed
@@ -33,7 +35,8 @@ def _reader(folder: Path, path: Path, encoding: Encoding) -> ClipReader:
     staged = staging._stage_one(path, folder / "staged", encoding)
     videos = VideoList(["a"], [SourceClip(path, 0, "one", "")], {"1": {"train": ["one"], "test": []}})
     records = write_records("small", videos, {"one": staged}, folder)
-    return ClipReader((Part(records),), [("one", 0, 0)], 12, 48, encoding.flow != "none", None)
+    flow = StoredFlow(encoding.flow, encoding.short_side, encoding.max_frames) if encoding.flow != "none" else None
+    return ClipReader((Part(records),), [("one", 0, 0)], 12, 48, flow, None)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +51,7 @@ def test_records_and_files_give_the_same_frames(tmp_path, video, codec, max_fram
     assert read_numbers(example["clip"]) == read_numbers(clip.parts["clip"]) == clip.indices.tolist()
     assert clip.indices.tolist().count(101) >= 4  # the frame before five seconds without any
     assert (clip.start, clip.end) == (0, pytest.approx(12, abs=0.002))
-    cached = ClipReader(reader.parts, reader.clips, 12, 48, False, {})
+    cached = ClipReader(reader.parts, reader.clips, 12, 48, None, {})
     for view in view_grid(3, 1) * 2:
         np.testing.assert_array_equal(cached.eval(0, view)["clip"], reader.eval(0, view)["clip"])
     drawn = np.array([read_numbers(reader.train(0, np.random.default_rng(i))["clip"]) for i in range(20)])
@@ -84,3 +87,29 @@ def test_flow_belongs_to_the_frames_that_are_taken(tmp_path, video, codec):
     example = reader.eval(0)
     assert np.abs(example["flow"].astype(int) - clip.parts["flow"]).mean() < 2
     assert read_numbers(example["clip"]) == clip.indices.tolist()
+
+
+def _moving(folder: Path) -> Path:
+    """A pattern that moves by 3 px a frame."""
+    shade = np.kron(np.random.default_rng(0).integers(40, 200, (12, 16)), np.ones((10, 10))).astype(np.uint8)
+    pictures = np.stack([np.roll(np.repeat(shade[..., None], 3, axis=2), 3 * t, axis=1) for t in range(16)])
+    return write_timed(folder, "mp4", [Fraction(t, 30) for t in range(16)], frames=pictures)
+
+
+@pytest.mark.parametrize("codec", ["h264", "jpeg", "original"])
+def test_flow_in_another_light_is_computed_anew(tmp_path, codec):
+    """In the light of the recording it is the stored flow; in the dark there is none left."""
+    reader = _reader(tmp_path, _moving(tmp_path), Encoding(codec, short_side=96, crf=4, flow="dis"))
+    stored = reader.eval(0)
+    same, black = reader.eval(0, light=lambda frames, i: frames), reader.eval(0, light=lambda frames, i: frames // 255)
+    assert np.abs(same["flow"].astype(int) - stored["flow"]).mean() < 2
+    assert np.abs(same["clip"].astype(int) - stored["clip"]).mean() < 3
+    moved = flow_codes.decode(stored["flow"])[..., 0]
+    assert np.median(moved) == pytest.approx(3 * 96 / 120, abs=0.3)  # in pixels of the stored clip
+    assert not black["clip"].any() and np.abs(flow_codes.decode(black["flow"])).mean() < 0.1
+
+
+def test_flow_in_another_light_needs_all_frames(tmp_path):
+    reader = _reader(tmp_path, _moving(tmp_path), Encoding("h264", max_frames=12, flow="dis"))
+    with pytest.raises(UserError, match="may lack frames of its video.*--max-frames=all"):
+        reader.eval(0, light=lambda frames, i: frames)

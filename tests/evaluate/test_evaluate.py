@@ -169,7 +169,7 @@ def test_the_curve_over_brightness(copy, records, capsys):
     (twin,) = curve["twins"]
     assert (twin["name"], twin["student"]["top1"]) == ("itself", found["student"]["top1"])
     recorded = curve["recorded"]
-    assert {name: twin[name] for name in recorded} == recorded and twin["left_out"] == 0
+    assert {**twin, "name": recorded["name"]} == {**recorded, "num_examples": 6, "left_out": 0}
     assert dict(zip(exposures, lumas, strict=True))[1.0] == pytest.approx(recorded["luma"], rel=0.2)
     assert (curve["split"], curve["views"], curve["num_examples"]) == ("test", "1x1", 6)
     for network in ("teacher", "student"):

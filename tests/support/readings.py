@@ -15,6 +15,7 @@ READINGS = {
         "model.positions": "learnt",
         "model.foe_norm": "branch",
         "model.levels": 2,
+        "model.luminous.input": "both",
         "model.luminous.gamma_target": 58.0,
     },
     "steps of light": {

@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import pytest
 
+from lift_flax.calls.created_model import create_model
 from lift_flax.errors import UserError
 from lift_flax.models import functional
 from lift_flax.models.build import with_bn_eps
@@ -74,6 +75,20 @@ def test_a_classifier_of_another_size_starts_anew(weights, capsys):
     arrays = converted.load_arrays(Path(weights["teacher"]))
     np.testing.assert_array_equal(start["params"]["stem_norm"]["scale"], arrays["params/stem_norm/scale"])
     np.testing.assert_array_equal(start["batch_stats"]["stem_norm"]["var"], arrays["batch_stats/stem_norm/var"])
+
+
+@pytest.mark.parametrize("name", ["r2plus1d_tiny", "r3d_tiny"])
+def test_weights_for_frames_start_a_network_of_frames_and_flow(name, tmp_path):
+    """Where nothing has been learnt of the flow yet, it answers as the network of the frames alone."""
+    converted.save(torch_video.convert(trunk_tensors(name, CLASSES)), "", tmp_path / "weights")
+    rng = np.random.default_rng(0)
+    clip, flow = (rng.integers(0, 256, (2, 8, 32, 32, channels), dtype=np.uint8) for channels in (3, 2))
+    models = [
+        create_model(name, num_classes=CLASSES, trunk_weights=tmp_path / "weights", fields=fields)
+        for fields in ({}, {"model.luminous.input": "both"})
+    ]
+    frames, both = models[0](clip), models[1](clip, flow)
+    np.testing.assert_allclose(both["logits"], frames["logits"], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("fields", "message"), [

@@ -43,6 +43,9 @@ def show_accuracy(results: dict, console: Console | None = None) -> None:
         console.print(line, highlight=False)
     if results.get("parts"):
         show_parts(results["parts"], console)
+    if area := results.get("area"):
+        shares = ", ".join(f"{name} {percent(area[name])}" for name in NETWORKS)
+        console.print(f"mean accuracy over nine exposures, four times to a sixty-fourth: {shares}", highlight=False)
 
 
 def show_folds(report: dict, console: Console | None = None) -> None:

@@ -1,0 +1,236 @@
+"""Whether the student is better than its teacher where there is room for it, and what each part of `any:tiny` brings.
+
+    python -m benchmarks.headroom --out=runs/headroom [--seeds=3] [--rows=any,levels] [--judge=validation]
+
+The clips: 20 for training in each class, from three lights, and 1,518 of other scenes to test on, 506 in each light.
+Every test clip is photographed with some stops less light (`STOPS`), which is its own draw: with all its light the
+teacher leaves nothing to gain.  `--judge=validation` scores 462 clips of yet other scenes instead: by them the stops,
+the epochs and the settings were chosen.
+
+The teacher of a row is trained for as many epochs as help on the validation clips.  It is compared with the student,
+and so is the same teacher trained for the student's epochs more; the better of the two is what a student has to beat.
+Differences are of the same clips, means over seeds, with a 95 % interval by a bootstrap over scenes.
+
+Nothing is trained or scored twice: all of it lies in --out.
+"""
+
+import contextlib
+import dataclasses
+import json
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from lift_flax import command_line, compiling, presets
+from lift_flax.config import Config, from_dict
+from lift_flax.data.records import open_records
+from lift_flax.distributed.mesh import make_mesh
+from lift_flax.distributed.processes import StopSignal
+from lift_flax.evaluate import scoring
+from lift_flax.files import replacing
+from lift_flax.models.functional import answering
+from lift_flax.runs.metrics_log import MetricsWriter
+from lift_flax.train import phases
+from lift_flax.train.loop import train_phase
+from lift_flax.video.camera import Camera, Relight
+
+Fields = dict[str, str | int | float | bool]
+
+STOPS = (2.0, 6.0)  # less light than the clips were filmed in, drawn evenly between
+CLIPS = {  # light: (seed, clips of each class to train on, to test on)
+    "dark": (11, 7, 46), "day": (12, 7, 46), "infrared": (13, 6, 46),
+    "validation_dark": (111, 1, 14), "validation_day": (112, 1, 14), "validation_infrared": (113, 1, 14),
+}  # fmt: skip
+EPOCHS, MORE = 40, 20  # of every teacher; of every student, and of the teacher that goes on without one
+_CAMERA = Camera(full_well=8000.0, read_noise=3.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A student.
+
+    Attributes:
+      about: what differs from `any:tiny`.
+      student, teacher: fields that differ; those of the teacher hold for its student too.
+    """
+
+    about: str
+    student: Fields = dataclasses.field(default_factory=dict)
+    teacher: Fields = dataclasses.field(default_factory=dict)
+
+
+ROWS = {
+    "any": Row("any:tiny"),
+    "levels": Row("levels alone, as Eq. 2", {"model.output": "levels"}),
+    "gate": Row("levels alone, with a gate", {"model.output": "levels", "model.fusion_residual": "gate"}),
+    "levels_late": Row("levels beside both heads", {"model.output": "levels+late"}),
+    "frames_main": Row("frames in the main stream", {"model.main_input": "frames"}),
+    "no_positions": Row("no positions", {"model.positions": "none"}),
+    "no_main_loss": Row("no loss of the main stream's own", {"train.main_weight": 0.0}),
+    "l1": Row("distilled by Eq. 6, mean", {"train.distill_weight": 1.0, "train.distill_term": "l1_mean"}),
+    "l1_sum": Row("distilled by Eq. 6, sum", {"train.distill_weight": 1.0, "train.distill_term": "l1_sum"}),
+    "kl": Row("distilled by KL", {"train.distill_weight": 1.0, "train.distill_term": "kl"}),
+    "finetune": Row("the R(2+1)D goes on learning", {"train.trunk": "finetune"}),
+    "gamma_frames": Row("lit frames in the luminous stream", teacher={"model.luminous.input": "gamma"}),
+    "no_exposure": Row("no exposures", teacher={"augment.exposure": 0.0}),
+    "one_gamma": Row("one gamma, 1.8", teacher={"model.luminous.gamma_target": 0.0}),
+}
+
+
+def darker(frames: np.ndarray, clip_id: str) -> np.ndarray:
+    """The frames of a clip, photographed with less light: how much is the clip's own draw."""
+    share = np.random.default_rng([7, zlib.crc32(clip_id.encode())]).random()
+    stops = STOPS[0] + share * (STOPS[1] - STOPS[0])
+    return Relight(dataclasses.replace(_CAMERA, exposure=2.0**-stops))(frames, clip_id)
+
+
+def build(out: Path) -> None:
+    """Renders the clips that are missing."""
+    for name, (seed, train, test) in CLIPS.items():
+        folder = out / "records" / name
+        if not (folder / "folds.json").exists():
+            light = name.removeprefix("validation_")
+            flags = {"light": light, "seed": seed, "train-per-class": train, "test-per-class": test, "out": folder}
+            command = [sys.executable, "-m", "data_prep.build", "night_figures"]
+            subprocess.run([*command, *[f"--{flag}={value}" for flag, value in flags.items()]], check=True)
+
+
+def config_of(out: Path, seed: int, fields: Fields) -> Config:
+    """`any:tiny` on the training clips, with other fields."""
+    values = presets.get_config("tiny", **presets.ANY_LIGHT).unlock()
+    folders = ",".join(str(out / "records" / light) for light in ("dark", "day", "infrared"))
+    epochs = {"train.teacher_epochs": EPOCHS, "train.student_epochs": MORE}
+    values.update_from_flattened_dict({"data.dir": folders, "seed": seed, "log.progress": False, **epochs, **fields})
+    return from_dict(values.to_dict())
+
+
+class Study:
+    """Trains and scores networks in a folder, each once.
+
+    Args:
+      out: the folder.
+      judge: "test" or "validation".
+    """
+
+    def __init__(self, out: Path, judge: str):
+        self.out, self.judge = out, judge
+        first = "" if judge == "test" else "validation_"
+        folders = [str(out / "records" / f"{first}{light}") for light in ("dark", "day", "infrared")]
+        self.records = open_records(",".join(folders))
+        self.ids = self.records.split(1, "test")
+        self.labels = np.array([self.records.index[i].label for i in self.ids])
+        self.groups = np.array(scoring.groups_of(self.records, self.ids))
+
+    def teacher(self, seed: int, fields: Fields, epochs: int = EPOCHS) -> tuple[dict, np.ndarray]:
+        """(weights of a trained teacher, its hits)."""
+        config = config_of(self.out, seed, {**fields, "train.teacher_epochs": epochs})
+        place = self._place("teacher", seed, {**fields, "epochs": epochs})
+        return self._trained(config, place, phases.teacher_phase(config, self._classes(config)))
+
+    def student(self, seed: int, row: Row, teacher: dict) -> np.ndarray:
+        """The hits of a row's student."""
+        config = config_of(self.out, seed, {**row.teacher, **row.student})
+        place = self._place("student", seed, {**row.teacher, **row.student})
+        return self._trained(config, place, phases.student_phase(config, self._classes(config), teacher))[1]
+
+    def _classes(self, config: Config) -> int:
+        return len(open_records(config.data.dir).classes)
+
+    def _place(self, kind: str, seed: int, fields: Fields) -> Path:
+        name = "_".join(f"{path.rsplit('.', 1)[-1]}={value}" for path, value in sorted(fields.items())) or "any"
+        return self.out / "runs" / f"{kind}_{name}" / f"seed{seed}"
+
+    def _trained(self, config: Config, place: Path, phase: phases.Phase) -> tuple[dict, np.ndarray]:
+        """Trains a phase, or goes on with it, and scores it; nothing of it is done twice."""
+        place.mkdir(parents=True, exist_ok=True)
+        records, mesh = open_records(config.data.dir), make_mesh(config)
+        with contextlib.closing(MetricsWriter(place)) as writer, jax.set_mesh(mesh):
+            ids = records.split(config.data.fold, "train")
+            context = phases.RunContext(config, place, records, mesh, writer, StopSignal(), ids, [])
+            with contextlib.redirect_stdout(sys.stderr):
+                _, state = train_phase(context, phase)
+            params, stats = answering(state)
+            file = place / f"{self.judge}_{STOPS[0]:g}_{STOPS[1]:g}.npz"
+            if not file.exists():
+                uncached = dataclasses.replace(config, data=dataclasses.replace(config.data, cache="none"))
+                score = scoring.ScoreClips(phase.outputs, uncached, self.records, mesh)
+                logits = {"recorded": score(params, stats, self.ids)["logits"]}
+                logits["darker"] = score(params, stats, self.ids, light=darker)["logits"]
+                with replacing(file) as part, part.open("wb") as opened:
+                    np.savez_compressed(opened, **logits)  # pyright: ignore[reportArgumentType]  # none is allow_pickle
+        with np.load(file) as stored:
+            hits = np.stack([stored[name].argmax(axis=1) == self.labels for name in ("darker", "recorded")])
+            answers = stored["darker"].argmax(axis=1)
+        return {"params": params, "batch_stats": stats}, np.concatenate([hits, answers[None]])
+
+
+def interval(differences: np.ndarray, groups: np.ndarray, draws: int = 2000) -> tuple[float, float]:
+    """95 % of the means of `differences` [N] over clips, where whole groups are drawn with replacement."""
+    names, index = np.unique(groups, return_inverse=True)
+    sums, counts = (np.bincount(index, weights, len(names)) for weights in (differences, None))
+    drawn = np.random.default_rng(0).integers(len(names), size=(draws, len(names)))
+    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def compared(ours: np.ndarray, others: np.ndarray, groups: np.ndarray) -> dict:
+    """The difference of two networks' hits [seeds, N] in points, with its interval."""
+    differences = (ours.astype(float) - others).mean(axis=0)
+    low, high = interval(differences, groups)
+    return {"points": 100 * differences.mean(), "interval": [100 * low, 100 * high]}
+
+
+def main() -> None:
+    """The command line."""
+    parser = command_line.parser(__doc__, "python -m benchmarks.headroom")
+    parser.add_argument("--out", type=Path, default=Path("runs/headroom"), help="folder of clips, runs and results")
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each row")
+    parser.add_argument("--rows", default=",".join(ROWS), help="which rows, with commas")
+    parser.add_argument("--judge", choices=("test", "validation"), default="test", help="clips that are scored")
+    args = parser.parse_args()
+    compiling.keep_compiled_programs()
+    build(args.out)
+    study, seeds, names = Study(args.out, args.judge), range(args.seeds), args.rows.split(",")
+    found = {"judge": args.judge, "clips": len(study.ids), "stops": STOPS, "seeds": args.seeds, "rows": {}}
+    base: np.ndarray | None = None
+    for name in names:
+        row = ROWS[name]
+        teachers = [study.teacher(seed, row.teacher) for seed in seeds]
+        longer = np.stack([study.teacher(seed, row.teacher, EPOCHS + MORE)[1] for seed in seeds])
+        short = np.stack([hits for _, hits in teachers])
+        ours = np.stack([study.student(seed, row, weights) for seed, (weights, _) in zip(seeds, teachers, strict=True)])
+        base = ours if base is None else base
+        better = max((short, longer), key=lambda hits: hits[:, 0].mean())
+        shares = {"student": ours, "teacher": short, "longer teacher": longer}
+        found["rows"][name] = {
+            "about": row.about,
+            **{network: [100 * hits[:, i].mean() for i in (0, 1)] for network, hits in shares.items()},
+            "over the better teacher": compared(ours[:, 0], better[:, 0], study.groups),
+            "over the first row": compared(ours[:, 0], base[:, 0], study.groups),
+            "agreement": 100 * (ours[:, 2] == short[:, 2]).mean(),
+        }
+        (args.out / f"{args.judge}.json").write_text(json.dumps(found, indent=2) + "\n")
+        print(json.dumps({name: found["rows"][name]}), flush=True)
+    _show(found)
+
+
+def _show(found: dict) -> None:
+    """Prints the table as Markdown."""
+    print("| | student | teacher | teacher, longer | over the better teacher | over the first row | agree |")
+    print("|---|---:|---:|---:|---:|---:|---:|")
+    for row in found["rows"].values():
+        shares = " | ".join(f"{row[name][0]:.1f}" for name in ("student", "teacher", "longer teacher"))
+        gains = " | ".join(
+            "{:+.1f} [{:+.1f}, {:+.1f}]".format(row[name]["points"], *row[name]["interval"])
+            for name in ("over the better teacher", "over the first row")
+        )
+        print(f"| {row['about']} | {shares} | {gains} | {row['agreement']:.0f} |")
+
+
+if __name__ == "__main__":
+    main()

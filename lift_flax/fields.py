@@ -125,6 +125,13 @@ def meanings(cls: type, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
             yield name, field.default, "; ".join(filter(None, texts))
 
 
+def _declared(cls: type) -> Iterator[tuple[str, Any, list]]:
+    """Yields (name, type, marks such as `Bound`) of every field and group of `cls`."""
+    for name, hint in typing.get_type_hints(cls, include_extras=True).items():
+        kind, *marks = typing.get_args(hint) if typing.get_origin(hint) is Annotated else (hint,)
+        yield name, kind, marks
+
+
 def _is_group(hint: Any) -> TypeGuard[type]:
     return isinstance(hint, type) and dataclasses.is_dataclass(hint)
 
@@ -142,9 +149,8 @@ def _names_in(cls: type, values: dict, prefix: str) -> Iterator[str]:
 
 def _read(cls: type, values: dict, prefix: str, stored: bool) -> Any:
     chosen = {}
-    for own, hint in typing.get_type_hints(cls, include_extras=True).items():
+    for own, kind, marks in _declared(cls):
         name = prefix + own
-        kind, *marks = typing.get_args(hint) if typing.get_origin(hint) is Annotated else (hint,)
         if _is_group(kind):
             group = values.get(own, {})
             if not isinstance(group, dict):
@@ -161,8 +167,7 @@ def _read(cls: type, values: dict, prefix: str, stored: bool) -> Any:
 def _earlier_names(cls: type, prefix: str = "") -> dict[str, str]:
     """{dotted name that an earlier version had: that of today}"""
     found = {}
-    for own, hint in typing.get_type_hints(cls, include_extras=True).items():
-        kind, *marks = typing.get_args(hint) if typing.get_origin(hint) is Annotated else (hint,)
+    for own, kind, marks in _declared(cls):
         if _is_group(kind):
             found |= _earlier_names(kind, f"{prefix}{own}.")
         found |= {f"{prefix}{mark.name}": prefix + own for mark in marks if isinstance(mark, Was)}
@@ -172,8 +177,7 @@ def _earlier_names(cls: type, prefix: str = "") -> dict[str, str]:
 def _renamed(cls: type, values: dict) -> dict:
     """`values` under the names of today."""
     values = dict(values)
-    for own, hint in typing.get_type_hints(cls, include_extras=True).items():
-        kind, *marks = typing.get_args(hint) if typing.get_origin(hint) is Annotated else (hint,)
+    for own, kind, marks in _declared(cls):
         if _is_group(kind):
             if isinstance(values.get(own), dict):
                 values[own] = _renamed(kind, values[own])

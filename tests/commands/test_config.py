@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import pytest
 from flax import nnx
 
+from configs import any as any_light
 from configs import arid, demo, hmdb51, infar, own, ucf101
 from lift_flax import config_flags, fields, main, presets
 from lift_flax.config import Config, Log, from_dict
@@ -28,6 +29,9 @@ def _read(values) -> Config:
 
 def test_leaf_configs_build():
     assert _read(demo.get_config()).dataset == "night_figures"
+    for values in (demo.get_config(), any_light.get_config("tiny"), any_light.get_config("unfreeze=all")):
+        assert _read(values).model.luminous.input == _read(values).model.main_input == "motion"
+    assert _read(any_light.get_config("tiny,luminous=gamma")).model.luminous.input == "gamma"
     assert _read(own.get_config("tiny")).dataset == ""
     assert _read(arid.get_config("tiny")).model.teacher.name == "r2plus1d_tiny"
     assert _read(arid.get_config("unfreeze=all")).model.levels == 8

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lift_flax import presets
 from lift_flax.runs.metrics_log import read_metrics
 from lift_flax.train.run import train_and_test
 from tests import ROOT
@@ -27,6 +28,7 @@ FIELDS = {"model.luminous.size": 64, "train.learning_rate": 1e-7, "train.teacher
 # these; the teacher has none.  To the light network clips look alike at the start, and its BatchNorm enlarges rounding.
 BOUNDS = {"teacher": 1e-5, "student": 1e-4}
 LIGHT_BOUNDS = {"student": 1e-2}
+ANY = {**FIELDS, **presets.ANY_LIGHT}
 
 
 def _uninterrupted(workdir: Path, records: Path, fields: dict) -> None:
@@ -43,7 +45,7 @@ def alone(records, build_once) -> Path:
 
 def _assert_same_run(workdir: Path, alone: Path, fields: dict = FIELDS) -> None:
     """The same steps with the same numbers, and the same predictions of every test clip."""
-    bounds = BOUNDS if fields is FIELDS else LIGHT_BOUNDS
+    bounds = LIGHT_BOUNDS if fields is LIGHT else BOUNDS
     ours, theirs = read_metrics(workdir), read_metrics(alone)
     assert [(m["phase"], m["split"], m["step"]) for m in ours] == [(m["phase"], m["split"], m["step"]) for m in theirs]
     for phase, rtol in bounds.items():
@@ -67,7 +69,8 @@ def _assert_same_run(workdir: Path, alone: Path, fields: dict = FIELDS) -> None:
 
 
 @pytest.mark.parametrize("fields", [
-    pytest.param(LIGHT, id="light"), pytest.param(FIELDS, id="whole", marks=pytest.mark.slow)
+    pytest.param(LIGHT, id="light"), pytest.param(FIELDS, id="whole", marks=pytest.mark.slow),
+    pytest.param(ANY, id="any", marks=pytest.mark.slow),
 ])  # fmt: skip
 def test_two_processes_compute_what_one_does(records, request, tmp_path, fields):
     workdir = tmp_path / "workdir"

@@ -16,6 +16,7 @@ from tests.support.run_tools import environment
 PROGRAM = """
 import functools, json, sys
 import jax, numpy as np
+from lift_flax import presets
 from jax.extend.core import Literal
 from lift_flax.augment.streams import make_train_streams
 from lift_flax.config import AUGMENTATIONS
@@ -41,8 +42,8 @@ conv2d.PATCH_BYTES = 2**14  # so that kernel gradients run over several chunks o
 fsdp, name, out = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 every = {f"augment.{name}": 0.7 for name in AUGMENTATIONS}
 fields = {"mesh.fsdp": fsdp, "train.batch_size": 16, "data.num_frames": 12, "train.learning_rate": 1e-4}
-alone = {"train.distill": False, "model.streams": "main"} if name == "main stream" else {}
-config = small_config(**fields, **alone, **every)
+alone = {"main stream": {"train.distill": False, "model.streams": "main"}, "any": presets.ANY_LIGHT}.get(name, {})
+config = small_config(**{**fields, **alone, **every})
 if double := sys.argv[4] == "float64":
     jax.config.update("jax_enable_x64", True)
     inputs.activation_dtype = lambda config: "float64"
@@ -108,7 +109,7 @@ def _arrays(folder: Path) -> dict[str, np.ndarray]:
 
 @pytest.fixture(
     scope="module",
-    params=["main stream", *(pytest.param(name, marks=pytest.mark.slow) for name in ("teacher", "student"))],
+    params=["main stream", *(pytest.param(name, marks=pytest.mark.slow) for name in ("teacher", "student", "any"))],
 )
 def one_device(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("one")

@@ -1,6 +1,9 @@
 """Students that read the paper otherwise, or see more than it: together they use every field that says so."""
 
+from lift_flax import presets
+
 READINGS = {
+    "any": {**presets.ANY_LIGHT, "model.levels": 2},
     "gate": {
         "model.fusion_residual": "gate",
         "model.pool": "attention",

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lift_flax import main
+from lift_flax import main, presets
 from lift_flax.config import Config
 from lift_flax.evaluate.metrics import score
 from lift_flax.report import page
@@ -136,7 +136,19 @@ def test_a_finished_run_says_the_same_again(run, config):
 )
 def test_resume_is_exact(run, config, tmp_path, phase, workers):
     """A run cut after its first epoch and continued equals the uninterrupted one bit by bit."""
-    workdir = tmp_path / "workdir"
+    _assert_resume_is_exact(run, config, tmp_path / "workdir", phase, workers)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("phase", ["teacher", "student"])
+def test_resume_is_exact_in_any_light(records, build_once, tmp_path, phase):
+    config = small_config(records=records, **presets.ANY_LIGHT)
+    folder = build_once("in any light", lambda folder: train_and_test(config, folder / "run"))
+    _assert_resume_is_exact(folder / "run", config, tmp_path / "workdir", phase, workers=0)
+
+
+def _assert_resume_is_exact(run: Path, config: Config, workdir: Path, phase: str, workers: int) -> None:
+    """Cuts a copy of `run` in `phase`, and continues it."""
     shutil.copytree(run, workdir)
     for later in ("student",) if phase == "teacher" else ():
         shutil.rmtree(workdir / later)

@@ -52,8 +52,9 @@ ANY_LIGHT: dict[str, Any] = {
     "model.luminous.gamma_target": 58.0,
     "model.luminous.input": "motion",
     "model.main_input": "motion",
-    "model.output": "late",
+    "model.output": "levels+late",
     "model.positions": "learnt",
+    "train.distill_term": "kl",
     "train.main_weight": 1.0,
 }
 PRESETS: dict[str, dict[str, Any]] = {  # fields by dotted name

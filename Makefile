@@ -3,6 +3,7 @@
 PYTHON ?= python3
 RUN = .venv/bin/python
 DEMO ?= runs/demo
+FIGURES = --train-per-class=20 --codec=original
 
 # the checkout's own path: a folder called lift_flax, as a clone is, where Python starts would hide the editable package
 PATH_FILE = $(RUN) -c "import os, pathlib, sysconfig; \
@@ -26,9 +27,9 @@ install:
 	@echo "installed: .venv/bin/lift-flax --help"
 
 demo: .venv/installed
-	$(RUN) -m data_prep.build night_figures --light=dark --train-per-class=40 --out $(DEMO)/dark
-	$(RUN) -m data_prep.build night_figures --light=day --train-per-class=10 --seed=1 --out $(DEMO)/day
-	$(RUN) -m data_prep.build night_figures --light=infrared --train-per-class=10 --seed=2 --out $(DEMO)/infrared
+	$(RUN) -m data_prep.build night_figures $(FIGURES) --light=dark --out $(DEMO)/dark
+	$(RUN) -m data_prep.build night_figures $(FIGURES) --light=day --seed=1 --out $(DEMO)/day
+	$(RUN) -m data_prep.build night_figures $(FIGURES) --light=infrared --seed=2 --out $(DEMO)/infrared
 	$(RUN) -m lift_flax.main --config=configs/demo.py --workdir=$(DEMO)/workdir \
 	    --config.data.dir=$(DEMO)/dark,$(DEMO)/day,$(DEMO)/infrared
 

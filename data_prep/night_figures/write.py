@@ -33,7 +33,7 @@ CLIPS_PER_GROUP = 2
 SCENES_PER_CLASS_GROUP = 2.4  # scenes to deal from, for each group of a class: a scene serves several classes
 SETTINGS_FILE = "night_figures.json"
 _TIME_LIMIT = 600  # seconds for one clip
-VERSION = 2  # of the rendering: raise it when the same settings give other pictures
+VERSION = 3  # of the rendering: raise it when the same settings give other pictures
 
 
 def plan_clips(seed: int, train_per_class: int, test_per_class: int) -> list[ClipPlan]:
@@ -124,9 +124,12 @@ def clip_frames(plan: ClipPlan, num_frames: tuple[int, int]) -> int:
 
 
 def encode_clip(frames: UInt8[np.ndarray, "T H W 3"], path: Path, fps: int) -> None:
-    """Writes frames, uint8 [T,H,W,3], as H.264 at CRF 12, which keeps dark detail; the file is whole or missing."""
+    """Writes frames, uint8 [T,H,W,3], as H.264 at CRF 12, which keeps dark detail; the file is whole or missing.
+
+    The fastest preset takes less than half the time of `veryfast`, for the same PSNR and half as many bytes again.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    video = encode.h264(encode.rgb_frames(frames), fps=Fraction(fps), crf=12, preset="veryfast")
+    video = encode.h264(encode.rgb_frames(frames), fps=Fraction(fps), crf=12, preset="ultrafast")
     with replacing(path) as part:
         part.write_bytes(video)
 

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow_datasets as tfds
 
+from lift_flax.data.flow_in_light import relit_parts
 from lift_flax.errors import UserError
 from lift_flax.video import sampling
 from lift_flax.video.clips import Parts
 from lift_flax.video.decode import VideoError, decode_flow, decode_frames, decode_jpegs
-from lift_flax.video.flow_in_light import relit_parts
 from lift_flax.video.inspection import coder_errors
 
 Batch = dict[str, np.ndarray]

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import pytest
 from flax import nnx
 
-from configs import any as any_light
+import configs.any
 from configs import arid, demo, hmdb51, infar, own, ucf101
 from lift_flax import config_flags, fields, main, presets
 from lift_flax.config import Config, Log, from_dict
@@ -29,9 +29,9 @@ def _read(values) -> Config:
 
 def test_leaf_configs_build():
     assert _read(demo.get_config()).dataset == "night_figures"
-    for values in (demo.get_config(), any_light.get_config("tiny"), any_light.get_config("unfreeze=all")):
+    for values in (demo.get_config(), configs.any.get_config("tiny"), configs.any.get_config("unfreeze=all")):
         assert _read(values).model.luminous.input == _read(values).model.main_input == "motion"
-    assert _read(any_light.get_config("tiny,luminous=gamma")).model.luminous.input == "gamma"
+    assert _read(configs.any.get_config("tiny,luminous=gamma")).model.luminous.input == "gamma"
     assert _read(own.get_config("tiny")).dataset == ""
     assert _read(arid.get_config("tiny")).model.teacher.name == "r2plus1d_tiny"
     assert _read(arid.get_config("unfreeze=all")).model.levels == 8
@@ -209,7 +209,7 @@ def test_a_damaged_config_json_is_one_line(text, tmp_path):
     (["--config=configs/demo.py:huge", "--workdir=x"], "unknown preset 'huge'"),
     (["--config=configs/nothing.py", "--workdir=x"], "cannot read the config file"),
     (["--config=configs/demo.py"], "--workdir=DIR is needed"),
-    (["--workdir=x"], "--config=NAME is needed: arid, demo, "),
+    (["--workdir=x"], "--config=NAME is needed: any, arid, demo, "),
     (["--config=demo", "--workdir=x", "--wrokdir=y"], "wrokdir"),
     (["--config=demo", "--workdir=x", "y"], "'y' is not a flag"),
 ])  # fmt: skip

@@ -7,9 +7,9 @@ Every test clip is photographed with two to six stops less light, by its own dra
 sees motion leaves nothing to gain.  `--judge=validation` scores 462 clips of yet other scenes instead: by them the
 stops, the epochs and the settings of `any:tiny` were chosen.
 
-The teacher of a row is trained for as many epochs as help on the validation clips.  It is compared with the student,
-and so is the first row's teacher trained for the student's epochs more; the better of the two is what a student has to
-beat.  Differences are of the same clips, means over seeds, with a 95 % interval by a bootstrap over scenes.
+The teacher of a row is trained for as many epochs as help on the validation clips.  A student has to beat the better of
+it and the same teacher trained for the student's epochs more; rows whose teacher differs have the first of the two
+alone.  Differences are of the same clips, means over seeds, with a 95 % interval by a bootstrap over scenes.
 
 Nothing is trained or scored twice: all of it lies in --out.
 """
@@ -33,6 +33,7 @@ from lift_flax.distributed.processes import StopSignal
 from lift_flax.evaluate import scoring
 from lift_flax.files import replacing
 from lift_flax.models.functional import answering
+from lift_flax.runs import config_file
 from lift_flax.runs.metrics_log import MetricsWriter
 from lift_flax.train import phases
 from lift_flax.train.loop import train_phase
@@ -95,7 +96,7 @@ def build(out: Path) -> None:
     """Renders the clips that are missing."""
     for name, (light, seed, train, test) in CLIPS.items():
         folder = out / "records" / name
-        if not (folder / "folds.json").exists():
+        if not (folder / "prep_report.json").exists():  # written last
             flags = {"light": light, "seed": seed, "train-per-class": train, "test-per-class": test, "out": folder}
             flags["codec"] = "original"
             command = [sys.executable, "-m", "data_prep.build", "night_figures"]
@@ -149,6 +150,9 @@ class Study:
     def _trained(self, config: Config, place: Path, phase: phases.Phase) -> tuple[dict, np.ndarray]:
         """Trains a phase, or goes on with it, and scores it; nothing of it is done twice."""
         place.mkdir(parents=True, exist_ok=True)
+        if not (place / "config.json").exists():
+            config_file.save(config, place / "config.json")
+        config_file.check_same_run(config_file.load(place / "config.json"), config, place)
         records, mesh = open_records(config.data.dir), make_mesh(config)
         with contextlib.closing(MetricsWriter(place)) as writer, jax.set_mesh(mesh):
             ids = records.split(config.data.fold, "train")
@@ -207,8 +211,9 @@ def main() -> None:
         short = np.stack([hits for _, hits in teachers])
         ours = np.stack([study.student(seed, row, weights) for seed, (weights, _) in zip(seeds, teachers, strict=True)])
         base = ours if base is None else base
-        better = max((short, longer), key=lambda hits: hits[:, 0].mean()) if not row.teacher else short
-        shares = {"student": ours, "teacher": short, "longer teacher": longer}
+        shares = {"student": ours, "teacher": short}
+        shares |= {} if row.teacher else {"longer teacher": longer}
+        better = max((hits for network, hits in shares.items() if network != "student"), key=lambda h: h[:, 0].mean())
         found["rows"][name] = {
             "about": row.about,
             **{network: [100 * hits[:, i].mean() for i in (0, 1)] for network, hits in shares.items()},
@@ -226,7 +231,9 @@ def _show(found: dict) -> None:
     print("| | student | teacher | teacher, longer | over the better teacher | over the first row | agree |")
     print("|---|---:|---:|---:|---:|---:|---:|")
     for row in found["rows"].values():
-        shares = " | ".join(f"{row[name][0]:.1f}" for name in ("student", "teacher", "longer teacher"))
+        shares = " | ".join(
+            f"{row[name][0]:.1f}" if name in row else "–" for name in ("student", "teacher", "longer teacher")
+        )
         gains = " | ".join(
             "{:+.1f} [{:+.1f}, {:+.1f}]".format(row[name]["points"], *row[name]["interval"])
             for name in ("over the better teacher", "over the first row")

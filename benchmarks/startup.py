@@ -1,7 +1,7 @@
 """How long it takes from typing the command to the first finished training step, with an empty and a full cache.
 
-    python benchmarks/startup.py --records runs/demo/records         # of `make demo`
-    python benchmarks/startup.py --records runs/demo/records --rounds 3 --json
+    python benchmarks/startup.py --records runs/demo/dark         # of `make demo`
+    python benchmarks/startup.py --records runs/demo/dark --rounds 3 --json
 
 Starts `python -m lift_flax.main` on the demo's config as a user does, with a compilation cache of its own that is empty
 at first, and ends it when metrics.jsonl tells of the teacher's first step; then the same again with the cache that this

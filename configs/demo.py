@@ -4,9 +4,10 @@
 
 sets everything up, renders the clips, makes the records and trains.  The same by hand:
 
-    lift-flax build night_figures --light=dark --train-per-class=20 --out runs/demo/dark
-    lift-flax build night_figures --light=day --train-per-class=20 --seed=1 --out runs/demo/day
-    lift-flax build night_figures --light=infrared --train-per-class=20 --seed=2 --out runs/demo/infrared
+    lift-flax build night_figures --light=dark --train-per-class=20 --codec=original --out runs/demo/dark
+    lift-flax build night_figures --light=day --train-per-class=20 --codec=original --seed=1 --out runs/demo/day
+    lift-flax build night_figures --light=infrared --train-per-class=20 --codec=original --seed=2 \
+        --out runs/demo/infrared
     lift-flax train --config=demo --config.data.dir=runs/demo/dark,runs/demo/day,runs/demo/infrared \
         --workdir=runs/demo/workdir
 

@@ -122,8 +122,8 @@ def _encoding(args: argparse.Namespace) -> Encoding:
 def _train_flags(args: argparse.Namespace, videos: VideoList) -> list[str]:
     """The flags of a first training run on these records: on all folds, where they were asked for."""
     data_set = DATA_SETS[args.source]
-    luminous = "gamma" if args.flow == "none" else "flow"
-    keys = "" if luminous == data_set.luminous else f",luminous={luminous}"
+    flow = args.flow != "none"
+    keys = "" if flow == data_set.flow else f",luminous={'flow' if flow else 'gamma'}"
     folds = ["--folds=all"] if data_set.lists is None and len(videos.folds) > 1 else []
     return [f"--config={data_set.config}:tiny{keys}", f"--config.data.dir={args.out}", *folds]
 

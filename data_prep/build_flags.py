@@ -22,7 +22,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     data_set = DATA_SETS[args.source]
     if args.flow is None:
-        args.flow = "dis" if data_set.luminous == "flow" else "none"
+        args.flow = "dis" if data_set.flow else "none"
     _refuse_useless(args)
     args.size = args.size or 256
     args.max_frames = {None: 64, "all": None}.get(args.max_frames, args.max_frames)

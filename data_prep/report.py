@@ -27,6 +27,7 @@ def make_report(videos: VideoList, staged: dict[str, StagedClip], rejected: dict
     return {
         "counts": videos.counts(),
         "mean_luma": _luma(videos, staged),
+        "all_frames": all(clip.num_frames == clip.source.num_frames for clip in staged.values()),
         "durations": _durations([staged[clip.id].seconds for clip in videos.clips]),
         "rejected": [{"id": id, "reason": reason} for id, reason in sorted(rejected.items())],
         "odd": {clip.id: list(notes) for clip in videos.clips if (notes := staged[clip.id].source.notes)},

@@ -22,7 +22,7 @@ from data_prep.night_figures import write  # noqa: E402
 from lift_flax.explain.explainer import Explanation  # noqa: E402
 from lift_flax.explain.pictures import Overlays  # noqa: E402
 from lift_flax.video import sampling  # noqa: E402
-from lift_flax.video.gamma import gamma_table  # noqa: E402
+from lift_flax.video.gamma import light  # noqa: E402
 
 SEED, ACTION, NUMBER = 7, "Wave", 0  # which clip
 HEIGHT, WIDTH, FRAMES, PACE = 240, 320, 24, 12.0
@@ -88,7 +88,8 @@ def main() -> None:
     read = clip[sampling.eval_indices(len(clip), config.num_frames)]
     y, x = sampling.crop_origin(HEIGHT, WIDTH, HEIGHT, 0.5, 0.5)
     read = read[:, y : y + HEIGHT, x : x + HEIGHT]
-    lit = gamma_table(run.trained.config.model.luminous.gamma)[read]
+    luminous = run.trained.config.model.luminous
+    lit = light(read, luminous.gamma, luminous.gamma_target)
     figure = draw_answer(read, lit, explanation, answer)
     path = ROOT / "docs" / "figures" / "answer.png"
     figure.savefig(path, dpi=85)

@@ -5,7 +5,6 @@ A new data set takes three edits of code: its reader `data_prep/sources/NAME.py`
 """
 
 import dataclasses
-from typing import Literal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,7 +14,7 @@ class DataSet:
     Attributes:
       about: what it is, in the help of `build`.
       num_classes: None for the user's own videos, whose classes are read from their folders.
-      luminous: what the luminous stream takes; records for "flow" hold optical flow unless --flow=none.
+      flow: whether the luminous stream takes optical flow, which records then hold unless --flow=none.
       config: the name in configs/ to train with.
       lists: names of the official lists; None where there are none and the split is drawn.
       crf: default quality of H.264 records; the dark needs a lower value.
@@ -23,7 +22,7 @@ class DataSet:
 
     about: str
     num_classes: int | None
-    luminous: Literal["gamma", "flow"]
+    flow: bool
     config: str
     lists: str | None = None
     crf: int = 18
@@ -31,18 +30,18 @@ class DataSet:
 
 DATA_SETS = {
     "arid": DataSet(
-        "ARID, all official folds at once", 11, "gamma", "arid", lists="ARID's, UG2+'s or DarkLight's", crf=15
+        "ARID, all official folds at once", 11, False, "arid", lists="ARID's, UG2+'s or DarkLight's", crf=15
     ),
     "hmdb51": DataSet(
-        "HMDB51, all official folds at once", 51, "flow", "hmdb51", lists="CLASS_test_split1.txt to 3"
+        "HMDB51, all official folds at once", 51, True, "hmdb51", lists="CLASS_test_split1.txt to 3"
     ),
     "ucf101": DataSet(
-        "UCF101, all official folds at once", 101, "flow", "ucf101",
+        "UCF101, all official folds at once", 101, True, "ucf101",
         lists="classInd.txt, trainlist01.txt to 03 and testlist01.txt to 03",
     ),
-    "infar": DataSet("InfAR, with a split drawn by seed", 12, "flow", "infar"),
-    "folder": DataSet("your own videos, one folder for each class", None, "gamma", "own"),
-    "night_figures": DataSet("drawn figures in the dark, made here", 11, "gamma", "demo", crf=15),
+    "infar": DataSet("InfAR, with a split drawn by seed", 12, True, "infar"),
+    "folder": DataSet("your own videos, one folder for each class", None, False, "own"),
+    "night_figures": DataSet("drawn figures in the dark, made here", 11, False, "demo", crf=15),
 }  # fmt: skip
 
 

@@ -28,7 +28,7 @@ from lift_flax.video.decode import VideoError, count_frames, decode_frames
 from lift_flax.video.gamma import gamma_table
 from lift_flax.video.inspection import coder_errors
 
-DEMO = Path("runs/demo/records")
+DEMO = Path("runs/demo/dark")
 NUM_FRAMES, SIZE = 8, 224
 NUM_CLIPS = 3
 SHOWN = (2, 3, 4, 5)  # frames of each clip

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow_datasets as tfds
 
-from lift_flax.data.flow_in_light import relit_parts
+from lift_flax.data.flow_in_light import flow_in_light
 from lift_flax.errors import UserError
 from lift_flax.video import sampling
 from lift_flax.video.clips import Parts
@@ -50,16 +50,15 @@ class Part(NamedTuple):
 
 
 class StoredFlow(NamedTuple):
-    """How the optical flow of records was made: its method, and of what the frames were at most."""
+    """How the optical flow of records was made: its method, and the short side of its frames at most."""
 
     method: str
     short_side: int
-    max_frames: int | None
 
     @classmethod
     def of(cls, prepared: dict[str, Any]) -> "StoredFlow":
         """That of `Records.prepared`."""
-        return cls(prepared["flow"], prepared["short_side"], prepared["max_frames"])
+        return cls(prepared["flow"], prepared["short_side"])
 
 
 class ClipReader:
@@ -75,7 +74,7 @@ class ClipReader:
       weights: of training clips, by label; None gives each 1.
 
     Raises:
-      UserError: the records are damaged; methods raise it, too.
+      UserError: the records are damaged; methods raise it, too.  With a light and flow also: OpenCV is missing.
     """
 
     def __init__(
@@ -106,34 +105,36 @@ class ClipReader:
         """One view of a clip; a negative `clip` gives padding of weight 0.
 
         Args:
-          light: changes the light of the frames; flow is then computed anew.
+          light: changes the light of the frames; flow is then computed anew, of stored frames in that light.
         """
         place = max(clip, 0)
+        timing, decode = self._open(place)
+        indices = timing.middle(self.frames, view.phase)
+        parts = decode(indices)
         if light and self.flow:
-            parts = self._relit(place, view.phase, light)
-        else:
-            timing, decode = self._open(place)
-            parts = decode(timing.middle(self.frames, view.phase))
+            parts["flow"] = self._flow_in(light, place, indices, parts["clip"].shape[2:0:-1])
         example = self._example(place, parts, view.share, view.share)
-        if light and not self.flow:
+        if light:
             example["clip"] = light(example["clip"], example["id"])
         example["weight"] = np.float32(clip >= 0)
         return example
 
-    def _relit(self, clip: int, phase: float, light: ChangeLight) -> Parts:
-        """Parts of a clip whose stored frames are given another light before they are scaled."""
+    def _flow_in(self, light: ChangeLight, clip: int, indices: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """The flow of a clip whose stored frames are given another light; `size` is its width and height."""
         assert self.flow
-        record, most = self._record(clip), self.flow.max_frames
-        if most and record["num_frames"] >= most:
-            raise UserError(
-                f"record {self.clips[clip][0]} of {self._part(clip)[0].folder} may lack frames of its video, and flow "
-                "in another light is computed from one to the next: build the records again with --max-frames=all"
-            )
-        with self._decoding(clip):
-            pictures = decode_jpegs(record["frames"]) if "frames" in record else decode_frames(record["video"])
-            indices = sampling.Timing.of_record(record).middle(self.frames, phase)
-            lit = light(pictures, self.clips[clip][0])
-            return relit_parts(lit, indices, self.size, self.flow.short_side, self.flow.method)
+        record = self._record(clip)
+
+        def see(numbers: list[int]) -> np.ndarray:
+            with self._decoding(clip):
+                stored = (
+                    decode_jpegs(record["frames"], numbers)
+                    if "frames" in record
+                    else decode_frames(record["video"], numbers)
+                )
+            return light(stored, self.clips[clip][0])
+
+        count, method = int(record["num_frames"]), self.flow.method
+        return flow_in_light(see, indices, count, size=size, stored_side=self.flow.short_side, method=method)
 
     def _open(self, clip: int) -> tuple[sampling.Timing, Callable[[np.ndarray], Parts]]:
         """When the stored frames are on screen, and a function from indices to their parts of short side `size`."""

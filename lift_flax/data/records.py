@@ -12,6 +12,7 @@ from lift_flax.config import Config
 from lift_flax.data import clip_reader
 from lift_flax.errors import UserError, shown
 from lift_flax.files import record_files
+from lift_flax.video import optical_flow
 
 
 class IndexEntry(NamedTuple):
@@ -52,6 +53,7 @@ class Records:
     cache: clip_reader.Cache = dataclasses.field(default_factory=dict, compare=False, repr=False)
     title: str = ""  # for people: the data set, or the folder of the user's own videos
     dirs: tuple[Path, ...] = ()  # all folders, where several are mixed
+    all_frames: bool = True  # whether every clip holds all frames of its video
 
     @property
     def place(self) -> str:
@@ -175,6 +177,7 @@ def mixed(folders: list[Records]) -> Records:
     return Records(
         first.dir, classes, folds, index, tuple(parts), sources.pop() if len(sources) == 1 else "folder",
         prepared, title=title, dirs=tuple(records.dir for records in folders),
+        all_frames=all(records.all_frames for records in folders),
     )  # fmt: skip
 
 
@@ -214,7 +217,17 @@ def _open_one(folder: str) -> Records:
     source = report["source"]
     title = shown(Path(settings["videos"]).name) if source == "folder" else source
     parts = (clip_reader.Part(path / report["records"]),)
-    return Records(path, classes, folds["folds"], index, parts, source, prepared, title=title)
+    return Records(
+        path,
+        classes,
+        folds["folds"],
+        index,
+        parts,
+        source,
+        prepared,
+        title=title,
+        all_frames=report.get("all_frames", prepared["max_frames"] is None),
+    )
 
 
 def check_fits(records: Records, config: Config) -> None:
@@ -236,3 +249,15 @@ def check_flow(records: Records, config: Config, otherwise: str) -> None:
     """
     if config.model.luminous.takes_flow and not records.has_flow:
         raise UserError(f"{records.dir} holds no optical flow: build it again with --flow --overwrite, or {otherwise}")
+
+
+def check_relit(records: Records, config: Config) -> None:
+    """Raises UserError if the network of `config` takes optical flow that cannot be computed anew in another light."""
+    if not config.model.luminous.takes_flow:
+        return
+    if not records.all_frames:
+        raise UserError(
+            f"{records.place} lacks frames of its videos, and flow in another light is computed from one to the next: "
+            "build the records again with --max-frames=all --overwrite, or leave the curve over brightness out"
+        )
+    optical_flow.flow_function(records.prepared["flow"])  # raises where OpenCV is not installed

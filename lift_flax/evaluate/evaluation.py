@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Int
 
 from lift_flax.config import Config, Mesh
-from lift_flax.data.records import Records, check_flow, folders_of, open_records
+from lift_flax.data.records import Records, check_flow, check_relit, folders_of, open_records
 from lift_flax.distributed.mesh import make_mesh
 from lift_flax.errors import UserError
 from lift_flax.evaluate import illumination
@@ -108,6 +108,8 @@ class Evaluation:
         self._config = _for_scoring(trained.config, protocol.batch_size)
         self._mesh, self._views = make_mesh(self._config), view_grid(*parse_views(protocol.views))
         self._split = self._open(protocol.data_dir)
+        if protocol.illumination:
+            check_relit(self._split.records, trained.config)
         self._twins = [(name, self._open(folder)) for name, folder in protocol.twins]
 
     def run(self) -> dict:
@@ -202,10 +204,11 @@ class Evaluation:
         """Computes the curve and its twins; for the run's own test clips it is kept in the workdir, with a picture."""
         split, trained = self._split, self._trained
 
+        label_of = dict(zip(split.ids, split.labels, strict=True))
+
         def score(ids: list[str], light: Relight) -> SplitLogits:
             self._say(f"exposure {light.camera.exposure:g} ...")
-            rows = [split.ids.index(i) for i in ids]
-            return self._score(dataclasses.replace(split, ids=ids, labels=split.labels[rows]), light)
+            return self._score(dataclasses.replace(split, ids=ids, labels=np.array([label_of[i] for i in ids])), light)
 
         protocol = ("records", "dataset", "fold", "split", "views", "average", "step")
         curve = {name: result[name] for name in protocol}
@@ -216,7 +219,8 @@ class Evaluation:
             found = self._score(twin)
             curve["twins"].append({**clips, **illumination.point(self._judge(twin, found), found["luma"])})
         if own and (result["fold"], result["split"]) == (trained.config.data.fold, "test"):
-            curve["picture"] = str(illumination.keep(curve, trained.workdir))
+            illumination.keep(curve, trained.workdir)
+            curve["picture"] = str(illumination.draw(curve, trained.workdir))
         else:
             self._say("not kept in the workdir: these are not the run's own test clips; --out=FILE keeps it")
         return curve

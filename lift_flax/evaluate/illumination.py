@@ -29,6 +29,22 @@ EXPOSURES = tuple(2.0**stop for stop in range(2, -7, -1))
 CAMERA = Camera(full_well=8000.0, read_noise=3.0)
 
 
+def curve(score: Callable[[Relight], dict]) -> dict:
+    """Scores clips at every exposure.
+
+    Args:
+      score: gives the `point` of all clips in a light.
+    Returns:
+      {"camera", "points": [{"exposure", "luma", "teacher", "student"}], "area": {"teacher", "student"}}.
+    """
+    points = [
+        {"exposure": exposure, **score(Relight(dataclasses.replace(CAMERA, exposure=exposure)))}
+        for exposure in EXPOSURES
+    ]
+    camera = {"full_well": CAMERA.full_well, "read_noise": CAMERA.read_noise}
+    return {"camera": camera, "points": points, "area": {name: area(points, name) for name in NETWORKS}}
+
+
 def measure(
     scored: SplitLogits,
     records: Records,
@@ -36,35 +52,29 @@ def measure(
     classes: tuple[str, ...],
     score: Callable[[list[str], Relight], SplitLogits],
 ) -> dict:
-    """Scores the clips at every exposure; of several folders, those of the first.
+    """Measures the curve of the clips; of several folders, that of the first one's.
 
     Args:
       scored: what the clips `ids` scored as recorded.
       score: scores clips in a light.
     Returns:
-      {"num_examples", "chance", "recorded", "camera", "points": [{"exposure", "luma", "teacher", "student"}],
-      "area": {"teacher", "student"}, "twins": [{"name", "num_examples", "left_out", "luma", "teacher", "student"}]};
-      the twins are the other folders.
+      What `curve` gives, with "num_examples", "chance", "recorded" (the point of the clips as they are, with the "name"
+      of their folder), and "twins", the points of the other folders: [{"name", "num_examples", "left_out", "luma",
+      "teacher", "student"}].
     """
 
     def judged(clips: list[str], found: SplitLogits) -> dict:
         return point(judge_networks(found, groups_of(records, clips), classes), found["luma"])
 
-    (name, clips, found), *others = by_folder(scored, records, ids)
-    points = []
-    for exposure in EXPOSURES:
-        relit = score(clips, Relight(dataclasses.replace(CAMERA, exposure=exposure)))
-        points.append({"exposure": exposure, **judged(clips, relit)})
+    (first, clips, found), *others = by_folder(scored, records, ids)
     return {
         "num_examples": len(clips),
         "chance": metrics.chance(found["labels"]),
-        "recorded": {"name": name, **judged(clips, found)},
-        "camera": {"full_well": CAMERA.full_well, "read_noise": CAMERA.read_noise},
-        "points": points,
-        "area": {name: area(points, name) for name in NETWORKS},
+        "recorded": {"name": first, **judged(clips, found)},
+        **curve(lambda light: judged(clips, score(clips, light))),
         "twins": [
-            {"name": name, "num_examples": len(clips), "left_out": 0, **judged(clips, found)}
-            for name, clips, found in others
+            {"name": name, "num_examples": len(own), "left_out": 0, **judged(own, of_own)}
+            for name, own, of_own in others
         ],
     }
 
@@ -78,12 +88,16 @@ def point(results: dict, luma: np.ndarray) -> dict:
     return {"luma": float(luma.mean()), **networks}
 
 
-def keep(curve: dict, workdir: Path) -> Path:
-    """Writes a curve into the workdir of its run, as illumination.json and a picture; returns the picture's path."""
+def keep(measured: dict, workdir: Path) -> None:
+    """Writes a curve into the workdir of its run, as illumination.json."""
+    write_text(workdir / "illumination.json", json.dumps(measured, indent=2) + "\n")
+
+
+def draw(measured: dict, workdir: Path) -> Path:
+    """Draws the picture of a curve that is kept there; returns its path."""
     from lift_flax.evaluate import illumination_plot  # loads matplotlib, which only this needs
 
-    write_text(workdir / "illumination.json", json.dumps(curve, indent=2) + "\n")
-    illumination_plot.draw(curve, workdir / "illumination.png")
+    illumination_plot.draw(measured, workdir / "illumination.png")
     return workdir / "illumination.png"
 
 

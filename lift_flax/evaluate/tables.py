@@ -46,7 +46,7 @@ def show(result: dict) -> None:
         if scores:
             _show_confusion(name, scores["confusion"], result["classes"])
     if "illumination" in result:
-        show_curve(result["illumination"])
+        _show_curve(result["illumination"])
 
 
 def show_parts(parts: dict[str, dict], console: Console | None = None) -> None:
@@ -79,7 +79,7 @@ def _show_confusion(network: str, counts: list[list[int]], classes: list[str]) -
             print(f"{network}: {classes[true]} taken for {classes[predicted]} {mistakes[true, predicted]} times")
 
 
-def show_curve(curve: dict, console: Console | None = None) -> None:
+def _show_curve(curve: dict) -> None:
     """Prints the curve over brightness: the clips as recorded, other folders and twins, each exposure, the area."""
     table = command_line.table("exposure", "mean luma", *NETWORKS)
     recorded = {**curve["recorded"], "name": f"as recorded: {curve['recorded']['name']}"}
@@ -91,7 +91,7 @@ def show_curve(curve: dict, console: Console | None = None) -> None:
         table.add_row(title, f"{point['luma']:.1f}", *shares)
     table.add_section()
     table.add_row("area", "", *[percent(curve["area"][name]) for name in NETWORKS])
-    (console or command_line.console()).print(table)
+    command_line.console().print(table)
     if "picture" in curve:
         print(f"curve: {curve['picture']} and .json")
 

@@ -65,11 +65,8 @@ class Explainer:
         self.trained = trained
         config = trained.config
         frames, dtype = config.data.num_frames, activation_dtype(config)
-        light = config.model.luminous
-        dark, luminous = (
-            jax.ShapeDtypeStruct((1, frames, size, size, channels), dtype)
-            for size, channels in ((config.data.size, 3), (light.size, light.channels))
-        )
+        sizes = ((config.data.size, 3), (config.model.luminous.size, config.model.luminous.channels))
+        dark, luminous = (jax.ShapeDtypeStruct((1, frames, size, size, channels), dtype) for size, channels in sizes)
         look = functools.partial(forward, trained.network)
         _, shapes = jax.eval_shape(look, trained.params, trained.batch_stats, dark, luminous, {})
         self.stage = class_activation.choose_stage(shapes, config.model.streams)

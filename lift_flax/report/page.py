@@ -139,7 +139,7 @@ def _confusion(network: str, counts: Int[np.ndarray, "K K"], classes: list[str])
 
 
 def _brightness(workdir: Path) -> dict | None:
-    """What `lift-flax evaluate --illumination` has written; None where it has not."""
+    """What the run, or `lift-flax evaluate --illumination`, has measured; None where neither has."""
     path = workdir / "illumination.json"
     remedy = (
         f"measure it again with `lift-flax evaluate --workdir={shlex.quote(str(workdir))} --illumination`, or remove it"

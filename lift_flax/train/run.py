@@ -1,4 +1,4 @@
-"""A whole run: the teacher phase, the student phase, and the one look at the test split at the end."""
+"""A whole run: the teacher phase, the student phase, and the look at the test split at the end."""
 
 import contextlib
 import dataclasses
@@ -13,8 +13,9 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from lift_flax.command_line import command
 from lift_flax.config import Config
-from lift_flax.data.records import Records, check_fits, open_records
+from lift_flax.data.records import Records, check_fits, check_relit, open_records
 from lift_flax.distributed import processes
 from lift_flax.distributed.mesh import make_mesh
 from lift_flax.distributed.processes import StopSignal
@@ -81,6 +82,8 @@ def train_and_test(config: Config, workdir: Path, stop: StopSignal | None = None
         if processes.from_first(earlier is not None):
             assert earlier is not None  # all processes see one workdir: `check_shared`
             print(f"{workdir} holds a finished run: nothing is trained again", flush=True)
+            if start.config.log.light_curve and "area" not in earlier:
+                print(f"its curve over brightness: {command('evaluate', f'--workdir={workdir}', '--illumination')}")
             return earlier
         return _both_phases(start, workdir, stop or StopSignal())
 
@@ -96,6 +99,8 @@ def _prepare(config: Config, workdir: Path) -> Start:
     records = open_records(config.data.dir)
     start = resolve(config, records)
     check_start(start.config, len(records.classes))
+    if start.config.log.light_curve:
+        check_relit(records, start.config)
     if config.train.teacher_from and finished(workdir) is None:
         teacher_from.check(start.config, records, start.train_ids)
     refuse_foreign(workdir)
@@ -129,7 +134,10 @@ def resolve(config: Config, records: Records) -> Start:
 
 
 def _both_phases(start: Start, workdir: Path, stop: StopSignal) -> dict:
-    """Trains the teacher and the student, scores the test split, and writes results.json and test_predictions.npz."""
+    """Trains the teacher and the student, scores the test split, and writes what the workdir keeps of that.
+
+    That is results.json and test_predictions.npz, and with `log.light_curve` illumination.json and its picture.
+    """
     started, config, records = time.monotonic(), start.config, start.records
     writer = MetricsWriter(workdir, writes=processes.is_first())
     with contextlib.closing(writer), jax.set_mesh(start.mesh):
@@ -164,6 +172,8 @@ def _both_phases(start: Start, workdir: Path, stop: StopSignal) -> dict:
             if curve:
                 illumination.keep(curve, workdir)
             write_text(workdir / "results.json", json.dumps(tested, indent=2) + "\n")
+            if curve:
+                illumination.draw(curve, workdir)
     return tested
 
 

@@ -112,7 +112,7 @@ class EditedCheckout:
 def test_a_new_data_set_is_a_reader_a_line_and_a_config(tmp_path):
     copy = EditedCheckout(tmp_path)
     copy.add("data_prep/sources/toy.py", READER)
-    line = '    "toy": DataSet("a toy", 2, "flow", "toy", lists="toy.txt", crf=21),\n'
+    line = '    "toy": DataSet("a toy", 2, True, "toy", lists="toy.txt", crf=21),\n'
     copy.insert("lift_flax/data_sets.py", "DATA_SETS = {", line)
     copy.add("configs/toy.py", CONFIG)
     (copy.root / "toy.txt").write_text("a b c d")

@@ -17,6 +17,7 @@ import pytest
 
 from lift_flax import main, presets
 from lift_flax.config import Config
+from lift_flax.errors import UserError
 from lift_flax.evaluate.metrics import score
 from lift_flax.report import page
 from lift_flax.runs.metrics_log import read_metrics
@@ -44,15 +45,35 @@ def test_flow_as_luminous_input(records, tmp_path, as_before):
     """Both phases on the augmented flow, to the end; the command then finds it finished and writes its page."""
     config = small_config(
         "tiny,luminous=flow", records=records,
-        **{"augment.cutmix": 0.5, "augment.shuffle": 0.5, "augment.jitter": 0.0},
+        **{"augment.cutmix": 0.5, "augment.shuffle": 0.5, "augment.jitter": 0.0, "log.light_curve": True},
     )  # fmt: skip
     results = train_and_test(config, tmp_path / "run")
     assert results["num_examples"] == 6 and {"teacher", "student"} <= results.keys()
+    points = json.loads((tmp_path / "run" / "illumination.json").read_text())["points"]
+    assert len(points) == 9 and results["area"].keys() == {"teacher", "student"}
     losses = [line["loss"] for line in read_metrics(tmp_path / "run") if line["split"] == "train"]
     assert len(losses) > 10 and np.isfinite(losses).all()
     assert train_and_test(config, tmp_path / "run") == results
     main._run(config, tmp_path / "run")
     assert "optical flow, its direction as colour" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_a_curve_of_flow_needs_all_frames(records, tmp_path):
+    """Said before anything is trained."""
+    lacking = shutil.copytree(records, tmp_path / "records")
+    report = json.loads((lacking / "prep_report.json").read_text())
+    assert report["all_frames"]
+    (lacking / "prep_report.json").write_text(json.dumps({**report, "all_frames": False}))
+    config = small_config("tiny,luminous=flow", records=lacking, **{"log.light_curve": True})
+    with pytest.raises(UserError, match="lacks frames of its videos.*--max-frames=all"):
+        train_and_test(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_finished_run_says_how_its_curve_is_measured(run, config, tmp_path, capsys):
+    workdir = shutil.copytree(run, tmp_path / "workdir")
+    train_and_test(dataclasses.replace(config, log=dataclasses.replace(config.log, light_curve=True)), workdir)
+    assert f"evaluate --workdir={workdir} --illumination" in capsys.readouterr().out
 
 
 def _curves(workdir: Path) -> list[dict]:

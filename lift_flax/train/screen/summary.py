@@ -45,7 +45,8 @@ def show_accuracy(results: dict, console: Console | None = None) -> None:
         show_parts(results["parts"], console)
     if area := results.get("area"):
         shares = ", ".join(f"{name} {percent(area[name])}" for name in NETWORKS)
-        console.print(f"mean accuracy over nine exposures, four times to a sixty-fourth: {shares}", highlight=False)
+        clips = f" of {next(iter(results['lights']))}" if len(results["lights"]) > 1 else ""
+        console.print(f"area under the accuracy over brightness{clips}: {shares} (illumination.png)", highlight=False)
 
 
 def show_folds(report: dict, console: Console | None = None) -> None:

@@ -88,8 +88,8 @@ def test_an_audit_draws_names_as_they_are(tmp_path):
 
 def test_a_curve_names_its_twins_as_they_are(tmp_path):
     point = {name: {"top1": 0.5, "interval": [0.4, 0.6]} for name in ("teacher", "student")} | {"luma": 20.0}
-    curve = {"recorded": point, "points": [point], "area": {"teacher": 0.5, "student": 0.5}}
+    curve = {"recorded": point, "points": [point], "area": {"teacher": 0.5, "student": 0.5}, "chance": 0.1}
     curve["twins"] = [{"name": "by $day$ and $night", **point}]
     with matplotlib.rc_context({"svg.fonttype": "none"}):
-        illumination_plot.draw(curve, tmp_path / "curve.svg", 0.1)
+        illumination_plot.draw(curve, tmp_path / "curve.svg")
     assert "by $day$ and $night" in _svg_texts(tmp_path / "curve.svg")

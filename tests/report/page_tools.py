@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from configs import demo
+from lift_flax import presets
 from lift_flax.config import from_dict
 from lift_flax.data.clip_reader import Part
 from lift_flax.data.records import IndexEntry, Records
@@ -134,7 +134,7 @@ def make_workdir(
 ) -> None:
     """Writes the files of a finished run with two test clips per class; `earlier`: as version 0.1.0 wrote them."""
     workdir.mkdir(exist_ok=True)
-    config = from_dict(demo.get_config().to_dict())
+    config = from_dict(presets.get_config("tiny", dataset="night_figures").to_dict())
     config = dataclasses.replace(config, train=dataclasses.replace(config.train, distill=teacher))
     config_file.save(config, workdir / "config.json")
     facts = {"classes": classes, "validation_ids": ["train_32"], "versions": {"jax": "0.10.2"}, "python": "3.11.9"}

@@ -41,7 +41,7 @@ def explained(argument: str, **fields) -> tuple[TrainedRun, dict, Explanation]:
     config, rng = trained.config, np.random.default_rng(0)
     count = config.data.num_frames
     parts = {"clip": rng.integers(0, 255, (count, SIZE, SIZE, 3), np.uint8)}
-    if "flow" in argument:
+    if config.model.luminous.takes_flow:
         parts["flow"] = rng.integers(100, 156, (count, SIZE, SIZE, 2), np.uint8)
     batch = {name: jnp.asarray(part)[None] for name, part in parts.items()}
     streams = make_eval_streams(batch | {"label": jnp.zeros(1, int), "weight": jnp.ones(1)}, config, len(CLASSES))

@@ -20,13 +20,13 @@ CLASSES = 3
 FRAMES = 12  # the trunk halves time three times: fewer than nine would leave one luminous token, repeated
 
 
-def _streams(seed: int = 0, rows: int = 4) -> dict:
+def _streams(seed: int = 0, rows: int = 4, channels: int = 3) -> dict:
     rng = np.random.default_rng(seed)
     labels = np.arange(rows) % CLASSES
     return {
         "dark": jnp.asarray(rng.integers(0, 40, (rows, FRAMES, 32, 32, 3)), jnp.uint8),
         "lit": jnp.asarray(rng.integers(0, 120, (rows, FRAMES, 32, 32, 3)), jnp.uint8),
-        "luminous": jnp.asarray(rng.integers(0, 120, (rows, FRAMES, 32, 32, 3)), jnp.uint8),
+        "luminous": jnp.asarray(rng.integers(0, 120, (rows, FRAMES, 32, 32, channels)), jnp.uint8),
         "targets": jax.nn.one_hot(labels, CLASSES),
         "weight": jnp.ones(rows),
     }
@@ -39,7 +39,7 @@ def _run(phase: phases.Phase, config, count: int):
     first = now = phase.initial_state(optimizer)
     metrics = []
     for _ in range(count):
-        now, values = step(now, _streams())
+        now, values = step(now, _streams(channels=config.model.luminous.channels))
         metrics.append({name: float(v) for name, v in values.items()})
     return first, now, metrics
 

@@ -5,7 +5,7 @@
 
 Records in one light will do; several folders, with commas, train on all of them, and each is scored.  `:tiny` starts
 from random weights; the last command needs pretrained ones (`model.pvit.init_from`) and accelerators.  docs/light.md
-says what each setting brings.
+says what each setting does.
 """
 
 from lift_flax import presets

@@ -46,7 +46,7 @@ _TINY = {
     # All others are off: eight epochs of a student from random weights are too few for them.
     **{f"augment.{name}": {"flip": 0.5, "affine": 0.5, "jitter": 0.5}.get(name, 0.0) for name in AUGMENTATIONS},
 }
-# For clips in any light, beside any preset (configs/any.py); docs/light.md has what each brings.
+# For clips in any light, beside any preset (configs/any.py); docs/light.md says what each does.
 ANY_LIGHT: dict[str, Any] = {
     "augment.exposure": 0.8,
     "model.luminous.gamma_target": 58.0,

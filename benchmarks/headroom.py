@@ -11,6 +11,9 @@ The teacher of a row is trained for as many epochs as help on the validation cli
 it and the same teacher trained for the student's epochs more; rows whose teacher differs have the first of the two
 alone.  Differences are of the same clips, means over seeds, with a 95 % interval by a bootstrap over scenes.
 
+The last line says what two teachers of neighbouring seeds are worth, their probabilities summed: a bound of what a
+second trunk as good as the first one could bring.
+
 Nothing is trained or scored twice: all of it lies in --out.
 """
 
@@ -24,13 +27,14 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from scipy.special import softmax
 
 from lift_flax import command_line, compiling, presets
 from lift_flax.config import Config, from_dict
 from lift_flax.data.records import open_records
 from lift_flax.distributed.mesh import make_mesh
 from lift_flax.distributed.processes import StopSignal
-from lift_flax.evaluate import scoring
+from lift_flax.evaluate import metrics, scoring
 from lift_flax.files import replacing
 from lift_flax.models.functional import answering
 from lift_flax.runs import config_file
@@ -40,6 +44,7 @@ from lift_flax.train.loop import train_phase
 from lift_flax.video.camera import Camera, Relight
 
 Fields = dict[str, str | int | float | bool]
+Logits = dict[str, np.ndarray]  # [N, K] of the clips as "recorded", and "darker"
 
 STOPS = (2.0, 6.0)  # less light than the clips were filmed in, drawn evenly between
 CLIPS = {  # folder: (light, seed, clips of each class to train on, to test on)
@@ -131,14 +136,14 @@ class Study:
         entries = [self.records.index[i] for i in self.ids]
         self.groups = np.array([f"{entry.part} {entry.group}" for entry in entries])  # scenes have numbers by folder
 
-    def teacher(self, seed: int, fields: Fields, epochs: int = EPOCHS) -> tuple[dict, np.ndarray]:
-        """(weights of a trained teacher, its hits)."""
+    def teacher(self, seed: int, fields: Fields, epochs: int = EPOCHS) -> tuple[dict, Logits]:
+        """(weights of a trained teacher, its logits)."""
         config = config_of(self.out, seed, {**fields, "train.teacher_epochs": epochs})
         place = self._place("teacher", seed, {**fields, "epochs": epochs})
         return self._trained(config, place, phases.teacher_phase(config, self._classes(config)))
 
-    def student(self, seed: int, row: Row, teacher: dict) -> np.ndarray:
-        """The hits of a row's student."""
+    def student(self, seed: int, row: Row, teacher: dict) -> Logits:
+        """The logits of a row's student."""
         config = config_of(self.out, seed, {**row.teacher, **row.student})
         place = self._place("student", seed, {**row.teacher, **row.student})
         return self._trained(config, place, phases.student_phase(config, self._classes(config), teacher))[1]
@@ -150,7 +155,7 @@ class Study:
         name = "_".join(f"{path.rsplit('.', 1)[-1]}={value}" for path, value in sorted(fields.items())) or "any"
         return self.out / "runs" / f"{kind}_{name}" / f"seed{seed}"
 
-    def _trained(self, config: Config, place: Path, phase: phases.Phase) -> tuple[dict, np.ndarray]:
+    def _trained(self, config: Config, place: Path, phase: phases.Phase) -> tuple[dict, Logits]:
         """Trains a phase, or goes on with it, and scores it; nothing of it is done twice."""
         place.mkdir(parents=True, exist_ok=True)
         if not (place / "config.json").exists():
@@ -172,26 +177,45 @@ class Study:
                 with replacing(file) as part, part.open("wb") as opened:
                     np.savez_compressed(opened, **logits)  # pyright: ignore[reportArgumentType]  # none is allow_pickle
         with np.load(file) as stored:
-            hits = np.stack([stored[name].argmax(axis=1) == self.labels for name in ("darker", "recorded")])
-            answers = stored["darker"].argmax(axis=1)
-        return {"params": params, "batch_stats": stats}, np.concatenate([hits, answers[None]])
-
-
-def interval(differences: np.ndarray, groups: np.ndarray, draws: int = 2000) -> tuple[float, float]:
-    """95 % of the means of `differences` [N] over clips, where whole groups are drawn with replacement."""
-    names, index = np.unique(groups, return_inverse=True)
-    sums, counts = (np.bincount(index, weights, len(names)) for weights in (differences, None))
-    drawn = np.random.default_rng(0).integers(len(names), size=(draws, len(names)))
-    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(low), float(high)
+            return {"params": params, "batch_stats": stats}, dict(stored)
 
 
 def compared(ours: np.ndarray, others: np.ndarray, groups: np.ndarray) -> dict:
     """The difference of two networks' hits [seeds, N] in points, with its interval."""
     differences = (ours.astype(float) - others).mean(axis=0)
-    low, high = interval(differences, groups)
+    low, high = metrics.bootstrap(differences, groups.tolist())
     return {"points": 100 * differences.mean(), "interval": [100 * low, 100 * high]}
+
+
+def answers(networks: list[Logits], light: str = "darker") -> np.ndarray:
+    """The class that each network names for each clip, [seeds, N]."""
+    return np.stack([logits[light].argmax(axis=1) for logits in networks])
+
+
+def two_together(networks: list[Logits]) -> np.ndarray:
+    """The same of each network and the next one, by the sum of their probabilities."""
+    shares = [softmax(logits["darker"], axis=1) for logits in networks]
+    return np.stack([(one + other).argmax(axis=1) for one, other in zip(shares, shares[1:] + shares[:1], strict=True)])
+
+
+def judged(study: Study, seeds: list[int], row: Row, longer: list[Logits]) -> tuple[dict, np.ndarray]:
+    """(what is reported of a row, the hits [seeds, N] of its students)."""
+    teachers = [study.teacher(seed, row.teacher) for seed in seeds]
+    students = [study.student(seed, row, weights) for seed, (weights, _) in zip(seeds, teachers, strict=True)]
+    networks = {"student": students, "teacher": [logits for _, logits in teachers]}
+    networks |= {} if row.teacher else {"longer teacher": longer}
+    hits = {name: answers(found) == study.labels for name, found in networks.items()}
+    better = max((shares for name, shares in hits.items() if name != "student"), key=np.mean)
+    shares = {
+        name: [100 * float((answers(found, light) == study.labels).mean()) for light in ("darker", "recorded")]
+        for name, found in networks.items()
+    }
+    return {
+        "about": row.about,
+        **shares,
+        "over the better teacher": compared(hits["student"], better, study.groups),
+        "agreement": 100 * float((answers(students) == answers(networks["teacher"])).mean()),
+    }, hits["student"]
 
 
 def main() -> None:
@@ -206,26 +230,18 @@ def main() -> None:
     build(args.out)
     study, seeds, names = Study(args.out, args.judge), [*map(int, args.seeds.split(","))], args.rows.split(",")
     found = {"judge": args.judge, "clips": len(study.ids), "stops": STOPS, "seeds": seeds, "rows": {}}
+    longer = [study.teacher(seed, {}, EPOCHS + MORE)[1] for seed in seeds]
     base: np.ndarray | None = None
-    longer = np.stack([study.teacher(seed, {}, EPOCHS + MORE)[1] for seed in seeds])
     for name in names:
-        row = ROWS[name]
-        teachers = [study.teacher(seed, row.teacher) for seed in seeds]
-        short = np.stack([hits for _, hits in teachers])
-        ours = np.stack([study.student(seed, row, weights) for seed, (weights, _) in zip(seeds, teachers, strict=True)])
-        base = ours if base is None else base
-        shares = {"student": ours, "teacher": short}
-        shares |= {} if row.teacher else {"longer teacher": longer}
-        better = max((hits for network, hits in shares.items() if network != "student"), key=lambda h: h[:, 0].mean())
-        found["rows"][name] = {
-            "about": row.about,
-            **{network: [100 * hits[:, i].mean() for i in (0, 1)] for network, hits in shares.items()},
-            "over the better teacher": compared(ours[:, 0], better[:, 0], study.groups),
-            "over the first row": compared(ours[:, 0], base[:, 0], study.groups),
-            "agreement": 100 * (ours[:, 2] == short[:, 2]).mean(),
-        }
+        row, hits = judged(study, seeds, ROWS[name], longer)
+        base = hits if base is None else base
+        found["rows"][name] = {**row, "over the first row": compared(hits, base, study.groups)}
         (args.out / f"{args.judge}.json").write_text(json.dumps(found, indent=2) + "\n")
         print(json.dumps({name: found["rows"][name]}), flush=True)
+    if len(seeds) > 1:
+        one, two = answers(longer) == study.labels, two_together(longer) == study.labels
+        found["two teachers"] = {"share": 100 * float(two.mean()), "over one": compared(two, one, study.groups)}
+        (args.out / f"{args.judge}.json").write_text(json.dumps(found, indent=2) + "\n")
     _show(found)
 
 
@@ -242,6 +258,13 @@ def _show(found: dict) -> None:
             for name in ("over the better teacher", "over the first row")
         )
         print(f"| {row['about']} | {shares} | {gains} | {row['agreement']:.0f} |")
+    if two := found.get("two teachers"):
+        over = two["over one"]
+        print(
+            "\ntwo teachers: {:.1f}, {:+.1f} [{:+.1f}, {:+.1f}] over one".format(
+                two["share"], over["points"], *over["interval"]
+            )
+        )
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 SciPy is imported inside the functions: commands that do not score must not wait for it.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
@@ -73,7 +75,7 @@ def interval(hits: Bool[np.ndarray, "N"], groups: list[str], draws: int = 2000) 
     The same input gives the same draws.  If all hits agree, every draw agrees too; the interval is then Wilson's, for
     as many trials as there are groups.  With fewer than five groups it is 0 to 1.
     """
-    names, index = np.unique(groups, return_inverse=True)
+    names = np.unique(groups)
     if len(names) < _FEWEST_GROUPS:
         return [0.0, 1.0]
     if hits.all() or not hits.any():
@@ -81,13 +83,22 @@ def interval(hits: Bool[np.ndarray, "N"], groups: list[str], draws: int = 2000) 
 
         wilson = binomtest(len(names) * int(hits.all()), len(names)).proportion_ci(_CONFIDENCE, method="wilson")
         return [float(wilson.low), float(wilson.high)]
-    right = np.bincount(index, hits, minlength=len(names))
+    return bootstrap(hits, groups, draws)
+
+
+def bootstrap(values: Float[np.ndarray, "N"] | Bool[np.ndarray, "N"], groups: Sequence[str], draws: int = 2000) -> list[float]:
+    """Estimates the 95 % interval of the mean of `values`, whole groups of which are drawn with replacement.
+
+    The same input gives the same draws.
+    """
+    names, index = np.unique(groups, return_inverse=True)
+    total = np.bincount(index, values, minlength=len(names))
     count = np.bincount(index, minlength=len(names))
-    rng, shares = np.random.default_rng(0), []
+    rng, means = np.random.default_rng(0), []
     for _ in range(draws):  # one at a time: all draws of a large data set would fill the memory
         chosen = rng.integers(len(names), size=len(names))
-        shares.append(right[chosen].sum() / count[chosen].sum())
-    return np.percentile(shares, [2.5, 97.5]).tolist()
+        means.append(total[chosen].sum() / count[chosen].sum())
+    return np.percentile(means, [2.5, 97.5]).tolist()
 
 
 def calibration_error(logits: Float[np.ndarray, "N K"], labels: Int[np.ndarray, "N"], bins: int = 15) -> float:

@@ -56,6 +56,16 @@ def test_interval_of_what_says_little():
     assert metrics.interval(np.arange(50) < 40, ["one"] * 50) == [0, 1]
 
 
+def test_a_paired_difference_has_an_interval_over_groups():
+    ours, others = np.arange(100) % 4 > 0, np.arange(100) % 4 > 1  # every fourth clip is won, in each scene
+    scenes = [str(i // 20) for i in range(100)]
+    differences = ours.astype(float) - others
+    assert metrics.bootstrap(differences, scenes) == [0.25, 0.25]
+    low, high = metrics.bootstrap(np.sort(differences), scenes)  # all of them in the last scenes
+    assert low < 0.25 < high
+    assert [low, high] == metrics.bootstrap(np.sort(differences), scenes)
+
+
 def test_views_are_averaged():
     views = np.array([[[2.0, 0.0], [0.0, 1.0]]], np.float32)  # [1, 2, 2]
     np.testing.assert_allclose(metrics.average_views(views, "logits"), [[1.0, 0.5]])

@@ -120,6 +120,9 @@ def test_another_process_sees_the_same_folder_config_clips_and_weights(config, r
         check_shared(tmp_path, 5, config, opened, ids[2], *ids[1:], weights={})
     with pytest.raises(UserError, match="holds a run of another config"):
         check_shared(tmp_path, 5, dataclasses.replace(config, seed=1), opened, *ids, weights={})
+    curve = dataclasses.replace(config, log=dataclasses.replace(config.log, light_curve=not config.log.light_curve))
+    with pytest.raises(UserError, match="light_curve must be the same on every process"):
+        check_shared(tmp_path, 5, curve, opened, *ids, weights={})
 
 
 _OTHER = '{"classes": 3, "prepared": {}, "train_digest": 1}'

@@ -8,7 +8,6 @@ of `lift-flax evaluate --illumination`; flow is computed of what the camera sees
   mean3, mean5    the mean of 3 or 5 frames around each one, in time
   median3         their median, in time
   blur            a Gaussian blur of 1 px within each frame
-  nlm             non-local means over 3 frames (OpenCV), as strong as the noise that is in the frame
 
 Prints the student's accuracy at each exposure, and the area under them.
 """
@@ -40,27 +39,12 @@ def _blur(around: Frames) -> np.ndarray:
     return cv2.GaussianBlur(around[len(around) // 2], (0, 0), 1.0)
 
 
-def _nlm(around: Frames) -> np.ndarray:
-    middle = len(around) // 2
-    if len(around) % 2 == 0:  # OpenCV needs as many frames before as after
-        around, middle = around[:1], 0
-    strength = 1.2 * _noise(around[middle])
-    return cv2.fastNlMeansDenoisingMulti(list(around), middle, len(around), None, max(strength, 0.5), 7, 15)
-
-
-def _noise(frame: np.ndarray) -> float:
-    """The deviation of a frame's noise, from the differences of its neighbouring pixels."""
-    differences = np.diff(frame[..., 1].astype(float), axis=1)
-    return float(np.median(np.abs(differences)) / 0.6745 / np.sqrt(2))
-
-
 WAYS: dict[str, tuple[int, Callable[[Frames], np.ndarray]]] = {  # (frames to either side, filter)
     "none": (0, lambda around: around[0]),
     "mean3": (1, _mean),
     "mean5": (2, _mean),
     "median3": (1, _median),
     "blur": (0, _blur),
-    "nlm": (1, _nlm),
 }
 
 

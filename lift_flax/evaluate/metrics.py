@@ -86,7 +86,9 @@ def interval(hits: Bool[np.ndarray, "N"], groups: list[str], draws: int = 2000) 
     return bootstrap(hits, groups, draws)
 
 
-def bootstrap(values: Float[np.ndarray, "N"] | Bool[np.ndarray, "N"], groups: Sequence[str], draws: int = 2000) -> list[float]:
+def bootstrap(
+    values: Float[np.ndarray, "N"] | Bool[np.ndarray, "N"], groups: Sequence[str], draws: int = 2000
+) -> list[float]:
     """Estimates the 95 % interval of the mean of `values`, whole groups of which are drawn with replacement.
 
     The same input gives the same draws.

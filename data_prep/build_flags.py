@@ -99,11 +99,13 @@ def _add_own_split(source: argparse.ArgumentParser, test_share: float) -> None:
 
 def _add_drawing(source: argparse.ArgumentParser) -> None:
     """The flags of rendered videos."""
-    source.add_argument("--light", choices=("dark", "day", "infrared"), default="dark")
-    source.add_argument("--seed", type=at_least(0), default=0)
-    source.add_argument("--train-per-class", type=at_least(1), default=60)
-    source.add_argument("--test-per-class", type=at_least(1), default=12)
-    source.add_argument("--height", type=at_least(32), default=120, help="pixels")
+    lights = ("dark", "day", "infrared")
+    source.add_argument("--light", choices=lights, default=lights[0], help="that the figures move in (default dark)")
+    source.add_argument("--seed", type=at_least(0), default=0, help="of scenes, actors and motions (default 0)")
+    number = "clips of each action to {} on (default {})"
+    source.add_argument("--train-per-class", type=at_least(1), default=60, help=number.format("train", 60))
+    source.add_argument("--test-per-class", type=at_least(1), default=12, help=number.format("test", 12))
+    source.add_argument("--height", type=at_least(32), default=120, help="of the videos, pixels (default 120)")
 
 
 def at_least(low: int, high: int | None = None) -> Any:

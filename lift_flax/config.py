@@ -23,6 +23,8 @@ NotNegative = Annotated[float, Bound(ge=0)]
 Probability = Annotated[float, Bound(ge=0, le=1)]
 BelowOne = Annotated[float, Bound(ge=0, lt=1)]
 Count = Annotated[int, Bound(gt=0)]
+Stops = Annotated[float, Bound(ge=0, le=20)]
+Electrons = Annotated[float, Bound(ge=1, le=1e6)]
 Colour = tuple[float, ...]  # of R, G and B
 
 
@@ -61,11 +63,11 @@ class Augment:
     saturation: BelowOne = 0.2  # factor of the distance to the pixel's own grey, 1 +- this
     hue: BelowOne = 0.05  # turns of the colour circle, +-
     exposure: Probability = 0.0  # photographed again in other light, with a sensor's noise
-    exposure_darker: NotNegative = 5.0  # stops, at most
-    exposure_lighter: NotNegative = 4.0  # stops, at most
-    exposure_well: Positive = 5000.0  # electrons that saturate a pixel, at least; the fewer, the more noise
-    exposure_wells: Annotated[float, Bound(ge=1)] = 8.0  # times as many at most
-    exposure_read_noise: NotNegative = 4.0  # electrons, at most
+    exposure_darker: Stops = 5.0  # stops, at most
+    exposure_lighter: Stops = 4.0  # stops, at most
+    exposure_well: Electrons = 5000.0  # that saturate a pixel, at least; the fewer, the more noise
+    exposure_wells: Annotated[float, Bound(ge=1, le=1000)] = 8.0  # times as many at most
+    exposure_read_noise: Annotated[float, Bound(ge=0, le=1e4)] = 4.0  # electrons, at most
     rain: Probability = 0.1  # streaks of rain
     rain_slant: Annotated[float, Bound(ge=0, lt=90)] = 10.0  # degrees, +-
     rain_length: NotNegative = 20.0  # px at side 224 (scaled with the side), of a streak
@@ -184,7 +186,7 @@ class Train:
     distill_term: Annotated[  # Eq. 6's distances of logits, their mean or sum over classes; or KL of softened answers
         Literal["l1_mean", "l1_sum", "kl"], Added(before="l1_sum")
     ] = "l1_mean"
-    temperature: Positive = 4.0  # divides the logits of both networks in the KL term
+    temperature: Annotated[float, Bound(ge=0.01, le=1000)] = 4.0  # divides the logits of both networks in the KL term
     teacher_from: str = ""  # workdir of a finished run whose teacher is taken: there is no teacher phase then
     main_weight: NotNegative = 0.0  # weight of the cross-entropy of the main stream's own head
     trunk: Literal["frozen", "finetune"] = "frozen"  # the student's R(2+1)D, when distilled
@@ -269,13 +271,18 @@ def _check_combinations(config: Config) -> None:
     if model.streams != "both" and (model.output != "levels" or train.main_weight > 0):
         raise UserError(
             f"config.model.output={model.output} with config.train.main_weight={train.main_weight:g} is for two "
-            "streams: set config.model.streams=both with it"
+            "streams: set config.model.output=levels and config.train.main_weight=0 with one stream"
         )
     first, _, last = train.profile_steps.partition(":")
     if train.profile_steps and not (first.isdigit() and last.isdigit() and 1 <= int(first) <= int(last)):
         raise UserError(f"config.train.profile_steps is {train.profile_steps!r}: write FIRST:LAST, for example 10:15")
     if train.batch_size % train.accumulate:
         raise UserError(f"config.train.batch_size={train.batch_size} does not divide by accumulate={train.accumulate}")
+    if train.class_weights == "inverse" and data.balance == "classes":
+        raise UserError(
+            "config.train.class_weights=inverse and config.data.balance=classes both make up for rare classes: choose "
+            "one of them"
+        )
     if train.teacher_from and not train.distill:
         raise UserError("config.train.teacher_from is for distillation: set config.train.distill=True with it")
     if train.trunk == "finetune" and not train.distill:
@@ -284,5 +291,6 @@ def _check_combinations(config: Config) -> None:
     if frozen and not model.pvit.init_from:
         raise UserError(
             f"config.model.pvit.unfreeze={model.pvit.unfreeze} would freeze random ViT blocks: give pretrained weights "
-            "in config.model.pvit.init_from (docs/weights.md), or train all blocks with unfreeze=all"
+            "in config.model.pvit.init_from (docs/weights.md), or train all blocks with unfreeze=all; the preset :tiny "
+            "starts without any"
         )

@@ -61,6 +61,13 @@ def define_config(values: flags.FlagValues, arguments: list[str]) -> None:
     )
 
 
+_VALUES = {  # what the flags library says of a value: what it takes
+    "Non-boolean argument": "True or False",
+    r"invalid literal for int\(": "a whole number",
+    "could not convert string to float": "a number",
+}
+
+
 def parse(values: flags.FlagValues, arguments: list[str]) -> dict:
     """Parses `arguments` (see `arguments_of`) into `values` and returns what --config holds, as nested dicts.
 
@@ -75,7 +82,9 @@ def parse(values: flags.FlagValues, arguments: list[str]) -> dict:
     except (ImportError, NameError, OSError, SyntaxError) as error:
         raise UserError(f"cannot read the config file: {_one_line(error)}") from error
     if len(rest) > 1:
-        raise UserError(f"'{rest[1]}' is not a flag: write --config=NAME (--help explains all flags)")
+        raise UserError(
+            f"'{rest[1]}' is not a flag: write --config=NAME, and several values of one flag with commas (--help)"
+        )
     if nested is None:
         raise UserError(f"--config=NAME is needed: {', '.join(names())}, or the path of a file (see --help)")
     return nested
@@ -122,4 +131,6 @@ def _one_line(error: Exception) -> str:
         return f"the config has no such field: {' '.join(words)}"
     if "Traceback" in text:
         return text.splitlines()[-1].removeprefix("ValueError: ")
+    for theirs, ours in _VALUES.items():
+        text = re.sub(rf": .*{theirs}.*", f": write {ours}", text, flags=re.DOTALL)
     return " ".join(text.split())

@@ -58,7 +58,7 @@ def check_out(out: Path, *, overwrite: bool) -> None:
     """Checks that a run can be exported to `out`.
 
     Raises:
-      UserError: its ending is unknown, its folder or a package is missing, or it exists and may not be replaced.
+      UserError: its ending is unknown, its folder is missing, or it exists and may not be replaced.
     """
     if out.suffix not in FORMATS:
         raise UserError(f"{out}: choose a name that ends in {' or '.join(FORMATS)}")
@@ -68,8 +68,6 @@ def check_out(out: Path, *, overwrite: bool) -> None:
         raise UserError(f"{out} is a folder: name a file")
     for path in (out, facts_path(out)):
         refuse_existing(path, overwrite=overwrite)
-    if out.suffix == ".onnx":
-        _check_onnx_installed()
 
 
 def export_run(trained: TrainedRun, out: Path) -> dict:
@@ -78,6 +76,7 @@ def export_run(trained: TrainedRun, out: Path) -> dict:
     Returns:
       What the JSON file holds.
     Raises:
+      UserError: the run takes what cannot be written so, or a package is missing.
       RuntimeError: the file answers differently; nothing is left behind.
     """
     facts, form = describe(trained), FORMATS[out.suffix]
@@ -171,13 +170,14 @@ def to_onnx(trained: TrainedRun, facts: dict) -> bytes:
     """The serialised model for any batch size; its metadata are `facts`, texts as they are and all else as JSON.
 
     Raises:
-      UserError: the run takes what cannot be written as ONNX.
+      UserError: the run takes what cannot be written as ONNX, or a package is missing.
     """
     if trained.config.model.luminous.gamma_target:
         raise UserError(
             f"{trained.workdir} gives each clip a gamma of its own, which ONNX files do not hold: name a file that "
             "ends in .stablehlo"
         )
+    _check_onnx_installed()
     from jax2onnx import to_onnx  # pyright: ignore[reportMissingImports]  # of an extra
     from onnx import helper  # pyright: ignore[reportMissingImports]  # of an extra
 

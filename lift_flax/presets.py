@@ -77,6 +77,8 @@ KEYS = {  # key of the string argument -> (path of the field, how its text is re
     "foe": ("model.foe", _YES_NO.__getitem__),
     "streams": ("model.streams", str),
 }
+# What `streams` asks for beside itself: one stream alone has no head but that of the levels.
+ONE_STREAM: dict[str, Any] = {"model.output": "levels", "train.main_weight": 0.0}
 
 
 def get_config(arg: str | None, *, preset: str = "paper", **overrides) -> ConfigDict:
@@ -99,7 +101,9 @@ def get_config(arg: str | None, *, preset: str = "paper", **overrides) -> Config
             raise ValueError(f"unknown key '{key}' in the config's argument; known: {', '.join(KEYS)}")
         path, read = KEYS[key]
         try:
-            c.update_from_flattened_dict({path: read(text)})
+            c.update_from_flattened_dict(
+                {path: read(text)} | (ONE_STREAM if key == "streams" and text != "both" else {})
+            )
         except (KeyError, ValueError):
             raise ValueError(f"key '{key}' in the config's argument does not take '{text}'") from None
     return c.lock()

@@ -134,10 +134,14 @@ def test_mistakes(name, message, tmp_path):
         export.main([f"--workdir={tmp_path}", f"--out={tmp_path / name}"])
 
 
-def test_onnx_without_its_packages(tmp_path, monkeypatch):
+def test_onnx_without_its_packages(run, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "jax2onnx", None)
     with pytest.raises(UserError, match=r"jax2onnx is not installed here: run `make onnx` .* \.venv-onnx/bin/python"):
-        export.main([f"--workdir={tmp_path}", f"--out={tmp_path / 'net.onnx'}"])
+        export.main([f"--workdir={run}", f"--out={tmp_path / 'net.onnx'}"])
+    own_gamma = random_trained(**{"model.luminous.gamma_target": 58.0})  # says so first: no package would help
+    with pytest.raises(UserError, match=r"which ONNX files do not hold: name a file that ends in \.stablehlo"):
+        export.export_run(own_gamma, tmp_path / "net.onnx")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_is_no_run(tmp_path):

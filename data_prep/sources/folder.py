@@ -207,7 +207,7 @@ def _groups(rows: list[ListedVideo], videos: Path, group_regex: str | None) -> l
     unmatched = [name for name, group in zip(names, groups, strict=True) if not group]
     if unmatched:
         raise UserError(
-            f"--group-regex {group_regex!r} gives no group for {len(unmatched)} of {len(names)} videos, "
-            f"the first is {unmatched[0]}"
+            f"--group-regex '{group_regex}' gives no group for {len(unmatched)} of {len(names)} videos, "
+            f"the first is {unmatched[0]}: its one pair of parentheses must match in the path of each"
         )
     return [video_list.fit_name(group, f"{name}: the group") for group, name in zip(groups, names, strict=True)]

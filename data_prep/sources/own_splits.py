@@ -56,13 +56,24 @@ def draw_test(classes: list[str], clips: list[SourceClip], test_share: float, se
         if tested[label] == 0:
             candidates = [unit for unit in order if unit not in chosen and units[unit][label] and leaves_training(unit)]
             if not candidates:
-                what = "one clip" if total[label] == 1 else "too few groups"
-                raise UserError(f"class {name} has {what} and cannot be split into train and test; add videos to it")
+                raise UserError(_too_few(name, total[label], [unit for unit in order if units[unit][label]]))
             choose(min(candidates, key=lambda unit: units[unit].total()))
     return {
         "train": [clip.id for clip in clips if _unit(clip) not in chosen],
         "test": [clip.id for clip in clips if _unit(clip) in chosen],
     }
+
+
+def _too_few(name: str, clips: int, units: list[tuple[str, str]]) -> str:
+    """The message about a class that cannot be on both sides."""
+    if clips == 1 or units[0][0] == "clip":
+        what = "one clip" if clips == 1 else "too few clips"
+        return f"class {name} has {what} and cannot be split into train and test; add videos to it"
+    groups = ", ".join(sorted(group for _, group in units))
+    return (
+        f"class {name} cannot be split into train and test: groups stay whole, and its {clips} clips are of "
+        f"{len(units)} ({groups}), too few beside the other classes: add videos of others, or group them otherwise"
+    )
 
 
 def _unit(clip: SourceClip) -> tuple[str, str]:

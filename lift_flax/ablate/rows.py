@@ -3,6 +3,7 @@
 import dataclasses
 
 from lift_flax.config import Config
+from lift_flax.presets import ONE_STREAM
 
 Fields = dict[str, str | int | float | bool]  # of the config, by dotted name
 
@@ -12,7 +13,6 @@ _R3D = {
     "r2plus1d_18": "r3d_18",
     "r2plus1d_tiny": "r3d_tiny",
 }
-_ONE_STREAM: Fields = {"model.output": "levels", "train.main_weight": 0.0}  # no head but that of the levels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,8 +62,8 @@ def rows(config: Config, r3d_weights: str = "") -> list[AblationRow]:
         AblationRow("vit_1", "ViT, 1 block", None, {"model.pvit.blocks": 1}),
         AblationRow("vit_3", "ViT, 3 blocks", None, {"model.pvit.blocks": 3}),
         AblationRow("no_foe", "without Fourier Enhancement", None, {"model.foe": False}),
-        AblationRow("main", "main stream only", None, {"model.streams": "main", **_ONE_STREAM}),
-        AblationRow("luminous", "luminous stream only", None, {"model.streams": "luminous", **_ONE_STREAM}),
+        AblationRow("main", "main stream only", None, {"model.streams": "main", **ONE_STREAM}),
+        AblationRow("luminous", "luminous stream only", None, {"model.streams": "luminous", **ONE_STREAM}),
     ]
 
 
@@ -82,6 +82,6 @@ def pretraining(config: Config) -> Fields:
 
     It has one level, a lower rate and more epochs than a teacher: eight levels on a random ViT do not learn.
     """
-    changes = {"model.streams": "main", "model.levels": 1, "train.distill": False, **_ONE_STREAM}
+    changes = {"model.streams": "main", "model.levels": 1, "train.distill": False, **ONE_STREAM}
     rate, epochs = min(config.train.learning_rate, 3e-4), 3 * config.train.teacher_epochs // 2
     return {**reference(""), **changes, "train.learning_rate": rate, "train.student_epochs": epochs}

@@ -108,7 +108,15 @@ class CreatedModel:
     batch_stats: Tree
 
     def inputs(self, clip: AnyClips, flow: AnyFlows | None = None) -> tuple[Float[Array, "B T _ _ _"], ...]:
-        """Normalised clips as `network.apply` takes them: dark and luminous, or luminous alone for a video ResNet."""
+        """Normalised clips as `network.apply` takes them: dark and luminous, or luminous alone for a video ResNet.
+
+        Raises:
+          UserError: the network takes optical flow, and none is given.
+        """
+        if flow is None and self.config.model.luminous.takes_flow:
+            raise UserError(
+                f"{self.name} with luminous.input={self.config.model.luminous.input} takes flow beside the clip"
+            )
         batch = {"clip": clip} if flow is None else {"clip": clip, "flow": flow}
         streams = clip_streams(jax.tree.map(jnp.asarray, batch), self.config)
         if self.name == LIFT_NET:
@@ -120,7 +128,7 @@ class CreatedModel:
         return _outputs(self.network, self.params, self.batch_stats, self.inputs(clip, flow))
 
     def features(self, clip: AnyClips, flow: AnyFlows | None = None) -> Float[Array, "B E"]:
-        """The classifier's input, float32: the mean of LIFT-Net's fused tokens, or of a video ResNet's last map."""
+        """The mean of LIFT-Net's fused tokens, or of a video ResNet's last map, float32: what its plain head reads."""
         outputs = self(clip, flow)
         kept = outputs["fused"] if self.name == LIFT_NET else outputs["features"]
         return kept.mean(axis=tuple(range(1, kept.ndim - 1)), dtype=accumulation_dtype(kept))

@@ -20,8 +20,9 @@ from jaxtyping import Int
 from lift_flax.config import Config
 from lift_flax.data import shared_memory
 from lift_flax.data.clip_reader import Batch, ChangeLight, ClipReader, Example, StoredFlow
+from lift_flax.data.fitting import folder_weights
 from lift_flax.data.order import DrawnOrder, plain_order
-from lift_flax.data.records import Records, folder_weights
+from lift_flax.data.records import Records
 from lift_flax.video.sampling import CENTRE, View
 from lift_flax.worker_process import end_with_parent
 

@@ -2,17 +2,15 @@
 
 import collections
 import dataclasses
+import shlex
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from lift_flax import data_sets
-from lift_flax.config import Config
 from lift_flax.data import clip_reader
 from lift_flax.errors import UserError, shown
 from lift_flax.files import record_files
-from lift_flax.video import optical_flow
 
 
 class IndexEntry(NamedTuple):
@@ -52,13 +50,18 @@ class Records:
     prepared: dict[str, str | int | None]
     cache: clip_reader.Cache = dataclasses.field(default_factory=dict, compare=False, repr=False)
     title: str = ""  # for people: the data set, or the folder of the user's own videos
-    dirs: tuple[Path, ...] = ()  # all folders, where several are mixed
+    folders: tuple["Records", ...] = ()  # as each was opened, where several are mixed
     all_frames: bool = True  # whether every clip holds all frames of its video
 
     @property
     def place(self) -> str:
         """What `data.dir` says of them: the folder, or several with commas."""
-        return ",".join(map(str, self.dirs or (self.dir,)))
+        return ",".join(map(str, self.dirs))
+
+    @property
+    def dirs(self) -> tuple[Path, ...]:
+        """All folders; one, where none are mixed."""
+        return tuple(records.dir for records in self.folders) or (self.dir,)
 
     @property
     def is_mixed(self) -> bool:
@@ -77,13 +80,18 @@ class Records:
     def split(self, fold: int, name: str) -> list[str]:
         """Ids of one split of a fold.  Raises UserError if it is missing or empty."""
         if str(fold) not in self.folds:
-            raise UserError(f"{self.dir} has no fold {fold}: set config.data.fold to one of {', '.join(self.folds)}")
+            raise UserError(f"{self.lacks_fold(fold)}: set config.data.fold to one of {', '.join(self.folds)}")
         ids = self.folds[str(fold)].get(name, [])
         if not ids:
             raise UserError(
                 f"{self.dir}: split '{name}' of fold {fold} is empty: build the records again with such clips"
             )
         return ids
+
+    def lacks_fold(self, fold: int | str) -> str:
+        """A phrase that names the folder without this fold; of several, the first."""
+        lacking = [records.dir for records in self.folders if str(fold) not in records.folds]
+        return f"{lacking[0] if lacking else self.dir} has no fold {fold}"
 
     def given_validation(self, fold: int) -> list[str]:
         """Ids of the validation clips that the records themselves set apart; mostly none."""
@@ -123,7 +131,7 @@ def open_records(folder: str) -> Records:
     Raises:
       UserError: it is missing, damaged or unfinished; or several do not fit together.
     """
-    if not folder:
+    if not folder.strip(" ,"):
         raise UserError("config.data.dir is empty: set --config.data.dir to a folder of records (`lift-flax build`)")
     return mixed([_open_one(one) for one in folders_of(folder)])
 
@@ -138,7 +146,8 @@ def folders_of(place: str) -> list[str]:
 def mixed(folders: list[Records]) -> Records:
     """Several folders as one: classes matched by name, ids with the folder's name before them, splits together.
 
-    It has the folds that all have, and flow where all have the same.  Videos are prepared as those of the first.
+    It has the folds that all have, and flow where all have the same, of frames of one size.  Videos are prepared as
+    those of the first.
 
     Raises:
       UserError: two folders have one name, no fold is in all of them, or only some have validation clips.
@@ -147,7 +156,11 @@ def mixed(folders: list[Records]) -> Records:
     if len(folders) == 1:
         return first
     if twice := [name for name in names if names.count(name) > 1]:
-        raise UserError(f"config.data.dir names two folders called {twice[0]}: rename one of them")
+        same = len({records.dir.resolve() for records in folders if records.dir.name == twice[0]}) == 1
+        what = f"{twice[0]} twice: leave one out" if same else f"two folders called {twice[0]}: rename one of them"
+        raise UserError(f"config.data.dir names {what}")
+    if commas := [records.dir for records in folders if "," in str(records.dir)]:
+        raise UserError(f"the path {commas[0]} has a comma, and commas separate folders: rename it, or link to it")
     classes = tuple(dict.fromkeys(name for records in folders for name in records.classes))
     folds = {fold: {} for fold in first.folds if all(fold in records.folds for records in folders)}
     if not folds:
@@ -169,36 +182,16 @@ def mixed(folders: list[Records]) -> Records:
         for fold in folds:
             for split, ids in records.folds[fold].items():
                 folds[fold].setdefault(split, []).extend(map(part.clip_id, ids))
-    flow = {records.prepared["flow"] for records in folders}
-    prepared = {**first.prepared, "flow": flow.pop() if len(flow) == 1 else "none"}
+    flow = {(records.prepared["flow"], records.prepared["short_side"]) for records in folders}
+    prepared = {**first.prepared, "flow": first.prepared["flow"] if len(flow) == 1 else "none"}
     prepared["others"] = "; ".join(str(records.prepared) for records in folders[1:])  # to compare runs by
     title = " + ".join(dict.fromkeys(records.title for records in folders))
     sources = {records.source for records in folders}
     return Records(
         first.dir, classes, folds, index, tuple(parts), sources.pop() if len(sources) == 1 else "folder",
-        prepared, title=title, dirs=tuple(records.dir for records in folders),
+        prepared, title=title, folders=tuple(folders),
         all_frames=all(records.all_frames for records in folders),
     )  # fmt: skip
-
-
-def folder_weights(config: Config, records: Records) -> dict[str, float]:
-    """How often clips of each folder are to be drawn, by its name; empty where `data.weights` says nothing.
-
-    Raises:
-      UserError: `data.weights` are no numbers above 0, or not one for each folder.
-    """
-    if not config.data.weights:
-        return {}
-    try:
-        weights = [float(text) for text in config.data.weights.split(",")]
-    except ValueError:
-        weights = []
-    if len(weights) != len(records.parts) or not all(0 < weight < float("inf") for weight in weights):
-        raise UserError(
-            f"config.data.weights='{config.data.weights}': write a number above 0 for each of the "
-            f"{len(records.parts)} folders of config.data.dir, with commas"
-        )
-    return {part.name: weight for part, weight in zip(records.parts, weights, strict=True)}
 
 
 def _open_one(folder: str) -> Records:
@@ -206,7 +199,10 @@ def _open_one(folder: str) -> Records:
     if not path.is_dir():
         raise UserError(f"{path} does not exist: make records with `lift-flax build`, or correct config.data.dir")
     if not (path / "prep_report.json").is_file():  # written last
-        raise UserError(f"{path} holds no finished records: run `lift-flax build` to its end")
+        raise UserError(
+            f"{path} holds no finished records: run `lift-flax build` to its end; or, if these are videos, make "
+            f"records of them: `lift-flax build folder --videos {shlex.quote(str(path))} --out RECORDS`"
+        )
     report, folds = record_files.read_report(path), record_files.read_folds(path)
     index = {c["id"]: IndexEntry(i, c["label"], c["group"], c.get("content", "")) for i, c in enumerate(folds["clips"])}
     settings = report["settings"]
@@ -228,36 +224,3 @@ def _open_one(folder: str) -> Records:
         title=title,
         all_frames=report.get("all_frames", prepared["max_frames"] is None),
     )
-
-
-def check_fits(records: Records, config: Config) -> None:
-    """Raises UserError if `config` is for another data set, or takes optical flow and the records have none."""
-    if data_sets.different(config.dataset, records.source):
-        raise UserError(
-            f"{records.dir} holds {records.source}, the config is for {config.dataset}: use the config of "
-            f"{records.source}, or name the run with --config.dataset={records.source}"
-        )
-    folder_weights(config, records)
-    check_flow(records, config, "set config.model.luminous.input=gamma")
-
-
-def check_flow(records: Records, config: Config, otherwise: str) -> None:
-    """Raises UserError if the network of `config` takes optical flow and the records have none.
-
-    Args:
-      otherwise: what to do instead of building them again.
-    """
-    if config.model.luminous.takes_flow and not records.has_flow:
-        raise UserError(f"{records.dir} holds no optical flow: build it again with --flow --overwrite, or {otherwise}")
-
-
-def check_relit(records: Records, config: Config) -> None:
-    """Raises UserError if the network of `config` takes optical flow that cannot be computed anew in another light."""
-    if not config.model.luminous.takes_flow:
-        return
-    if not records.all_frames:
-        raise UserError(
-            f"{records.place} lacks frames of its videos, and flow in another light is computed from one to the next: "
-            "build the records again with --max-frames=all --overwrite, or leave the curve over brightness out"
-        )
-    optical_flow.flow_function(records.prepared["flow"])  # raises where OpenCV is not installed

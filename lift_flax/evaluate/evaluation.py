@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Int
 
 from lift_flax.config import Config, Mesh
-from lift_flax.data.records import Records, check_flow, check_relit, folders_of, open_records
+from lift_flax.data.fitting import check_flow, check_relit
+from lift_flax.data.records import Records, folders_of, open_records
 from lift_flax.distributed.mesh import make_mesh
 from lift_flax.errors import UserError
 from lift_flax.evaluate import illumination
@@ -110,6 +111,9 @@ class Evaluation:
         self._split = self._open(protocol.data_dir)
         if protocol.illumination:
             check_relit(self._split.records, trained.config)
+        names = [part.name for part in self._split.records.parts] + [name for name, _ in protocol.twins]
+        if twice := [name for name in names if name and names.count(name) > 1]:
+            raise UserError(f"twin {twice[0]}: the curve has marks of that name already: give it another one")
         self._twins = [(name, self._open(folder)) for name, folder in protocol.twins]
 
     def run(self) -> dict:
@@ -141,7 +145,7 @@ class Evaluation:
             "parts": judge_parts(scored, split.records, split.ids, trained.classes),
         }
         if protocol.illumination:
-            result["illumination"] = self._illumination(result, scored, own=bool(learnt))
+            result["illumination"] = self._illumination(result, scored, own=bool(learnt) and not self._is_part())
         return result
 
     def _open(self, data_dir: str | Path | None) -> _Split:
@@ -149,7 +153,7 @@ class Evaluation:
         place = str(data_dir or trained.config.data.dir)
         if missing := [folder for folder in folders_of(place) if not Path(folder).is_dir()]:
             raise UserError(
-                f"{missing[0]} does not exist: give the folder of records as data_dir, or after the name of a twin"
+                f"{missing[0]} does not exist: give a folder of records, after data_dir or the name of a twin"
             )
         records = open_records(place)
         check_flow(records, trained.config, "give other records")
@@ -180,12 +184,16 @@ class Evaluation:
     def _learnt(self) -> list[str]:
         """Returns the ids of the clips that the run was trained on; none if the records are not its own."""
         config, records = self._trained.config, self._split.records
-        if len(folders_of(config.data.dir)) > 1 and not records.is_mixed:
+        if self._is_part():
             return self._learnt_of_part()
         if not records.folds.get(str(config.data.fold), {}).get("train"):
             return []
         ids, _ = records.train_and_validation(config.data.fold, config.data.val_share, config.seed)
         return ids if is_of(self._trained.train_digest, records, ids) else []
+
+    def _is_part(self) -> bool:
+        """Whether the run has several folders, and one is scored."""
+        return len(folders_of(self._trained.config.data.dir)) > 1 and not self._split.records.is_mixed
 
     def _learnt_of_part(self) -> list[str]:
         """Returns the same for records that are one of several folders of the run's."""
@@ -195,10 +203,10 @@ class Evaluation:
         except UserError:  # the run's other folders are not here
             return []
         ids, _ = whole.train_and_validation(config.data.fold, config.data.val_share, config.seed)
-        name = {folder: part.name for folder, part in zip(whole.dirs, whole.parts, strict=True)}.get(records.dir)
-        if name is None or not is_of(self._trained.train_digest, whole, ids):
+        if not is_of(self._trained.train_digest, whole, ids):
             return []
-        return [i.removeprefix(f"{name}:") for i in whole.of_part(ids, name)]
+        pictures = {whole.index[i].content for i in ids} - {""}
+        return [i for i, entry in records.index.items() if entry.content in pictures]
 
     def _illumination(self, result: dict, scored: SplitLogits, *, own: bool) -> dict:
         """Computes the curve and its twins; for the run's own test clips it is kept in the workdir, with a picture."""

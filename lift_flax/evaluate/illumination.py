@@ -26,6 +26,7 @@ from lift_flax.files import write_text
 from lift_flax.video.camera import Camera, Relight
 
 EXPOSURES = tuple(2.0**stop for stop in range(2, -7, -1))
+_CURVE = "illumination.json"
 CAMERA = Camera(full_well=8000.0, read_noise=3.0)
 
 
@@ -90,7 +91,12 @@ def point(results: dict, luma: np.ndarray) -> dict:
 
 def keep(measured: dict, workdir: Path) -> None:
     """Writes a curve into the workdir of its run, as illumination.json."""
-    write_text(workdir / "illumination.json", json.dumps(measured, indent=2) + "\n")
+    write_text(workdir / _CURVE, json.dumps(measured, indent=2) + "\n")
+
+
+def is_kept(workdir: Path) -> bool:
+    """Whether a curve was measured there."""
+    return (workdir / _CURVE).is_file()
 
 
 def draw(measured: dict, workdir: Path) -> Path:

@@ -64,7 +64,7 @@ def motion(lit: UInt8[Array, "B T H W 3"]) -> Float[Array, "B T H W 3"]:
 
 def main_inputs(config: Config, streams: Streams) -> Float[Array, "B T H W 3"]:
     """Clips as the main stream takes them: normalised frames or `motion`, in the dtype of the trunks."""
-    if config.model.main_input == "motion":
+    if config.model.main_input == "motion" and config.model.streams != "luminous":  # then nothing reads them
         return motion(streams["lit"]).astype(activation_dtype(config))
     return normalise(streams["dark"], config.model.pvit.mean, config.model.pvit.std).astype(activation_dtype(config))
 

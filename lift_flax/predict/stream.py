@@ -97,13 +97,17 @@ class Stream:
         window, and nothing is computed for them.
 
     Raises:
-      UserError: `every` is not a positive whole number.  With the first frame: the run takes optical flow, and OpenCV
-        is not installed.
+      UserError: `every` is not a positive whole number, or the run takes the flow of one frame.  With the first frame:
+        the run takes optical flow, and OpenCV is not installed.
     """
 
     def __init__(self, programs: Programs, preparation: Preparation, classes: tuple[str, ...], *, every: int):
         if not isinstance(every, int) or every < 1:
             raise UserError(f"every={every!r}: give a whole number of frames from one answer to the next, 1 or more")
+        if preparation.flow != "none" and preparation.num_frames == 1:
+            raise UserError(
+                "optical flow leads from one frame to the next, and this run takes one: it cannot be streamed"
+            )
         self._programs, self._preparation, self._classes, self._every = programs, preparation, classes, every
         self._size: tuple[int, ...] = ()  # height and width of the first frame
         self._window: _Window | None = None

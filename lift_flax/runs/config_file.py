@@ -39,7 +39,8 @@ def load(path: Path) -> Config:
       UserError: it is missing or damaged, or holds a field or a value that this version does not know.
     """
     if not path.is_file():
-        raise UserError(f"{path.parent} is not a workdir of a run: it holds no {path.name}")
+        why = f"holds no {path.name}" if path.parent.exists() else "does not exist"
+        raise UserError(f"{path.parent} is not a workdir of a run: it {why}; give the --workdir of a training")
     try:
         values = dict(json.loads(path.read_text()))
     except (TypeError, ValueError) as error:

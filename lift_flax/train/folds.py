@@ -130,7 +130,7 @@ def _names(records: Records, wanted: str) -> list[str]:
         raise UserError(f"--folds is empty: {choice}")
     given = [word.strip() for word in wanted.split(",")]
     if unknown := [word for word in given if word not in records.folds]:
-        raise UserError(f"--folds={wanted}: {records.dir} has no fold '{unknown[0]}': {choice}")
+        raise UserError(f"--folds={wanted}: {records.lacks_fold(unknown[0])}: {choice}")
     if twice := [word for word in given if given.count(word) > 1]:
         raise UserError(f"--folds={wanted} names fold {twice[0]} twice: name each fold once")
     return [name for name in records.folds if name in given]

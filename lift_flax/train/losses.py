@@ -11,7 +11,8 @@ from jaxtyping import Array, Float
 
 
 def _weighted_mean(values: Float[Array, "B"], weight: Float[Array, "B"]) -> Float[Array, ""]:
-    return (values * weight).sum() / jnp.maximum(weight.sum(), 1)
+    """Over the clips, those of weight 0 left out: weights, 1 on average over a data set, do not depend on the batch."""
+    return (values * weight).sum() / jnp.maximum((weight > 0).sum(), 1)
 
 
 def cross_entropy(

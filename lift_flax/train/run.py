@@ -15,7 +15,8 @@ from jax.sharding import Mesh
 
 from lift_flax.command_line import command
 from lift_flax.config import Config
-from lift_flax.data.records import Records, check_fits, check_relit, open_records
+from lift_flax.data.fitting import check_fits, check_relit, folder_weights
+from lift_flax.data.records import Records, open_records
 from lift_flax.distributed import processes
 from lift_flax.distributed.mesh import make_mesh
 from lift_flax.distributed.processes import StopSignal
@@ -78,11 +79,13 @@ def train_and_test(config: Config, workdir: Path, stop: StopSignal | None = None
         _announce(start.mesh)
         counts = (len(ids) for ids in (start.train_ids, start.val_ids, start.test_ids))
         print("clips: {} to train on, {} for validation, {} to test on".format(*counts), flush=True)
+        if drawn := folder_weights(start.config, start.records):
+            print(f"drawn as often as {', '.join(f'{name} {weight:g}' for name, weight in drawn.items())}", flush=True)
         earlier = finished(workdir)
         if processes.from_first(earlier is not None):
             assert earlier is not None  # all processes see one workdir: `check_shared`
             print(f"{workdir} holds a finished run: nothing is trained again", flush=True)
-            if start.config.log.light_curve and "area" not in earlier:
+            if start.config.log.light_curve and not illumination.is_kept(workdir):
                 print(f"its curve over brightness: {command('evaluate', f'--workdir={workdir}', '--illumination')}")
             return earlier
         return _both_phases(start, workdir, stop or StopSignal())

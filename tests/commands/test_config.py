@@ -46,13 +46,20 @@ def test_leaf_configs_build():
     ("fast", "model.luminous.size", 112), ("fast,n=4", "model.levels", 4), ("n=2", "model.levels", 2),
     ("teacher=r3d_18", "model.teacher.name", "r3d_18"),
     ("distill=no", "train.distill", False), ("foe=no", "model.foe", False), ("vit_blocks=3", "model.pvit.blocks", 3),
-    ("streams=main", "model.streams", "main"), ("luminous=flow", "model.luminous.input", "flow"),
+    ("streams=main", "model.streams", "main"), ("streams=main", "model.output", "levels"),
+    ("luminous=flow", "model.luminous.input", "flow"),
     ("unfreeze=none", "model.pvit.unfreeze", "none"),
 ])  # fmt: skip
 def test_presets_and_keys(arg, field, value):
     config = presets.get_config(arg).unlock()
     config.model.pvit.init_from = "weights.npz"
     assert flat_fields(_read(config))[field] == value
+
+
+def test_one_stream_of_any_needs_no_other_flag():
+    config = _read(presets.get_config("tiny,streams=luminous", **presets.ANY_LIGHT))
+    assert (config.model.output, config.train.main_weight, config.model.main_input) == ("levels", 0.0, "motion")
+    assert _read(presets.get_config("tiny,streams=both", **presets.ANY_LIGHT)).model.output == "levels+late"
 
 
 @pytest.mark.parametrize(("flags", "eps"), [
@@ -97,6 +104,10 @@ def test_unknown_presets_keys_and_values_are_refused(arg):
     ({"model.pvit.num_heads": 5}, "does not divide"),
     ({"model.pvit.unfreeze": "first"}, "would freeze random ViT blocks"),
     ({"train.trunk": "finetune", "train.distill": False}, "config.train.trunk=finetune"),
+    ({"train.class_weights": "inverse", "data.balance": "classes"}, "both make up for rare classes: choose one"),
+    ({"augment.exposure_lighter": 300.0}, "config.augment.exposure_lighter is 300.0: it must not be above 20"),
+    ({"train.temperature": 1e20}, "config.train.temperature"),
+    ({"model.streams": "main", "model.output": "late"}, "set config.model.output=levels and config.train"),
 ])  # fmt: skip
 def test_impossible_values_are_refused(overrides, message):
     with pytest.raises(UserError, match=message):
@@ -205,7 +216,9 @@ def test_a_damaged_config_json_is_one_line(text, tmp_path):
 @pytest.mark.parametrize(("arguments", "message"), [
     (["--config=demo", "--workdir=x", "--config.train.batchsize=3"], "no such field; did you mean config.train.batch_"),
     (["--config=dmeo", "--workdir=x"], r"did you mean --config=demo\?"),
-    (["--config=configs/demo.py", "--workdir=x", "--config.train.batch_size=many"], "batch_size=many"),
+    (["--config=configs/demo.py", "--workdir=x", "--config.train.batch_size=many"], "batch_size=many: write a whole number$"),
+    (["--config=demo", "--workdir=x", "--config.log.light_curve=yes"], "light_curve=yes: write True or False$"),
+    (["--config=demo", "--workdir=x", "--config.train.ema=much"], "train.ema=much: write a number$"),
     (["--config=configs/demo.py:huge", "--workdir=x"], "unknown preset 'huge'"),
     (["--config=configs/nothing.py", "--workdir=x"], "cannot read the config file"),
     (["--config=configs/demo.py"], "--workdir=DIR is needed"),

@@ -13,7 +13,8 @@ import pytest
 
 from data_prep import build
 from lift_flax.data.batches import batch_ids, read_eval_examples, train_batches
-from lift_flax.data.records import check_fits, folders_of, open_records
+from lift_flax.data.fitting import check_fits
+from lift_flax.data.records import folders_of, mixed, open_records
 from lift_flax.errors import UserError
 from lift_flax.evaluate import evaluation
 from lift_flax.runs.trained import open_trained
@@ -122,8 +123,17 @@ def test_weights_that_cannot_be(both, weights, message):
 
 
 def test_folders_that_do_not_fit_together(records, other, tmp_path):
-    with pytest.raises(UserError, match="two folders called other: rename one"):
+    with pytest.raises(UserError, match="names other twice: leave one out"):
         open_records(f"{other},{other}")
+    (tmp_path / "elsewhere").mkdir()
+    shutil.copytree(other, tmp_path / "elsewhere" / "other")
+    with pytest.raises(UserError, match="two folders called other: rename one"):
+        open_records(f"{other},{tmp_path / 'elsewhere' / 'other'}")
+    (tmp_path / "a,b").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="a,b/other has a comma, and commas separate folders"):
+        mixed([open_records(str(records)), open_records(str(tmp_path / "a,b" / "other"))])
+    with pytest.raises(UserError, match="config.data.dir is empty"):
+        open_records(" , ")
     with pytest.raises(UserError, match="nowhere does not exist"):
         open_records(f"{other},nowhere")
     changed = tmp_path / "changed"
@@ -152,6 +162,24 @@ def test_what_not_all_have_is_not_used(records, other, tmp_path):
     assert open_records(f"{records},{changed}").prepared != open_records(f"{records},{other}").prepared
     with pytest.raises(UserError, match="holds no optical flow"):
         check_fits(mixed, small_config("tiny,luminous=flow", records=f"{changed},{records}"))
+    first = open_records(f"{records},{changed}")
+    with pytest.raises(UserError, match=f"{changed} holds no optical flow"):  # the one without, whatever the order
+        check_fits(first, small_config("tiny,luminous=flow", records=f"{records},{changed}"))
+    assert mixed.lacks_fold(7) == first.lacks_fold(7) == f"{records} has no fold 7"
+
+
+def test_a_clip_is_on_one_side_of_all_folders(records, other, tmp_path):
+    swapped = tmp_path / "swapped"
+    shutil.copytree(other, swapped)
+    folds = json.loads((swapped / "folds.json").read_text())
+    fold = folds["folds"]["1"]
+    (swapped / "folds.json").write_text(
+        json.dumps({**folds, "folds": {"1": {"train": fold["test"], "test": fold["train"]}}})
+    )
+    place = f"{other},{swapped}"
+    with pytest.raises(UserError, match=r"8 test clips are training clips of another folder \(.* is .*: leave one"):
+        check_fits(open_records(place), small_config(records=place))
+    check_fits(open_records(f"{records},{other}"), small_config(records=f"{records},{other}"))
 
 
 @pytest.mark.slow
@@ -182,3 +210,9 @@ def test_a_run_on_both_is_scored_on_each(both, tmp_path):
     part = evaluation.Protocol(data_dir=both.split(",")[1], split="train")
     scored = evaluation.Evaluation(open_trained(tmp_path / "run"), part).run()
     assert scored["trained_on"] == scored["num_examples"] == 6  # they are seen where they lie alone, too
+    shutil.copytree(both.split(",")[1], tmp_path / "copy")
+    part = evaluation.Protocol(data_dir=tmp_path / "copy", split="train")
+    assert evaluation.Evaluation(open_trained(run), part).run()["trained_on"] == 6  # by their pictures
+    part = evaluation.Protocol(data_dir=both.split(",")[1], illumination=True)
+    assert "picture" not in evaluation.Evaluation(open_trained(run), part).run()["illumination"]
+    assert json.loads((run / "illumination.json").read_text()) == curve  # a part's does not replace the run's

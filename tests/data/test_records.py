@@ -13,7 +13,8 @@ from absl import flags
 
 from data_prep.audit.items import find_items
 from lift_flax.data.batches import eval_batches, read_eval_examples, train_batches
-from lift_flax.data.records import check_fits, open_records
+from lift_flax.data.fitting import check_fits
+from lift_flax.data.records import open_records
 from lift_flax.errors import UserError
 from lift_flax.video import flow_codes, sampling
 from lift_flax.video.decode import decode_flow, decode_frames

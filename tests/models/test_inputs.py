@@ -29,6 +29,9 @@ def test_a_main_stream_that_takes_motion_reads_lit_frames():
     np.testing.assert_array_equal(streams["lit"][0], lit)
     np.testing.assert_array_equal(inputs.main_inputs(config, streams), inputs.motion(jnp.asarray(lit)[None]))
     assert "lit" not in clip_streams({"clip": jnp.asarray(clip)}, small_config())
+    alone = small_config("tiny,streams=luminous", **fields)
+    streams = clip_streams({"clip": jnp.asarray(clip)}, alone)
+    assert "lit" not in streams and len(inputs.student_inputs(alone, streams)) == 2  # nothing reads the main stream's
 
 
 @pytest.mark.parametrize(("output", "heads"), [

@@ -182,6 +182,8 @@ def test_what_is_no_frame_does_not_count(frame, video):
 
 
 def test_mistakes():
+    with pytest.raises(UserError, match="flow leads from one frame to the next, and this run takes one"):
+        Predictor(random_trained("tiny,luminous=flow", **{"data.num_frames": 1})).stream()
     predictor = _predictor("both")
     with pytest.raises(UserError, match="every=0"):
         predictor.stream(every=0)

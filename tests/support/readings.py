@@ -27,6 +27,7 @@ READINGS = {
         "model.streams": "luminous",
         "model.positions": "learnt",
         "model.luminous.input": "motion",
+        "model.main_input": "motion",  # which nothing reads
     },
     "late": {
         "model.output": "late",

@@ -113,7 +113,7 @@ def test_clips_of_several_folds_are_not_pooled(two_of_four, config, tmp_path, ca
 @pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
 def test_what_does_not_fit_is_refused_before_anything_is_trained(two_of_four, run, by_group, config, tmp_path):
     cases = [
-        (config, tmp_path, "1,5", "has no fold '5': write all, or some of 1,2,3,4"),
+        (config, tmp_path, "1,5", "has no fold 5: write all, or some of 1,2,3,4"),
         (config, tmp_path, "1,3, 1", "--folds=1,3, 1 names fold 1 twice: name each fold once"),
         (config, tmp_path, " ", "--folds is empty: write all, or some of 1,2,3,4"),
         (config, run, "all", "is the workdir of one run: choose another --workdir for --folds"),
@@ -130,7 +130,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_trained(two_of_four, ru
         main._run(config, tmp_path / "new", "")
     with pytest.raises(UserError, match="--folds is empty"):
         lift_flax.train_folds(config, tmp_path / "new", folds=[])
-    with pytest.raises(UserError, match="has no fold '5'"):
+    with pytest.raises(UserError, match="has no fold 5"):
         lift_flax.train_folds(config, tmp_path / "new", folds="1,5")
     assert [training._wanted(folds) for folds in ([3, 1], "all")] == ["3,1", "all"]
     with pytest.raises(UserError, match=r"folds=2: give numbers in a list, as \[1, 3\], or 'all'"):

@@ -165,6 +165,16 @@ def test_padding_rows_do_not_count():
     np.testing.assert_allclose(alone, padded, rtol=1e-6)
 
 
+def test_a_rare_clip_counts_for_more_whatever_stands_beside_it():
+    logits, targets = jnp.array([[2.0, 0.0], [0.0, 1.0]]), jnp.array([[1.0, 0.0], [1.0, 0.0]])
+    weight = jnp.array([4.0, 0.5])
+    together = losses.cross_entropy(logits, targets, weight)
+    parts = [losses.cross_entropy(logits[i : i + 1], targets[i : i + 1], weight[i : i + 1]) for i in (0, 1)]
+    np.testing.assert_allclose(together, np.mean(parts), rtol=1e-6)  # as in parts of a batch
+    alone = losses.cross_entropy(logits[:1], targets[:1], jnp.ones(1))
+    np.testing.assert_allclose(parts[0], 4 * alone, rtol=1e-6)
+
+
 def test_losses_are_equations_5_and_6():
     h1, h2 = jnp.array([[1.0, -2.0, 0.5]]), jnp.array([[0.0, 1.0, 0.5]])
     y, one = jnp.array([[0.25, 0.75, 0.0]]), jnp.ones(1)

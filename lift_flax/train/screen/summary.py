@@ -46,7 +46,7 @@ def show_accuracy(results: dict, console: Console | None = None) -> None:
     if area := results.get("area"):
         shares = ", ".join(f"{name} {percent(area[name])}" for name in NETWORKS)
         clips = f" of {next(iter(results['lights']))}" if len(results["lights"]) > 1 else ""
-        console.print(f"area under the accuracy over brightness{clips}: {shares} (illumination.png)", highlight=False)
+        console.print(f"area under the accuracy over brightness{clips}: {shares}", highlight=False, soft_wrap=True)
 
 
 def show_folds(report: dict, console: Console | None = None) -> None:
@@ -129,7 +129,7 @@ def sample_videos(config: Config, workdir: Path) -> list[Path]:
     records = open_records(config.data.dir)
     ids = records.split(config.data.fold, "test")
     rendered = {}
-    for folder, part in zip(records.dirs or (records.dir,), records.parts, strict=True):
+    for folder, part in zip(records.dirs, records.parts, strict=True):
         paths = (folder / "videos" / "clips").glob("*/*.mp4")
         rendered |= {part.clip_id(f"{path.parent.name}/{path.stem}"): path for path in paths}
     video_of = {records.index[i].label: rendered[i] for i in reversed(ids) if i in rendered}

@@ -175,7 +175,11 @@ def test_groups_stay_together(tmp_path: Path, seed: int) -> None:
         (["train/a/1.mp4", "test/a/1.mp4", "test/b/1.mp4"], {}, "class b has videos in .*/test but none in .*/train"),
         (["train/a/1.mp4", "test/a/1.mp4", "c/2.mp4"], {}, "is beside the folders train and test"),
         (["train/a/1.mp4"], {}, "has only one of the folders train and test"),
-        (["a/g1_1.mp4", "a/g1_2.mp4"], {"group_regex": "(g.)_"}, "class a has too few groups and cannot be split"),
+        (
+            ["a/g1_1.mp4", "a/g1_2.mp4"],
+            {"group_regex": "(g.)_"},
+            "class a cannot be split into train and test: groups stay whole",
+        ),
         (["a/1.mp4", "a/2.mp4"], {"group_regex": "("}, "is not a regular expression"),
         (["a/1.mp4", "a/2.mp4"], {"group_regex": "1"}, "has no capture group"),
         (["a/1.mp4", "a/2.mp4"], {"group_regex": "(1)"}, "gives no group for 1 of 2 videos, the first is a/2.mp4"),

@@ -216,7 +216,7 @@ def test_a_damaged_config_json_is_one_line(text, tmp_path):
 @pytest.mark.parametrize(("arguments", "message"), [
     (["--config=demo", "--workdir=x", "--config.train.batchsize=3"], "no such field; did you mean config.train.batch_"),
     (["--config=dmeo", "--workdir=x"], r"did you mean --config=demo\?"),
-    (["--config=configs/demo.py", "--workdir=x", "--config.train.batch_size=many"], "batch_size=many: write a whole number$"),
+    (["--config=demo", "--workdir=x", "--config.train.batch_size=many"], "batch_size=many: write a whole number$"),
     (["--config=demo", "--workdir=x", "--config.log.light_curve=yes"], "light_curve=yes: write True or False$"),
     (["--config=demo", "--workdir=x", "--config.train.ema=much"], "train.ema=much: write a number$"),
     (["--config=configs/demo.py:huge", "--workdir=x"], "unknown preset 'huge'"),

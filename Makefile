@@ -1,5 +1,5 @@
-# make install | demo | test | check | lint | slow | docs | parity | plan | onnx: each sets up what it needs (a .venv and
-# the packages), then does its job.  docs/testing.md says what stands where; `make check` is all but parity, plan and onnx.
+# make install | demo | test | check | lint | slow | docs | parity | plan | onnx | vits: each sets up what it needs (a .venv and
+# the packages), then does its job.  docs/testing.md says what stands where; `make check` is all but the last four.
 PYTHON ?= python3
 RUN = .venv/bin/python
 DEMO ?= runs/demo
@@ -9,7 +9,7 @@ FIGURES = --train-per-class=20 --codec=original
 PATH_FILE = $(RUN) -c "import os, pathlib, sysconfig; \
     pathlib.Path(sysconfig.get_path('purelib'), 'lift_flax_checkout.pth').write_text(os.getcwd() + '\n')"
 
-.PHONY: install demo test check lint slow docs parity plan onnx clean
+.PHONY: install demo test check lint slow docs parity plan onnx vits clean
 
 .venv/installed: setup.cfg pyproject.toml
 	test -x $(RUN) || $(PYTHON) -m venv .venv
@@ -72,6 +72,16 @@ plan: .venv-plan/installed
 onnx: .venv-onnx/installed
 	.venv-onnx/bin/python -m pytest tests/test_export_onnx.py
 
+# timm's and transformers' own modules, in a place of their own: they are large, and only their numbers are wanted
+.venv-vits/installed: setup.cfg pyproject.toml
+	test -x .venv-vits/bin/python || $(PYTHON) -m venv .venv-vits
+	.venv-vits/bin/python -m pip install --quiet --upgrade pip
+	.venv-vits/bin/python -m pip install --quiet --editable ".[vits,test]"
+	touch $@
+
+vits: .venv-vits/installed
+	.venv-vits/bin/python -m pytest tests/weights/test_published_vits.py -s
+
 .venv/docs: .venv/installed
 	$(RUN) -m pip install --quiet --editable ".[prep,test,docs]"
 	touch $@
@@ -86,4 +96,4 @@ lint: .venv/installed
 	.venv/bin/basedpyright
 
 clean:
-	rm -rf .venv .venv-plan .venv-onnx runs site
+	rm -rf .venv .venv-plan .venv-onnx .venv-vits runs site

@@ -26,6 +26,7 @@ STAGES = {
         "export": ("export", "write it as one file, StableHLO or ONNX"),
     },
     "pretrained weights": {
+        "weights fetch": ("weights.fetch", "fetch a pretrained ViT from huggingface.co"),
         "weights convert": ("weights.convert", "convert weights of PyTorch or Google, to start training from"),
         "weights to-torch": ("weights.to_torch", "write a trained R(2+1)D for PyTorch"),
     },

@@ -124,9 +124,12 @@ class PViT:
     dim: Count = 768  # channels of a token
     num_heads: Count = 12  # heads of each block's attention
     mlp_dim: Count = 3072  # hidden width of each block's MLP
-    gelu: Literal["exact", "tanh"] = "exact"  # exact is PyTorch's, tanh is Google's
+    gelu: Literal["exact", "tanh", "quick"] = "exact"  # exact is PyTorch's, tanh is Google's, quick is OpenAI's CLIP's
     ln_eps: Positive = VIT_LN_EPS  # of every LayerNorm, added to the variance
     qkv_bias: bool = True  # biases of queries, keys and values
+    pre_norm: bool = False  # a LayerNorm before the first block, as CLIP has
+    final_norm: bool = False  # a LayerNorm after the last block
+    output: Literal["class", "class+mean"] = "class"  # of a frame: the class token; the mean of the patches beside it
     mean: Colour = VIT_MEAN  # of the input in [0, 1], is subtracted
     std: Annotated[Colour, Bound(gt=0)] = VIT_STD  # of the input in [0, 1], divides
     unfreeze: Literal["first", "all", "none"] = "first"  # which blocks are trained

@@ -15,16 +15,19 @@ Weights = Float[Array, "B N _ R"]  # of one attention: how much each head takes 
 
 
 def patch_rollout(blocks: Sequence[Weights]) -> Float[Array, "B R"]:
-    """How much the class token after the last ViT block took of [itself, patch 1, patch 2, ...]; sums to 1.
+    """How much a ViT's output took of [class token, patch 1, patch 2, ...]; sums to 1.
 
     Args:
-      blocks: weights of each block in order; of the last block those of the class token are enough [B, N, 1, R].
+      blocks: weights of each block in order; of the last block those of the class token [B, N, 1, R] where it is the
+        output, and all where half of the output is the mean of the patches.
     """
     tokens = blocks[0].shape[-1]
     shares = jnp.broadcast_to(jnp.eye(tokens), (len(blocks[0]), tokens, tokens))  # [B, R, R]
     for weights in blocks:
         shares = 0.5 * shares[:, : weights.shape[2]] + 0.5 * _taken(weights, shares)
-    return shares[:, 0]
+    if shares.shape[1] == 1:
+        return shares[:, 0]
+    return 0.5 * shares[:, 0] + 0.5 * shares[:, 1:].mean(axis=1)
 
 
 class LevelWeights(NamedTuple):

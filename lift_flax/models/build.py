@@ -77,9 +77,9 @@ def make_student(config: Config, num_classes: int, rngs: nnx.Rngs) -> LiftNet:
 def _main_stream(config: Config, dim: int, rngs: nnx.Rngs) -> MainStream:
     p, train = config.model.pvit, config.train
     sizes = (config.data.size, p.blocks, p.patch, p.dim, p.num_heads, p.mlp_dim)
-    options = {"gelu": p.gelu, "ln_eps": p.ln_eps, "qkv_bias": p.qkv_bias}
+    options = {name: getattr(p, name) for name in ("gelu", "ln_eps", "qkv_bias", "pre_norm", "final_norm", "output")}
     pvit = PViT(*sizes, **options, precision=train.precision, remat=train.remat.pvit, rngs=rngs)
-    return MainStream(pvit, p.dim, dim, rngs=rngs)
+    return MainStream(pvit, p.dim * (1 if p.output == "class" else 2), dim, rngs=rngs)
 
 
 def _positions(config: Config, dim: int, rngs: nnx.Rngs) -> Positions:

@@ -1,10 +1,11 @@
 """PViT: the first blocks of a ViT, whose class token summarises a frame (paper section III-C).
 
-Pre-LayerNorm blocks and names as in google-research/vision_transformer and timm's `vit_base_patch16_224`.  Only the
-class token of the last block is ever read, so that block computes nothing else.
+Pre-LayerNorm blocks and names as in google-research/vision_transformer and timm's `vit_base_patch16_224`.  As a rule
+only the class token of the last block is read, so that block computes nothing else.
 """
 
 import functools
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -18,9 +19,18 @@ from lift_flax.models.layers.norm import LayerNorm
 from lift_flax.models.layers.precision import Precision, as_chosen
 from lift_flax.models.layers.scan_blocks import scan_blocks
 
+FrameOutput = Literal["class", "class+mean"]
+
+
+def quick_gelu(x: Float[Array, "*dims"]) -> Float[Array, "*dims"]:
+    """x sigmoid(1.702 x), with which OpenAI trained CLIP (Radford et al., ICML 2021)."""
+    return x * jax.nn.sigmoid(1.702 * x)
+
+
 GELU = {
     "exact": gelu,
     "tanh": functools.partial(jax.nn.gelu, approximate=True),
+    "quick": quick_gelu,
 }
 
 
@@ -86,9 +96,12 @@ class PViT(nnx.Module):
     Args:
       size: side of the square images in pixels; fixes the number of position embeddings.
       blocks, patch, dim, num_heads, mlp_dim: sizes; ViT-B/16 is (5 of 12), 16, 768, 12, 3072.
-      gelu: "exact" (erf) or "tanh".
+      gelu: "exact" (erf), "tanh" or "quick".
       ln_eps: LayerNorm eps.
       qkv_bias: whether queries, keys and values have biases.
+      pre_norm: a LayerNorm before the first block, as CLIP has.
+      final_norm: a LayerNorm after the last block.
+      output: "class", the class token; "class+mean", the mean of the patches' tokens beside it, 2E channels.
       precision: of all products.
       remat: keep only the blocks' inputs for the gradient.
     """
@@ -105,6 +118,9 @@ class PViT(nnx.Module):
         gelu: str,
         ln_eps: float,
         qkv_bias: bool = True,
+        pre_norm: bool = False,
+        final_norm: bool = False,
+        output: FrameOutput = "class",
         precision: Precision = "float32",
         remat: bool = False,
         rngs: nnx.Rngs,
@@ -119,6 +135,9 @@ class PViT(nnx.Module):
                 for _ in range(blocks)
             ]
         )
+        self.pre_norm: LayerNorm | None = nnx.data(LayerNorm(dim, eps=ln_eps, rngs=rngs) if pre_norm else None)
+        self.norm: LayerNorm | None = nnx.data(LayerNorm(dim, eps=ln_eps, rngs=rngs) if final_norm else None)
+        self.output: FrameOutput = output
         self.precision: Precision = precision
         self.remat = remat
 
@@ -128,21 +147,30 @@ class PViT(nnx.Module):
         x = self.patches(images).astype(accumulation_dtype(images))  # [B, S, E]
         cls = jnp.broadcast_to(self.cls[...], (x.shape[0], 1, x.shape[2]))
         x = jnp.concatenate([cls, x], axis=1) + self.positions[...]  # [B, 1+S, E]
+        if self.pre_norm is not None:
+            x = self.pre_norm(x)
         return x.astype(images.dtype)
 
     @as_chosen
     def __call__(
         self, images: Float[Array, "B H W 3"], *, intermediates: Intermediates | None = None
-    ) -> Float[Array, "B E"]:
-        """The class token of each image.
+    ) -> Float[Array, "B D"]:
+        """The class token of each image, [B, E], or with the patches' mean beside it, [B, 2*E].
 
         Intermediates:
-          "blocks/i/..." of `ViTBlock`; of the last one the attention is the class token's alone, [B, N, 1, 1+S].
+          "blocks/i/..." of `ViTBlock`; where the class token alone is put out, the attention of the last one is that
+          token's, [B, N, 1, 1+S].
         """
         x = self.embed(images)  # [B, 1+S, E]
         remat = self.remat and intermediates is None  # nothing else can leave a part that is computed again
         last = len(self.blocks) - 1
         for i, block in enumerate(self.blocks):  # no scan: it would keep more for the gradient, and compiles no faster
-            options = {"only_cls": i == last, "intermediates": within(intermediates, f"blocks/{i}")}
+            only_cls = i == last and self.output == "class"
+            options = {"only_cls": only_cls, "intermediates": within(intermediates, f"blocks/{i}")}
             x = scan_blocks(functools.partial(ViTBlock.__call__, **options), [block], x, remat=remat)
-        return x[:, 0]  # [B, E]
+        if self.norm is not None:
+            x = self.norm(x)
+        if self.output == "class":
+            return x[:, 0]  # [B, E]
+        mean = x[:, 1:].mean(axis=1, dtype=accumulation_dtype(x)).astype(x.dtype)
+        return jnp.concatenate([x[:, 0], mean], axis=-1)  # [B, 2*E]

@@ -1,5 +1,6 @@
 """Certifies weights: the same clip through the source framework and through our network."""
 
+import functools
 from pathlib import Path
 
 import jax
@@ -10,8 +11,9 @@ from flax import nnx
 from lift_flax.errors import UserError
 from lift_flax.models.functional import Network, unflatten
 from lift_flax.models.video_resnet import TRUNKS, NormSpec, VideoResNet
-from lift_flax.models.vit import PViT
 from lift_flax.weights.converted import ConvertedWeights
+from lift_flax.weights.vits import positions
+from lift_flax.weights.vits.vit import pvit_of
 
 LIMIT = 1e-3  # largest absolute error over the largest absolute value
 
@@ -23,7 +25,8 @@ def check(weights: ConvertedWeights, file: Path) -> float:
       weights: before or after they are saved.
       file: .npz of `clip`, normalised float32 [B,T,H,W,3] (for a ViT [B,H,W,3]), and of the source framework's outputs
         for it.  Of a video ResNet: `logits` [B,K] or `features`, the last stage's map (B,C,t,h,w) or its mean (B,C).
-        Of a ViT: `features`, the class token [B,E] after the last block that was converted.
+        Of a ViT: `features`, the class token [B,E] after the last block that was converted; `normed`, the same after
+        the last norm.
 
     Returns:
       The largest relative error: the largest absolute error over the largest absolute value.
@@ -34,7 +37,7 @@ def check(weights: ConvertedWeights, file: Path) -> float:
     run = _run_trunk if weights.kind == "r2plus1d" else _run_vit
     with jax.default_matmul_precision("highest"):  # accelerators round float32 products otherwise
         outputs = run(weights.facts, weights.arrays, jnp.asarray(arrays["clip"], jnp.float32))
-    compared = [name for name in ("logits", "features") if name in arrays]
+    compared = [name for name in ("logits", "features", "normed") if name in arrays]
     if weights.kind == "vit" and "logits" in compared:
         print("logits: not compared, the first blocks of a ViT have none")
         compared.remove("logits")
@@ -87,14 +90,21 @@ def _run_trunk(facts: dict, arrays: dict[str, np.ndarray], clip: jax.Array) -> d
 
 
 def _run_vit(facts: dict, arrays: dict[str, np.ndarray], images: jax.Array) -> dict[tuple[str, int], np.ndarray]:
-    side = facts["grid"] * facts["patch"]
-    if images.ndim != 4 or images.shape[1:] != (side, side, 3):
-        raise UserError(f"clip is {images.shape}: this ViT takes images [B, {side}, {side}, 3]")
-    sizes = [facts[name] for name in ("blocks", "patch", "dim", "num_heads", "mlp_dim")]
-    options = {name: facts[name] for name in ("gelu", "ln_eps", "qkv_bias")}
-    network = _network(lambda: PViT(side, *sizes, **options, rngs=nnx.Rngs(0)))
-    out = jax.jit(lambda params, stats, x: network.module(params, stats)(x))(*_trees(arrays), images)
-    return {("features", 2): np.asarray(out)}
+    patch = facts["patch"]
+    if images.ndim != 4 or images.shape[3] != 3 or images.shape[1] != images.shape[2] or images.shape[1] % patch:
+        raise UserError(f"clip is {images.shape}: this ViT takes square images [B, H, H, 3], H a multiple of {patch}")
+    facts = {**facts, "grid": images.shape[1] // patch}
+    table = np.asarray(arrays["params/positions"], np.float32)
+    arrays = {**arrays, "params/positions": positions.resize(table, facts["grid"], facts["positions"])}
+    without = {path: array for path, array in arrays.items() if not path.startswith("params/norm/")}
+    outputs = {}
+    for name, taken in (("features", without), ("normed", arrays))[: 1 if len(without) == len(arrays) else 2]:
+        network = _network(functools.partial(pvit_of, facts, final_norm=name == "normed"))
+        out = jax.jit(lambda params, stats, x, network=network: network.module(params, stats)(x))(
+            *_trees(taken), images
+        )
+        outputs[name, 2] = np.asarray(out)
+    return outputs
 
 
 def _network(make) -> Network:

@@ -1,7 +1,7 @@
 """Converts pretrained weights from PyTorch and from Google, with an account of every tensor.
 
     lift-flax weights convert r2plus1d FILE --out=DIR     # .pth or .safetensors: R(2+1)D, R3D, MC3, Hara's
-    lift-flax weights convert vit FILE --out=DIR          # .npz of Google; .pth or .safetensors of timm (--num-heads)
+    lift-flax weights convert vit FILE --out=DIR          # ViT, DeiT, DINOv2, CLIP: of Google, timm or Hugging Face
     lift-flax weights convert vit WORKDIR --out=DIR       # the main stream of your own run
 
 DIR is then what `--config.model.teacher.init_from` or `--config.model.pvit.init_from` takes.  docs/weights.md names the
@@ -17,10 +17,13 @@ import numpy as np
 
 from lift_flax import command_line, errors
 from lift_flax.errors import UserError
-from lift_flax.weights import converted, from_run, read_tensors, tables, torch_video, vit, vit_sizes
+from lift_flax.weights import converted, from_run, read_tensors, tables, torch_video
 from lift_flax.weights.copies import Copy, find_copy
+from lift_flax.weights.vits import vit
+from lift_flax.weights.vits.sizes import described
 
 BLOCKS = 5  # of a ViT, by default: as the paper takes
+_KERNELS = ("patch_embed.proj.weight", "patch_embeddings.projection.weight", "patch_embedding.weight")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -34,7 +37,9 @@ def main(argv: list[str] | None = None) -> None:
         "--num_heads", type=int, help="heads of a ViT's attention, where neither file nor name shows it"
     )
     parser.add_argument("--copy", metavar="NAME", help="of several copies of the network, that whose names begin so")
-    parser.add_argument("--gelu", choices=("exact", "tanh"), help="of a ViT, if not the usual one of the file's layout")
+    parser.add_argument(
+        "--gelu", choices=("exact", "tanh", "quick"), help="of a ViT, if not the usual one of the file's layout"
+    )
     parser.add_argument(
         "--mean", type=float, nargs=3, metavar=("R", "G", "B"), help="of the input in [0, 1], if not the usual one"
     )
@@ -75,7 +80,7 @@ def _converted(args: argparse.Namespace) -> converted.ConvertedWeights:
     if args.kind == "r2plus1d":
         weights = torch_video.convert(found.tensors)
     else:
-        weights = vit.convert(found.tensors, args.blocks or BLOCKS, args.num_heads or _named_heads(args.file, found))
+        weights = _vit(args, found)
     weights.ignored.update(found.beside)
     weights.facts["source"] = {"file": args.file.name, "sha256": _sha256(args.file)}
     if found.others:
@@ -83,19 +88,24 @@ def _converted(args: argparse.Namespace) -> converted.ConvertedWeights:
     return weights
 
 
-def _named_heads(file: Path, found: Copy) -> int | None:
-    """The heads of the ViT that the file is named as.  Raises UserError where its width is another."""
-    named, kernel = vit_sizes.named_size(file), found.tensors.get("patch_embed.proj.weight")
-    if named is None or kernel is None:
-        return None
-    name, size = named
-    if len(kernel) != size.dim:
+def _vit(args: argparse.Namespace, found: Copy) -> converted.ConvertedWeights:
+    """The ViT, with what its name and the files beside it say of PyTorch's.  Raises UserError where they disagree."""
+    kernel = next((a for n, a in found.tensors.items() if n.endswith(_KERNELS)), None)
+    blocks = args.blocks or BLOCKS
+    if kernel is None:
+        return vit.convert(found.tensors, blocks, args.num_heads, args.gelu)
+    beside = described(args.file)
+    if beside.dim not in (None, len(kernel)) and not args.num_heads:
         raise UserError(
-            f"{file.name} is named as {name}, whose width is {size.dim}, and its tensors are {len(kernel)} wide: say "
-            "how many heads its attention has with --num-heads"
+            f"{args.file.name} is named as {beside.name}, whose width is {beside.dim}, and its tensors are "
+            f"{len(kernel)} wide: say how many heads its attention has with --num-heads"
         )
-    print(f"{size.num_heads} heads, as {name} has")
-    return size.num_heads
+    if beside.num_heads and not args.num_heads:
+        print(f"{beside.num_heads} heads, as {beside.name or 'config.json beside the file'} has")
+    heads, gelu = args.num_heads or beside.num_heads, args.gelu or beside.settings.get("gelu")
+    weights = vit.convert(found.tensors, blocks, heads, gelu)
+    weights.facts.update(beside.settings)
+    return weights
 
 
 def _check_flags(args: argparse.Namespace) -> None:

@@ -16,7 +16,7 @@ from lift_flax.weights.read_tensors import Tensors
 BESIDE = "beside the network in the file"
 _MARKS = {
     "r2plus1d": re.compile(r"(?:^|(?<=\.))(?:layer|features\.)[1-4]\.\d+\."),
-    "vit": re.compile(r"(?:^|(?<=\.))patch_embed\."),
+    "vit": re.compile(r"(?:^|(?<=\.))(?:patch_embed|embeddings\.patch_embeddings?)\."),
 }
 # Words that torch.compile, FSDP and activation checkpointing put into names, at any place.
 _WRAPPED = re.compile(r"(?:^|(?<=\.))(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")

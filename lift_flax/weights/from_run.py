@@ -13,6 +13,7 @@ from lift_flax.runs import config_file
 from lift_flax.runs.checkpoints import read_best
 from lift_flax.runs.workdir import phase_folder
 from lift_flax.weights.converted import ConvertedWeights, Entry
+from lift_flax.weights.vits.vit import SETTINGS
 
 _MAIN = "main/pvit/"
 
@@ -45,8 +46,9 @@ def convert(workdir: Path) -> ConvertedWeights:
 
 def _facts(config: Config) -> dict[str, Any]:
     pvit = config.model.pvit
-    names = ("blocks", "patch", "dim", "num_heads", "mlp_dim", "gelu", "ln_eps", "qkv_bias", "mean", "std")
-    return {name: getattr(pvit, name) for name in names} | {"grid": config.data.size // pvit.patch}
+    names = ("blocks", "patch", "dim", "num_heads", "mlp_dim", "mean", "std", *SETTINGS)
+    facts = {name: getattr(pvit, name) for name in names}
+    return facts | {"grid": config.data.size // pvit.patch, "positions": "linear"}
 
 
 def _stage(name: str) -> str:

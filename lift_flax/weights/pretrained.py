@@ -10,11 +10,13 @@ from lift_flax.config import Config
 from lift_flax.errors import UserError
 from lift_flax.models.build import with_bn_eps
 from lift_flax.models.functional import Tree, flatten
-from lift_flax.weights import converted, vit
+from lift_flax.weights import converted
+from lift_flax.weights.vits import positions, vit
 
 _KINDS = {"teacher": "r2plus1d", "pvit": "vit"}
-_SETTINGS = {"teacher": ("bn_eps", "mean", "std"), "pvit": ("gelu", "ln_eps", "qkv_bias", "mean", "std")}
+_SETTINGS = {"teacher": ("bn_eps", "mean", "std"), "pvit": (*vit.SETTINGS, "mean", "std")}
 _MUST_AGREE = {"teacher": ("name",), "pvit": ("patch", "dim", "num_heads", "mlp_dim")}
+_EARLIER = {"pre_norm": False, "positions": "linear"}  # what facts of earlier versions mean
 _CLASSIFIER = "params/fc/"
 _STEMS = {"params/stem/spatial/kernel", "params/stem/conv/kernel"}
 
@@ -53,6 +55,7 @@ class Pretrained:
         if differ := [name for name in _MUST_AGREE[part] if facts[name] != getattr(fields, name)]:
             flags = " ".join(f"--config.model.{part}.{name}={facts[name]}" for name in differ)
             raise UserError(f"{self.folder} holds weights of another size: use them with {flags}")
+        facts = {**_EARLIER, **facts}
         values = {name: tuple(v) if isinstance(v := facts[name], list) else v for name in _SETTINGS[part]}
         if changed := {name: v for name, v in values.items() if v != getattr(fields, name)}:
             print(f"{part}: {', '.join(f'{n} = {v}' for n, v in changed.items())}, as its weights need", flush=True)
@@ -81,9 +84,15 @@ class Pretrained:
 
     def _fit(self, shapes: Tree) -> tuple[dict[str, np.ndarray], list[str]]:
         ours, part = flatten(shapes), self.part
-        theirs, notes = _fitted(converted.load_arrays(self.folder), ours)
+        way = {**_EARLIER, **converted.load_facts(self.folder)}["positions"]
+        theirs, notes = _fitted(converted.load_arrays(self.folder), ours, way)
         expected = {name: leaf for name, leaf in ours.items() if name in theirs or not name.startswith(_CLASSIFIER)}
         for name, leaf in expected.items():
+            if name not in theirs and name.startswith("params/norm/"):
+                raise UserError(
+                    f"{self.folder} lacks the norm after the last block: convert all blocks of the file (--blocks=N), "
+                    "or set config.model.pvit.final_norm=False"
+                )
             if name not in theirs:
                 raise UserError(f"{self.folder} lacks '{name}' of the {part}: is it a file for another network?")
             if theirs[name].shape != leaf.shape:
@@ -113,7 +122,7 @@ def with_settings(config: Config) -> Config:
     return config
 
 
-def _fitted(theirs: dict[str, np.ndarray], ours: dict) -> tuple[dict[str, np.ndarray], list[str]]:
+def _fitted(theirs: dict[str, np.ndarray], ours: dict, way: positions.Way) -> tuple[dict[str, np.ndarray], list[str]]:
     """The file's arrays without what this network deliberately does not take, and a note on each such thing."""
     notes = []
     classifier = _CLASSIFIER + "bias"
@@ -133,8 +142,11 @@ def _fitted(theirs: dict[str, np.ndarray], ours: dict) -> tuple[dict[str, np.nda
     name = "params/positions"
     if name in ours and name in theirs and theirs[name].shape[1] != ours[name].shape[1]:
         old, new = (math.isqrt(a[name].shape[1] - 1) for a in (theirs, ours))
-        theirs = {**theirs, name: vit.resize_positions(theirs[name], new)}
-        notes.append(f"position embeddings resized from {old}x{old} to {new}x{new}")
+        theirs = {**theirs, name: positions.resize(theirs[name], new, way)}
+        notes.append(f"position embeddings resized from {old}x{old} to {new}x{new} ({way})")
+    if "params/norm/scale" in theirs and "params/norm/scale" not in ours:
+        theirs = {name: a for name, a in theirs.items() if not name.startswith("params/norm/")}
+        notes.append("its last norm left out (config.model.pvit.final_norm=False)")
     return theirs, notes
 
 

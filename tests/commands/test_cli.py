@@ -53,7 +53,9 @@ def test_help_explains_every_field_of_a_config(verb, capsys):
     assert set(said) == {f"--config.{name}" for name in fields.names(Config)}
     assert not [name for name, meaning in said.items() if not meaning or re.fullmatch(r"\w+( \| \w+)+", *meaning)]
     assert said["--config.data.num_frames"] == ["T, frames of a clip"]
-    assert said["--config.model.pvit.gelu"] == ["exact | tanh; exact is PyTorch's, tanh is Google's"]
+    assert said["--config.model.pvit.gelu"] == [
+        "exact | tanh | quick; exact is PyTorch's, tanh is Google's, quick is OpenAI's CLIP's"
+    ]
 
 
 @pytest.mark.parametrize(("words", "message"), [

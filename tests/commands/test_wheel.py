@@ -102,7 +102,7 @@ def test_what_is_imported_is_asked_for():
     settings = configparser.ConfigParser()
     settings.read(ROOT / "setup.cfg")
     lines = settings["options"]["install_requires"].splitlines()
-    for extra in ("prep", "onnx", "torch"):
+    for extra in ("hub", "onnx", "prep", "torch"):
         lines += settings["options.extras_require"][extra].splitlines()
     wanted = {re.split(r"[\[<>=]", line)[0].lower().replace("_", "-") for line in lines}
     known = packages_distributions()

@@ -124,6 +124,10 @@ def test_rollout_of_even_attention():
     even = (1 - 0.5**blocks) / tokens
     expected = np.tile([even + 0.5**blocks] + [even] * (tokens - 1), (2, 1))
     np.testing.assert_allclose(rollout(), expected, rtol=1e-5)
+    pvit.output = "class+mean"  # half of what it gives is the mean of the patches, each of which took alike of all
+    left = 0.5**blocks / 2
+    expected = np.tile([even + left] + [even + left / (tokens - 1)] * (tokens - 1), (2, 1))
+    np.testing.assert_allclose(rollout(), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize(

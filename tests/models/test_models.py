@@ -157,6 +157,21 @@ def test_factorised_forms_equal_3d_convolution(strides):
     np.testing.assert_allclose(full(x), expected, atol=1e-5)
 
 
+def test_the_mean_of_the_patches_stands_beside_the_class_token():
+    sizes, images = (32, 2, 8, 24, 2, 48), _normal(1, 2, 32, 32, 3)
+    make = {"gelu": "quick", "ln_eps": 1e-5, "pre_norm": True, "final_norm": True}
+    both = PViT(*sizes, **make, output="class+mean", rngs=nnx.Rngs(0))
+    alone = PViT(*sizes, **make, rngs=nnx.Rngs(0))
+    x = both.embed(images)
+    np.testing.assert_allclose(x.mean(axis=-1), 0, atol=1e-6)  # of the norm before the first block
+    for block in both.blocks:
+        x = block(x)
+    x = both.norm(x)
+    found = np.asarray(both(images))
+    np.testing.assert_allclose(found, np.concatenate([x[:, 0], x[:, 1:].mean(axis=1)], axis=-1), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(alone(images), found[:, :24], rtol=1e-5, atol=1e-6)
+
+
 def test_last_vit_block_for_the_class_token_alone_equals_the_whole_block():
     model = PViT(32, 3, 8, 24, 2, 48, gelu="exact", ln_eps=1e-6, rngs=nnx.Rngs(0))
     x = _normal(0, 4, 17, 24)

@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: make parity installs it")
 
 from lift_flax.models.functional import flatten  # noqa: E402
-from lift_flax.weights import vit  # noqa: E402
+from lift_flax.weights.vits import vit  # noqa: E402
 from tests.reference.vit import ViT as Reference  # noqa: E402
 from tests.support.weights_tools import class_tokens, fill, pvit_from_tensors, random_tensors, relative_error  # noqa: E402
 

@@ -14,7 +14,8 @@ from lift_flax.models import inputs
 from lift_flax.models.build import make_student
 from lift_flax.models.functional import Network, Tree, flatten, trees_of
 from lift_flax.train import losses, optim
-from lift_flax.weights import torch_video, vit
+from lift_flax.weights import torch_video
+from lift_flax.weights.vits import vit
 from tests.support.weights_tools import Shapes, random_tensors, timm_shapes, trees, trunk_shapes
 
 CLASSES, FRAMES, SIZE, BATCH = 11, 17, 64, 6

@@ -13,6 +13,8 @@ READINGS = {
         "model.levels": 2,
     },
     "places": {
+        "model.pvit.output": "class+mean",
+        "model.pvit.final_norm": True,
         "data.num_frames": 9,
         "model.luminous.tokens": "places",
         "model.positions": "learnt",

@@ -11,7 +11,8 @@ import pytest
 from lift_flax.models import functional, inputs
 from lift_flax.models.lift_net import luminous_tokens
 from lift_flax.train import losses, optim, phases
-from lift_flax.weights import converted, vit
+from lift_flax.weights import converted
+from lift_flax.weights.vits import vit
 from tests.support.readings import READINGS
 from tests.support.small_config import LIGHT, small_config
 from tests.support.weights_tools import timm_tensors

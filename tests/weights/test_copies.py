@@ -8,9 +8,10 @@ import pytest
 from safetensors.numpy import save_file
 
 from lift_flax.errors import UserError
-from lift_flax.weights import convert, converted, torch_video, vit
+from lift_flax.weights import convert, converted, torch_video
 from lift_flax.weights.copies import BESIDE, find_copy
 from lift_flax.weights.pretrained import Pretrained
+from lift_flax.weights.vits import vit
 from tests.support.weights_tools import timm_tensors, trunk_tensors
 
 
@@ -127,7 +128,7 @@ def test_vits_are_found_as_well():
         vit.convert(find_copy(_below("net.", trunk_tensors("r2plus1d_tiny", 3)), "vit").tensors, 2)
     with pytest.raises(UserError, match="the file is a ViT: convert it with `convert vit`"):
         torch_video.convert(find_copy(both, "r2plus1d").tensors)
-    with pytest.raises(UserError, match="in the spelling of torchvision or transformers"):
+    with pytest.raises(UserError, match="in the spelling of torchvision: give that of timm"):
         vit.convert({"encoder.layers.encoder_layer_0.ln_1.weight": np.zeros(3)}, 2)
 
 

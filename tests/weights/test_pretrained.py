@@ -13,8 +13,9 @@ from lift_flax.errors import UserError
 from lift_flax.models import functional
 from lift_flax.models.build import with_bn_eps
 from lift_flax.train import phases, run
-from lift_flax.weights import converted, to_torch, torch_video, vit
+from lift_flax.weights import converted, to_torch, torch_video
 from lift_flax.weights.pretrained import with_settings
+from lift_flax.weights.vits import positions, vit
 from tests.support.small_config import small_config
 from tests.support.weights_tools import timm_tensors, trunk_tensors
 
@@ -63,7 +64,9 @@ def test_pvit_takes_its_first_blocks_and_resized_positions(weights, capsys):
     for name, value in functional.flatten(params["main"]["pvit"]).items():
         if name != "positions":
             np.testing.assert_array_equal(value, arrays[f"params/{name}"])
-    np.testing.assert_allclose(params["main"]["pvit"]["positions"], vit.resize_positions(arrays["params/positions"], 2))
+    np.testing.assert_allclose(
+        params["main"]["pvit"]["positions"], positions.resize(arrays["params/positions"], 2, "bicubic_antialias")
+    )
 
 
 def test_a_classifier_of_another_size_starts_anew(weights, capsys):

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from lift_flax.errors import UserError
-from lift_flax.weights import convert, converted, vit
+from lift_flax.weights import convert, converted
 from lift_flax.weights.tables import details
+from lift_flax.weights.vits import positions, vit
 from tests.golden import FOLDER
 from tests.support.weights_tools import (
     class_tokens,
@@ -146,24 +147,24 @@ def test_what_does_not_fit_is_named(timm, change, message):
 
 def test_positions_resize_like_a_linear_zoom():
     grid = np.arange(16, dtype=np.float32).reshape(4, 4)
-    positions = np.concatenate([[99], grid.ravel()]).reshape(1, 17, 1).astype(np.float32)
-    resized = vit.resize_positions(positions, 7)[0, :, 0]
+    stored = np.concatenate([[99], grid.ravel()]).reshape(1, 17, 1).astype(np.float32)
+    resized = positions.resize(stored, 7)[0, :, 0]
     assert resized[0] == 99
     np.testing.assert_allclose(resized[1:].reshape(7, 7)[::2, ::2], grid, atol=1e-6)  # corners on corners
     np.testing.assert_allclose(resized[1:].reshape(7, 7)[0], np.arange(0, 3.1, 0.5), atol=1e-6)
-    np.testing.assert_array_equal(vit.resize_positions(positions, 4), positions)
+    np.testing.assert_array_equal(positions.resize(stored, 4), stored)
 
 
 @pytest.mark.parametrize(("old", "new"), [(14, 7), (7, 14), (14, 24), (4, 3), (1, 2), (3, 1), (4, 1)])
 def test_positions_are_linear_between_the_old_ones(old, new):
-    positions = np.random.default_rng(0).standard_normal((1, 1 + old * old, 3)).astype(np.float32)
+    stored = np.random.default_rng(0).standard_normal((1, 1 + old * old, 3)).astype(np.float32)
     at = np.linspace(0, old - 1, new) if new > 1 else np.array([(old - 1) / 2])
-    table = positions[0, 1:].reshape(old, old, 3)
+    table = stored[0, 1:].reshape(old, old, 3)
     rows = np.apply_along_axis(lambda line: np.interp(at, np.arange(old), line), 0, table)
     expected = np.apply_along_axis(lambda line: np.interp(at, np.arange(old), line), 1, rows)  # [new, new, 3]
-    resized = vit.resize_positions(positions, new)
+    resized = positions.resize(stored, new)
     assert resized.dtype == np.float32
-    np.testing.assert_array_equal(resized[:, 0], positions[:, 0])
+    np.testing.assert_array_equal(resized[:, 0], stored[:, 0])
     np.testing.assert_allclose(resized[0, 1:].reshape(new, new, 3), expected, rtol=0, atol=1e-6)
 
 

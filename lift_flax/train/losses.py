@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 def _weighted_mean(values: Float[Array, "B"], weight: Float[Array, "B"]) -> Float[Array, ""]:
     """Over the clips, those of weight 0 left out: weights, 1 on average over a data set, do not depend on the batch."""
-    return (values * weight).sum() / jnp.maximum((weight > 0).sum(), 1)
+    return (values * weight).sum() / jnp.maximum((weight > 0).sum(dtype=weight.dtype), 1)
 
 
 def cross_entropy(

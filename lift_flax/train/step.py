@@ -107,5 +107,5 @@ def _mean_over_parts(gradient, trainable: Tree, stats: Tree, streams: Streams, p
 
 def _top1(logits: Float[Array, "B K"], streams: Streams) -> Float[Array, ""]:
     hits = logits.argmax(axis=-1) == streams["targets"].argmax(axis=-1)
-    counts = streams["weight"] > 0
-    return (hits & counts).sum() / jnp.maximum(counts.sum(), 1)
+    counts = (streams["weight"] > 0).astype(jnp.float32)
+    return jnp.where(hits, counts, 0).sum() / jnp.maximum(counts.sum(), 1)

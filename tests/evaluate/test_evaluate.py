@@ -137,7 +137,7 @@ def test_mean_over_runs():
     (["--split=other"], "--split.*choose from"),
     (["--out=nowhere/found.json"], "name a file in a folder that exists"),
     (["--twin=day=nowhere"], "ask for illumination with it"),
-    (["--illumination", "--twin=day=nowhere"], "nowhere does not exist: give the folder"),
+    (["--illumination", "--twin=day=nowhere"], "nowhere does not exist: give a folder"),
     (["--fold=4"], "has no fold 4: set fold to one of 1"),
     (["--batch_size=0"], "batch_size=0"),
     (["--data_dir=nowhere"], "nowhere does not exist"),

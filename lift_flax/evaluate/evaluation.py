@@ -206,7 +206,11 @@ class Evaluation:
         if not is_of(self._trained.train_digest, whole, ids):
             return []
         pictures = {whole.index[i].content for i in ids} - {""}
-        return [i for i, entry in records.index.items() if entry.content in pictures]
+        if pictures:
+            return [i for i, entry in records.index.items() if entry.content in pictures]
+        names = {folder: part.name for folder, part in zip(whole.dirs, whole.parts, strict=True)}
+        name = names.get(records.dir, "")  # records of earlier versions are known by their place
+        return [i.removeprefix(f"{name}:") for i in whole.of_part(ids, name)]
 
     def _illumination(self, result: dict, scored: SplitLogits, *, own: bool) -> dict:
         """Computes the curve and its twins; for the run's own test clips it is kept in the workdir, with a picture."""

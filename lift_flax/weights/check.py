@@ -97,8 +97,8 @@ def _run_vit(facts: dict, arrays: dict[str, np.ndarray], images: jax.Array) -> d
     table = np.asarray(arrays["params/positions"], np.float32)
     arrays = {**arrays, "params/positions": positions.resize(table, facts["grid"], facts["positions"])}
     without = {path: array for path, array in arrays.items() if not path.startswith("params/norm/")}
-    outputs = {}
-    for name, taken in (("features", without), ("normed", arrays))[: 1 if len(without) == len(arrays) else 2]:
+    outputs, takes = {}, {"features": without} | ({"normed": arrays} if len(without) < len(arrays) else {})
+    for name, taken in takes.items():
         network = _network(functools.partial(pvit_of, facts, final_norm=name == "normed"))
         out = jax.jit(lambda params, stats, x, network=network: network.module(params, stats)(x))(
             *_trees(taken), images

@@ -134,6 +134,10 @@ def test_googles_tensors_show_their_heads(timm):
     ({"blocks.2.norm1.weight": None}, "lacks blocks.2.norm1.weight: is it a ViT with a class token and at least 5"),
     ({"blocks.0.mlp.fc1.weight": np.zeros((5, 192))}, r"shapes disagree for ViT-Ti/16: blocks.0.mlp.fc1.weight gives"),
     ({"time_embed": np.zeros(3)}, "holds time_embed, which is no part of a plain ViT"),
+    ({"reg_token": np.zeros(3)}, "has register tokens: give the DINOv2"),
+    ({"reg_token": np.zeros(3), "pos_embed": None}, "is DINOv3, whose positions are rotations"),
+    ({"dist_token": np.zeros(3)}, "is a distilled DeiT"),
+    ({"norm_pre.weight": np.zeros(192), "norm_pre.bias": np.zeros(192)}, "do not show its GELU: add --gelu=quick"),
     ({"pos_embed": np.zeros(3)}, "their shapes are not a ViT's"),
     ({"patch_embed.proj.weight": np.zeros((192, 768))}, "their shapes are not a ViT's"),
     ({"patch_embed.proj.weight": None, "cls_token": None}, "lacks patch_embed.proj.weight"),
@@ -166,6 +170,15 @@ def test_positions_are_linear_between_the_old_ones(old, new):
     assert resized.dtype == np.float32
     np.testing.assert_array_equal(resized[:, 0], stored[:, 0])
     np.testing.assert_allclose(resized[0, 1:].reshape(new, new, 3), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("way", positions.WAYS)
+def test_a_table_that_is_alike_everywhere_stays_so(way):
+    stored = np.full((1, 1 + 37 * 37, 2), 3.0, np.float32)
+    for grid in (16, 40):
+        np.testing.assert_allclose(
+            positions.resize(stored, grid, way), np.full((1, 1 + grid * grid, 2), 3.0), rtol=1e-6
+        )
 
 
 @pytest.mark.parametrize("heads", [pytest.param(3, marks=SLOW), 6])

@@ -49,7 +49,7 @@ class Described(NamedTuple):
 def described(path: Path) -> Described:
     """Reads timm's or transformers' config.json beside a file, its preprocessor_config.json, and its own name."""
     config, images = (_json(path.parent / f"{name}.json") for name in ("config", "preprocessor_config"))
-    vision = config.get("vision_config", config)
+    vision = config.get("vision_config") or config
     heads = vision.get("num_attention_heads")
     timm = config.get("architecture") or path.name
     found = _TIMM.match(str(timm))
@@ -63,7 +63,7 @@ def described(path: Path) -> Described:
         settings["gelu"] = _GELU[vision["hidden_act"]]
     if isinstance(eps := vision.get("layer_norm_eps"), float):
         settings["ln_eps"] = eps
-    of_timm = config.get("pretrained_cfg", {})
+    of_timm = config.get("pretrained_cfg") or {}
     for key, theirs, other in (("mean", "mean", "image_mean"), ("std", "std", "image_std")):
         if given := of_timm.get(theirs) or images.get(other):
             settings[key] = [float(value) for value in given]

@@ -25,12 +25,11 @@ _READERS = {  # how the names begin that only this layout has -> its reader
     "embeddings.patch_embeddings.": transformers.read,
     "embeddings.patch_embedding.": transformers.read_clip,
 }
+_DINO_V3 = "is DINOv3, whose positions are rotations: give DINOv2 without registers"
+_REGISTERS = r"(^|\.)(reg_token|register_tokens?)$"
 _REFUSED = (  # a name that shows another network -> what it is, and what to do
-    (
-        r"(^|\.)(rope_embeddings\.|layer\.0\.attention\.q_proj\.)",
-        "is DINOv3, whose positions are rotations: give DINOv2 without registers",
-    ),
-    (r"(^|\.)(reg_token|register_tokens?)$", "has register tokens: give the DINOv2 without them"),
+    (r"(^|\.)(rope_embeddings\.|layer\.0\.attention\.q_proj\.)", _DINO_V3),
+    (_REGISTERS, "has register tokens: give the DINOv2 without them"),
     (
         r"(^|\.)(dist_token|distillation_token)$",
         "is a distilled DeiT, with two class tokens: give one that is not distilled, as deit_base_patch16_224",
@@ -87,11 +86,11 @@ def convert(tensors: Tensors, blocks: int, num_heads: int | None = None, gelu: s
 
 
 def _refuse_others(tensors: Tensors) -> None:
+    has_positions = any("pos" in name for name in tensors)
     for pattern, what in _REFUSED:
-        for name in tensors:
-            if re.search(pattern, name):
-                is_v3 = "registers" in what or "register" in what and not any("pos" in other for other in tensors)
-                raise UserError(f"the file holds {name}: it {_REFUSED[0][1] if is_v3 else what}")
+        if name := next((name for name in tensors if re.search(pattern, name)), None):
+            is_v3 = pattern == _REGISTERS and not has_positions  # it has registers, too
+            raise UserError(f"the file holds {name}: it {_DINO_V3 if is_v3 else what}")
 
 
 def _agreed_gelu(usual: str | None, named: str | None) -> str:

@@ -49,7 +49,6 @@ _TINY = {
 # For clips in any light, beside any preset (configs/any.py); docs/light.md says what each does.
 ANY_LIGHT: dict[str, Any] = {
     "augment.exposure": 0.8,
-    "model.luminous.gamma_target": 58.0,
     "model.luminous.input": "motion",
     "model.main_input": "motion",
     "model.output": "levels+late",

@@ -31,7 +31,7 @@ import numpy as np
 
 from lift_flax import presets
 from lift_flax.augment import streams, warp
-from lift_flax.config import from_dict
+from lift_flax.config_checks import from_dict
 
 BATCH, FRAMES, SIZE = 2, 30, 224
 ROUNDS = 7

@@ -30,7 +30,8 @@ import numpy as np
 from scipy.special import softmax
 
 from lift_flax import command_line, compiling, presets
-from lift_flax.config import Config, from_dict
+from lift_flax.config import Config
+from lift_flax.config_checks import from_dict
 from lift_flax.data.records import open_records
 from lift_flax.distributed.mesh import make_mesh
 from lift_flax.distributed.processes import StopSignal

@@ -27,7 +27,8 @@ from timed_steps import count
 
 import lift_flax
 from lift_flax import command_line, presets
-from lift_flax.config import Config, from_dict
+from lift_flax.config import Config
+from lift_flax.config_checks import from_dict
 from lift_flax.errors import UserError, run_cli
 from lift_flax.models.build import make_student
 from lift_flax.models.functional import create, flatten, unflatten

@@ -44,7 +44,7 @@ from video_readers import REFERENCE, Read, Video, ours, plain_pyav, usable_reade
 
 from data_prep.sources import video_list
 from lift_flax import command_line, presets
-from lift_flax.config import from_dict
+from lift_flax.config_checks import from_dict
 from lift_flax.data.batches import train_batches
 from lift_flax.data.records import Records, open_records
 from lift_flax.errors import UserError, run_cli

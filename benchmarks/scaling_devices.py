@@ -18,7 +18,8 @@ import jax
 import train_step
 
 from lift_flax import command_line, compiling, presets
-from lift_flax.config import Config, from_dict
+from lift_flax.config import Config
+from lift_flax.config_checks import from_dict
 from lift_flax.distributed.mesh import batch_sharding, make_mesh, replicated, state_sharding
 from lift_flax.errors import run_cli
 from lift_flax.models.functional import Tree

@@ -16,7 +16,8 @@ import tracemalloc
 from pathlib import Path
 
 from lift_flax import command_line, presets
-from lift_flax.config import Config, from_dict
+from lift_flax.config import Config
+from lift_flax.config_checks import from_dict
 from lift_flax.data.batches import train_batches
 from lift_flax.data.records import open_records
 from lift_flax.errors import run_cli

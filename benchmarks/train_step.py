@@ -22,7 +22,8 @@ import timed_steps
 from timed_steps import count
 
 from lift_flax import command_line, compiling, presets
-from lift_flax.config import Config, from_dict
+from lift_flax.config import Config
+from lift_flax.config_checks import from_dict
 from lift_flax.errors import UserError, run_cli
 from lift_flax.models.functional import Network, Tree, count_parameters, trees_of
 from lift_flax.plan.flops import count_flops

@@ -1,4 +1,4 @@
-"""LIFT-Net for clips in any light: motion in both streams, exposures drawn anew, a gamma of each clip's own.
+"""LIFT-Net for clips in any light: motion in both streams, exposures drawn anew, heads on both.
 
     lift-flax train --config=any:tiny --config.data.dir=DARK,DAY,INFRARED --workdir=DIR          # on a laptop
     lift-flax train --config=any --config.data.dir=RECORDS --workdir=DIR

@@ -28,7 +28,8 @@ from configs import arid  # noqa: E402
 from data_prep.night_figures import write  # noqa: E402
 from data_prep.night_figures.scene import LIGHTS, ClipPlan  # noqa: E402
 from lift_flax.augment import preview  # noqa: E402
-from lift_flax.config import Config, from_dict  # noqa: E402
+from lift_flax.config import Config  # noqa: E402
+from lift_flax.config_checks import from_dict  # noqa: E402
 from lift_flax.models.build import make_student  # noqa: E402
 from lift_flax.models.functional import count_parameters, create  # noqa: E402
 from lift_flax.models.lift_net import LiftNet  # noqa: E402

@@ -9,8 +9,6 @@ which it had, and what old values mean: `Annotated[str, Was("old", {"x": "y"})] 
 import dataclasses
 from typing import Annotated, Literal
 
-from lift_flax import fields
-from lift_flax.errors import UserError
 from lift_flax.fields import Added, Bound, Was
 
 KINETICS_MEAN = (0.43216, 0.394666, 0.37645)
@@ -37,6 +35,11 @@ class Data:
     balance: Literal["none", "classes"] = "none"  # classes: within a folder each is drawn as often
     fold: int = 1  # official fold in folds.json
     num_frames: Count = 30  # T, frames of a clip
+    sampling: Literal["segments", "window"] = "segments"  # T frames spread over the whole clip, or T in a row
+    stride: Count = 1  # frames from one of a window to the next
+    window_seconds: NotNegative = 0.0  # that the T frames of a window span; 0 leaves it to `stride`
+    short: Literal["loop", "hold"] = "loop"  # clips shorter than a window begin again, or hold their last frame
+    test_windows: Annotated[int, Bound(ge=1, le=100)] = 1  # of a test clip, whose answers are averaged
     size: Count = 224  # px, side of the square dark frames
     val_share: BelowOne = 0.0  # share of the training groups kept for validation; 0 = use the last checkpoint
     cache: Literal["none", "memory"] = "none"  # memory: keep all decoded clips, for small sets; needs workers = 0
@@ -236,64 +239,3 @@ class Config:
 
 # The augmentations: the probabilities among the fields of Augment; its other fields are ranges.
 AUGMENTATIONS = tuple(name for name, hint in Augment.__annotations__.items() if hint is Probability)
-
-
-def from_dict(values: dict, *, stored: bool = False) -> Config:
-    """Makes a config of nested `values` (a ConfigDict's `to_dict()`, or what config.json holds), checked.
-
-    Args:
-      stored: `values` come from a config.json; a field that it lacks takes what its absence meant.
-
-    Raises:
-      UserError: an unknown or ill-typed field, a value beyond its bound, or a combination that cannot work.
-    """
-    config = fields.read(Config, values, stored=stored)
-    _check_combinations(config)
-    return config
-
-
-def _check_combinations(config: Config) -> None:
-    data, model, train = config.data, config.model, config.train
-    if config.mesh.data != -1 and config.mesh.data < 1:
-        raise UserError(f"config.mesh.data is {config.mesh.data}: set a number of devices, or -1 for all that remain")
-    if train.trunk == "finetune" and model.streams == "main":
-        raise UserError("config.train.trunk=finetune has nothing to train with config.model.streams=main")
-    if data.cache == "memory" and data.workers > 0:
-        raise UserError("config.data.cache=memory keeps clips in this process: set config.data.workers=0 with it")
-    if data.size % model.pvit.patch:
-        raise UserError(f"config.data.size={data.size} is not a multiple of config.model.pvit.patch={model.pvit.patch}")
-    if model.pvit.dim % model.pvit.num_heads:
-        raise UserError(
-            f"config.model.pvit.dim={model.pvit.dim} does not divide by its num_heads={model.pvit.num_heads}"
-        )
-    if model.fusion_residual != "luminous" and model.luminous.tokens != "frames" and model.streams == "both":
-        raise UserError(
-            f"config.model.fusion_residual={model.fusion_residual} adds the streams token by token: set "
-            "config.model.luminous.tokens=frames with it"
-        )
-    if model.streams != "both" and (model.output != "levels" or train.main_weight > 0):
-        raise UserError(
-            f"config.model.output={model.output} with config.train.main_weight={train.main_weight:g} is for two "
-            "streams: set config.model.output=levels and config.train.main_weight=0 with one stream"
-        )
-    first, _, last = train.profile_steps.partition(":")
-    if train.profile_steps and not (first.isdigit() and last.isdigit() and 1 <= int(first) <= int(last)):
-        raise UserError(f"config.train.profile_steps is {train.profile_steps!r}: write FIRST:LAST, for example 10:15")
-    if train.batch_size % train.accumulate:
-        raise UserError(f"config.train.batch_size={train.batch_size} does not divide by accumulate={train.accumulate}")
-    if train.class_weights == "inverse" and data.balance == "classes":
-        raise UserError(
-            "config.train.class_weights=inverse and config.data.balance=classes both make up for rare classes: choose "
-            "one of them"
-        )
-    if train.teacher_from and not train.distill:
-        raise UserError("config.train.teacher_from is for distillation: set config.train.distill=True with it")
-    if train.trunk == "finetune" and not train.distill:
-        raise UserError("config.train.trunk=finetune is a way to distil: set config.train.distill=True with it")
-    frozen = model.pvit.unfreeze != "all" and model.streams != "luminous"
-    if frozen and not model.pvit.init_from:
-        raise UserError(
-            f"config.model.pvit.unfreeze={model.pvit.unfreeze} would freeze random ViT blocks: give pretrained weights "
-            "in config.model.pvit.init_from (docs/weights.md), or train all blocks with unfreeze=all; the preset :tiny "
-            "starts without any"
-        )

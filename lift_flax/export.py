@@ -121,8 +121,8 @@ def describe(trained: TrainedRun) -> dict:
     config = trained.config
     t, size = config.data.num_frames, config.data.size
     inputs = {
-        "clip": f"uint8 [B,{t},{size},{size},3]: RGB frames of a video, not normalised. Each is the middle one of {t} "
-        f"equal parts of it, scaled by area to a shorter side of {size} px; of that the central square.",
+        "clip": f"uint8 [B,{t},{size},{size},3]: RGB frames of a video, not normalised. {_frames_taken(config)}, "
+        f"scaled by area to a shorter side of {size} px; of that the central square.",
         "flow": f"uint8 [B,{t},{size},{size},2]: horizontal and vertical motion to the next frame of the video, of the "
         f"same frames and squares. In pixels of the stored clip, {ZERO} + round({STEPS} * motion / {FLOW_RANGE:g}).",
     }
@@ -151,6 +151,16 @@ def describe(trained: TrainedRun) -> dict:
             "dark_std": list(config.model.pvit.std) if config.model.main_input == "frames" else None,
         },
     }
+
+
+def _frames_taken(config: Config) -> str:
+    data = config.data
+    if data.sampling == "segments":
+        return f"Each is the middle one of {data.num_frames} equal parts of it"
+    if data.window_seconds:
+        return f"They are spread over {data.window_seconds:g} s in the middle of it"
+    apart = "next to each other" if data.stride == 1 else f"{data.stride} frames apart"
+    return f"They stand {apart}, in the middle of it"
 
 
 def to_stablehlo(trained: TrainedRun, facts: dict) -> bytes:

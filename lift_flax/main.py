@@ -17,7 +17,8 @@ import jax
 from absl import flags
 
 from lift_flax import command_line, compiling, config_flags, errors
-from lift_flax.config import Config, from_dict
+from lift_flax.config import Config
+from lift_flax.config_checks import from_dict
 from lift_flax.distributed import processes
 from lift_flax.train import folds, run
 from lift_flax.train.screen import summary

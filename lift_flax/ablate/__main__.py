@@ -23,7 +23,8 @@ from lift_flax import config_flags, errors, fields
 from lift_flax.ablate.processes import ended_by_sigterm
 from lift_flax.ablate.rows import AblationRow, Fields, reference, rows
 from lift_flax.ablate.runs import Ablation, pretrained_vit, render_figures, run_rows
-from lift_flax.config import Config, from_dict
+from lift_flax.config import Config
+from lift_flax.config_checks import from_dict
 from lift_flax.data.records import open_records
 from lift_flax.errors import UserError
 from lift_flax.files import only_writer, write_text

@@ -18,7 +18,8 @@ from matplotlib.figure import Figure
 from lift_flax import command_line, presets
 from lift_flax.augment import streams
 from lift_flax.augment.stages import STAGES
-from lift_flax.config import AUGMENTATIONS, Augment, Config, from_dict
+from lift_flax.config import AUGMENTATIONS, Augment, Config
+from lift_flax.config_checks import from_dict
 from lift_flax.data.batches import read_eval_examples
 from lift_flax.data.records import open_records
 from lift_flax.errors import UserError

@@ -24,7 +24,8 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from lift_flax.augment.streams import Clips, Flows, clip_streams
-from lift_flax.config import Config, from_dict
+from lift_flax.config import Config
+from lift_flax.config_checks import from_dict
 from lift_flax.errors import UserError
 from lift_flax.fields import flat_fields
 from lift_flax.models.functional import Network, Tree, flatten, unflatten

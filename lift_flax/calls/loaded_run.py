@@ -140,8 +140,8 @@ class LoadedRun:
         data_dir: str | Path | None = None,
         split: str = "test",
         fold: int | None = None,
-        views: str = "1x1",
-        average: str = "logits",
+        views: str | None = None,
+        average: str | None = None,
         batch_size: int | None = None,
         illumination: bool = False,
         twins: Iterable[tuple[str, str | Path]] = (),
@@ -152,8 +152,8 @@ class LoadedRun:
           data_dir: records to score on; None takes those of the run.
           split: test or train, of the fold.
           fold: official fold; None takes that of the run.
-          views: clips x crops of each video, for example "3x3".
-          average: what is averaged over the views: logits or softmax.
+          views: clips x crops of each video, for example "3x3"; None takes those that training scored by.
+          average: what is averaged over the views: logits or softmax; None takes what training took.
           batch_size: views that are computed together; None takes 8 for each device.
           illumination: also score in other light, as a curve over brightness.
           twins: (name, records) of the same motions in other light, marked on that curve.

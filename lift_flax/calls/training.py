@@ -13,7 +13,8 @@ from ml_collections import ConfigDict
 
 from lift_flax.calls.loaded_run import LoadedRun, load
 from lift_flax.calls.quiet import quiet_libraries
-from lift_flax.config import Config, from_dict
+from lift_flax.config import Config
+from lift_flax.config_checks import from_dict
 from lift_flax.errors import UserError
 from lift_flax.fields import names, unknown
 

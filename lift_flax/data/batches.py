@@ -23,6 +23,7 @@ from lift_flax.data.clip_reader import Batch, ChangeLight, ClipReader, Example, 
 from lift_flax.data.fitting import folder_weights
 from lift_flax.data.order import DrawnOrder, plain_order
 from lift_flax.data.records import Records
+from lift_flax.data.windows import frame_window
 from lift_flax.video.sampling import CENTRE, View
 from lift_flax.worker_process import end_with_parent
 
@@ -40,7 +41,8 @@ def _reader(records: Records, config: Config, ids: list[str], weights: dict[int,
     clips = [(i, records.index[i].position, records.index[i].label) for i in ids]
     cache = records.cache if config.data.cache == "memory" else None
     flow = StoredFlow.of(records.prepared) if config.model.luminous.takes_flow else None
-    return ClipReader(records.parts, clips, config.data.num_frames, config.data.size, flow, cache, weights)
+    sizes = (config.data.num_frames, config.data.size)
+    return ClipReader(records.parts, clips, *sizes, flow, cache, weights, frame_window(config))
 
 
 def class_weights(records: Records, config: Config, ids: list[str]) -> dict[int, float] | None:

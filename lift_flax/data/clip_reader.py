@@ -72,6 +72,7 @@ class ClipReader:
       flow: of the optical flow that examples hold beside the frames; None for frames alone.
       cache: keeps decoded clips whole; None decodes each time.
       weights: of training clips, by label; None gives each 1.
+      window: how T frames in a row are taken; None spreads them over the whole clip.
 
     Raises:
       UserError: the records are damaged; methods raise it, too.  With a light and flow also: OpenCV is missing.
@@ -86,16 +87,19 @@ class ClipReader:
         flow: StoredFlow | None,
         cache: Cache | None,
         weights: dict[int, float] | None = None,
+        window: sampling.FrameWindow | None = None,
     ):
         self.parts, self.clips, self.frames, self.size, self.flow, self.cache, self.weights = (
             parts, clips, num_frames, size, flow, cache, weights,
         )  # fmt: skip
+        self.window = window
         self.sources = [_open_source(part.folder) for part in parts]
 
     def train(self, clip: int, rng: np.random.Generator) -> Example:
-        """The frames at a random time in each of T equal spans, at a random place along the longer side."""
+        """The frames at a random time in each of T equal spans, or a random window, at a random place."""
         timing, decode = self._open(clip)
-        parts = decode(timing.drawn(self.frames, rng))
+        window = self.window and self.window.at(timing, self.frames, rng.random())
+        parts = decode(timing.drawn(self.frames, rng) if window is None else window)
         example = self._example(clip, parts, *rng.random(2))
         if self.weights:
             example["weight"] = np.float32(self.weights[int(example["label"])])
@@ -109,7 +113,8 @@ class ClipReader:
         """
         place = max(clip, 0)
         timing, decode = self._open(place)
-        indices = timing.middle(self.frames, view.phase)
+        window = self.window and self.window.at(timing, self.frames, view.phase)
+        indices = timing.middle(self.frames, view.phase) if window is None else window
         parts = decode(indices)
         if light and self.flow:
             parts["flow"] = self._flow_in(light, place, indices, parts["clip"].shape[2:0:-1])

@@ -3,6 +3,7 @@
 from lift_flax import data_sets
 from lift_flax.config import Config
 from lift_flax.data.records import Records
+from lift_flax.data.windows import check_windows
 from lift_flax.errors import UserError
 from lift_flax.video import optical_flow
 
@@ -35,6 +36,7 @@ def check_fits(records: Records, config: Config) -> None:
             f"{records.source}, or name the run with --config.dataset={records.source}"
         )
     folder_weights(config, records)
+    check_windows(records, config, "set config.data.sampling=segments")
     _check_sides(records, config.data.fold)
     check_flow(records, config, "set config.model.luminous.input=gamma (or motion), which takes frames alone")
 

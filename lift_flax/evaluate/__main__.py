@@ -57,8 +57,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data_dir", type=Path, help="records; the run's own if not given")
     parser.add_argument("--fold", type=int, help="official fold; the run's own if not given")
     parser.add_argument("--split", choices=SPLITS, default="test", help="which split of the fold")
-    parser.add_argument("--views", default="1x1", help="clips x crops of each video, for example 3x3")
-    parser.add_argument("--average", choices=AVERAGES, default="logits", help="what is averaged over views")
+    parser.add_argument("--views", help="clips x crops of each video, for example 3x3; as in training if not given")
+    parser.add_argument("--average", choices=AVERAGES, help="what is averaged over views; as in training if not given")
     parser.add_argument("--batch_size", type=int, help="views at a time; 8 for each device if not given")
     parser.add_argument("--illumination", action="store_true", help="also accuracy over brightness, as a curve")
     twin = "with --illumination: records of the same motions in other light; may be repeated"

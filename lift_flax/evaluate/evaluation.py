@@ -12,6 +12,7 @@ from jaxtyping import Int
 from lift_flax.config import Config, Mesh
 from lift_flax.data.fitting import check_flow, check_relit
 from lift_flax.data.records import Records, folders_of, open_records
+from lift_flax.data.windows import check_windows, usual_average, usual_views
 from lift_flax.distributed.mesh import make_mesh
 from lift_flax.errors import UserError
 from lift_flax.evaluate import illumination
@@ -41,8 +42,8 @@ class Protocol:
       data_dir: records; None takes those of the run.
       split: test or train, of the fold.
       fold: official fold; None takes that of the run.
-      views: clips x crops of each video, for example "3x3".
-      average: what is averaged over the views: logits or softmax.
+      views: clips x crops of each video, for example "3x3"; None takes those that training scored by.
+      average: what is averaged over the views: logits or softmax; None takes what training took.
       batch_size: views that are computed together; None takes 8 for each device.
       illumination: also score the clips in other light, as a curve over brightness.
       twins: (name, records) of the same motions in other light, marked on that curve.
@@ -54,17 +55,18 @@ class Protocol:
     data_dir: str | Path | None = None
     split: str = "test"
     fold: int | None = None
-    views: str = "1x1"
-    average: str = "logits"
+    views: str | None = None
+    average: str | None = None
     batch_size: int | None = None
     illumination: bool = False
     twins: tuple[tuple[str, str | Path], ...] = ()
 
     def __post_init__(self) -> None:
-        for name, value, known in (("split", self.split, SPLITS), ("average", self.average, AVERAGES)):
+        for name, value, known in (("split", self.split, SPLITS), ("average", self.average, (None, *AVERAGES))):
             if value not in known:
-                raise UserError(f"{name}={value!r} is unknown: choose {' or '.join(known)}")
-        parse_views(self.views)
+                raise UserError(f"{name}={value!r} is unknown: choose {' or '.join(filter(None, known))}")
+        if self.views is not None:
+            parse_views(self.views)
         if self.twins and not self.illumination:
             raise UserError("a twin is a mark on the curve over brightness: ask for illumination with it")
 
@@ -107,7 +109,10 @@ class Evaluation:
     def __init__(self, trained: TrainedRun, protocol: Protocol, say: Callable[[str], None] = lambda line: None):
         self._trained, self._protocol, self._say = trained, protocol, say
         self._config = _for_scoring(trained.config, protocol.batch_size)
-        self._mesh, self._views = make_mesh(self._config), view_grid(*parse_views(protocol.views))
+        self._mesh = make_mesh(self._config)
+        self._average = protocol.average or usual_average(trained.config)
+        self._named_views = protocol.views or usual_views(trained.config)
+        self._views = view_grid(*parse_views(self._named_views))
         self._split = self._open(protocol.data_dir)
         if protocol.illumination:
             check_relit(self._split.records, trained.config)
@@ -131,8 +136,8 @@ class Evaluation:
             "dataset": trained.config.dataset if learnt else split.records.source,
             "fold": split.fold,
             "split": protocol.split,
-            "views": protocol.views,
-            "average": protocol.average,
+            "views": self._named_views,
+            "average": self._average,
             "frames": trained.config.data.num_frames,
             "size": trained.config.data.size,
             "step": trained.step,
@@ -157,6 +162,7 @@ class Evaluation:
             )
         records = open_records(place)
         check_flow(records, trained.config, "give other records")
+        check_windows(records, trained.config, "give other records")
         fold = trained.config.data.fold if self._protocol.fold is None else self._protocol.fold
         if str(fold) not in records.folds:
             raise UserError(f"{records.dir} has no fold {fold}: set fold to one of {', '.join(records.folds)}")
@@ -174,7 +180,7 @@ class Evaluation:
                 split.ids,
                 labels=split.labels,
                 views=self._views,
-                average=self._protocol.average,
+                average=self._average,
                 light=light,
             )
 

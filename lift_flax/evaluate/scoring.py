@@ -15,12 +15,13 @@ from lift_flax.config import Config
 from lift_flax.data.batches import eval_batches
 from lift_flax.data.clip_reader import ChangeLight
 from lift_flax.data.records import Records
+from lift_flax.data.windows import usual_average
 from lift_flax.distributed.mesh import everywhere, gather_rows, local_rows, put_batch
 from lift_flax.distributed.processes import Stopped, StopSignal
 from lift_flax.evaluate import metrics
 from lift_flax.models.functional import Tree
 from lift_flax.video.gamma import LUMA
-from lift_flax.video.sampling import CENTRE, View
+from lift_flax.video.sampling import View, view_grid
 
 NETWORKS = {"teacher": "teacher_logits", "student": "logits"}  # the name of each network's logits
 
@@ -58,8 +59,8 @@ class ScoreClips:
         ids: list[str],
         *,
         labels: Int[np.ndarray, "N"] | None = None,
-        views: tuple[View, ...] = (CENTRE,),
-        average: str = "logits",
+        views: tuple[View, ...] | None = None,
+        average: str | None = None,
         light: ChangeLight | None = None,
     ) -> SplitLogits:
         """Scores the clips `ids`.
@@ -67,13 +68,15 @@ class ScoreClips:
         Args:
           params, stats: of the network; they are copied to the devices once, before the first batch.
           labels: of the clips; None takes those of the records.
-          views: test-time crops of each clip.
-          average: what is averaged over the views (`metrics.average_views`).
+          views: test-time crops of each clip; None takes the windows of the config.
+          average: what is averaged over the views (`metrics.average_views`); None takes the usual one, too.
           light: changes the light of the frames first (`eval_batches`).
         Raises:
           Stopped: the run was asked to stop.
         """
         parts: dict[str, list[np.ndarray]] = {}
+        views = views or view_grid(self._config.data.test_windows, 1)
+        average = average or usual_average(self._config)
         rows = local_rows(self._mesh, self._config.train.batch_size)
         params, stats = everywhere((params, stats), self._mesh)
         batches = eval_batches(self._records, self._config, ids, rows=rows, views=views, light=light)

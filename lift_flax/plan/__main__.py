@@ -19,7 +19,8 @@ from absl import flags
 
 from lift_flax import config_flags, errors
 from lift_flax.command_line import quieten_absl, say
-from lift_flax.config import Config, Remat, from_dict
+from lift_flax.config import Config, Remat
+from lift_flax.config_checks import from_dict
 from lift_flax.data_sets import DATA_SETS
 from lift_flax.distributed.mesh import make_mesh
 from lift_flax.errors import UserError

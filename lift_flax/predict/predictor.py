@@ -121,10 +121,20 @@ class Predictor:
         return self._each(videos)
 
     def stream(self, *, every: int = 5) -> Stream:
-        """Answers for frames that come one at a time, after every so many.  Streams of a predictor share programs."""
+        """Answers for frames that come one at a time, after every so many.  Streams of a predictor share programs.
+
+        Raises:
+          UserError: the run takes frames so many seconds apart, and the predictor was given no fps.
+        """
+        window, t = self.preparation.window, self.preparation.num_frames
+        if window and window.seconds and self.fps is None:
+            raise UserError(
+                f"this run takes {t} frames in {window.seconds:g} s: say how many come in a second, as fps=30"
+            )
         with self._compiling:
             programs = self._stream_programs
-        return Stream(programs, self.preparation, self.trained.classes, every=every)
+        stride = window.step(t, self.fps or 1.0) if window else 1
+        return Stream(programs, self.preparation, self.trained.classes, every=every, stride=stride)
 
     def read(self, video: Source) -> Iterator[Clip]:
         """Reads the clips of a video as the network takes them.  Raises VideoError if it cannot be used."""

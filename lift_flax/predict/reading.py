@@ -5,10 +5,11 @@ import math
 import time
 from collections.abc import Iterable, Iterator
 
+from lift_flax.data.windows import frame_window
 from lift_flax.errors import UserError
 from lift_flax.predict.given import Source, name_of, opened
 from lift_flax.runs.trained import TrainedRun
-from lift_flax.video.clips import Clip, Preparation, Windows, read_clips
+from lift_flax.video.clips import Clip, Preparation, Video, Windows, read_clips
 from lift_flax.video.decode import VideoError
 from lift_flax.video.inspection import coder_errors
 
@@ -36,10 +37,17 @@ def preparation_of(trained: TrainedRun) -> Preparation:
     """Returns how videos become clips of this run: as its records did, without the encoding."""
     config, prepared = trained.config, trained.prepared
     flow = prepared["flow"] if config.model.luminous.takes_flow else "none"
+    window = frame_window(config)
     return Preparation(
-        prepared["codec"], prepared["short_side"], prepared["max_frames"], flow, config.data.num_frames,
+        prepared["codec"],
+        prepared["short_side"],
+        prepared["max_frames"] if window is None else None,
+        flow,
+        config.data.num_frames,
         config.data.size,
-    )  # fmt: skip
+        window,
+        config.data.test_windows,
+    )
 
 
 def read_video(
@@ -58,13 +66,21 @@ def read_video(
       VideoError: it cannot be used.
     """
     with coder_errors(), opened(video, fps, tolerant=tolerant) as (source, timed):
-        yield from read_clips(source, preparation, windows if timed else _WHOLE)
+        yield from _clips(source, timed, preparation, windows)
+
+
+def _clips(source: Video, timed: bool, preparation: Preparation, windows: Windows) -> Iterator[Clip]:
+    """The clips of an open video.  `timed`: its frame rate is known."""
+    if preparation.window and preparation.window.seconds and not timed:
+        t, seconds = preparation.num_frames, preparation.window.seconds
+        raise VideoError(f"no frame rate, and this run takes {t} frames in {seconds:g} s: give fps, as fps=30")
+    return read_clips(source, preparation, windows if timed else _WHOLE)
 
 
 def read_whole(video: Source, trained: TrainedRun, fps: float | None = None) -> Clip:
-    """Reads a video of any length as one clip.  Raises UserError if it cannot be used."""
+    """Reads a video of any length as one clip, or its middle window.  Raises UserError if it cannot be used."""
     try:
-        (clip,) = read_video(video, preparation_of(trained), _WHOLE, fps)
+        (clip,) = read_video(video, dataclasses.replace(preparation_of(trained), places=1), _WHOLE, fps)
     except VideoError as error:
         raise UserError(f"{name_of(video)} cannot be used: {error}") from error
     return clip
@@ -83,7 +99,7 @@ def read_videos(
         try:
             since = time.perf_counter()
             with coder_errors(), opened(video, fps, tolerant=tolerant) as (source, timed):
-                for clip in read_clips(source, preparation, windows if timed else _WHOLE):
+                for clip in _clips(source, timed, preparation, windows):
                     yield ReadClip(clip, time.perf_counter() - since)
                     since = time.perf_counter()
             yield VideoEnd(name_of(video), notes=source.notes)

@@ -6,11 +6,11 @@
         if answer:
             print(answer.index, answer.label, answer.probability)
 
-An answer is that of the last T frames as an array.  The main stream reads each frame alone, unless it takes motion, so
-its token of a frame is computed when the frame comes, while the camera makes the next one, and kept for all windows
-that hold the frame.  Gathering frames would be no cheaper on a CPU and would delay the answer: five blocks of ViT-B/16
-on two cores take 72 ms for a frame alone, 79 ms a frame among five, 92 ms among thirty.  What looks across frames (the
-R(2+1)D, the levels, the head) is computed for each answer.
+An answer is that of the last T frames as an array, or of every `data.stride`th of a run on frames in a row.  The main
+stream reads each frame alone, unless it takes motion, so its token of a frame is computed when the frame comes, while
+the camera makes the next one, and kept for all windows that hold the frame.  Gathering frames would be no cheaper on a
+CPU and would delay the answer: five blocks of ViT-B/16 on two cores take 72 ms for a frame alone, 79 ms a frame among
+five, 92 ms among thirty.  What looks across frames (the R(2+1)D, the levels, the head) is computed for each answer.
 """
 
 import collections
@@ -93,15 +93,18 @@ class Stream:
       programs: of the network that answers.
       preparation: how a frame becomes one of a clip.
       classes: names, by label.
-      every: frames from one answer to the next; the first answer comes with frame T.  Above T, some frames lie in no
-        window, and nothing is computed for them.
+      every: frames from one answer to the next; the first answer comes with the last frame of the first window.  Where
+        some frames lie in no window, nothing is computed for them.
+      stride: frames from one of a window to the next.
 
     Raises:
       UserError: `every` is not a positive whole number, or the run takes the flow of one frame.  With the first frame:
         the run takes optical flow, and OpenCV is not installed.
     """
 
-    def __init__(self, programs: Programs, preparation: Preparation, classes: tuple[str, ...], *, every: int):
+    def __init__(
+        self, programs: Programs, preparation: Preparation, classes: tuple[str, ...], *, every: int, stride: int = 1
+    ):
         if not isinstance(every, int) or every < 1:
             raise UserError(f"every={every!r}: give a whole number of frames from one answer to the next, 1 or more")
         if preparation.flow != "none" and preparation.num_frames == 1:
@@ -111,7 +114,8 @@ class Stream:
         self._programs, self._preparation, self._classes, self._every = programs, preparation, classes, every
         self._size: tuple[int, ...] = ()  # height and width of the first frame
         self._window: _Window | None = None
-        self._tokens: collections.deque[jax.Array] = collections.deque(maxlen=preparation.num_frames)
+        self._stride, self._span = stride, (preparation.num_frames - 1) * stride + 1  # frames from first to last
+        self._tokens: collections.deque[jax.Array | None] = collections.deque(maxlen=self._span)
         self._count = 0
 
     def push(self, frame: Any) -> StreamAnswer | None:
@@ -122,24 +126,33 @@ class Stream:
         Raises:
           UserError: the frame is another kind of array, or differs in size from the first.  It then does not count.
         """
-        since, t = time.perf_counter(), self._preparation.num_frames
+        since, span = time.perf_counter(), self._span
         window = self._checked(frame)
         index = self._count
-        if index % self._every < t:  # otherwise it lies between two windows
+        if index % self._every < span:  # otherwise it lies between two windows
             try:
                 with coder_errors():
                     scaled = window.add(frame)
             except VideoError as error:
                 raise UserError(f"frame {index} cannot be used ({error}): push another") from error
             if self._programs.token:
-                self._tokens.append(self._programs.token(scaled))  # computed in the background
+                self._tokens.append(
+                    self._programs.token(scaled) if self._is_taken(index) else None
+                )  # in the background
         self._count += 1
-        if index < t - 1 or (index - (t - 1)) % self._every:
+        if index < span - 1 or (index - (span - 1)) % self._every:
             return None
-        shares = np.asarray(self._programs.answer(tuple(self._tokens), window.batch()))[0]  # [1, K] -> [K]
+        tokens = tuple(self._tokens)[:: self._stride]
+        shares = np.asarray(self._programs.answer(tokens, window.batch(self._stride)))[0]  # [1, K] -> [K]
         label = int(shares.argmax())
         seconds = time.perf_counter() - since
         return StreamAnswer(index, self._classes[label], float(shares[label]), shares, 1000 * seconds)
+
+    def _is_taken(self, index: int) -> bool:
+        """Whether a window takes this frame, and does not only pass it over."""
+        first = max(index, self._span - 1)
+        due = first + (self._span - 1 - first) % self._every  # the next answer
+        return any((last - index) % self._stride == 0 for last in range(due, index + self._span, self._every))
 
     def _checked(self, frame: Any) -> "_Window":
         if (
@@ -153,7 +166,7 @@ class Stream:
             raise UserError(f"frame {self._count} is {given}: push frames of uint8 RGB [H, W, 3]")
         height, width = frame.shape[:2]
         if self._window is None:
-            self._size, self._window = (height, width), _Window(width, height, self._preparation)
+            self._size, self._window = (height, width), _Window(width, height, self._preparation, self._span)
         if (height, width) != self._size:
             raise UserError(
                 f"frame {self._count} has {width}x{height} px, the first had {self._size[1]}x{self._size[0]}: "
@@ -163,16 +176,16 @@ class Stream:
 
 
 class _Window:
-    """The last T frames as the network takes them, and the flow between them if it takes flow."""
+    """The last frames at the size that the network takes, and the flow between them if it takes flow."""
 
-    def __init__(self, width: int, height: int, preparation: Preparation):
+    def __init__(self, width: int, height: int, preparation: Preparation, span: int):
         self._scale = frame_scaler(width, height, preparation)
         self._scale_flow = flow_scaler(width, height, preparation)
         self._codes = None
         if preparation.flow != "none":
             self._codes = LiveCodes(stored_size(width, height, preparation), preparation.flow)
-        self._frames: collections.deque[np.ndarray] = collections.deque(maxlen=preparation.num_frames)
-        self._flows: collections.deque[np.ndarray] = collections.deque(maxlen=preparation.num_frames - 1)
+        self._frames: collections.deque[np.ndarray] = collections.deque(maxlen=span)
+        self._flows: collections.deque[np.ndarray] = collections.deque(maxlen=span - 1)
 
     def add(self, frame: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "H W 3"]:
         """Adds a frame and returns it scaled.  Raises VideoError, and adds nothing, if scaling or flow fails."""
@@ -183,9 +196,9 @@ class _Window:
         self._frames.append(scaled)
         return scaled
 
-    def batch(self) -> Parts:
+    def batch(self, stride: int) -> Parts:
         """Returns a batch of one.  The last frame has no successor yet, so it repeats the flow of the one before."""
         parts = {"clip": list(self._frames)}
         if self._codes:
             parts["flow"] = [*self._flows, self._flows[-1]]
-        return {name: np.stack(rows)[None] for name, rows in parts.items()}  # [H,W,C] -> [1,T,H,W,C]
+        return {name: np.stack(rows[::stride])[None] for name, rows in parts.items()}  # [H,W,C] -> [1,T,H,W,C]

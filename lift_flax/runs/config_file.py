@@ -5,7 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from lift_flax.config import Config, from_dict
+from lift_flax.config import Config
+from lift_flax.config_checks import from_dict
 from lift_flax.errors import UserError
 from lift_flax.fields import flat_fields
 from lift_flax.files import write_text

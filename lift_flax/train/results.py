@@ -4,6 +4,7 @@ from pathlib import Path
 
 from lift_flax.config import Config
 from lift_flax.data.records import Records
+from lift_flax.data.windows import usual_views
 from lift_flax.evaluate.scoring import NETWORKS, SplitLogits, agreement, groups_of, judge_networks, judge_parts
 from lift_flax.runs.metrics_log import read_metrics
 
@@ -23,7 +24,7 @@ def of_test(config: Config, records: Records, ids: list[str], scored: SplitLogit
         "dataset": config.dataset,
         "fold": config.data.fold,
         "split": "test",
-        "views": "1x1",
+        "views": usual_views(config),
         "num_examples": len(ids),
         "classes": list(records.classes),
         **judge_networks(scored, groups_of(records, ids), records.classes),

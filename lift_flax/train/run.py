@@ -17,6 +17,7 @@ from lift_flax.command_line import command
 from lift_flax.config import Config
 from lift_flax.data.fitting import check_fits, check_relit, folder_weights
 from lift_flax.data.records import Records, open_records
+from lift_flax.data.windows import usual_average, usual_views
 from lift_flax.distributed import processes
 from lift_flax.distributed.mesh import make_mesh
 from lift_flax.distributed.processes import StopSignal
@@ -195,5 +196,5 @@ def _light_curve(start: Start, scored: scoring.SplitLogits, score: Callable, ste
 
     config, records = start.config, start.records
     facts = {"records": records.place, "dataset": config.dataset, "fold": config.data.fold, "split": "test"}
-    facts |= {"views": "1x1", "average": "logits", "step": step}
+    facts |= {"views": usual_views(config), "average": usual_average(config), "step": step}
     return {**facts, **illumination.measure(scored, records, start.test_ids, records.classes, in_light)}

@@ -33,6 +33,8 @@ class Preparation:
       flow: method of their optical flow; "none" if the network takes no flow.
       num_frames: T.
       size: px, side of the square frames.
+      window: how T frames in a row are taken; None spreads them over the whole clip.
+      places: windows of a video that is one clip, evenly spread over it; each is a clip then.
     """
 
     codec: str
@@ -41,6 +43,8 @@ class Preparation:
     flow: str
     num_frames: int
     size: int
+    window: sampling.FrameWindow | None = None
+    places: int = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,22 +134,22 @@ def read_clips(video: Video, preparation: Preparation, windows: Windows) -> Iter
     Raises:
       VideoError: the video breaks off, or cannot be scaled.
     """
-    spans = _spans(video, windows)
-    indices_of = [_indices(video, span, preparation) for span in spans]
+    choices = [*_choices(video, preparation, windows)]
+    indices_of = [chosen for _, chosen in choices]
     indices = sorted({int(index) for clip in indices_of for index in clip})
     frames = _scaled(video, indices, preparation)
     flows = _flows(video, indices, preparation)
     kept: dict[int, Parts] = {}  # frames that this clip or a later one takes
     parts: Parts = {}
-    for number, (span, clip) in enumerate(zip(spans, indices_of, strict=True)):
-        while clip[-1] not in kept:
+    for number, (span, clip) in enumerate(choices):
+        while clip.max() not in kept:
             index, frame = next(frames)
             kept[index] = {"clip": frame} | ({"flow": next(flows)} if flows else {})
         if not number or not np.array_equal(clip, indices_of[number - 1]):
             pictures = [kept[int(index)] for index in clip]
             parts = {name: np.stack([picture[name] for picture in pictures]) for name in pictures[0]}  # -> [T,H,W,C]
         yield Clip(*span, clip, parts)
-        first = indices_of[number + 1][0] if number + 1 < len(spans) else math.inf
+        first = indices_of[number + 1].min() if number + 1 < len(choices) else math.inf
         kept = {index: picture for index, picture in kept.items() if index >= first}
 
 
@@ -159,11 +163,27 @@ def _spans(video: Video, windows: Windows) -> list[tuple[float, float]]:
     return [(start, start + windows.length) for start in starts]
 
 
-def _indices(video: Video, span: tuple[float, float], preparation: Preparation) -> Int[np.ndarray, "T"]:
+def _choices(
+    video: Video, preparation: Preparation, windows: Windows
+) -> Iterator[tuple[tuple[float, float], Int[np.ndarray, "T"]]]:
+    """((start, end) in seconds, native frames) of each clip."""
+    spans = _spans(video, windows)
+    if preparation.window is None or len(spans) > 1:
+        yield from ((span, _indices(video, span, preparation, 0.5)) for span in spans)
+        return
+    times = np.append(video.timing.times, video.timing.seconds)
+    for place in range(preparation.places):
+        chosen = _indices(video, spans[0], preparation, (place + 0.5) / preparation.places)
+        yield (float(times[chosen.min()]), float(times[chosen.max() + 1])), chosen
+
+
+def _indices(video: Video, span: tuple[float, float], preparation: Preparation, share: float) -> Int[np.ndarray, "T"]:
     """Native frames of a clip: evaluation's choice among the frames that a record of this span would hold."""
     first, part = video.timing.part(*span)
     stored, of_record = part.kept(preparation.max_frames)
-    return first + stored[of_record.middle(preparation.num_frames)]
+    if preparation.window is None:
+        return first + stored[of_record.middle(preparation.num_frames)]
+    return first + stored[preparation.window.at(of_record, preparation.num_frames, share)]
 
 
 def stored_size(width: int, height: int, preparation: Preparation) -> tuple[int, int]:

@@ -1,9 +1,9 @@
-"""Which frames of a video make a clip, by time, and which part of a frame."""
+"""Which frames of a video make a clip, spread over it or in a row, and which part of a frame."""
 
 import dataclasses
 import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -57,11 +57,11 @@ class Timing:
 
     def middle(self, count: int, phase: float = 0.5) -> Int[np.ndarray, "T"]:
         """The frame on screen `phase` (0 to 1) of the way through each of `count` equal spans of time."""
-        return self._shown(_middles(len(self.times), count, phase))
+        return self.shown(_middles(len(self.times), count, phase))
 
     def drawn(self, count: int, rng: np.random.Generator) -> Int[np.ndarray, "T"]:
         """The frame on screen at a random time in each of `count` equal spans of time."""
-        return self._shown(_draws(len(self.times), count, rng))
+        return self.shown(_draws(len(self.times), count, rng))
 
     def kept(self, limit: int | None) -> tuple[Int[np.ndarray, "M"], "Timing"]:
         """The frames that a record of at most `limit` frames holds, and the times from which each of them stands there.
@@ -99,13 +99,46 @@ class Timing:
     def _rounding(self) -> float:
         return _ROUNDING * self.seconds
 
-    def _shown(self, places: Float[np.ndarray, "T"]) -> Int[np.ndarray, "T"]:
+    def shown(self, places: Float[np.ndarray, "T"]) -> Int[np.ndarray, "T"]:
         """The frame on screen at each of `places`: shares of the duration, times the number of frames."""
         count = len(self.times)
         if not self.constant:
             times = places * (self.seconds / count)
             places = np.searchsorted(self.times, times + self._rounding, side="right") - 1
         return np.clip(places.astype(np.int64), 0, count - 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class FrameWindow:
+    """How T frames in a row are taken from a clip, where they are not spread over all of it.
+
+    Attributes:
+      stride: frames from one of them to the next.
+      seconds: that the T frames span together; 0 leaves it to `stride`.
+      short: what a clip does that is shorter than that: "loop", begin again, or "hold" its last frame.
+    """
+
+    stride: int = 1
+    seconds: float = 0.0
+    short: Literal["loop", "hold"] = "loop"
+
+    def at(self, timing: Timing, count: int, share: float) -> Int[np.ndarray, "T"]:
+        """The `count` frames of a window; `share` (0 to 1) of its places in the clip come before its own."""
+        total = len(timing.times)
+        if self.seconds:
+            step = self.seconds / count * timing.fps  # in frames of the average length
+            start = share * max(total - step * count, 0.0)
+            return timing.shown(self._within(start + (np.arange(count) + 0.5) * step, total))
+        places = max(total - (count - 1) * self.stride, 1)
+        start = min(int(share * places), places - 1)
+        return self._within(start + self.stride * np.arange(count), total)
+
+    def step(self, count: int, fps: float) -> int:
+        """Frames from one of a window to the next, at so many frames per second."""
+        return max(round(self.seconds / count * fps), 1) if self.seconds else self.stride
+
+    def _within(self, places: np.ndarray, total: int) -> np.ndarray:
+        return places % total if self.short == "loop" else np.minimum(places, total - 1)
 
 
 def _draws(num_frames: int, count: int, rng: np.random.Generator) -> Float[np.ndarray, "T"]:
@@ -124,7 +157,7 @@ class View:
     """A test-time crop of a clip, in time and space.
 
     Attributes:
-      phase: which frame of each segment, 0 to 1.
+      phase: which frame of each segment, 0 to 1; of a window, how much of the rest of the clip lies before it.
       share: position of the crop along the longer side, 0 to 1.
     """
 
@@ -138,7 +171,8 @@ CENTRE = View()
 def view_grid(clips: int, crops: int) -> tuple[View, ...]:
     """Views at `clips` times and `crops` places each, places first; 1 by 1 is the centre.
 
-    Views in time take other frames of the same segments, evenly spread, because training samples clips in this way.
+    Views in time take other frames of the same segments, evenly spread, because training samples clips in this way;
+    or windows, evenly spread over the clip.
     Crops are spread from end to end of the longer side.
     """
     phases = [(c + 0.5) / clips for c in range(clips)]

@@ -12,7 +12,8 @@ from configs import arid, demo
 from lift_flax.ablate.__main__ import main
 from lift_flax.ablate.rows import pretraining, reference, rows
 from lift_flax.ablate.table import markdown
-from lift_flax.config import Config, from_dict
+from lift_flax.config import Config
+from lift_flax.config_checks import from_dict
 from lift_flax.errors import UserError
 from lift_flax.fields import flat_fields
 from lift_flax.models.functional import flatten

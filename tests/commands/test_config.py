@@ -12,7 +12,8 @@ from flax import nnx
 import configs.any
 from configs import arid, demo, hmdb51, infar, own, ucf101
 from lift_flax import config_flags, fields, main, presets
-from lift_flax.config import Config, Log, from_dict
+from lift_flax.config import Config, Log
+from lift_flax.config_checks import from_dict
 from lift_flax.errors import UserError
 from lift_flax.fields import Added, Bound, flat_fields
 from lift_flax.models.build import make_teacher

@@ -28,7 +28,7 @@ from absl import flags
 from data_prep import build, sources
 from data_prep.build_flags import parse_args
 from lift_flax import config_flags, data_sets
-from lift_flax.config import from_dict
+from lift_flax.config_checks import from_dict
 
 args = parse_args(["toy", "--videos=.", "--lists=.", "--out=records"])
 assert (args.flow, args.crf) == ("dis", 21)
@@ -62,7 +62,8 @@ import dataclasses
 import jax, numpy as np
 from lift_flax import fields, presets
 from lift_flax.augment import preview, stages, streams
-from lift_flax.config import AUGMENTATIONS, Augment, Config, from_dict
+from lift_flax.config import AUGMENTATIONS, Augment, Config
+from lift_flax.config_checks import from_dict
 
 assert AUGMENTATIONS[-1] == "negative"
 assert sorted(name for stage in stages.STAGES for name in stage.texts) == sorted(AUGMENTATIONS)

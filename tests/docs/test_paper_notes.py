@@ -10,7 +10,9 @@ from flax import nnx
 from configs import arid
 from lift_flax import presets
 from lift_flax.ablate.rows import reference, rows
-from lift_flax.config import Config, UserError, from_dict
+from lift_flax.config import Config
+from lift_flax.config_checks import from_dict
+from lift_flax.errors import UserError
 from lift_flax.models.build import make_student, make_teacher
 from lift_flax.models.functional import count_parameters, create
 from lift_flax.train.optim import split_params, trains_in_student_phase

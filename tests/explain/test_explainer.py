@@ -10,7 +10,7 @@ from flax import nnx
 
 from lift_flax import presets
 from lift_flax.augment.streams import make_eval_streams
-from lift_flax.config import from_dict
+from lift_flax.config_checks import from_dict
 from lift_flax.explain.attention_rollout import patch_rollout
 from lift_flax.explain.class_activation import choose_stage
 from lift_flax.explain.explainer import Explainer, Explanation, forward

@@ -133,7 +133,8 @@ def test_a_long_video_gets_a_timeline(run, tmp_path, capsys):
     predictor = lift_flax.load(run)
     for moment in found["timeline"]:
         alone = predictor(whole[int(30 * moment["start"]) : int(30 * moment["end"])])
-        assert (moment["label"], moment["probability"]) == (alone.label, pytest.approx(alone.probability, abs=0.05))
+        of_label = alone.probabilities[alone.classes.index(moment["label"])]  # two may be as likely
+        assert (of_label, alone.probability) == pytest.approx((moment["probability"],) * 2, abs=0.05)
     mean = np.mean([m["probability"] for m in found["timeline"] if m["label"] == found["label"]])
     assert found["probability"] <= mean + 1e-6 and len({m["probability"] for m in found["timeline"]}) > 1
     predict.main([f"--workdir={run}", "--longest=5", "--window=2", "--hop=1", str(path)])

@@ -31,6 +31,11 @@ KINDS = {  # what the networks differ in that a stream must know: (argument, fie
     "main alone, distilled": ("tiny,streams=main", {}, "student"),
     "luminous alone": ("tiny,streams=luminous,distill=no", {}, "student"),
     "flow of a teacher": ("tiny,luminous=flow", {}, "teacher"),
+    "in a row": (
+        "tiny,luminous=flow",
+        {"data.sampling": "window", "data.stride": 3, "data.test_windows": 2},
+        "student",
+    ),
     **{name: ("tiny", {**fields, "data.num_frames": 4}, "student") for name, fields in READINGS.items()},
 }
 
@@ -65,9 +70,10 @@ def _answers(stream, frames) -> dict:
 
 
 def _assert_those_of_arrays(answers: dict, predictor: Predictor, frames: list[np.ndarray]) -> None:
-    """Every answer is that of the last T frames as an array; and windows differ by far more than the bound."""
+    """Every answer is that of the last frames as an array; and windows differ by far more than the bound."""
+    span = (T - 1) * predictor.trained.config.data.stride + 1
     for index, answer in answers.items():
-        expected = predictor(np.stack(frames[index - T + 1 : index + 1]))
+        expected = predictor(np.stack(frames[index - span + 1 : index + 1]))
         np.testing.assert_allclose(answer.probabilities, expected.probabilities, rtol=0, atol=1e-5)
         assert (answer.label, answer.probability) == (expected.label, pytest.approx(expected.probability, abs=1e-5))
         assert answer.latency_ms > 0
@@ -78,7 +84,9 @@ def _assert_those_of_arrays(answers: dict, predictor: Predictor, frames: list[np
 def test_the_answers_of_the_same_frames_at_once(kind, video):
     predictor, frames = _predictor(kind), _frames(video, 47, 53)
     answers = _answers(predictor.stream(every=3), frames)
-    assert list(answers) == [3, 6, 9, 12]
+    assert list(answers) == [
+        12 - k for k in range(9, -1, -3) if 12 - k >= (T - 1) * predictor.trained.config.data.stride
+    ]
     _assert_those_of_arrays(answers, predictor, frames)
 
 
@@ -214,3 +222,19 @@ def test_the_example_of_the_documentation(video, tmp_path, monkeypatch, capsys):
         index = int(line.split(":")[0])
         expected = predictor(np.stack(frames[index - T + 1 : index + 1]))
         assert re.fullmatch(rf"{index}: {expected.label} {100 * expected.probability:.1f} % \(\d+ ms\)", line), line
+
+
+@pytest.mark.parametrize(("every", "looks"), [(1, 14), (2, 13), (3, 5), (4, 11), (13, 5)])
+def test_frames_that_a_window_passes_over_are_not_looked_at(every, looks, video):
+    """Windows of four frames, three apart: of the frames 0, 3, 6, 9 and so on."""
+    predictor = Predictor(random_trained("tiny", **{"data.sampling": "window", "data.stride": 3}))
+    frames, seen = _frames(video, 48, 64), []
+    stream = predictor.stream(every=every)
+    programs = stream._programs
+    stream._programs = dataclasses.replace(programs, token=lambda frame: seen.append(frame) or programs.token(frame))
+    answers = _answers(stream, frames)
+    assert list(answers) == [*range(9, 14, every)]
+    for index, answer in answers.items():
+        expected = predictor(np.stack(frames[index - 9 : index + 1]))
+        np.testing.assert_allclose(answer.probabilities, expected.probabilities, rtol=0, atol=1e-5)
+    assert len(seen) == looks

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from lift_flax import presets
-from lift_flax.config import from_dict
+from lift_flax.config_checks import from_dict
 from lift_flax.data.clip_reader import Part
 from lift_flax.data.records import IndexEntry, Records
 from lift_flax.evaluate import metrics

@@ -9,7 +9,8 @@ import numpy as np
 from flax import nnx
 
 from lift_flax import presets
-from lift_flax.config import Config, from_dict
+from lift_flax.config import Config
+from lift_flax.config_checks import from_dict
 from lift_flax.models import inputs
 from lift_flax.models.build import make_student
 from lift_flax.models.functional import Network, Tree, flatten, trees_of

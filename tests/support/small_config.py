@@ -5,7 +5,8 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from lift_flax import presets
-from lift_flax.config import Config, from_dict
+from lift_flax.config import Config
+from lift_flax.config_checks import from_dict
 
 OVERRIDES = {
     "dataset": "small",

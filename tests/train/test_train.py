@@ -189,9 +189,9 @@ def test_killed_runs_files_do_no_harm(run, config, tmp_path):
     """kill -9 of the real command while it trains; the same command then ends with the uninterrupted run's weights."""
     workdir = tmp_path / "workdir"
     code = (
-        "import sys, json; from pathlib import Path; from lift_flax import config;"
+        "import sys, json; from pathlib import Path; from lift_flax import config_checks;"
         "from lift_flax.train.run import train_and_test;"
-        "train_and_test(config.from_dict(json.loads(Path(sys.argv[1]).read_text())), Path(sys.argv[2]))"
+        "train_and_test(config_checks.from_dict(json.loads(Path(sys.argv[1]).read_text())), Path(sys.argv[2]))"
     )
     command = [sys.executable, "-c", code, str(run / "config.json"), str(workdir)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as process:

@@ -2,7 +2,8 @@
 
     lift-flax evaluate --workdir=RUN                                   # the test split, as training scored it
     lift-flax evaluate --workdir=RUN --views=3x3 --json
-    lift-flax evaluate --workdir=FOLD1 --workdir=FOLD2 --workdir=FOLD3 # mean over official splits
+    lift-flax evaluate --workdir=RUNS                                  # all folds of train --folds, pooled
+    lift-flax evaluate --workdir=FOLD1 --workdir=FOLD2                 # the same; of seeds: mean and deviation
     lift-flax evaluate --workdir=RUN --illumination --twin=day=DAY_RECORDS   # accuracy over brightness
     lift-flax evaluate --workdir=RUN --data-dir=OTHER_RECORDS              # classes are matched by name
 
@@ -17,7 +18,8 @@ from pathlib import Path
 from lift_flax import command_line, compiling, errors
 from lift_flax.errors import UserError
 from lift_flax.evaluate import tables
-from lift_flax.evaluate.evaluation import AVERAGES, SPLITS, Evaluation, Protocol, mean_over_runs
+from lift_flax.evaluate.evaluation import AVERAGES, SPLITS, Evaluation, Protocol
+from lift_flax.evaluate.pooling import mean_over_runs, pooled, runs_of
 from lift_flax.files import refuse_existing, write_text
 from lift_flax.runs.trained import open_trained
 
@@ -34,16 +36,22 @@ def main(argv: list[str] | None = None) -> None:
         tuple(args.twin),
     )  # fmt: skip
     compiling.keep_compiled_programs()
-    runs = [open_trained(workdir) for workdir in args.workdir]
+    runs = [open_trained(workdir) for given in args.workdir for workdir in runs_of(given)]
     evaluations = [Evaluation(trained, protocol, command_line.say) for trained in runs]  # mistakes show first
     results = [evaluation.run() for evaluation in evaluations]
-    report = {"runs": results, "mean": mean_over_runs(results) if len(results) > 1 else None}
+    report = {
+        "runs": results,
+        "mean": mean_over_runs(results) if len(results) > 1 else None,
+        "pooled": pooled(results, [evaluation.answers for evaluation in evaluations]),
+    }
     if args.out:
         write_text(args.out, json.dumps(report, indent=2) + "\n")
     if args.json:
         print(json.dumps(report, indent=2))
         return
-    for result in results:
+    if report["pooled"]:
+        tables.show_pooled(report["pooled"])
+    for result in results if args.each or not report["pooled"] else []:
         tables.show(result)
     if report["mean"]:
         tables.show_mean(report["mean"], len(results))
@@ -52,7 +60,11 @@ def main(argv: list[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = command_line.parser(__doc__, "lift-flax evaluate")
     parser.add_argument(
-        "--workdir", type=Path, required=True, action="append", help="folder of a trained run; may be repeated"
+        "--workdir",
+        type=Path,
+        required=True,
+        action="append",
+        help="folder of a trained run, or of the folds of train --folds; may be repeated",
     )
     parser.add_argument("--data_dir", type=Path, help="records; the run's own if not given")
     parser.add_argument("--fold", type=int, help="official fold; the run's own if not given")
@@ -63,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--illumination", action="store_true", help="also accuracy over brightness, as a curve")
     twin = "with --illumination: records of the same motions in other light; may be repeated"
     parser.add_argument("--twin", type=_twin, action="append", default=[], metavar="NAME=DIR", help=twin)
+    parser.add_argument("--each", action="store_true", help="also the table of each run, where folds are pooled")
     parser.add_argument("--out", type=Path, help="also write the JSON to this file")
     parser.add_argument("--overwrite", action="store_true", help="replace the file of --out where it exists")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")

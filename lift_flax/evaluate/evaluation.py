@@ -16,8 +16,8 @@ from lift_flax.data.windows import check_windows, usual_average, usual_views
 from lift_flax.distributed.mesh import make_mesh
 from lift_flax.errors import UserError
 from lift_flax.evaluate import illumination
+from lift_flax.evaluate.pooling import Answers
 from lift_flax.evaluate.scoring import (
-    NETWORKS,
     ScoreClips,
     SplitLogits,
     agreement,
@@ -102,6 +102,9 @@ class Evaluation:
     Args:
       say: is called with a line of text as the work goes on.
 
+    Attributes:
+      answers: what the clips scored, after `run`.
+
     Raises:
       UserError: the records, or those of a twin, do not fit the run, or have no such split.
     """
@@ -130,6 +133,7 @@ class Evaluation:
         learnt = self._learnt()
         self._say(f"{trained.workdir}: scoring {len(split.ids)} clips, {len(self._views)} views of each ...")
         scored = self._score(split)
+        self.answers = Answers(split.ids, groups_of(split.records, split.ids), scored)
         result = {
             "workdir": str(trained.workdir),
             "records": split.records.place,
@@ -276,22 +280,3 @@ def matching_clips(
             f"{', '.join(records.classes[:5])} ..., the run {', '.join(trained.classes[:5])} ...; give other records"
         )
     return list(known), np.array(list(known.values())), len(ids) - len(known)
-
-
-def mean_over_runs(results: list[dict]) -> dict[str, dict | None]:
-    """Averages the scores of several runs.
-
-    Returns:
-      {network: {"top1": [mean, standard deviation], "mean_class": the same}}; None where a run lacks the network.
-    """
-    means = {}
-    for network in NETWORKS:
-        scores = [result[network] for result in results]
-        means[network] = None
-        if all(scores):
-            means[network] = {
-                name: [float(np.mean(values)), float(np.std(values, ddof=1))]
-                for name in ("top1", "mean_class")
-                for values in [[score[name] for score in scores]]
-            }
-    return means

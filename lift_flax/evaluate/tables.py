@@ -8,20 +8,33 @@ from lift_flax.command_line import percent
 from lift_flax.evaluate.scoring import NETWORKS
 
 
-def _protocol(result: dict) -> str:
+def _protocol(result: dict, folds: str) -> str:
     left_out = f", {result['left_out']} clips of unknown classes left out" if result["left_out"] else ""
     learnt = f", {result['trained_on']} OF THEM SEEN IN TRAINING" if result["trained_on"] else ""
     return (
-        f"{result['workdir']}, step {result['step']}\n"
-        f"{result['dataset']}, fold {result['fold']}, {result['split']}: "
-        f"{result['num_examples']} clips{learnt}{left_out}, "
+        f"{result['dataset']}, {folds}, {result['split']}: {result['num_examples']} clips{learnt}{left_out}, "
         f"{result['frames']} frames of {result['size']} px, views {result['views']} ({result['average']} averaged)"
     )
 
 
 def show(result: dict) -> None:
     """Prints the protocol and the scores of a run, as `Evaluation.run` gives them."""
-    print(_protocol(result))
+    print(f"{result['workdir']}, step {result['step']}")
+    print(_protocol(result, f"fold {result['fold']}"))
+    _show_scores(result)
+    if "illumination" in result:
+        _show_curve(result["illumination"])
+
+
+def show_pooled(result: dict) -> None:
+    """Prints the scores of several runs as one, as `pooling.pooled` gives them."""
+    print(_protocol(result, f"folds {', '.join(map(str, result['folds']))} pooled"))
+    groups = f"whole groups, {result['num_groups']} in all"
+    print(f"each clip is answered once, by the network of its own fold; the interval draws {groups}")
+    _show_scores(result)
+
+
+def _show_scores(result: dict) -> None:
     networks = [result[name] for name in NETWORKS]
     table = command_line.table("", *NETWORKS)
     for column in table.columns[1:]:
@@ -45,8 +58,6 @@ def show(result: dict) -> None:
     for name, scores in zip(NETWORKS, networks, strict=True):
         if scores:
             _show_confusion(name, scores["confusion"], result["classes"])
-    if "illumination" in result:
-        _show_curve(result["illumination"])
 
 
 def show_parts(parts: dict[str, dict], console: Console | None = None) -> None:
@@ -97,7 +108,7 @@ def _show_curve(curve: dict) -> None:
 
 
 def show_mean(mean: dict, runs: int) -> None:
-    """Prints the mean of several runs, as `evaluation.mean_over_runs` gives it."""
+    """Prints the mean of several runs, as `pooling.mean_over_runs` gives it."""
     for network, scores in mean.items():
         if scores:
             shares = ", ".join(

@@ -19,7 +19,7 @@ from lift_flax.distributed import processes
 from lift_flax.distributed.processes import Stopped, StopSignal
 from lift_flax.errors import UserError
 from lift_flax.evaluate import scoring
-from lift_flax.evaluate.evaluation import mean_over_runs
+from lift_flax.evaluate.pooling import judge_together, mean_over_runs
 from lift_flax.files import write_text
 from lift_flax.runs.workdir import check_continues, finished, read_predictions
 from lift_flax.train import run
@@ -107,7 +107,7 @@ def _pooled(config: Config, workdir: Path) -> dict:
     first = next(iter(results.values()))
     pooled = {**dict.fromkeys(scoring.NETWORKS), "agreement": None}
     if len(times) == len(ids):
-        pooled = _judge(list(scored.values()), scoring.groups_of(records, ids), records.classes)
+        pooled = judge_together(list(scored.values()), scoring.groups_of(records, ids), records.classes)
     return {
         "records": records.place,
         **{name: first[name] for name in ("dataset", "split", "views", "classes")},
@@ -160,10 +160,3 @@ def _of_fold(fold: Fold, results: dict, scored: dict[str, np.ndarray], records: 
     top1 = {network: results[network] and results[network]["top1"] for network in scoring.NETWORKS}
     facts = {"num_examples": results["num_examples"], "groups": named}
     return {"fold": int(fold.name), "workdir": fold.workdir.name, **facts, **top1}
-
-
-def _judge(scored: list[dict[str, np.ndarray]], groups: list[str], classes: tuple[str, ...]) -> dict:
-    """Scores the clips of all folds as one list."""
-    shared = set.intersection(*(set(arrays) for arrays in scored)) & {*scoring.NETWORKS.values(), "labels"}
-    joined = {name: np.concatenate([arrays[name] for arrays in scored]) for name in shared}
-    return {**scoring.judge_networks(joined, groups, classes), "agreement": scoring.agreement(joined)}

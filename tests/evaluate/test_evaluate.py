@@ -17,7 +17,7 @@ from lift_flax.data.records import open_records
 from lift_flax.distributed.mesh import make_mesh
 from lift_flax.errors import UserError
 from lift_flax.evaluate import __main__ as evaluate
-from lift_flax.evaluate import evaluation
+from lift_flax.evaluate import evaluation, pooling
 from lift_flax.evaluate.scoring import ScoreClips
 from lift_flax.runs.trained import open_trained
 from lift_flax.video.decode import decode_frames
@@ -126,7 +126,7 @@ def test_several_runs(run, capsys):
 
 def test_mean_over_runs():
     one, two = ({"teacher": None, "student": {"top1": t, "mean_class": t}} for t in (0.5, 0.7))
-    mean = evaluation.mean_over_runs([one, two])
+    mean = pooling.mean_over_runs([one, two])
     assert mean["teacher"] is None and mean["student"]["top1"] == pytest.approx([0.6, 0.1 * np.sqrt(2)])
 
 

@@ -16,6 +16,7 @@ from lift_flax.calls import training
 from lift_flax.config import Config
 from lift_flax.distributed.processes import Stopped, StopSignal
 from lift_flax.errors import UserError
+from lift_flax.evaluate import __main__ as evaluate
 from lift_flax.evaluate.metrics import interval
 from lift_flax.train import folds
 from tests.support.run_tools import exit_codes, running, said
@@ -63,6 +64,27 @@ def two_of_four(config, tmp_path_factory) -> Path:
 def _predictions(workdir: Path) -> dict[str, np.ndarray]:
     with np.load(workdir / "test_predictions.npz") as arrays:
         return dict(arrays)
+
+
+def test_evaluate_pools_folds_as_training_did(two_of_four, config, capsys):
+    report = folds.pool(config, two_of_four)
+    evaluate.main([f"--workdir={two_of_four}", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert [run["workdir"] for run in found["runs"]] == [str(two_of_four / f"fold{k}") for k in (1, 3)]
+    pooled = found["pooled"]
+    assert pooled["folds"] == [1, 3] and pooled["teacher"] is None and pooled["trained_on"] == 0
+    assert (pooled["num_examples"], pooled["num_groups"]) == (report["num_examples"], report["num_groups"])
+    for name in ("top1", "mean_class", "per_class", "confusion", "interval"):
+        assert pooled["student"][name] == report["student"][name], name
+    evaluate.main([f"--workdir={two_of_four / 'fold3'}", f"--workdir={two_of_four / 'fold1'}"])
+    said = capsys.readouterr().out
+    assert "small, folds 3, 1 pooled, test: 12 clips" in said and "whole groups, 2 in all" in said
+    assert said.count("student: true") == 1 and "fold 1, test" not in said
+    evaluate.main([f"--workdir={two_of_four}", "--each"])
+    said = capsys.readouterr().out
+    assert said.count("student: true") == 3 and said.index("pooled") < said.index("fold 1, test") < said.index(
+        "fold 3,"
+    )
 
 
 def test_every_clip_counts_once_as_its_own_fold_answered(two_of_four, config):

@@ -1,0 +1,93 @@
+"""Several runs as one result: the pooled answers of the folds of a cross-validation, and means over runs."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import numpy as np
+
+from lift_flax.evaluate.scoring import NETWORKS, SplitLogits, agreement, judge_networks
+
+_SAME = ("records", "split", "views", "average", "frames", "size", "classes")  # what runs must share to be pooled
+
+
+@dataclasses.dataclass(frozen=True)
+class Answers:
+    """What a run answered.
+
+    Attributes:
+      ids: of the clips.
+      groups: scene or actor of each.
+      scored: their logits and labels.
+    """
+
+    ids: list[str]
+    groups: list[str]
+    scored: SplitLogits
+
+
+def runs_of(workdir: Path) -> list[Path]:
+    """The runs that a folder holds: itself, or those of `train --folds`, in the order of their folds."""
+    if (workdir / "config.json").exists() or not workdir.is_dir():
+        return [workdir]
+    numbers = [re.fullmatch(r"fold(\d+)", path.name) for path in workdir.iterdir() if (path / "results.json").exists()]
+    return [workdir / f"fold{number}" for number in sorted(int(m[1]) for m in numbers if m)] or [workdir]
+
+
+def judge_together(scored: list[SplitLogits], groups: list[str], classes: tuple[str, ...]) -> dict:
+    """Scores the clips of several runs as one list: {"teacher", "student", "agreement"}.
+
+    Args:
+      groups: of all clips, those of the first run first.
+    """
+    shared = set.intersection(*map(set, scored)) & {*NETWORKS.values(), "labels"}
+    joined = {name: np.concatenate([arrays[name] for arrays in scored]) for name in shared}
+    return {**judge_networks(joined, groups, classes), "agreement": agreement(joined)}
+
+
+def pooled(results: list[dict], answers: list[Answers]) -> dict | None:
+    """The result of runs of different folds on the same records, each clip as the run of its own fold answered.
+
+    Args:
+      results: what `Evaluation.run` gave for each.
+      answers: `Evaluation.answers` of each.
+    Returns:
+      What judges the runs together, as docs/use.md explains; None where they are one run, differ in their protocol or
+      classes, or answered the same clips.
+    """
+    ids = [i for one in answers for i in one.ids]
+    if len(results) < 2 or len(set(ids)) < len(ids):
+        return None
+    first = results[0]
+    if any(result[name] != first[name] for result in results for name in _SAME):
+        return None
+    groups = [group for one in answers for group in one.groups]
+    return {
+        **{name: first[name] for name in ("dataset", *_SAME)},
+        "runs": len(results),
+        "folds": [result["fold"] for result in results],
+        "num_examples": len(ids),
+        "num_groups": len(set(groups)),
+        "left_out": sum(result["left_out"] for result in results),
+        "trained_on": sum(result["trained_on"] for result in results),
+        **judge_together([one.scored for one in answers], groups, tuple(first["classes"])),
+    }
+
+
+def mean_over_runs(results: list[dict]) -> dict[str, dict | None]:
+    """Averages the scores of several runs.
+
+    Returns:
+      {network: {"top1": [mean, standard deviation], "mean_class": the same}}; None where a run lacks the network.
+    """
+    means = {}
+    for network in NETWORKS:
+        scores = [result[network] for result in results]
+        means[network] = None
+        if all(scores):
+            means[network] = {
+                name: [float(np.mean(values)), float(np.std(values, ddof=1))]
+                for name in ("top1", "mean_class")
+                for values in [[score[name] for score in scores]]
+            }
+    return means

@@ -58,11 +58,11 @@ def _check_combinations(config: Config) -> None:
     if train.trunk == "finetune" and not train.distill:
         raise UserError("config.train.trunk=finetune is a way to distil: set config.train.distill=True with it")
     frozen = model.pvit.unfreeze != "all" and model.streams != "luminous"
-    if frozen and not model.pvit.init_from:
+    if frozen and not (model.pvit.init_from or train.init_from):
         raise UserError(
             f"config.model.pvit.unfreeze={model.pvit.unfreeze} would freeze random ViT blocks: give pretrained weights "
-            "in config.model.pvit.init_from (docs/weights.md), or train all blocks with unfreeze=all; the preset :tiny "
-            "starts without any"
+            "in config.model.pvit.init_from (docs/weights.md) or a run in config.train.init_from, or train all blocks "
+            "with unfreeze=all; the preset :tiny starts without any"
         )
     _check_windows(data)
 

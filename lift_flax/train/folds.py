@@ -41,7 +41,8 @@ def choose(config: Config, workdir: Path, wanted: str) -> list[Fold]:
     """The folds to train, after checks of all that can be known before the first one; nothing is written.
 
     Args:
-      config: of every fold, but for `data.fold`; `train.teacher_from` is such a workdir of folds too.
+      config: of every fold, but for `data.fold`; `train.teacher_from` is such a workdir of folds too,
+        and `train.init_from` may be one.
       workdir: of all folds; that of fold 1 is its folder `fold1`.
       wanted: "all", or numbers of folds as "1,3".
 
@@ -139,7 +140,9 @@ def _names(records: Records, wanted: str) -> list[str]:
 def _fold(config: Config, workdir: Path, name: str) -> Fold:
     teacher_from = config.train.teacher_from and str(Path(config.train.teacher_from) / f"fold{name}")
     data = dataclasses.replace(config.data, fold=int(name))
-    train = dataclasses.replace(config.train, teacher_from=teacher_from)
+    start = Path(config.train.init_from) / f"fold{name}"
+    init_from = str(start) if config.train.init_from and start.is_dir() else config.train.init_from
+    train = dataclasses.replace(config.train, teacher_from=teacher_from, init_from=init_from)
     return Fold(name, dataclasses.replace(config, data=data, train=train), workdir / f"fold{name}")
 
 

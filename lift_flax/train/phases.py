@@ -15,11 +15,12 @@ from lift_flax.config import Config
 from lift_flax.data.records import Records
 from lift_flax.distributed import mesh
 from lift_flax.distributed.processes import StopSignal
+from lift_flax.errors import UserError
 from lift_flax.models import inputs
 from lift_flax.models.build import make_student, make_teacher
 from lift_flax.models.functional import Network, Tree, create, flatten, new_state, unflatten
 from lift_flax.runs.metrics_log import MetricsWriter
-from lift_flax.train import optim, step
+from lift_flax.train import init_from, optim, step
 from lift_flax.weights.pretrained import pretrained_parts
 
 
@@ -82,23 +83,41 @@ def check_start(config: Config, num_classes: int) -> None:
     """Raises UserError where the networks of `config` cannot be made, or its `init_from` weights do not fit them."""
     _, student = _student_shapes(config, num_classes)
     parts = pretrained_parts(config)
+    if config.train.init_from:
+        if config.train.distill and not config.train.teacher_from:
+            init_from.fitting(config, "teacher", _teacher_shapes(config, num_classes)[1])
+        _check_frozen(config, student, init_from.fitting(config, "student", student))
     if "teacher" in parts:
         parts["teacher"].check(_teacher_shapes(config, num_classes)[1])
     if "pvit" in parts and "main" in student["params"]:
         parts["pvit"].check(_part(student, "main/pvit"))
 
 
+def _check_frozen(config: Config, shapes: Tree, found: dict[str, Any]) -> None:
+    """Raises UserError where `found` leaves parts of the ViT random that would be frozen."""
+    pvit = config.model.pvit
+    new = [path for path in flatten(shapes) if path.startswith("params/main/pvit/") and path not in found]
+    if new and pvit.unfreeze != "all" and not pvit.init_from:
+        raise UserError(
+            f"config.train.init_from={config.train.init_from} does not fill {new[0].removeprefix('params/')}, and "
+            f"config.model.pvit.unfreeze={pvit.unfreeze} would freeze random ViT blocks: set unfreeze=all"
+        )
+
+
 def teacher_phase(config: Config, num_classes: int) -> Phase:
     """Makes phase one: the R(2+1)D on the luminous stream."""
     (network, draw), shapes = _teacher_shapes(config, num_classes)
     parts = pretrained_parts(config)
+    pretrained = parts["teacher"].tree(shapes) if "teacher" in parts else {}
+    if config.train.init_from:
+        pretrained |= init_from.taken(config, "teacher", shapes, set(pretrained))
     return Phase(
         name="teacher",
         number=1,
         epochs=config.train.teacher_epochs,
         network=network,
         draw=draw,
-        pretrained=parts["teacher"].tree(shapes) if "teacher" in parts else {},
+        pretrained=pretrained,
         trains=optim.trains_in_teacher_phase,
         averages=config.train.ema > 0,
         make_step=step.make_teacher_step,
@@ -117,6 +136,8 @@ def student_phase(config: Config, num_classes: int, teacher: Tree | None) -> Pha
             pretrained |= _graft(place, flatten(_named(teacher["params"], teacher["batch_stats"])))
     elif "teacher" in parts and "trunk" in shapes["params"]:
         pretrained |= _graft("trunk", parts["teacher"].tree(_part(shapes, "trunk")))
+    if config.train.init_from:
+        pretrained |= init_from.taken(config, "student", shapes, set(pretrained))
     return Phase(
         name="student",
         number=2,

@@ -27,7 +27,7 @@ from lift_flax.files import only_writer, replacing, write_text
 from lift_flax.models.functional import answering
 from lift_flax.runs.metrics_log import MetricsWriter
 from lift_flax.runs.workdir import check_shared, claim, finished, refuse_foreign
-from lift_flax.train import results, teacher_from
+from lift_flax.train import init_from, results, teacher_from
 from lift_flax.train.loop import train_phase
 from lift_flax.train.phases import RunContext, check_start, student_phase, teacher_phase
 from lift_flax.video.camera import Relight
@@ -134,6 +134,12 @@ def resolve(config: Config, records: Records) -> Start:
         )
     test_ids = records.split(config.data.fold, "test")
     weights = {part: pretrained.sha256 for part, pretrained in pretrained_parts(config).items()}
+    if config.train.init_from:
+        init_from.check_test_clips(config, records, test_ids)
+        weights["run"] = init_from.digest(config)
+        config = dataclasses.replace(
+            config, train=dataclasses.replace(config.train, init_from=str(Path(config.train.init_from).absolute()))
+        )
     return Start(config, records, train_ids, val_ids, test_ids, weights, make_mesh(config))
 
 

@@ -48,7 +48,7 @@ def test_fields_exist_and_defaults_are_right():
 def test_every_field_of_a_reading_has_a_row():
     data, train = (
         ("data.dir", "data.cache", "data.workers"),
-        ("train.profile_steps", "train.remat", "train.teacher_from"),
+        ("train.profile_steps", "train.remat", "train.teacher_from", "train.init_from"),
     )
     ours = data + train  # where and how it runs
     readings = (n for n in _fields() if n.split(".")[0] in ("model", "data", "train", "augment"))

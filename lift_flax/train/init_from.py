@@ -1,0 +1,140 @@
+"""The start from any run (`train.init_from`): arrays of the same path and shape are taken, all others are drawn anew.
+
+Its data set, classes, frames, size and even its networks may differ.  It is no checkpoint: training starts at step 0
+with fresh moments.  Weights of one part alone have `init_from` fields of their own (lift_flax/weights/pretrained.py).
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lift_flax.config import Config
+from lift_flax.data.records import Records, open_records
+from lift_flax.errors import UserError
+from lift_flax.fields import flat_fields
+from lift_flax.models.functional import Tree, flatten
+from lift_flax.runs import config_file
+from lift_flax.runs.checkpoints import read_best
+from lift_flax.weights.converted import FACTS
+
+ByPath = dict[str, np.ndarray]  # by path: "params/...", "batch_stats/..."
+
+_NAMED = 6  # that a line names at most of what is drawn anew
+_TRUNKS = ("trunk", "teacher")  # where a student keeps an R(2+1)D
+_COMPUTES = ("model.main_input", "model.luminous.input", "model.luminous.gamma", "model.pvit", "model.teacher")
+
+
+def digest(config: Config) -> str:
+    """Names the arrays of the run; they must not change while a run that started from them goes on."""
+    found = hashlib.sha256()
+    for phase, arrays in _phases(_folder(config)).items():
+        for path in sorted(arrays):
+            found.update(f"{phase}/{path}".encode() + np.ascontiguousarray(arrays[path]).tobytes())
+    return found.hexdigest()
+
+
+def fitting(config: Config, phase: str, shapes: Tree) -> ByPath:
+    """What fits a phase's network.
+
+    Args:
+      phase: "teacher" or "student".
+      shapes: {"params", "batch_stats"} of its network.
+    Raises:
+      UserError: the folder is no run's, or nothing of it fits.
+    """
+    theirs, ours = _arrays(_folder(config), phase), flatten(shapes)
+    taken = {path: array for path, array in theirs.items() if path in ours and array.shape == ours[path].shape}
+    if not any(path.startswith("params/") for path in taken):
+        raise UserError(
+            f"config.train.init_from={config.train.init_from}: nothing of it has the path and shape of the {phase} of "
+            "this config; name a run of the same networks, or leave it out"
+        )
+    return {path: np.asarray(array, ours[path].dtype) for path, array in taken.items()}
+
+
+def taken(config: Config, phase: str, shapes: Tree, filled: set[str]) -> ByPath:
+    """`fitting`; prints what is taken, and what of the network is drawn anew.
+
+    Args:
+      filled: paths that the network takes from elsewhere.
+    """
+    found = {path: array for path, array in fitting(config, phase, shapes).items() if path not in filled}
+    new = [path.split("/", 1)[1] for path in flatten(shapes) if path not in found and path not in filled]
+    more = f" and {len(new) - _NAMED} more" if len(new) > _NAMED else ""
+    drawn = f"; drawn anew: {', '.join(new[:_NAMED])}{more}" if new else ""
+    print(f"{phase}: {len(found)} arrays from {_folder(config)}{drawn}", flush=True)
+    if differ := _computes_otherwise(config):
+        print(f"{phase}: there {', '.join(differ)}", flush=True)
+    return found
+
+
+def check_test_clips(config: Config, records: Records, test_ids: list[str]) -> None:
+    """Raises UserError where the run was trained on clips that this one is tested on, as far as that can be known.
+
+    Without the records of that run, or with those of earlier versions, a line says that it is unknown.
+    """
+    other = config_file.load(_folder(config) / "config.json")
+    tested = {records.index[i].content: i for i in test_ids if records.index[i].content}
+    try:
+        theirs = open_records(other.data.dir)
+        learnt, _ = theirs.train_and_validation(other.data.fold, other.data.val_share, other.seed)
+        contents = {theirs.index[i].content for i in learnt} - {""}
+    except UserError:
+        contents = set()
+    if not (contents and tested):
+        print(f"whether {_folder(config)} was trained on test clips of this run cannot be known from {other.data.dir}")
+    if both := contents & set(tested):
+        raise UserError(
+            f"config.train.init_from={config.train.init_from} was trained on {len(both)} test clips of this run "
+            f"({tested[min(both)]}): name a run of the same fold, or of other clips"
+        )
+
+
+def _folder(config: Config) -> Path:
+    folder = Path(config.train.init_from).absolute()
+    if (folder / FACTS).exists():
+        raise UserError(
+            f"config.train.init_from={config.train.init_from} holds converted weights of one part: name them as "
+            "config.model.teacher.init_from or config.model.pvit.init_from"
+        )
+    if not (folder / "config.json").exists():
+        raise UserError(f"config.train.init_from={config.train.init_from} is not the workdir of a run: name one")
+    return folder
+
+
+def _phases(folder: Path) -> dict[str, ByPath]:
+    """What a run holds of each phase that it has trained."""
+    found = {}
+    for phase in ("teacher", "student"):
+        if (folder / phase).is_dir():
+            params, batch_stats, _ = read_best(folder / phase)
+            found[phase] = flatten({"params": params, "batch_stats": batch_stats})
+    if not found:
+        raise UserError(f"{folder} holds nothing trained yet: name another run in config.train.init_from")
+    return found
+
+
+def _arrays(folder: Path, phase: str) -> ByPath:
+    """Those of a phase; a teacher's also out of a student, and a student's also out of a teacher."""
+    held = _phases(folder)
+    if phase in held:
+        return held[phase]
+    (other,) = held.values()
+    if phase == "student":
+        return {path.replace("/", f"/{place}/", 1): array for place in _TRUNKS for path, array in other.items()}
+    split = {path: path.split("/", 2) for path in other}
+    return {f"{kind}/{rest[0]}": other[path] for path, (kind, part, *rest) in split.items() if part == "trunk" and rest}
+
+
+def _computes_otherwise(config: Config) -> list[str]:
+    """Fields of the run that its arrays were trained with, where this config has others: "model.x is 1, not 2"."""
+    theirs, ours = (flat_fields(c) for c in (config_file.load(_folder(config) / "config.json"), config))
+    names = [name for name in ours if f"{name}.".startswith(tuple(f"{group}." for group in _COMPUTES))]
+    kept = [name for name in names if not name.endswith(("init_from", "unfreeze"))]
+    return [f"{name} is {_text(theirs[name])}, not {_text(ours[name])}" for name in kept if theirs[name] != ours[name]]
+
+
+def _text(value: Any) -> str:
+    return "-".join(f"{v:g}" for v in value) if isinstance(value, tuple) else str(value)

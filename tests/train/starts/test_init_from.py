@@ -1,0 +1,127 @@
+"""A start from another run: what fits is taken to the bit, the rest is drawn anew, and both are said."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from lift_flax.data.records import open_records
+from lift_flax.errors import UserError
+from lift_flax.models.functional import flatten
+from lift_flax.runs.checkpoints import read_best
+from lift_flax.runs.metrics_log import read_metrics
+from lift_flax.train import phases
+from lift_flax.train.run import resolve, train_and_test
+from tests.support.small_config import LIGHT, small_config
+
+CLASSES = 3
+
+
+def _held(workdir, phase):
+    params, stats, _ = read_best(workdir / phase)
+    return {path: np.asarray(a) for path, a in flatten({"params": params, "batch_stats": stats}).items()}
+
+
+def test_all_that_fits_is_taken(run, records, capsys):
+    config = small_config(records=records, **{"train.init_from": str(run), "seed": 5})
+    for phase, held in (
+        (phases.teacher_phase(config, CLASSES), _held(run, "teacher")),
+        (phases.student_phase(config, CLASSES, None), _held(run, "student")),
+    ):
+        assert phase.pretrained.keys() == held.keys()
+        for path, array in held.items():
+            np.testing.assert_array_equal(phase.pretrained[path], array)
+    said = capsys.readouterr().out
+    assert f"teacher: {len(_held(run, 'teacher'))} arrays from {run}\n" in said and "drawn anew" not in said
+
+
+def test_other_classes_have_a_new_head(run, records, capsys):
+    """And one level more has new weights, while the first keeps its own."""
+    config = small_config(records=records, **{"train.init_from": str(run), "model.levels": 2})
+    teacher, student = phases.teacher_phase(config, 5), phases.student_phase(config, 5, None)
+    held = _held(run, "student")
+    assert not [path for path in teacher.pretrained if "/fc/" in path]
+    assert {path for path in held if path not in student.pretrained} == {
+        path for path in held if held[path].shape[-1:] == (CLASSES,)
+    }
+    assert any(path.startswith("params/levels/0/") for path in student.pretrained)
+    assert not any(path.startswith("params/levels/1/") for path in student.pretrained)
+    said = capsys.readouterr().out
+    assert "drawn anew: fc/bias, fc/kernel" in said and "levels/1/" in said and " more\n" in said
+
+
+def test_a_trained_teacher_goes_before_the_run(run, records):
+    """The student's R(2+1)D is that of its own teacher phase, not that of the run."""
+    config = small_config(records=records, **{"train.init_from": str(run)})
+    teacher = {"params": {"stem": {"own": np.ones(3)}}, "batch_stats": {}}
+    found = phases.student_phase(config, CLASSES, teacher).pretrained
+    assert found["params/trunk/stem/own"].tolist() == [1, 1, 1]
+
+
+def test_teachers_and_students_of_each_other(run, records, tmp_path):
+    """A run without a teacher phase gives its trunk, one that was stopped in it gives the student's."""
+    for phase in ("teacher", "student"):
+        alone = tmp_path / phase
+        alone.mkdir()
+        shutil.copy(run / "config.json", alone)
+        shutil.copytree(run / phase, alone / phase)
+        config = small_config(records=records, **{"train.init_from": str(alone)})
+        teacher, student = phases.teacher_phase(config, CLASSES), phases.student_phase(config, CLASSES, None)
+        trunk = {p for p in _held(run, "teacher") if "/fc/" not in p}
+        assert trunk <= set(teacher.pretrained)
+        assert {p.replace("/", "/trunk/", 1) for p in trunk} <= set(student.pretrained)
+
+
+def test_a_run_begins_there_and_continues(records, build_once, tmp_path, capsys):
+    """Its first step is step 1, its loss that of a network that has learnt; another start is another run."""
+    first = small_config(records=records, **LIGHT | {"train.learning_rate": 1e-3})
+    source = build_once("a start", lambda folder: train_and_test(first, folder / "run")) / "run"
+    config = small_config(records=records, **LIGHT | {"train.init_from": str(source), "model.pvit.unfreeze": "first"})
+    results = train_and_test(config, tmp_path / "run")
+    assert f"arrays from {source}" in capsys.readouterr().out
+    held, now = _held(source, "student"), _held(tmp_path / "run", "student")
+    for path in [path for path in held if path.startswith("params/")]:
+        np.testing.assert_allclose(now[path], held[path], atol=1e-5)  # its steps are tiny
+    losses = [read_metrics(workdir)[0]["cross_entropy"] for workdir in (source, tmp_path / "run")]
+    assert losses[1] < losses[0] - 0.3 and read_metrics(tmp_path / "run")[0]["step"] == 1
+    stated = json.loads((tmp_path / "run" / "run.json").read_text())["weights"]
+    assert list(stated) == ["run"] and len(stated["run"]) == 64
+    assert train_and_test(config, tmp_path / "run") == results
+    with pytest.raises(UserError, match=r"train\.init_from"):
+        train_and_test(small_config(records=records, **LIGHT), tmp_path / "run")
+
+
+def test_test_clips_that_the_run_was_trained_on(run, records, tmp_path):
+    swapped = tmp_path / "swapped"
+    shutil.copytree(records, swapped)
+    folds = json.loads((swapped / "folds.json").read_text())
+    one = folds["folds"]["1"]
+    folds["folds"]["1"] = {**one, "train": one["test"], "test": one["train"]}
+    (swapped / "folds.json").write_text(json.dumps(folds))
+    config = small_config(records=swapped, **{"train.init_from": str(run)})
+    with pytest.raises(UserError, match=r"was trained on 18 test clips of this run .*: name a run of the same fold"):
+        resolve(config, open_records(str(swapped)))
+
+
+def test_folders_that_are_no_start(run, records, tmp_path):
+    opened = open_records(str(records))
+
+    def refused(folder, message, classes=CLASSES, **fields):
+        with pytest.raises(UserError, match=message):
+            config = small_config(records=records, **{"train.init_from": str(folder), **fields})
+            start = resolve(config, opened)
+            phases.check_start(start.config, classes)
+
+    refused(tmp_path / "none", "is not the workdir of a run: name one")
+    (tmp_path / "converted").mkdir()
+    (tmp_path / "converted" / "weights.json").write_text("{}")
+    refused(
+        tmp_path / "converted", r"holds converted weights of one part: name them as config\.model\.teacher\.init_from"
+    )
+    (tmp_path / "untrained").mkdir()
+    shutil.copy(run / "config.json", tmp_path / "untrained")
+    refused(tmp_path / "untrained", "holds nothing trained yet")
+    refused(run, "nothing of it has the path and shape of the teacher", 5, **{"model.teacher.name": "r3d_18"})
+    wider = {"model.pvit.dim": 48, "model.pvit.unfreeze": "first"}
+    refused(run, r"does not fill main/pvit/.*unfreeze=first would freeze random ViT blocks", **wider)

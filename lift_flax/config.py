@@ -179,6 +179,10 @@ class Train:
     batch_size: Count = 32  # B over all devices
     teacher_epochs: Count = 60  # passes over the training clips in the first phase
     student_epochs: Count = 60  # passes over the training clips in the second phase
+    teacher_least_steps: Annotated[int, Bound(ge=0)] = 0  # a small set gets more epochs, until these steps are made
+    student_least_steps: Annotated[int, Bound(ge=0)] = 0  # the same of the second phase
+    patience: Annotated[int, Bound(ge=0)] = 0  # epochs without a better validation that end a phase; 0 = never
+    best_by: Literal["top1", "loss"] = "top1"  # of the validation clips: by what the best checkpoint is chosen
     learning_rate: Positive = 1e-4  # AdamW, cosine to 0
     weight_decay: NotNegative = 0.01  # AdamW's, of every trained parameter
     adam_eps: Positive = 1e-8  # AdamW's, added to the root of the second moment

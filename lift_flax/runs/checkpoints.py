@@ -19,7 +19,8 @@ from lift_flax.distributed import processes
 from lift_flax.errors import UserError
 from lift_flax.models.functional import answering
 
-_METRIC = "top1"
+_METRIC = "score"  # of validation, the more the better
+_EARLIER = "top1"  # its name in earlier versions
 
 
 class _Manager(ocp.CheckpointManager):
@@ -40,29 +41,29 @@ class Checkpoints:
     """
 
     def __init__(self, folder: Path):
-        best = preservation_policy.BestN(get_metric_fn=_top1, n=1, keep_checkpoints_without_metrics=False)
+        best = preservation_policy.BestN(get_metric_fn=_score, n=1, keep_checkpoints_without_metrics=False)
         keep = preservation_policy.AnyPreservationPolicy([preservation_policy.LatestN(2), best])
         options = ocp.CheckpointManagerOptions(
-            best_fn=_top1, best_mode="max", preservation_policy=keep, cleanup_tmp_directories=True
+            best_fn=_score, best_mode="max", preservation_policy=keep, cleanup_tmp_directories=True
         )
         self._folder = folder
         self._restored_step: int | None = None
         self._manager = _Manager(folder.absolute(), options=options)
 
-    def save(self, step: int, state: Any, *, data: dict[str, Any], validation: dict[str, float] | None = None) -> None:
+    def save(self, step: int, state: Any, *, data: dict[str, Any], score: float | None = None) -> None:
         """Saves `state`, and where the run stands beside it.
 
         Nothing is written where the disk has too little room.
 
         Args:
           data: as JSON; "examples" is the number of examples seen.
-          validation: its "top1" decides which step is best; None where the step is no candidate.
+          score: of validation, decides which step is best; None where the step is no candidate.
 
         Raises:
           UserError: this save or the one before it cannot be written; steps saved earlier are kept.
         """
         items = ocp.args.Composite(state=ocp.args.StandardSave(state), data=ocp.args.JsonSave(data))
-        metrics = {_METRIC: validation[_METRIC]} if validation else None
+        metrics = None if score is None else {_METRIC: score}
         self.wait()  # the save before this one takes room too
         with processes.all_or_none():
             if processes.is_first():
@@ -114,7 +115,7 @@ class Checkpoints:
         return self._restore_first(sorted(self._manager.all_steps(), reverse=True), state)
 
     def restore_best(self, state: Any) -> tuple[Any, int]:
-        """(state, step) of the best validation accuracy, or of the last step where nothing was validated.
+        """(state, step) of the best validation, or of the last step where nothing was validated.
 
         Raises:
           UserError: there is no checkpoint, or none can be read.
@@ -211,7 +212,7 @@ def best_step(folder: Path) -> int | None:
     if not folder.is_dir():
         return None
     options = ocp.CheckpointManagerOptions(
-        best_fn=_top1, best_mode="max", read_only=True, create=False, multiprocessing_options=_alone()
+        best_fn=_score, best_mode="max", read_only=True, create=False, multiprocessing_options=_alone()
     )
     with ocp.CheckpointManager(folder.absolute(), options=options) as manager:
         return manager.best_step() or manager.latest_step()
@@ -245,5 +246,5 @@ def _damage_reported() -> Iterator[None]:
         raise UserError(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
 
 
-def _top1(metrics: dict[str, float]) -> float:
-    return metrics[_METRIC]
+def _score(metrics: dict[str, float]) -> float:
+    return metrics[_METRIC] if _METRIC in metrics else metrics[_EARLIER]

@@ -1,4 +1,6 @@
-"""Where epochs end, and the mean metrics of one."""
+"""Where epochs end, how many there are, the mean metrics of one, and when no further one helps."""
+
+import math
 
 _AVERAGED = ("loss", "top1")
 
@@ -9,6 +11,38 @@ def epoch_ends(examples: int, batch_size: int, epochs: int) -> dict[int, int]:
     Of epochs that end within the same step, the last counts.
     """
     return {-(-epoch * examples // batch_size): epoch for epoch in range(1, epochs + 1)}
+
+
+def enough_epochs(examples: int, batch_size: int, epochs: int, least_steps: int) -> int:
+    """`epochs`, or as many more as it takes to make `least_steps`."""
+    return max(epochs, math.ceil(least_steps * batch_size / examples))
+
+
+class Patience:
+    """Tells when a phase has gone so many epochs without a better validation.
+
+    Args:
+      epochs: without one that end the phase; 0 never ends it.
+      seen: what a run that resumes has seen before, as `seen` gives it.
+    """
+
+    def __init__(self, epochs: int, seen: dict[str, float] | None = None):
+        self._epochs = epochs
+        self._best, self._since = (seen["best"], int(seen["since"])) if seen else (-math.inf, 0)
+
+    def see(self, score: float) -> None:
+        """Counts an epoch whose validation has this score; more is better."""
+        self._since = 0 if score > self._best else self._since + 1
+        self._best = max(self._best, score)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the phase is to end."""
+        return 0 < self._epochs <= self._since
+
+    def seen(self) -> dict[str, float]:
+        """What to save for a run that resumes here; empty before the first epoch, and where nothing ends a phase."""
+        return {"best": self._best, "since": self._since} if self._epochs and math.isfinite(self._best) else {}
 
 
 class EpochMeans:

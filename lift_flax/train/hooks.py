@@ -1,4 +1,4 @@
-"""What follows every training step, in this order: write metrics, validate, show, save, stop."""
+"""What follows every training step, in this order: write metrics, validate, end early, show, save, stop."""
 
 import collections
 import contextlib
@@ -17,7 +17,7 @@ from lift_flax.evaluate import scoring
 from lift_flax.evaluate.metrics import score
 from lift_flax.models.functional import Tree, answering
 from lift_flax.runs.checkpoints import Checkpoints
-from lift_flax.train.epochs import EpochMeans
+from lift_flax.train.epochs import EpochMeans, Patience
 from lift_flax.train.phases import Phase, RunContext
 from lift_flax.train.profiling import Meter
 from lift_flax.train.screen.progress import Progress
@@ -28,7 +28,7 @@ class StepEnd:
     """A step that was given to the devices, as the hooks see it.
 
     Attributes:
-      step, total: its number, from 1 on, and that of the phase's last step.
+      step, total: its number, from 1 on, and that of the phase's last step, which may be this one earlier than planned.
       state: after the step.
       epoch: the epoch that ends with it; None within one.
       stopping: whether the run is asked to end after it.
@@ -129,6 +129,26 @@ class Validate:
         run.writer.write(self._phase.name, "validation", end.step, float(end.epoch), end.validation)
 
 
+class EndEarly:
+    """Makes a step the last one of its phase, where validation has not become better for long enough."""
+
+    def __init__(self, run: RunContext, phase: Phase, patience: Patience):
+        self._phase, self._patience, self._by = phase, patience, run.config.train.best_by
+
+    def __call__(self, end: StepEnd) -> None:
+        if end.validation is None:
+            return
+        self._patience.see(goodness(end.validation, self._by))
+        if self._patience.is_over and end.step < end.total:
+            end.total = end.step
+            print(f"{self._phase.name}: ends with epoch {end.epoch}, for validation became no better", flush=True)
+
+
+def goodness(validation: dict[str, float], by: str) -> float:
+    """What makes one checkpoint better than another, of the field `train.best_by`."""
+    return -validation["loss"] if by == "loss" else validation["top1"]
+
+
 class Show:
     """Prints one line for an epoch that ends."""
 
@@ -144,10 +164,16 @@ class Save:
     """Saves a checkpoint every so many epochs, at the last step, and where the run is asked to stop or cannot go on."""
 
     def __init__(
-        self, run: RunContext, checkpoints: Checkpoints, means: EpochMeans, meter: Meter, write_metrics: WriteMetrics
+        self,
+        run: RunContext,
+        checkpoints: Checkpoints,
+        means: EpochMeans,
+        meter: Meter,
+        write_metrics: WriteMetrics,
+        patience: Patience,
     ):
         self._fields, self._checkpoints, self._means, self._meter = run.config.train, checkpoints, means, meter
-        self._write_metrics = write_metrics
+        self._write_metrics, self._patience = write_metrics, patience
 
     def __call__(self, end: StepEnd) -> None:
         due = end.step == end.total or (end.epoch and end.epoch % self._fields.checkpoint_epochs == 0)
@@ -181,7 +207,10 @@ class Save:
         data: dict[str, Any] = {"examples": step * self._fields.batch_size}
         if sums := self._means.sums():
             data["epoch"] = sums
-        self._checkpoints.save(step, state, data=data, validation=validation)
+        if seen := self._patience.seen():
+            data["patience"] = seen
+        score = goodness(validation, self._fields.best_by) if validation else None
+        self._checkpoints.save(step, state, data=data, score=score)
 
 
 class Stop:

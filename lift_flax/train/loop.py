@@ -16,7 +16,7 @@ from lift_flax.distributed.mesh import local_rows, put_batch, put_everywhere, re
 from lift_flax.models.functional import Tree, count_parameters
 from lift_flax.runs.checkpoints import Checkpoints
 from lift_flax.train import hooks, optim
-from lift_flax.train.epochs import EpochMeans, epoch_ends
+from lift_flax.train.epochs import EpochMeans, Patience, epoch_ends
 from lift_flax.train.phases import Phase, RunContext
 from lift_flax.train.profiling import Meter, StepTrace
 from lift_flax.train.screen.progress import Progress
@@ -49,15 +49,16 @@ def train_phase(run: RunContext, phase: Phase) -> tuple[dict[str, int], Tree]:
         run.writer.begin(phase.name, first_step)
         facts = {"epochs": phase.epochs, "steps": total_steps, **_count(phase, state)}
         _announce(phase, run.config, facts, first_step)
-        if first_step < total_steps:
+        patience, last = Patience(run.config.train.patience, data.get("patience")), first_step
+        if first_step < total_steps and not patience.is_over:
             step_fn = phase.make_step(phase.network, run.config, optimizer)
             places = (layout, replicated(run.mesh))
             step_fn = compiling.compiled_at_first_call(step_fn, donate_argnums=0, out_shardings=places)
             means = EpochMeans(data.get("epoch"))
-            _Loop(run, phase, step_fn, checkpoints, ends, schedule, means).run_steps(state, first_step)
+            last = _Loop(run, phase, step_fn, checkpoints, ends, schedule, means, patience).run_steps(state, first_step)
         best, step = checkpoints.restore_best(shapes)
-    print(f"{phase.name}: using the checkpoint of step {step} of {total_steps}", flush=True)
-    return {**facts, "step": step}, best
+    print(f"{phase.name}: using the checkpoint of step {step} of {last}", flush=True)
+    return {**facts, "epochs": ends[last], "steps": last, "step": step}, best
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +70,7 @@ class _Loop:
       ends: {step: the epoch that ends with it}.
       schedule: the learning rate by step.
       means: of the epoch that the first step continues.
+      patience: ends the phase early.
     """
 
     run: RunContext
@@ -78,9 +80,13 @@ class _Loop:
     ends: dict[int, int]
     schedule: Callable
     means: EpochMeans
+    patience: Patience
 
-    def run_steps(self, state: Tree, first_step: int) -> None:
+    def run_steps(self, state: Tree, first_step: int) -> int:
         """Runs all steps after `first_step`: batch, step, then the hooks, always in the same order.
+
+        Returns:
+          The last step.
 
         Raises:
           Stopped: see `train_phase`.
@@ -93,10 +99,11 @@ class _Loop:
         write_metrics = hooks.WriteMetrics(
             self.run, self.phase, self.checkpoints, self.ends, self.schedule, self.means, meter, progress
         )
-        save = hooks.Save(self.run, self.checkpoints, self.means, meter, write_metrics)
+        save = hooks.Save(self.run, self.checkpoints, self.means, meter, write_metrics, self.patience)
         after_step = (
             write_metrics,
             hooks.Validate(self.run, self.phase, save),
+            hooks.EndEarly(self.run, self.phase, self.patience),
             hooks.Show(self.phase, progress),
             save,
             hooks.Stop(self.phase, self.checkpoints),
@@ -112,6 +119,9 @@ class _Loop:
                 end = hooks.StepEnd(step, total, state, self.ends.get(step), stopping=self.run.stop.at_this_step())
                 for hook in after_step:
                     hook(end)
+                if end.total == step:
+                    return step
+        return total
 
     def _batches(self, first_step: int) -> Batches:
         run, rows = self.run, local_rows(self.run.mesh, self.run.config.train.batch_size)

@@ -28,6 +28,7 @@ from lift_flax.models.functional import answering
 from lift_flax.runs.metrics_log import MetricsWriter
 from lift_flax.runs.workdir import check_shared, claim, finished, refuse_foreign
 from lift_flax.train import init_from, results, teacher_from
+from lift_flax.train.epochs import enough_epochs
 from lift_flax.train.loop import train_phase
 from lift_flax.train.phases import RunContext, check_start, student_phase, teacher_phase
 from lift_flax.video.camera import Relight
@@ -92,6 +93,27 @@ def train_and_test(config: Config, workdir: Path, stop: StopSignal | None = None
         return _both_phases(start, workdir, stop or StopSignal())
 
 
+def _long_enough(config: Config, clips: int, validated: bool) -> Config:
+    """`config` with as many epochs as make its least steps; says where that changes them.
+
+    Raises:
+      UserError: a phase is to end by validation, and there are no validation clips.
+    """
+    train = config.train
+    if (train.patience or train.best_by != "top1") and not validated:
+        raise UserError(
+            f"config.train.patience={train.patience} and best_by={train.best_by} go by validation clips, and there are "
+            "none: set config.data.val_share=0.1, or leave them out"
+        )
+    for phase in ("teacher", "student"):
+        given, least = getattr(train, f"{phase}_epochs"), getattr(train, f"{phase}_least_steps")
+        epochs = enough_epochs(clips, train.batch_size, given, least)
+        if epochs != given:
+            print(f"{phase}: {epochs} epochs instead of {given}, as {clips} clips need for {least} steps", flush=True)
+            train = dataclasses.replace(train, **{f"{phase}_epochs": epochs})
+    return dataclasses.replace(config, train=train)
+
+
 def _announce(mesh: Mesh) -> None:
     kind = mesh.devices.flat[0].device_kind
     shape = " ".join(f"{axis}={size}" for axis, size in mesh.shape.items())
@@ -133,6 +155,7 @@ def resolve(config: Config, records: Records) -> Start:
             "raise it, or set it to 0 to use the last checkpoint"
         )
     test_ids = records.split(config.data.fold, "test")
+    config = _long_enough(config, len(train_ids), bool(val_ids))
     weights = {part: pretrained.sha256 for part, pretrained in pretrained_parts(config).items()}
     if config.train.init_from:
         init_from.check_test_clips(config, records, test_ids)

@@ -28,9 +28,8 @@ def _write(folder: Path, top1: list[float | None]) -> None:
     """Saves steps 1, 2, ... with these accuracies on validation."""
     with contextlib.closing(Checkpoints(folder)) as checkpoints:
         for step, accuracy in enumerate(top1, 1):
-            validation = None if accuracy is None else {"top1": accuracy, "loss": 1.0}
             data = {"examples": 4 * step, "epoch": {"steps": 1.0, "loss": 0.1 + 0.2}}
-            checkpoints.save(step, _state(step), data=data, validation=validation)
+            checkpoints.save(step, _state(step), data=data, score=accuracy)
 
 
 def _steps(folder: Path) -> list[str]:
@@ -56,6 +55,9 @@ def test_the_best_on_validation_is_used_else_the_last(tmp_path, top1, best, kept
         state, step = checkpoints.restore_best(_shapes())
         assert step == best and float(state["params"]["kernel"][0, 0]) == best
         assert checkpoints.newest_step() == len(top1)
+    for stated in folder.glob("*/metrics/metrics"):  # of an earlier version
+        stated.write_text(stated.read_text().replace('"score"', '"top1"'))
+        assert '"top1"' in stated.read_text()
     params, batch_stats, step = read_best(folder)
     assert step == best and isinstance(params["kernel"], np.ndarray) and params["kernel"].tolist() == [[best] * 3] * 2
     assert batch_stats["mean"].tolist() == [0, 0, 0] and _steps(folder) == kept

@@ -31,3 +31,26 @@ def test_means_go_on_where_a_run_was_stopped():
     assert second.read() == whole.read() == {"loss": pytest.approx(0.45), "top1": pytest.approx(36 / 56)}
     second.restart()
     assert second.read() == {} and second.sums() == {}
+
+
+@pytest.mark.parametrize(("examples", "batch", "given", "least", "expected"), [
+    (80, 8, 20, 600, 60), (660, 8, 20, 600, 20), (81, 8, 20, 600, 60), (79, 8, 20, 600, 61), (80, 8, 20, 0, 20),
+])  # fmt: skip
+def test_small_sets_get_more_epochs(examples, batch, given, least, expected):
+    found = epochs.enough_epochs(examples, batch, given, least)
+    assert found == expected and max(epochs.epoch_ends(examples, batch, found)) >= least
+
+
+def test_patience_ends_after_so_many_epochs_without_a_better_one():
+    """A tie is no better; a run that resumes goes on from the same count."""
+    patience = epochs.Patience(2)
+    over = []
+    for score in (0.3, 0.5, 0.5, 0.6, 0.6, 0.2):
+        patience.see(score)
+        over.append(patience.is_over)
+        patience = epochs.Patience(2, json.loads(json.dumps(patience.seen())))
+    assert over == [False] * 5 + [True]
+    never = epochs.Patience(0)
+    for score in (0.5, 0.1, 0.1):
+        never.see(score)
+    assert not never.is_over and never.seen() == {}

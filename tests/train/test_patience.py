@@ -1,0 +1,72 @@
+"""A phase ends early where validation becomes no better, also after a stop, and a small set gets more epochs."""
+
+import json
+import shutil
+
+import pytest
+
+from lift_flax.data.records import open_records
+from lift_flax.errors import UserError
+from lift_flax.runs.checkpoints import best_step
+from lift_flax.runs.metrics_log import read_metrics
+from lift_flax.train.run import resolve, train_and_test
+from tests.support.run_tools import assert_same_state, newest_state
+from tests.support.small_config import LIGHT, small_config
+
+FIELDS = {"data.val_share": 0.34, "train.student_epochs": 30, "train.patience": 2, "train.best_by": "loss"}
+
+
+@pytest.fixture(scope="module")
+def config(records):
+    return small_config(records=records, **{**LIGHT, **FIELDS, "train.learning_rate": 0.02})
+
+
+@pytest.fixture(scope="module")
+def ended(config, tmp_path_factory):
+    """A run that learns too fast to become better for long."""
+    workdir = tmp_path_factory.mktemp("patience") / "run"
+    train_and_test(config, workdir)
+    return workdir
+
+
+def _validation(workdir):
+    return [line for line in read_metrics(workdir) if line["split"] == "validation"]
+
+
+def test_it_ends_two_epochs_after_the_best(ended):
+    lines, student = _validation(ended), json.loads((ended / "results.json").read_text())["training"]["student"]
+    losses = [line["loss"] for line in lines]
+    best = losses.index(min(losses))
+    assert len(losses) < 30 and len(losses) == best + 3
+    assert best_step(ended / "student") == lines[best]["step"] == student["step"]
+    assert (student["epochs"], student["steps"]) == (lines[-1]["epoch"], lines[-1]["step"]) and student[
+        "fitted"
+    ] is not None
+
+
+def test_a_stop_within_changes_nothing(ended, config, tmp_path):
+    """Cut before its last epoch, and at its end: the same end, and nothing is trained after it."""
+    cut, last = tmp_path / "run", json.loads((ended / "results.json").read_text())["training"]["student"]["steps"]
+    shutil.copytree(ended, cut)
+    (cut / "results.json").unlink()
+    assert train_and_test(config, cut)["training"]["student"]["steps"] == last
+    shutil.rmtree(cut / "student" / str(last))
+    (cut / "results.json").unlink()
+    assert train_and_test(config, cut)["training"]["student"]["steps"] == last
+    assert _validation(cut) == _validation(ended)
+    assert_same_state(newest_state(cut, "student", config), newest_state(ended, "student", config))
+
+
+def test_least_steps_are_epochs_of_the_run(records, capsys):
+    opened = open_records(str(records))
+    config = small_config(records=records, **{"train.teacher_least_steps": 40, "train.student_least_steps": 5})
+    start = resolve(config, opened)
+    assert (start.config.train.teacher_epochs, start.config.train.student_epochs) == (9, 2)
+    assert capsys.readouterr().out == "teacher: 9 epochs instead of 2, as 18 clips need for 40 steps\n"
+    assert resolve(start.config, opened).config == start.config
+
+
+@pytest.mark.parametrize("fields", [{"train.patience": 3}, {"train.best_by": "loss"}])
+def test_without_validation_clips_they_are_refused(records, fields):
+    with pytest.raises(UserError, match=r"go by validation clips, and there are none: set config\.data\.val_share"):
+        resolve(small_config(records=records, **fields), open_records(str(records)))

@@ -3,11 +3,14 @@
     lift-flax train --config=arid --config.data.dir=RECORDS --workdir=DIR
     lift-flax train --config=own:tiny --config.train.batch_size=4 --config.data.dir=RECORDS --workdir=DIR
     lift-flax train --config=own:tiny --config.data.dir=RECORDS --workdir=DIR --folds=all     # cross-validation
+    lift-flax train --config=own:tiny --config.data.dir=RECORDS --config.data.val_share=0.2 --workdir=DIR \\
+        --tune=FILE     # compares the settings in FILE, one a line as train.learning_rate=3e-4, on validation clips
 
 RECORDS is what `lift-flax build` has written.  The same command continues a run that was interrupted.  On a cluster
 start it once for every process (docs/cluster.md).
 """
 
+import functools
 import logging
 import os
 import sys
@@ -20,7 +23,7 @@ from lift_flax import command_line, compiling, config_flags, errors
 from lift_flax.config import Config
 from lift_flax.config_checks import from_dict
 from lift_flax.distributed import processes
-from lift_flax.train import folds, run
+from lift_flax.train import folds, run, tune
 from lift_flax.train.screen import summary
 
 
@@ -30,6 +33,8 @@ def _parse(values: flags.FlagValues, arguments: list[str]) -> tuple[Config, Path
         raise errors.UserError("--workdir=DIR is needed (--help explains all flags)")
     if values.folds is not None and any(word.startswith("--config.data.fold") for word in arguments):
         raise errors.UserError("--folds sets config.data.fold for each of its runs: give one of the two")
+    if values.folds is not None and values.tune is not None:
+        raise errors.UserError("--tune compares settings on one fold: leave out --folds")
     return from_dict(nested), Path(values.workdir)
 
 
@@ -43,6 +48,13 @@ def _flags(arguments: list[str]) -> flags.FlagValues:
         "folds",
         None,
         "all, or numbers as 1,3: train each of these folds in a folder of --workdir, and pool their results",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "tune",
+        None,
+        "FILE of settings, fields as train.learning_rate=3e-4 on each line: train each in a folder of --workdir, and "
+        "rank them on validation clips; test clips are not read",
         flag_values=values,
     )
     flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0, where no scheduler gives it", flag_values=values)
@@ -76,19 +88,31 @@ def main(argv: list[str] | None = None) -> None:
         search=values.cluster,
         heartbeat_seconds=config.mesh.heartbeat_seconds,
     )
+    go = functools.partial(_run, config, workdir, values.folds)
+    if values.tune is not None:
+        settings = tune.read(Path(values.tune), functools.partial(_configured, arguments), workdir)
+        go = functools.partial(_run, config, workdir, settings=settings)
     if jax.distributed.is_initialized():
-        processes.leave_after(lambda: _run(config, workdir, values.folds))
-    _run(config, workdir, values.folds)
+        processes.leave_after(go)
+    go()
 
 
-def _run(config: Config, workdir: Path, chosen: str | None = None) -> None:
+def _configured(arguments: list[str], words: list[str]) -> Config:
+    """The config of a command line with more fields set, "train.learning_rate=3e-4" and the like."""
+    known = config_flags.arguments_of([*arguments[1:], *(f"--config.{word}" for word in words)])
+    return from_dict(config_flags.parse(_flags(known), known))
+
+
+def _run(config: Config, workdir: Path, chosen: str | None = None, settings: list[tune.Setting] | None = None) -> None:
     _check_devices()
     if not processes.is_first():
         sys.stdout = open(os.devnull, "w")  # one process prints what happens; each prints its errors
     stop = processes.StopSignal()
     stop.listen()
     try:
-        if chosen is not None:
+        if settings is not None:
+            _run_settings(settings, workdir, stop)
+        elif chosen is not None:
             _run_folds(config, workdir, chosen, stop)
         else:
             _run_one(config, workdir, stop)
@@ -125,6 +149,12 @@ def _run_folds(config: Config, workdir: Path, chosen: str, stop: processes.StopS
     if processes.is_first():
         summary.show_folds(report)
         print(f"results: {workdir / 'results.json'}", flush=True)
+
+
+def _run_settings(settings: list[tune.Setting], workdir: Path, stop: processes.StopSignal) -> None:
+    ranked = tune.rank(list(tune.train_each(settings, stop)), workdir)
+    summary.show_settings(ranked)
+    print(f"ranking: {workdir / 'tune.json'}", flush=True)
 
 
 def _finish(config: Config, workdir: Path) -> None:

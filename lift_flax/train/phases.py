@@ -20,7 +20,8 @@ from lift_flax.models import inputs
 from lift_flax.models.build import make_student, make_teacher
 from lift_flax.models.functional import Network, Tree, create, flatten, new_state, unflatten
 from lift_flax.runs.metrics_log import MetricsWriter
-from lift_flax.train import init_from, optim, step
+from lift_flax.train import optim, step
+from lift_flax.train.starts import init_from
 from lift_flax.weights.pretrained import pretrained_parts
 
 

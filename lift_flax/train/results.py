@@ -34,6 +34,16 @@ def of_test(config: Config, records: Records, ids: list[str], scored: SplitLogit
     }
 
 
+def of_validation(records: Records, ids: list[str], scored: SplitLogits, trained: dict[str, dict | None]) -> dict:
+    """Returns the scores of the validation clips `ids`, and the epochs and steps of each phase (`train_phase`)."""
+    return {
+        "num_examples": len(ids),
+        "loss": float(scored["loss"]),
+        **judge_networks(scored, groups_of(records, ids), records.classes),
+        "training": trained,
+    }
+
+
 def of_light(curve: dict) -> dict:
     """Returns the fields "lights" and "area" of results.json, of the curve over brightness (`illumination.measure`).
 

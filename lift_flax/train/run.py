@@ -6,7 +6,7 @@ import functools
 import json
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
@@ -24,13 +24,14 @@ from lift_flax.distributed.processes import StopSignal
 from lift_flax.errors import UserError
 from lift_flax.evaluate import illumination, metrics, scoring
 from lift_flax.files import only_writer, replacing, write_text
-from lift_flax.models.functional import answering
+from lift_flax.models.functional import Tree, answering
 from lift_flax.runs.metrics_log import MetricsWriter
 from lift_flax.runs.workdir import check_shared, claim, finished, refuse_foreign
-from lift_flax.train import init_from, results, teacher_from
+from lift_flax.train import results
 from lift_flax.train.epochs import enough_epochs
 from lift_flax.train.loop import train_phase
-from lift_flax.train.phases import RunContext, check_start, student_phase, teacher_phase
+from lift_flax.train.phases import Phase, RunContext, check_start, student_phase, teacher_phase
+from lift_flax.train.starts import init_from, teacher_from
 from lift_flax.video.camera import Relight
 from lift_flax.weights.pretrained import pretrained_parts, with_settings
 
@@ -65,6 +66,43 @@ def train_and_test(config: Config, workdir: Path, stop: StopSignal | None = None
       UserError: the data or the workdir do not fit the config.
       Stopped: `stop` came, and what was reached is saved.
     """
+    with _opened(config, workdir) as start:
+        earlier = finished(workdir)
+        if processes.from_first(earlier is not None):
+            assert earlier is not None  # all processes see one workdir: `check_shared`
+            print(f"{workdir} holds a finished run: nothing is trained again", flush=True)
+            if start.config.log.light_curve and not illumination.is_kept(workdir):
+                print(f"its curve over brightness: {command('evaluate', f'--workdir={workdir}', '--illumination')}")
+            return earlier
+        return _train_and_test(start, workdir, stop or StopSignal())
+
+
+def train_and_validate(config: Config, workdir: Path, stop: StopSignal | None = None) -> dict:
+    """The same, but scores the validation clips; no test clip is read.
+
+    Returns:
+      The fields of `results.of_validation`, which workdir/validation.json holds.
+    Raises:
+      UserError: as `train_and_test`, or there are no validation clips.
+      Stopped: `stop` came, and what was reached is saved.
+    """
+    with _opened(config, workdir) as start:
+        if not start.val_ids:
+            raise UserError(f"{start.records.place} has no validation clips: set config.data.val_share=0.2")
+        with jax.set_mesh(start.mesh):
+            trained, phase, student = _train(start, workdir, stop or StopSignal())
+            score_clips = scoring.ScoreClips(phase.outputs, start.config, start.records, start.mesh, stop)
+            scored = score_clips(*answering(student), start.val_ids)
+        found = results.of_validation(start.records, start.val_ids, scored, trained)
+        with processes.all_or_none():
+            if processes.is_first():
+                write_text(workdir / "validation.json", json.dumps(found, indent=2) + "\n")
+        return found
+
+
+@contextlib.contextmanager
+def _opened(config: Config, workdir: Path) -> Iterator[Start]:
+    """Checks and claims the workdir for the block, and says what is to be trained on."""
     with processes.all_or_none():
         start = _prepare(config, workdir)
     with contextlib.ExitStack() as held:
@@ -83,14 +121,7 @@ def train_and_test(config: Config, workdir: Path, stop: StopSignal | None = None
         print("clips: {} to train on, {} for validation, {} to test on".format(*counts), flush=True)
         if drawn := folder_weights(start.config, start.records):
             print(f"drawn as often as {', '.join(f'{name} {weight:g}' for name, weight in drawn.items())}", flush=True)
-        earlier = finished(workdir)
-        if processes.from_first(earlier is not None):
-            assert earlier is not None  # all processes see one workdir: `check_shared`
-            print(f"{workdir} holds a finished run: nothing is trained again", flush=True)
-            if start.config.log.light_curve and not illumination.is_kept(workdir):
-                print(f"its curve over brightness: {command('evaluate', f'--workdir={workdir}', '--illumination')}")
-            return earlier
-        return _both_phases(start, workdir, stop or StopSignal())
+        yield start
 
 
 def _long_enough(config: Config, clips: int, validated: bool) -> Config:
@@ -166,14 +197,10 @@ def resolve(config: Config, records: Records) -> Start:
     return Start(config, records, train_ids, val_ids, test_ids, weights, make_mesh(config))
 
 
-def _both_phases(start: Start, workdir: Path, stop: StopSignal) -> dict:
-    """Trains the teacher and the student, scores the test split, and writes what the workdir keeps of that.
-
-    That is results.json and test_predictions.npz, and with `log.light_curve` illumination.json and its picture.
-    """
-    started, config, records = time.monotonic(), start.config, start.records
-    writer = MetricsWriter(workdir, writes=processes.is_first())
-    with contextlib.closing(writer), jax.set_mesh(start.mesh):
+def _train(start: Start, workdir: Path, stop: StopSignal) -> tuple[dict[str, dict | None], Phase, Tree]:
+    """Trains the teacher and the student: (facts of the phases, the student's phase, its best state)."""
+    config, records = start.config, start.records
+    with contextlib.closing(MetricsWriter(workdir, writes=processes.is_first())) as writer:
         context = RunContext(config, workdir, records, start.mesh, writer, stop, start.train_ids, start.val_ids)
         trained: dict[str, dict | None] = {"teacher": None}
         teacher = None
@@ -186,13 +213,25 @@ def _both_phases(start: Start, workdir: Path, stop: StopSignal) -> dict:
             del state  # its moments take memory
         phase = student_phase(config, len(records.classes), teacher)
         trained["student"], student = train_phase(context, phase)
+        return trained, phase, student
+
+
+def _train_and_test(start: Start, workdir: Path, stop: StopSignal) -> dict:
+    """Trains, scores the test split, and writes what the workdir keeps of that.
+
+    That is results.json and test_predictions.npz, and with `log.light_curve` illumination.json and its picture.
+    """
+    started, config, records = time.monotonic(), start.config, start.records
+    with jax.set_mesh(start.mesh):
+        trained, phase, student = _train(start, workdir, stop)
         print(f"scoring {len(start.test_ids)} test clips ...", flush=True)
         score_clips = scoring.ScoreClips(phase.outputs, config, records, start.mesh, stop)
         scored = score_clips(*answering(student), start.test_ids)
         curve = None
         if config.log.light_curve:
             score = functools.partial(score_clips, *answering(student))
-            curve = _light_curve(start, scored, score, trained["student"]["step"])
+            step = (trained["student"] or {})["step"]
+            curve = _light_curve(start, scored, score, step)
     tested = results.of_test(config, records, start.test_ids, scored, time.monotonic() - started)
     tested |= results.of_light(curve) if curve else {}
     with processes.all_or_none():

@@ -24,9 +24,9 @@ def show_accuracy(results: dict, console: Console | None = None) -> None:
       results: of results.json; one of an earlier version has no "training".
     """
     console = console or command_line.console()
-    print(
-        f"{results['dataset']}, fold {results['fold']}: {results['num_examples']} test clips, one centre view of each"
-    )
+    windows = int(results["views"].partition("x")[0])
+    views = "one centre view of each" if windows == 1 else f"{windows} windows of each"
+    print(f"{results['dataset']}, fold {results['fold']}: {results['num_examples']} test clips, {views}")
     table = command_line.table("class", "teacher", "student")
     networks = [results["teacher"], results["student"]]
     for name in results["classes"]:
@@ -88,6 +88,19 @@ def _about_folds(report: dict) -> list[str]:
         about = f"each of {clips} clips is answered once, by the network of its own fold; the interval draws {drawn}"
     left = ", ".join(map(str, report["missing"]))
     return [about, *([f"not finished, and in none of these numbers: fold {left}"] if left else [])]
+
+
+def show_settings(ranked: list[dict], console: Console | None = None) -> None:
+    """Prints what `tune.rank` gives, the best setting first."""
+    table = command_line.table("setting", "student", "95 % interval", "teacher", "loss")
+    for row in ranked:
+        low, high = (percent(bound) for bound in row["student"]["interval"])
+        teacher = percent(row["teacher"] and row["teacher"]["top1"])
+        table.add_row(
+            row["setting"], percent(row["student"]["top1"]), f"{low} to {high}", teacher, f"{row['loss']:.3f}"
+        )
+    (console or command_line.console()).print(table)
+    print(f"of {ranked[0]['num_examples']} validation clips; test clips were not read", flush=True)
 
 
 def unfitted(results: dict, config: Config) -> list[str]:

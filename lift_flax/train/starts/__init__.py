@@ -1,0 +1,1 @@
+"""Where a phase starts from: the teacher of another run, or any run."""

@@ -46,7 +46,8 @@ def rows(config: Config, r3d_weights: str = "") -> list[AblationRow]:
     as both phases of the others together.
     """
     epochs = config.train.teacher_epochs + config.train.student_epochs
-    no_teacher = {"train.distill": False, "train.student_epochs": epochs}
+    steps = config.train.teacher_least_steps + config.train.student_least_steps
+    no_teacher = {"train.distill": False, "train.student_epochs": epochs, "train.student_least_steps": steps}
     r3d: Fields = {"model.teacher.name": _R3D.get(config.model.teacher.name, "")}
     if r3d_weights:
         r3d["model.teacher.init_from"] = r3d_weights
@@ -84,4 +85,6 @@ def pretraining(config: Config) -> Fields:
     """
     changes = {"model.streams": "main", "model.levels": 1, "train.distill": False, **ONE_STREAM}
     rate, epochs = min(config.train.learning_rate, 3e-4), 3 * config.train.teacher_epochs // 2
-    return {**reference(""), **changes, "train.learning_rate": rate, "train.student_epochs": epochs}
+    steps = 3 * config.train.teacher_least_steps // 2
+    lengths = {"train.student_epochs": epochs, "train.student_least_steps": steps}
+    return {**reference(""), **changes, "train.learning_rate": rate, **lengths}

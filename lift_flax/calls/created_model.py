@@ -153,7 +153,7 @@ class CreatedModel:
     def _fields(self) -> dict[str, Any]:
         """Those of the config that say how the network is built; its weights were read already."""
         fields = flat_fields(self.config)
-        return fields | {"model.teacher.init_from": "", "model.pvit.init_from": ""}
+        return fields | {"model.teacher.init_from": "", "model.pvit.init_from": "", "train.init_from": ""}
 
 
 def _read_config(name: str, seed: int, fields: Mapping[str, Any], trunk_weights: str, vit_weights: str) -> Config:

@@ -51,8 +51,12 @@ def main(argv: list[str] | None = None) -> None:
         return
     if report["pooled"]:
         tables.show_pooled(report["pooled"])
-    for result in results if args.each or not report["pooled"] else []:
-        tables.show(result)
+    for result in results:
+        if args.each or not report["pooled"]:
+            tables.show(result)
+        elif "illumination" in result:
+            print(f"{result['workdir']}:")
+            tables.show_curve(result)
     if report["mean"]:
         tables.show_mean(report["mean"], len(results))
 

@@ -25,6 +25,7 @@ from lift_flax.evaluate.scoring import (
     judge_networks,
     judge_parts,
 )
+from lift_flax.runs.config_file import deciding_fields
 from lift_flax.runs.trained import TrainedRun
 from lift_flax.runs.workdir import is_of
 from lift_flax.video.camera import Relight
@@ -133,7 +134,8 @@ class Evaluation:
         learnt = self._learnt()
         self._say(f"{trained.workdir}: scoring {len(split.ids)} clips, {len(self._views)} views of each ...")
         scored = self._score(split)
-        self.answers = Answers(split.ids, groups_of(split.records, split.ids), scored)
+        named = [split.records.index[i].group for i in split.ids]
+        self.answers = Answers(split.ids, named, scored, deciding_fields(trained.config))
         result = {
             "workdir": str(trained.workdir),
             "records": split.records.place,

@@ -3,12 +3,14 @@
 import dataclasses
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from lift_flax.evaluate.scoring import NETWORKS, SplitLogits, agreement, judge_networks
 
 _SAME = ("records", "split", "views", "average", "frames", "size", "classes")  # what runs must share to be pooled
+_MAY_DIFFER = ("data.fold", "train.teacher_from", "train.teacher_epochs", "train.student_epochs")  # of one --folds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,13 +19,15 @@ class Answers:
 
     Attributes:
       ids: of the clips.
-      groups: scene or actor of each.
+      groups: scene or actor of each; "" where the records name none.
       scored: their logits and labels.
+      deciding: the fields of the run's config that decide what it computes.
     """
 
     ids: list[str]
     groups: list[str]
     scored: SplitLogits
+    deciding: dict[str, Any]
 
 
 def runs_of(workdir: Path) -> list[Path]:
@@ -46,14 +50,14 @@ def judge_together(scored: list[SplitLogits], groups: list[str], classes: tuple[
 
 
 def pooled(results: list[dict], answers: list[Answers]) -> dict | None:
-    """The result of runs of different folds on the same records, each clip as the run of its own fold answered.
+    """The result of runs of one config on different folds of the same records, each clip as its own fold answered.
 
     Args:
       results: what `Evaluation.run` gave for each.
       answers: `Evaluation.answers` of each.
     Returns:
-      What judges the runs together, as docs/use.md explains; None where they are one run, differ in their protocol or
-      classes, or answered the same clips.
+      What judges the runs together, as docs/use.md explains; None where they are one run, differ in more than the fold
+      and the place of files, or answered the same clips.
     """
     ids = [i for one in answers for i in one.ids]
     if len(results) < 2 or len(set(ids)) < len(ids):
@@ -61,17 +65,24 @@ def pooled(results: list[dict], answers: list[Answers]) -> dict | None:
     first = results[0]
     if any(result[name] != first[name] for result in results for name in _SAME):
         return None
-    groups = [group for one in answers for group in one.groups]
+    if any(_settings(one) != _settings(answers[0]) for one in answers):
+        return None
+    named = [group for one in answers for group in one.groups]
+    groups = [group or i for group, i in zip(named, ids, strict=True)]
     return {
         **{name: first[name] for name in ("dataset", *_SAME)},
         "runs": len(results),
         "folds": [result["fold"] for result in results],
         "num_examples": len(ids),
-        "num_groups": len(set(groups)),
+        "num_groups": len(set(named) - {""}),
         "left_out": sum(result["left_out"] for result in results),
         "trained_on": sum(result["trained_on"] for result in results),
         **judge_together([one.scored for one in answers], groups, tuple(first["classes"])),
     }
+
+
+def _settings(answers: Answers) -> dict[str, Any]:
+    return {name: value for name, value in answers.deciding.items() if name not in _MAY_DIFFER}
 
 
 def mean_over_runs(results: list[dict]) -> dict[str, dict | None]:

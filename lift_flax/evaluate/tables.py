@@ -22,6 +22,11 @@ def show(result: dict) -> None:
     print(f"{result['workdir']}, step {result['step']}")
     print(_protocol(result, f"fold {result['fold']}"))
     _show_scores(result)
+    show_curve(result)
+
+
+def show_curve(result: dict) -> None:
+    """Prints the curve over brightness of a run, where it was measured."""
     if "illumination" in result:
         _show_curve(result["illumination"])
 
@@ -29,8 +34,10 @@ def show(result: dict) -> None:
 def show_pooled(result: dict) -> None:
     """Prints the scores of several runs as one, as `pooling.pooled` gives them."""
     print(_protocol(result, f"folds {', '.join(map(str, result['folds']))} pooled"))
-    groups = f"whole groups, {result['num_groups']} in all"
-    print(f"each clip is answered once, by the network of its own fold; the interval draws {groups}")
+    drawn = "single clips, because these records name no groups"
+    if result["num_groups"]:
+        drawn = f"whole groups, {result['num_groups']} in all"
+    print(f"each clip is answered once, by the network of its own fold; the interval draws {drawn}")
     _show_scores(result)
 
 

@@ -36,7 +36,7 @@ def read_config(values: dict) -> Config:
     for part in ("pvit", "teacher"):
         if isinstance(values.get("model"), dict) and isinstance(values["model"].get(part), dict):
             values["model"][part]["init_from"] = "any weights"
-    config = from_dict(values)
+    config = _replace_train(from_dict(values), init_from="")
     parts = {name: dataclasses.replace(getattr(config.model, name), init_from="") for name in ("pvit", "teacher")}
     return dataclasses.replace(config, model=dataclasses.replace(config.model, **parts))
 

@@ -133,8 +133,8 @@ class Predictor:
             )
         with self._compiling:
             programs = self._stream_programs
-        stride = window.step(t, self.fps or 1.0) if window else 1
-        return Stream(programs, self.preparation, self.trained.classes, every=every, stride=stride)
+        taken = window.live(t, self.fps or 1.0) if window else np.arange(t)
+        return Stream(programs, self.preparation, self.trained.classes, taken, every=every)
 
     def read(self, video: Source) -> Iterator[Clip]:
         """Reads the clips of a video as the network takes them.  Raises VideoError if it cannot be used."""

@@ -24,7 +24,7 @@ import av
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int, UInt8
 
 from lift_flax.augment.streams import clip_streams
 from lift_flax.compiling import compile_once
@@ -93,9 +93,9 @@ class Stream:
       programs: of the network that answers.
       preparation: how a frame becomes one of a clip.
       classes: names, by label.
+      taken: the frames of a window that a clip is made of, counted from its first frame; it ends with the last of them.
       every: frames from one answer to the next; the first answer comes with the last frame of the first window.  Where
         some frames lie in no window, nothing is computed for them.
-      stride: frames from one of a window to the next.
 
     Raises:
       UserError: `every` is not a positive whole number, or the run takes the flow of one frame.  With the first frame:
@@ -103,7 +103,13 @@ class Stream:
     """
 
     def __init__(
-        self, programs: Programs, preparation: Preparation, classes: tuple[str, ...], *, every: int, stride: int = 1
+        self,
+        programs: Programs,
+        preparation: Preparation,
+        classes: tuple[str, ...],
+        taken: Int[np.ndarray, "T"],
+        *,
+        every: int,
     ):
         if not isinstance(every, int) or every < 1:
             raise UserError(f"every={every!r}: give a whole number of frames from one answer to the next, 1 or more")
@@ -114,7 +120,7 @@ class Stream:
         self._programs, self._preparation, self._classes, self._every = programs, preparation, classes, every
         self._size: tuple[int, ...] = ()  # height and width of the first frame
         self._window: _Window | None = None
-        self._stride, self._span = stride, (preparation.num_frames - 1) * stride + 1  # frames from first to last
+        self._taken, self._span = taken.tolist(), int(taken.max()) + 1
         self._tokens: collections.deque[jax.Array | None] = collections.deque(maxlen=self._span)
         self._count = 0
 
@@ -142,8 +148,8 @@ class Stream:
         self._count += 1
         if index < span - 1 or (index - (span - 1)) % self._every:
             return None
-        tokens = tuple(self._tokens)[:: self._stride]
-        shares = np.asarray(self._programs.answer(tokens, window.batch(self._stride)))[0]  # [1, K] -> [K]
+        tokens = tuple(self._tokens[place] for place in self._taken) if self._tokens else ()
+        shares = np.asarray(self._programs.answer(tokens, window.batch(self._taken)))[0]  # [1, K] -> [K]
         label = int(shares.argmax())
         seconds = time.perf_counter() - since
         return StreamAnswer(index, self._classes[label], float(shares[label]), shares, 1000 * seconds)
@@ -152,7 +158,8 @@ class Stream:
         """Whether a window takes this frame, and does not only pass it over."""
         first = max(index, self._span - 1)
         due = first + (self._span - 1 - first) % self._every  # the next answer
-        return any((last - index) % self._stride == 0 for last in range(due, index + self._span, self._every))
+        starts = (last - self._span + 1 for last in range(due, index + self._span, self._every))
+        return any(index - start in self._taken for start in starts)
 
     def _checked(self, frame: Any) -> "_Window":
         if (
@@ -196,9 +203,14 @@ class _Window:
         self._frames.append(scaled)
         return scaled
 
-    def batch(self, stride: int) -> Parts:
-        """Returns a batch of one.  The last frame has no successor yet, so it repeats the flow of the one before."""
+    def batch(self, taken: list[int]) -> Parts:
+        """Returns a batch of one, of the frames `taken` of the window.
+
+        The last frame has no successor yet, so it repeats the flow of the one before.
+        """
         parts = {"clip": list(self._frames)}
         if self._codes:
             parts["flow"] = [*self._flows, self._flows[-1]]
-        return {name: np.stack(rows[::stride])[None] for name, rows in parts.items()}  # [H,W,C] -> [1,T,H,W,C]
+        return {
+            name: np.stack([rows[place] for place in taken])[None] for name, rows in parts.items()
+        }  # [H,W,C] -> [1,T,H,W,C]

@@ -18,6 +18,7 @@ FREE_ON_RESUME = (
     "dataset",
     "model.teacher.init_from",
     "model.pvit.init_from",
+    "train.init_from",
     "data.dir",
     "data.cache",
     "data.workers",

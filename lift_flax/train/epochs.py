@@ -30,10 +30,12 @@ class Patience:
         self._epochs = epochs
         self._best, self._since = (seen["best"], int(seen["since"])) if seen else (-math.inf, 0)
 
-    def see(self, score: float) -> None:
-        """Counts an epoch whose validation has this score; more is better."""
-        self._since = 0 if score > self._best else self._since + 1
+    def see(self, score: float) -> bool:
+        """Counts an epoch with this score of validation; tells whether it is better than all before, if that counts."""
+        better = score > self._best
+        self._since = 0 if better else self._since + 1
         self._best = max(self._best, score)
+        return better and self._epochs > 0
 
     @property
     def is_over(self) -> bool:

@@ -33,6 +33,7 @@ class StepEnd:
       epoch: the epoch that ends with it; None within one.
       stopping: whether the run is asked to end after it.
       training, validation: mean metrics of the epoch that ends; the hooks fill them in.
+      better: whether its validation is better than all before, where that may end the phase.
     """
 
     step: int
@@ -42,6 +43,7 @@ class StepEnd:
     stopping: bool
     training: dict[str, float] | None = None
     validation: dict[str, float] | None = None
+    better: bool = False
 
 
 class WriteMetrics:
@@ -138,7 +140,7 @@ class EndEarly:
     def __call__(self, end: StepEnd) -> None:
         if end.validation is None:
             return
-        self._patience.see(goodness(end.validation, self._by))
+        end.better = self._patience.see(goodness(end.validation, self._by))
         if self._patience.is_over and end.step < end.total:
             end.total = end.step
             print(f"{self._phase.name}: ends with epoch {end.epoch}, for validation became no better", flush=True)
@@ -176,7 +178,7 @@ class Save:
         self._write_metrics, self._patience = write_metrics, patience
 
     def __call__(self, end: StepEnd) -> None:
-        due = end.step == end.total or (end.epoch and end.epoch % self._fields.checkpoint_epochs == 0)
+        due = end.step == end.total or (end.epoch and end.epoch % self._fields.checkpoint_epochs == 0) or end.better
         if end.stopping or due:
             # a step that is saved by chance is no candidate
             self._save(end.step, end.state, end.validation if due else None)

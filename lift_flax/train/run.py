@@ -189,7 +189,7 @@ def resolve(config: Config, records: Records) -> Start:
     config = _long_enough(config, len(train_ids), bool(val_ids))
     weights = {part: pretrained.sha256 for part, pretrained in pretrained_parts(config).items()}
     if config.train.init_from:
-        init_from.check_test_clips(config, records, test_ids)
+        init_from.check_held_out(config, records, {"test": test_ids, "validation": val_ids})
         weights["run"] = init_from.digest(config)
         config = dataclasses.replace(
             config, train=dataclasses.replace(config.train, init_from=str(Path(config.train.init_from).absolute()))

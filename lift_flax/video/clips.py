@@ -167,23 +167,23 @@ def _choices(
     video: Video, preparation: Preparation, windows: Windows
 ) -> Iterator[tuple[tuple[float, float], Int[np.ndarray, "T"]]]:
     """((start, end) in seconds, native frames) of each clip."""
-    spans = _spans(video, windows)
-    if preparation.window is None or len(spans) > 1:
-        yield from ((span, _indices(video, span, preparation, 0.5)) for span in spans)
-        return
-    times = np.append(video.timing.times, video.timing.seconds)
-    for place in range(preparation.places):
-        chosen = _indices(video, spans[0], preparation, (place + 0.5) / preparation.places)
-        yield (float(times[chosen.min()]), float(times[chosen.max() + 1])), chosen
+    spans, window, count = _spans(video, windows), preparation.window, preparation.num_frames
+    if window is None:
+        yield from ((span, _indices(video, span, preparation)) for span in spans)
+    elif len(spans) > 1:  # around the middle of each part, and beyond it where the part is shorter
+        yield from ((span, window.around(video.timing, count, (span[0] + span[1]) / 2)) for span in spans)
+    else:
+        times = np.append(video.timing.times, video.timing.seconds)
+        for place in range(preparation.places):
+            chosen = window.at(video.timing, count, (place + 0.5) / preparation.places)
+            yield (float(times[chosen.min()]), float(times[chosen.max() + 1])), chosen
 
 
-def _indices(video: Video, span: tuple[float, float], preparation: Preparation, share: float) -> Int[np.ndarray, "T"]:
+def _indices(video: Video, span: tuple[float, float], preparation: Preparation) -> Int[np.ndarray, "T"]:
     """Native frames of a clip: evaluation's choice among the frames that a record of this span would hold."""
     first, part = video.timing.part(*span)
     stored, of_record = part.kept(preparation.max_frames)
-    if preparation.window is None:
-        return first + stored[of_record.middle(preparation.num_frames)]
-    return first + stored[preparation.window.at(of_record, preparation.num_frames, share)]
+    return first + stored[of_record.middle(preparation.num_frames)]
 
 
 def stored_size(width: int, height: int, preparation: Preparation) -> tuple[int, int]:

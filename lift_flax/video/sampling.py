@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -124,20 +125,32 @@ class FrameWindow:
 
     def at(self, timing: Timing, count: int, share: float) -> Int[np.ndarray, "T"]:
         """The `count` frames of a window; `share` (0 to 1) of its places in the clip come before its own."""
+        rest = len(timing.times) - self.span(timing.fps, count)
+        first = share * rest if self.seconds else min(share * (rest + 1.0), rest)
+        return self._from(max(first, 0.0), timing, count)
+
+    def around(self, timing: Timing, count: int, second: float) -> Int[np.ndarray, "T"]:
+        """The same of the window whose middle is nearest to a second of the clip."""
+        span = self.span(timing.fps, count)
+        middle = second / timing.seconds * len(timing.times)
+        first = middle - span / 2 if self.seconds else middle // 1 - span // 2
+        return self._from(max(min(first, len(timing.times) - span), 0.0), timing, count)
+
+    def live(self, count: int, fps: float) -> Int[np.ndarray, "T"]:
+        """The frames that a camera's window takes, counted from its first; its last frame is the one that came last."""
+        frames = math.ceil(self.span(fps, count) - 1e-6)
+        return self.at(Timing.even(frames, fps), count, 0.5)
+
+    def span(self, fps: float, count: int) -> float:
+        """Frames of average length from the beginning of a window to its end."""
+        return self.seconds * fps if self.seconds else (count - 1) * self.stride + 1.0
+
+    def _from(self, first: float, timing: Timing, count: int) -> Int[np.ndarray, "T"]:
         total = len(timing.times)
         if self.seconds:
-            step = self.seconds / count * timing.fps  # in frames of the average length
-            start = share * max(total - step * count, 0.0)
-            return timing.shown(self._within(start + (np.arange(count) + 0.5) * step, total))
-        places = max(total - (count - 1) * self.stride, 1)
-        start = min(int(share * places), places - 1)
-        return self._within(start + self.stride * np.arange(count), total)
-
-    def step(self, count: int, fps: float) -> int:
-        """Frames from one of a window to the next, at so many frames per second."""
-        return max(round(self.seconds / count * fps), 1) if self.seconds else self.stride
-
-    def _within(self, places: np.ndarray, total: int) -> np.ndarray:
+            places = first + (np.arange(count) + 0.5) * (self.span(timing.fps, count) / count)
+            return timing.shown(places % total if self.short == "loop" else np.minimum(places, np.nextafter(total, 0)))
+        places = int(first) + self.stride * np.arange(count)
         return places % total if self.short == "loop" else np.minimum(places, total - 1)
 
 

@@ -1,5 +1,6 @@
 """A phase ends early where validation becomes no better, also after a stop, and a small set gets more epochs."""
 
+import dataclasses
 import json
 import shutil
 
@@ -55,6 +56,13 @@ def test_a_stop_within_changes_nothing(ended, config, tmp_path):
     assert train_and_test(config, cut)["training"]["student"]["steps"] == last
     assert _validation(cut) == _validation(ended)
     assert_same_state(newest_state(cut, "student", config), newest_state(ended, "student", config))
+
+
+def test_the_best_epoch_is_saved_between_others(config, ended, tmp_path):
+    """With a checkpoint every seven epochs, too."""
+    rare = dataclasses.replace(config, train=dataclasses.replace(config.train, checkpoint_epochs=7))
+    train_and_test(rare, tmp_path / "run")
+    assert best_step(tmp_path / "run" / "student") == best_step(ended / "student")
 
 
 def test_least_steps_are_epochs_of_the_run(records, capsys):

@@ -8,13 +8,13 @@ import pytest
 
 import lift_flax
 from data_prep import build
-from lift_flax.data.batches import eval_batches, train_batches
+from lift_flax.data.batches import _reader, eval_batches, train_batches
 from lift_flax.data.records import open_records
 from lift_flax.errors import UserError
 from lift_flax.runs.trained import open_trained
 from lift_flax.train.run import resolve, train_and_test
 from lift_flax.video.decode import decode_frames
-from lift_flax.video.sampling import view_grid
+from lift_flax.video.sampling import FrameWindow, view_grid
 from tests.conftest import moving_bar
 from tests.support.run_tools import assert_same_state, newest_state
 from tests.support.small_config import LIGHT, small_config
@@ -67,8 +67,14 @@ def test_tests_take_windows_that_are_spread_over_the_clip(records, numbered, flo
     (batch,) = eval_batches(opened, config, ids, views=view_grid(3, 1))
     if not flow:
         assert [read_numbers(clip)[0] for clip in batch["clip"]] == [12, 38, 64]
-    else:
-        assert batch["flow"].shape == (3, 4, 48, 48, 2) and len({clip.tobytes() for clip in batch["flow"]}) == 3
+        return
+    reader = _reader(opened, config, ids)
+    timing, decode = reader._open(0)
+    for view, found in zip(view_grid(3, 1), batch["flow"], strict=True):
+        indices = FrameWindow().at(timing, 4, view.phase)
+        assert np.diff(indices).tolist() == [1, 1, 1]
+        left = (decode(indices)["flow"].shape[2] - 48) // 2
+        np.testing.assert_array_equal(found, decode(indices)["flow"][:, :, left : left + 48])
 
 
 @pytest.fixture(scope="module")
@@ -117,9 +123,12 @@ def test_seconds_need_a_frame_rate(records):
         run.stream()
     timed = lift_flax.LoadedRun(trained, fps=30.0)
     np.testing.assert_allclose(timed(decode_frames(path)).probabilities, run(path).probabilities, atol=0.03)
-    stream = timed.stream(every=1)  # 0.05 s are 1.5 frames of a camera of 30
+    stream = timed.stream(every=1)  # 0.05 s are 1.5 frames of a camera of 30: four within six
     answers = [stream.push(frame) for frame in frames[:8]]
-    assert [answer is not None for answer in answers] == [False] * 6 + [True] * 2
+    assert [answer is not None for answer in answers] == [False] * 5 + [True] * 3
+    for last, answer in enumerate(answers[5:], 5):
+        expected = timed(frames[last - 5 : last + 1])
+        np.testing.assert_allclose(answer.probabilities, expected.probabilities, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(("fields", "message"), [

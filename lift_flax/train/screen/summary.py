@@ -116,7 +116,7 @@ def unfitted(results: dict, config: Config) -> list[str]:
             lines.append(
                 f"the {phase} has not fitted its training clips: {percent(facts['top1'])} of them are right in its "
                 f"last epoch, {percent(facts['chance'])} by chance.  Train anew with a larger "
-                f"--config.train.{epochs} (now {getattr(config.train, epochs)}) or "
+                f"--config.train.{epochs} (now {facts['epochs']}) or "
                 f"--config.train.learning_rate (now {config.train.learning_rate:g})"
             )
     return lines

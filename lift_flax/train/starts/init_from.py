@@ -15,7 +15,7 @@ from lift_flax.data.records import Records, open_records
 from lift_flax.errors import UserError
 from lift_flax.fields import flat_fields
 from lift_flax.models.functional import Tree, flatten
-from lift_flax.runs import config_file
+from lift_flax.runs import config_file, workdir
 from lift_flax.runs.checkpoints import read_best
 from lift_flax.weights.converted import FACTS
 
@@ -23,7 +23,7 @@ ByPath = dict[str, np.ndarray]  # by path: "params/...", "batch_stats/..."
 
 _NAMED = 6  # that a line names at most of what is drawn anew
 _TRUNKS = ("trunk", "teacher")  # where a student keeps an R(2+1)D
-_COMPUTES = ("model.main_input", "model.luminous.input", "model.luminous.gamma", "model.pvit", "model.teacher")
+_COMPUTES = ("model", "data.num_frames", "data.size", "data.sampling", "data.stride", "data.window_seconds")
 
 
 def digest(config: Config) -> str:
@@ -70,26 +70,41 @@ def taken(config: Config, phase: str, shapes: Tree, filled: set[str]) -> ByPath:
     return found
 
 
-def check_test_clips(config: Config, records: Records, test_ids: list[str]) -> None:
-    """Raises UserError where the run was trained on clips that this one is tested on, as far as that can be known.
+def check_held_out(config: Config, records: Records, held_out: dict[str, list[str]]) -> None:
+    """Raises UserError where the run was trained on clips that this one tests or validates on.
 
-    Without the records of that run, or with those of earlier versions, a line says that it is unknown.
+    So are the runs that it started from.  What was trained on clips that are not there any more, or that records of an
+    earlier version do not name, cannot be known; a line says so.
+
+    Args:
+      held_out: ids of this run's clips, by what they are called: "test", "validation".
     """
-    other = config_file.load(_folder(config) / "config.json")
-    tested = {records.index[i].content: i for i in test_ids if records.index[i].content}
+    folder = _folder(config)
+    while folder:
+        other = config_file.load(folder / "config.json")
+        learnt = _learnt(folder, other)
+        for name, ids in held_out.items():
+            ours = {records.index[i].content: i for i in ids if records.index[i].content}
+            if ids and not (learnt and ours):
+                print(f"whether {folder} was trained on {name} clips of this run cannot be known", flush=True)
+            if both := learnt & set(ours):
+                raise UserError(
+                    f"config.train.init_from={config.train.init_from}: {folder} was trained on {len(both)} {name} "
+                    f"clips of this run ({ours[min(both)]}); name a run of the same fold, or of other clips"
+                )
+        folder = Path(other.train.init_from) if other.train.init_from else None
+
+
+def _learnt(folder: Path, config: Config) -> set[str]:
+    """Digests of the clips that a run was trained on; empty where they cannot be known."""
     try:
-        theirs = open_records(other.data.dir)
-        learnt, _ = theirs.train_and_validation(other.data.fold, other.data.val_share, other.seed)
-        contents = {theirs.index[i].content for i in learnt} - {""}
+        records = open_records(config.data.dir)
+        ids, _ = records.train_and_validation(config.data.fold, config.data.val_share, config.seed)
+        if workdir.is_of(workdir.facts(folder)["train_digest"], records, ids):
+            return {records.index[i].content for i in ids} - {""}
     except UserError:
-        contents = set()
-    if not (contents and tested):
-        print(f"whether {_folder(config)} was trained on test clips of this run cannot be known from {other.data.dir}")
-    if both := contents & set(tested):
-        raise UserError(
-            f"config.train.init_from={config.train.init_from} was trained on {len(both)} test clips of this run "
-            f"({tested[min(both)]}): name a run of the same fold, or of other clips"
-        )
+        pass
+    return set()
 
 
 def _folder(config: Config) -> Path:
@@ -106,22 +121,22 @@ def _folder(config: Config) -> Path:
 
 def _phases(folder: Path) -> dict[str, ByPath]:
     """What a run holds of each phase that it has trained."""
-    found = {}
-    for phase in ("teacher", "student"):
-        if (folder / phase).is_dir():
-            params, batch_stats, _ = read_best(folder / phase)
-            found[phase] = flatten({"params": params, "batch_stats": batch_stats})
+    found = {phase: _read(folder, phase) for phase in ("teacher", "student") if (folder / phase).is_dir()}
     if not found:
         raise UserError(f"{folder} holds nothing trained yet: name another run in config.train.init_from")
     return found
 
 
+def _read(folder: Path, phase: str) -> ByPath:
+    params, batch_stats, _ = read_best(folder / phase)
+    return flatten({"params": params, "batch_stats": batch_stats})
+
+
 def _arrays(folder: Path, phase: str) -> ByPath:
     """Those of a phase; a teacher's also out of a student, and a student's also out of a teacher."""
-    held = _phases(folder)
-    if phase in held:
-        return held[phase]
-    (other,) = held.values()
+    if (folder / phase).is_dir():
+        return _read(folder, phase)
+    (other,) = _phases(folder).values()
     if phase == "student":
         return {path.replace("/", f"/{place}/", 1): array for place in _TRUNKS for path, array in other.items()}
     split = {path: path.split("/", 2) for path in other}

@@ -12,7 +12,10 @@ from lift_flax.models.functional import Tree
 from lift_flax.runs import config_file, workdir
 from lift_flax.runs.checkpoints import read_best
 
-_MUST_AGREE = ("model.teacher", "model.luminous", "data.num_frames", "data.size")
+_MUST_AGREE = (
+    "model.teacher", "model.luminous", "data.num_frames", "data.size",
+    "data.sampling", "data.stride", "data.window_seconds", "data.short",
+)  # fmt: skip
 _OF_THE_STUDENT = "model.luminous.tokens"
 
 

@@ -77,7 +77,7 @@ def test_a_run_begins_there_and_continues(records, build_once, tmp_path, capsys)
     """Its first step is step 1, its loss that of a network that has learnt; another start is another run."""
     first = small_config(records=records, **LIGHT | {"train.learning_rate": 1e-3})
     source = build_once("a start", lambda folder: train_and_test(first, folder / "run")) / "run"
-    config = small_config(records=records, **LIGHT | {"train.init_from": str(source), "model.pvit.unfreeze": "first"})
+    config = small_config(records=records, **LIGHT | {"train.init_from": str(source)})
     results = train_and_test(config, tmp_path / "run")
     assert f"arrays from {source}" in capsys.readouterr().out
     held, now = _held(source, "student"), _held(tmp_path / "run", "student")
@@ -88,20 +88,39 @@ def test_a_run_begins_there_and_continues(records, build_once, tmp_path, capsys)
     stated = json.loads((tmp_path / "run" / "run.json").read_text())["weights"]
     assert list(stated) == ["run"] and len(stated["run"]) == 64
     assert train_and_test(config, tmp_path / "run") == results
-    with pytest.raises(UserError, match=r"train\.init_from"):
+    shutil.copytree(source, tmp_path / "moved")
+    moved = small_config(records=records, **LIGHT | {"train.init_from": str(tmp_path / "moved")})
+    assert train_and_test(moved, tmp_path / "run") == results
+    with pytest.raises(UserError, match="started from other weights than init_from holds now"):
         train_and_test(small_config(records=records, **LIGHT), tmp_path / "run")
 
 
-def test_test_clips_that_the_run_was_trained_on(run, records, tmp_path):
-    swapped = tmp_path / "swapped"
-    shutil.copytree(records, swapped)
-    folds = json.loads((swapped / "folds.json").read_text())
-    one = folds["folds"]["1"]
-    folds["folds"]["1"] = {**one, "train": one["test"], "test": one["train"]}
-    (swapped / "folds.json").write_text(json.dumps(folds))
-    config = small_config(records=swapped, **{"train.init_from": str(run)})
-    with pytest.raises(UserError, match=r"was trained on 18 test clips of this run .*: name a run of the same fold"):
-        resolve(config, open_records(str(swapped)))
+def _other_splits(records, folder, change):
+    """Copies records with the splits of fold 1 changed."""
+    shutil.copytree(records, folder)
+    folds = json.loads((folder / "folds.json").read_text())
+    folds["folds"]["1"] = change(folds["folds"]["1"])
+    (folder / "folds.json").write_text(json.dumps(folds))
+    return open_records(str(folder))
+
+
+def test_held_out_clips_that_the_run_was_trained_on(run, records, tmp_path, capsys):
+    """Also by way of a run that started from it; where its clips have changed since, nothing can be known."""
+    swapped = _other_splits(records, tmp_path / "swapped", lambda s: {**s, "train": s["test"], "test": s["train"]})
+    config = small_config(records=swapped.dir, **{"train.init_from": str(run)})
+    with pytest.raises(UserError, match=r"was trained on 18 test clips of this run .*; name a run of the same fold"):
+        resolve(config, swapped)
+    held = small_config(records=records, **{"train.init_from": str(run), "data.val_share": 0.34})
+    with pytest.raises(UserError, match=r"was trained on 6 validation clips of this run"):
+        resolve(held, open_records(str(records)))
+    later = tmp_path / "later"
+    (later / "student").mkdir(parents=True)
+    values = json.loads((run / "config.json").read_text())
+    values["train"]["init_from"], values["data"]["dir"] = str(run), "nowhere"
+    (later / "config.json").write_text(json.dumps(values))
+    with pytest.raises(UserError, match=rf"/later: {run} was trained on 18 test clips"):
+        resolve(small_config(records=swapped.dir, **{"train.init_from": str(later)}), swapped)
+    assert f"whether {later} was trained on test clips of this run cannot be known" in capsys.readouterr().out
 
 
 def test_folders_that_are_no_start(run, records, tmp_path):

@@ -13,7 +13,7 @@ from lift_flax.data.records import open_records
 from lift_flax.errors import UserError
 from lift_flax.models.functional import flatten
 from lift_flax.runs.checkpoints import read_best
-from lift_flax.train import teacher_from
+from lift_flax.train.starts import teacher_from
 from tests.support.small_config import small_config
 
 
@@ -35,6 +35,7 @@ def test_it_is_the_runs_best_teacher(run, records):
 
 
 @pytest.mark.parametrize(("fields", "message"), [
+    ({"data.sampling": "window"}, r"of another kind: data.sampling \(segments there, window here\)"),
     ({"model.luminous.gamma": 2.2}, r"of another kind: model.luminous.gamma \(1.8 there, 2.2 here\)"),
     ({"data.num_frames": 5}, r"data.num_frames \(4 there, 5 here\)"),
     ({"model.teacher.name": "r3d_tiny"}, "model.teacher.name"),

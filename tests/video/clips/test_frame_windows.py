@@ -89,5 +89,26 @@ def test_a_long_file_has_one_in_each_of_its_parts(tmp_path):
     assert [read_numbers(clip.parts["clip"]) for clip in clips] == [clip.indices.tolist() for clip in clips]
 
 
+@pytest.mark.parametrize("window", [FrameWindow(12), FrameWindow(seconds=1.2)])
+def test_a_part_that_is_shorter_than_a_window_lends_frames_of_its_neighbours(tmp_path, window):
+    """Parts of one second, ten frames; windows of 37 or 12 lie around their middles, as far as they can."""
+    path = write_video(tmp_path / "video.mp4", numbered_frames(range(100), width=96, height=96), fps=10)
+    clips = list(read_clips(open_file(path), _how(window), Windows(5.0, 1.0, 1.0)))
+    assert len(clips) == 10
+    for number, clip in enumerate(clips):
+        assert (np.diff(clip.indices) == (12 if window.stride > 1 else 3)).all()  # none begins again
+        assert read_numbers(clip.parts["clip"]) == clip.indices.tolist()
+        if 2 <= number <= 7:
+            assert abs(clip.indices.mean() - (10 * number + 4.5)) <= 1
+    assert clips[0].indices[0] <= 1 and clips[-1].indices[-1] >= 98
+
+
+def test_the_last_frames_are_held_that_stand_for_a_moment():
+    """Five frames in the last tenth of a second: a window of the whole second ends with the last."""
+    timing = Timing(np.array([0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.92, 0.94, 0.96, 0.98]), 1.0, 10.0)
+    assert FrameWindow(seconds=1.0, short="hold").at(timing, 100, 0.5)[-1] == 9
+    assert FrameWindow(seconds=2.0, short="hold").at(timing, 20, 0.5)[-10:].tolist() == [9] * 10
+
+
 def test_views_are_windows():
     assert [FrameWindow().at(TEN, 4, view.phase)[0] for view in view_grid(3, 1)] == [1, 3, 5]

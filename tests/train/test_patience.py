@@ -45,6 +45,7 @@ def test_it_ends_two_epochs_after_the_best(ended):
     ] is not None
 
 
+@pytest.mark.slow
 def test_a_stop_within_changes_nothing(ended, config, tmp_path):
     """Cut before its last epoch, and at its end: the same end, and nothing is trained after it."""
     cut, last = tmp_path / "run", json.loads((ended / "results.json").read_text())["training"]["student"]["steps"]
@@ -58,6 +59,7 @@ def test_a_stop_within_changes_nothing(ended, config, tmp_path):
     assert_same_state(newest_state(cut, "student", config), newest_state(ended, "student", config))
 
 
+@pytest.mark.slow
 def test_the_best_epoch_is_saved_between_others(config, ended, tmp_path):
     """With a checkpoint every seven epochs, too."""
     rare = dataclasses.replace(config, train=dataclasses.replace(config.train, checkpoint_epochs=7))

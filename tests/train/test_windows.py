@@ -100,6 +100,7 @@ def test_a_run_is_scored_and_answers_by_the_same_windows(windowed, records):
     assert run.explain(records.parent / "videos" / f"{opened.split(1, 'test')[0]}.mp4").label in range(3)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_cut_ends_with_the_same_weights(windowed, tmp_path):
     trained = open_trained(windowed)
     shutil.copytree(windowed, tmp_path / "run")

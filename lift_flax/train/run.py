@@ -83,12 +83,10 @@ def train_and_validate(config: Config, workdir: Path, stop: StopSignal | None = 
     Returns:
       The fields of `results.of_validation`, which workdir/validation.json holds.
     Raises:
-      UserError: as `train_and_test`, or there are no validation clips.
+      UserError: as `train_and_test`.
       Stopped: `stop` came, and what was reached is saved.
     """
     with _opened(config, workdir) as start:
-        if not start.val_ids:
-            raise UserError(f"{start.records.place} has no validation clips: set config.data.val_share=0.2")
         with jax.set_mesh(start.mesh):
             trained, phase, student = _train(start, workdir, stop or StopSignal())
             score_clips = scoring.ScoreClips(phase.outputs, start.config, start.records, start.mesh, stop)

@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lift_flax.config import Config
+from lift_flax.data.records import open_records
 from lift_flax.distributed import processes
 from lift_flax.distributed.processes import Stopped, StopSignal
 from lift_flax.errors import UserError, system_reason
 from lift_flax.files import write_text
+from lift_flax.runs.workdir import check_continues
 from lift_flax.train import run
 
 AS_IT_IS = "as it is"
@@ -62,6 +64,31 @@ def read(file: Path, configured: Callable[[list[str]], Config], workdir: Path) -
     if len(settings) == 1:
         raise UserError(f"--tune={file} names no settings: write one on each line, as train.learning_rate=3e-4")
     return [*settings.values()]
+
+
+def check(settings: list[Setting]) -> None:
+    """Checks all settings before the first one is trained; nothing is written.
+
+    Raises:
+      UserError: one cannot be trained, there are no validation clips, or settings have different ones.
+    """
+    with processes.all_or_none():
+        clips = None
+        for setting in settings:
+            try:
+                records = open_records(setting.config.data.dir)
+                start = run.resolve(setting.config, records)
+            except UserError as error:
+                raise UserError(f"{setting.name}: {error}") from error
+            if not start.val_ids:
+                raise UserError(f"{records.place} has no validation clips: set config.data.val_share=0.2")
+            own = sorted((records.index[i].content, i) for i in start.val_ids)
+            if own != (clips := clips or own):
+                raise UserError(
+                    f"'{setting.name}' validates on other clips than the config as it is: leave seed, data.dir, "
+                    "data.fold and data.val_share out of the settings"
+                )
+            check_continues(setting.workdir, *start.identity(), weights=start.weights)
 
 
 def train_each(settings: list[Setting], stop: StopSignal | None = None) -> Iterator[tuple[Setting, dict]]:

@@ -18,7 +18,7 @@ from tests.support.small_config import LIGHT
 CONFIG = ROOT / "tests" / "support" / "small_config.py"
 LINES = """# rates
 
---config.train.learning_rate=0.003 seed=1  # ten thousand times
+--config.train.learning_rate=0.003 train.ema=0.5  # ten thousand times
 """
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
 
@@ -55,18 +55,18 @@ def test_settings_are_ranked_and_no_test_clip_is_read(records, tmp_path, file, m
         main.main(_arguments(records, workdir, file))
     assert seen == set(opened.split(1, "train")) and not seen & set(opened.split(1, "test"))
     ranked = json.loads((workdir / "tune.json").read_text())
-    second = "train.learning_rate=0.003 seed=1"
+    second = "train.learning_rate=0.003 train.ema=0.5"
     assert {row["setting"] for row in ranked} == {tune.AS_IT_IS, second}
     order = [(-row["student"]["top1"], row["loss"]) for row in ranked]
     assert order == sorted(order)
     for row in ranked:
         config = json.loads((workdir / row["workdir"] / "config.json").read_text())
         assert config["train"]["learning_rate"] == (1e-7 if row["setting"] == tune.AS_IT_IS else 0.003)
-        assert config["seed"] == (0 if row["setting"] == tune.AS_IT_IS else 1)
+        assert config["train"]["ema"] == (0 if row["setting"] == tune.AS_IT_IS else 0.5)
         assert not (workdir / row["workdir"] / "results.json").exists()
         assert row["num_examples"] == 6 and len(row["student"]["interval"]) == 2
     said = capsys.readouterr().out
-    assert "setting 2 of 2: train.learning_rate=0.003 seed=1" in said
+    assert "setting 2 of 2: train.learning_rate=0.003 train.ema=0.5" in said
     assert "of 6 validation clips; test clips were not read" in said
     steps = re.findall(r"\d+ steps, (from random weights|resuming)", said)
     assert steps == ["from random weights"] * 2
@@ -81,6 +81,8 @@ def test_settings_are_ranked_and_no_test_clip_is_read(records, tmp_path, file, m
     ("train.learning_rate=-1\n", r"line 1 of .*config\.train\.learning_rate"),
     ("seed=1\nseed=1\n", "line 2 of .*: 'seed=1' stands there twice"),
     ("# nothing\n", "names no settings"),
+    ("data.val_share=0.7\n", "'data.val_share=0.7' validates on other clips than the config as it is: leave seed, data.dir"),
+    ("data.size=31\n", r"line 1 of .*config\.data\.size=31 is not a multiple"),
 ])  # fmt: skip
 def test_files_that_are_wrong(records, tmp_path, file, text, message):
     file.write_text(text)

@@ -36,8 +36,8 @@ class Data:
     fold: int = 1  # official fold in folds.json
     num_frames: Count = 30  # T, frames of a clip
     sampling: Literal["segments", "window"] = "segments"  # T frames spread over the whole clip, or T in a row
-    stride: Count = 1  # frames from one of a window to the next
-    window_seconds: NotNegative = 0.0  # that the T frames of a window span; 0 leaves it to `stride`
+    stride: Annotated[int, Bound(ge=1, le=10_000)] = 1  # frames from one of a window to the next
+    window_seconds: Annotated[float, Bound(ge=0, le=3600)] = 0.0  # that the T frames of a window span; 0: by `stride`
     short: Literal["loop", "hold"] = "loop"  # clips shorter than a window begin again, or hold their last frame
     test_windows: Annotated[int, Bound(ge=1, le=100)] = 1  # of a test clip, whose answers are averaged
     size: Count = 224  # px, side of the square dark frames

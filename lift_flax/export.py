@@ -155,6 +155,9 @@ def describe(trained: TrainedRun) -> dict:
 
 def _frames_taken(config: Config) -> str:
     data = config.data
+    if data.sampling == "window" and data.test_windows > 1:
+        one = _frames_taken(dataclasses.replace(config, data=dataclasses.replace(data, test_windows=1)))
+        return f"{one}; tests and predict average the probabilities of {data.test_windows} such clips, spread over it"
     if data.sampling == "segments":
         return f"Each is the middle one of {data.num_frames} equal parts of it"
     if data.window_seconds:

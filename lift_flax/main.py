@@ -152,7 +152,7 @@ def _run_folds(config: Config, workdir: Path, chosen: str, stop: processes.StopS
 
 
 def _run_settings(settings: list[tune.Setting], workdir: Path, stop: processes.StopSignal) -> None:
-    tune.check(settings)
+    tune.check(settings, workdir)
     ranked = tune.rank(list(tune.train_each(settings, stop)), workdir)
     summary.show_settings(ranked)
     print(f"ranking: {workdir / 'tune.json'}", flush=True)

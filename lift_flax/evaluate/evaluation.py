@@ -135,7 +135,9 @@ class Evaluation:
         self._say(f"{trained.workdir}: scoring {len(split.ids)} clips, {len(self._views)} views of each ...")
         scored = self._score(split)
         named = [split.records.index[i].group for i in split.ids]
-        self.answers = Answers(split.ids, named, scored, deciding_fields(trained.config))
+        self.answers = Answers(
+            split.ids, named, scored, deciding_fields(trained.config), [*map(int, split.records.folds)]
+        )
         result = {
             "workdir": str(trained.workdir),
             "records": split.records.place,

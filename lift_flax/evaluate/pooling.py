@@ -22,12 +22,14 @@ class Answers:
       groups: scene or actor of each; "" where the records name none.
       scored: their logits and labels.
       deciding: the fields of the run's config that decide what it computes.
+      folds: all that the records have.
     """
 
     ids: list[str]
     groups: list[str]
     scored: SplitLogits
     deciding: dict[str, Any]
+    folds: list[int]
 
 
 def runs_of(workdir: Path) -> list[Path]:
@@ -73,6 +75,7 @@ def pooled(results: list[dict], answers: list[Answers]) -> dict | None:
         **{name: first[name] for name in ("dataset", *_SAME)},
         "runs": len(results),
         "folds": [result["fold"] for result in results],
+        "missing": [fold for fold in answers[0].folds if fold not in {result["fold"] for result in results}],
         "num_examples": len(ids),
         "num_groups": len(set(named) - {""}),
         "left_out": sum(result["left_out"] for result in results),

@@ -38,6 +38,8 @@ def show_pooled(result: dict) -> None:
     if result["num_groups"]:
         drawn = f"whole groups, {result['num_groups']} in all"
     print(f"each clip is answered once, by the network of its own fold; the interval draws {drawn}")
+    if result["missing"]:
+        print(f"in none of these numbers: fold {', '.join(map(str, result['missing']))}")
     _show_scores(result)
 
 

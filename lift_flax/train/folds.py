@@ -57,7 +57,7 @@ def choose(config: Config, workdir: Path, wanted: str) -> list[Fold]:
         _refuse_foreign(workdir, {fold.workdir.name for fold in folds.values()})
         for name, fold in folds.items():
             if name in names or fold.workdir.exists():
-                start = run.resolve(fold.config, records)
+                start = run.resolve(fold.config, records, fold.workdir)
                 check_continues(fold.workdir, *start.identity(), weights=start.weights)
     return [folds[name] for name in names]
 

@@ -85,9 +85,11 @@ def check_start(config: Config, num_classes: int) -> None:
     _, student = _student_shapes(config, num_classes)
     parts = pretrained_parts(config)
     if config.train.init_from:
+        found = [init_from.fitting(config, "student", student)]
         if config.train.distill and not config.train.teacher_from:
-            init_from.fitting(config, "teacher", _teacher_shapes(config, num_classes)[1])
-        _check_frozen(config, student, init_from.fitting(config, "student", student))
+            found.append(init_from.fitting(config, "teacher", _teacher_shapes(config, num_classes)[1]))
+        init_from.check(config, found)
+        _check_frozen(config, student, found[0])
     if "teacher" in parts:
         parts["teacher"].check(_teacher_shapes(config, num_classes)[1])
     if "pvit" in parts and "main" in student["params"]:

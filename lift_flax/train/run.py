@@ -26,7 +26,7 @@ from lift_flax.evaluate import illumination, metrics, scoring
 from lift_flax.files import only_writer, replacing, write_text
 from lift_flax.models.functional import Tree, answering
 from lift_flax.runs.metrics_log import MetricsWriter
-from lift_flax.runs.workdir import check_shared, claim, finished, refuse_foreign
+from lift_flax.runs.workdir import check_shared, claim, facts, finished, refuse_foreign
 from lift_flax.train import results
 from lift_flax.train.epochs import enough_epochs
 from lift_flax.train.loop import train_phase
@@ -134,7 +134,8 @@ def _long_enough(config: Config, clips: int, validated: bool) -> Config:
             f"config.train.patience={train.patience} and best_by={train.best_by} go by validation clips, and there are "
             "none: set config.data.val_share=0.1, or leave them out"
         )
-    for phase in ("teacher", "student"):
+    has_teacher = train.distill and not train.teacher_from
+    for phase in ("teacher", "student") if has_teacher else ("student",):
         given, least = getattr(train, f"{phase}_epochs"), getattr(train, f"{phase}_least_steps")
         epochs = enough_epochs(clips, train.batch_size, given, least)
         if epochs != given:
@@ -152,8 +153,9 @@ def _announce(mesh: Mesh) -> None:
 def _prepare(config: Config, workdir: Path) -> Start:
     """Opens the data and checks, without writing anything, that the run can be made."""
     records = open_records(config.data.dir)
-    start = resolve(config, records)
-    check_start(start.config, len(records.classes))
+    start = resolve(config, records, workdir)
+    if finished(workdir) is None:
+        check_start(start.config, len(records.classes))
     if start.config.log.light_curve:
         check_relit(records, start.config)
     if config.train.teacher_from and finished(workdir) is None:
@@ -162,8 +164,11 @@ def _prepare(config: Config, workdir: Path) -> Start:
     return start
 
 
-def resolve(config: Config, records: Records) -> Start:
+def resolve(config: Config, records: Records, workdir: Path | None = None) -> Start:
     """What the run of `config` on `records` starts with; nothing is written.
+
+    Args:
+      workdir: of the run; where it is finished, the run that it started from need not be there any more.
 
     Raises:
       UserError: the records, or the weights that it starts from, do not fit the config.
@@ -187,8 +192,11 @@ def resolve(config: Config, records: Records) -> Start:
     config = _long_enough(config, len(train_ids), bool(val_ids))
     weights = {part: pretrained.sha256 for part, pretrained in pretrained_parts(config).items()}
     if config.train.init_from:
-        init_from.check_held_out(config, records, {"test": test_ids, "validation": val_ids})
-        weights["run"] = init_from.digest(config)
+        if workdir is not None and finished(workdir) is not None:
+            weights["run"] = facts(workdir, "weights")["weights"].get("run", "")
+        else:
+            init_from.check_held_out(config, records, {"test": test_ids, "validation": val_ids})
+            weights["run"] = init_from.digest(config)
         config = dataclasses.replace(
             config, train=dataclasses.replace(config.train, init_from=str(Path(config.train.init_from).absolute()))
         )

@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import jax
+
 from lift_flax.config import Config
 from lift_flax.data.records import open_records
 from lift_flax.distributed import processes
@@ -21,6 +23,7 @@ from lift_flax.runs.workdir import check_continues
 from lift_flax.train import run
 
 AS_IT_IS = "as it is"
+_RANKING = "tune.json"
 _LONGEST = 100  # characters of a folder's name
 
 
@@ -66,18 +69,21 @@ def read(file: Path, configured: Callable[[list[str]], Config], workdir: Path) -
     return [*settings.values()]
 
 
-def check(settings: list[Setting]) -> None:
-    """Checks all settings before the first one is trained; nothing is written.
+def check(settings: list[Setting], workdir: Path) -> None:
+    """Checks all settings before the first one is trained, and makes their folder a folder of settings.
 
     Raises:
-      UserError: one cannot be trained, there are no validation clips, or settings have different ones.
+      UserError: one cannot be trained, there are no validation clips, settings have different ones, or the folder
+        holds something else.
     """
     with processes.all_or_none():
         clips = None
+        if workdir.exists() and not (workdir / _RANKING).exists() and (not workdir.is_dir() or any(workdir.iterdir())):
+            raise UserError(f"{workdir} is not empty and holds no settings of --tune: choose another --workdir")
         for setting in settings:
             try:
                 records = open_records(setting.config.data.dir)
-                start = run.resolve(setting.config, records)
+                start = run.resolve(setting.config, records, setting.workdir)
             except UserError as error:
                 raise UserError(f"{setting.name}: {error}") from error
             if not start.val_ids:
@@ -89,20 +95,31 @@ def check(settings: list[Setting]) -> None:
                     "data.fold and data.val_share out of the settings"
                 )
             check_continues(setting.workdir, *start.identity(), weights=start.weights)
+    with processes.all_or_none():
+        if processes.is_first() and not (workdir / _RANKING).exists():
+            workdir.mkdir(parents=True, exist_ok=True)
+            write_text(workdir / _RANKING, "[]\n")
 
 
 def train_each(settings: list[Setting], stop: StopSignal | None = None) -> Iterator[tuple[Setting, dict]]:
     """Trains setting after setting; yields each with what `run.train_and_validate` returns.
 
+    One that fails, as by a loss that is not finite, is left out with a line that says why.
+
     Raises:
-      UserError: one cannot be trained; those before it are finished.
+      UserError: none can be trained; or of several processes, one cannot.
       Stopped: `stop` came; what was reached is saved, and the same command goes on.
     """
+    failed: list[str] = []
     for number, setting in enumerate(settings, 1):
         print(f"setting {number} of {len(settings)}: {setting.name}", flush=True)
         try:
             found = run.train_and_validate(setting.config, setting.workdir, stop)
         except (UserError, Stopped) as error:
+            if isinstance(error, UserError) and jax.process_count() == 1 and len(failed) + 1 < len(settings):
+                failed.append(setting.name)
+                print(f"{setting.name} failed and is not ranked: {error}", flush=True)
+                continue
             error.args = (f"{setting.name}: {error}",)  # of the same class: `leave_after` asks for it
             raise
         yield setting, found
@@ -114,7 +131,7 @@ def rank(found: list[tuple[Setting, dict]], workdir: Path) -> list[dict]:
     report = [{"setting": setting.name, "workdir": setting.workdir.name, **scores} for setting, scores in ranked]
     with processes.all_or_none():
         if processes.is_first():
-            write_text(workdir / "tune.json", json.dumps(report, indent=2) + "\n")
+            write_text(workdir / _RANKING, json.dumps(report, indent=2) + "\n")
     return report
 
 

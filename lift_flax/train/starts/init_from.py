@@ -36,22 +36,26 @@ def digest(config: Config) -> str:
 
 
 def fitting(config: Config, phase: str, shapes: Tree) -> ByPath:
-    """What fits a phase's network.
+    """What fits a phase's network; perhaps nothing.
 
     Args:
       phase: "teacher" or "student".
       shapes: {"params", "batch_stats"} of its network.
     Raises:
-      UserError: the folder is no run's, or nothing of it fits.
+      UserError: the folder is no run's.
     """
     theirs, ours = _arrays(_folder(config), phase), flatten(shapes)
     taken = {path: array for path, array in theirs.items() if path in ours and array.shape == ours[path].shape}
-    if not any(path.startswith("params/") for path in taken):
+    return {path: np.asarray(array, ours[path].dtype) for path, array in taken.items()}
+
+
+def check(config: Config, found: list[ByPath]) -> None:
+    """Raises UserError where the run has nothing for any phase."""
+    if not any(path.startswith("params/") for arrays in found for path in arrays):
         raise UserError(
-            f"config.train.init_from={config.train.init_from}: nothing of it has the path and shape of the {phase} of "
+            f"config.train.init_from={config.train.init_from}: nothing of it has the path and shape of a parameter of "
             "this config; name a run of the same networks, or leave it out"
         )
-    return {path: np.asarray(array, ours[path].dtype) for path, array in taken.items()}
 
 
 def taken(config: Config, phase: str, shapes: Tree, filled: set[str]) -> ByPath:
@@ -81,7 +85,13 @@ def check_held_out(config: Config, records: Records, held_out: dict[str, list[st
     """
     folder = _folder(config)
     while folder:
-        other = config_file.load(folder / "config.json")
+        try:
+            other = config_file.load(folder / "config.json")
+        except UserError:
+            print(f"whether {folder} was trained on held-out clips of this run cannot be known", flush=True)
+            return
+        if other.model.pvit.init_from or other.model.teacher.init_from:
+            print(f"what the weights were trained on that {folder} started from cannot be known", flush=True)
         learnt = _learnt(folder, other)
         for name, ids in held_out.items():
             ours = {records.index[i].content: i for i in ids if records.index[i].content}

@@ -100,6 +100,22 @@ def test_what_cannot_be_compared(records, tmp_path, file):
         main.main([*_arguments(records, tmp_path / "tuned", file), "--folds=all"])
 
 
+def test_a_setting_that_fails_is_left_out(records, tmp_path, file, capsys):
+    file.write_text("train.learning_rate=1e30\n")
+    main.main(_arguments(records, tmp_path / "tuned", file))
+    assert re.search(
+        r"train\.learning_rate=1e30 failed and is not ranked: the student's loss is", capsys.readouterr().out
+    )
+    assert [row["setting"] for row in json.loads((tmp_path / "tuned" / "tune.json").read_text())] == [tune.AS_IT_IS]
+
+
+def test_other_folders_are_left_alone(run, records, file):
+    before = sorted(path.name for path in run.iterdir())
+    with pytest.raises(UserError, match="is not empty and holds no settings of --tune: choose another --workdir"):
+        main.main(_arguments(records, run, file))
+    assert sorted(path.name for path in run.iterdir()) == before
+
+
 def test_long_settings_have_folders_of_their_own():
     names = [f"model.teacher.init_from=/{'a' * 120}/{k}" for k in (1, 2)]
     folders = [tune._folder(name) for name in names]

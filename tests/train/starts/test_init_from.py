@@ -13,6 +13,7 @@ from lift_flax.runs.checkpoints import read_best
 from lift_flax.runs.metrics_log import read_metrics
 from lift_flax.train import phases
 from lift_flax.train.run import resolve, train_and_test
+from lift_flax.train.starts import init_from
 from tests.support.small_config import LIGHT, small_config
 
 CLASSES = 3
@@ -91,6 +92,13 @@ def test_a_run_begins_there_and_continues(records, build_once, tmp_path, capsys)
     shutil.copytree(source, tmp_path / "moved")
     moved = small_config(records=records, **LIGHT | {"train.init_from": str(tmp_path / "moved")})
     assert train_and_test(moved, tmp_path / "run") == results
+    shutil.rmtree(tmp_path / "moved")  # a finished run does without
+    assert train_and_test(moved, tmp_path / "run") == results
+    later = small_config(records=records, **LIGHT | {"train.init_from": str(tmp_path / "run")})
+    resolve(later, open_records(str(records)))
+    assert f"whether {tmp_path / 'moved'} was trained on held-out clips of this run cannot be known" in (
+        capsys.readouterr().out
+    )
     with pytest.raises(UserError, match="started from other weights than init_from holds now"):
         train_and_test(small_config(records=records, **LIGHT), tmp_path / "run")
 
@@ -141,6 +149,7 @@ def test_folders_that_are_no_start(run, records, tmp_path):
     (tmp_path / "untrained").mkdir()
     shutil.copy(run / "config.json", tmp_path / "untrained")
     refused(tmp_path / "untrained", "holds nothing trained yet")
-    refused(run, "nothing of it has the path and shape of the teacher", 5, **{"model.teacher.name": "r3d_18"})
+    with pytest.raises(UserError, match="nothing of it has the path and shape of a parameter"):
+        init_from.check(small_config(**{"train.init_from": str(run)}), [{"batch_stats/norm/mean": np.zeros(3)}, {}])
     wider = {"model.pvit.dim": 48, "model.pvit.unfreeze": "first"}
     refused(run, r"does not fill main/pvit/.*unfreeze=first would freeze random ViT blocks", **wider)

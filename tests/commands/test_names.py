@@ -46,7 +46,7 @@ def _judged() -> dict:
 @pytest.mark.usefixtures("wide")
 def test_every_table_shows_names_as_they_are(capsys):
     result = {"classes": NAMES, "teacher": None, "student": _judged(), "dataset": "my [clips] :smile:", "fold": 1}
-    summary.show_accuracy({**result, "num_examples": 6})
+    summary.show_accuracy({**result, "num_examples": 6, "views": "1x1"})
     _assert_shown(capsys, [*NAMES, "my [clips] :smile:"])
 
     facts = dict.fromkeys(("workdir", "step", "split", "num_examples", "frames", "size", "views", "average"), "")

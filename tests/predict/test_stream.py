@@ -224,7 +224,7 @@ def test_the_example_of_the_documentation(video, tmp_path, monkeypatch, capsys):
         assert re.fullmatch(rf"{index}: {expected.label} {100 * expected.probability:.1f} % \(\d+ ms\)", line), line
 
 
-@pytest.mark.parametrize(("every", "looks"), [(1, 14), (2, 13), (3, 5), (4, 11), (13, 5)])
+@pytest.mark.parametrize(("every", "looks"), [_slow(1, 14), (2, 13), _slow(3, 5), _slow(4, 11), (13, 5)])
 def test_frames_that_a_window_passes_over_are_not_looked_at(every, looks, video):
     """Windows of four frames, three apart: of the frames 0, 3, 6, 9 and so on."""
     predictor = Predictor(random_trained("tiny", **{"data.sampling": "window", "data.stride": 3}))

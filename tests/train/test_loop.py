@@ -126,6 +126,7 @@ def small_loop(records, tmp_path):
         "weight": np.ones(4, np.float32),
     }
     rest = {"ends": {1: 1}, "schedule": optim.make_schedule(config, 1), "means": epochs.EpochMeans()}
+    rest["patience"] = epochs.Patience(0)
     small = loop._Loop(run, phase, step, Checkpoints(tmp_path / phase.name), **rest)
     return small, put_batch(batch, mesh)
 

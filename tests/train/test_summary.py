@@ -21,10 +21,10 @@ def _judged(top1: float) -> dict:
 def _results(teacher: float | None, student: float) -> dict:
     """Of a run whose last epochs had these accuracies; chance is 0.5."""
     training = {
-        phase: None if top1 is None else {"top1": top1, "chance": 0.5, "fitted": top1 >= 0.75}
-        for phase, top1 in (("teacher", teacher), ("student", student))
+        phase: None if top1 is None else {"top1": top1, "chance": 0.5, "fitted": top1 >= 0.75, "epochs": epochs}
+        for phase, top1, epochs in (("teacher", teacher, 2), ("student", student, 7))
     }
-    facts = {"dataset": "small", "fold": 1, "num_examples": 6, "classes": ["down", "right"]}
+    facts = {"dataset": "small", "fold": 1, "num_examples": 6, "views": "1x1", "classes": ["down", "right"]}
     return {**facts, "teacher": _judged(0.5), "student": _judged(0.25), "training": training}
 
 

@@ -100,6 +100,7 @@ def test_what_cannot_be_compared(records, tmp_path, file):
         main.main([*_arguments(records, tmp_path / "tuned", file), "--folds=all"])
 
 
+@pytest.mark.slow
 def test_a_setting_that_fails_is_left_out(records, tmp_path, file, capsys):
     file.write_text("train.learning_rate=1e30\n")
     main.main(_arguments(records, tmp_path / "tuned", file))

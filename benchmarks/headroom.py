@@ -79,7 +79,7 @@ ROWS = {
     "late": Row("no levels: both heads alone", {"model.output": "late"}),
     "levels": Row("levels alone, as Eq. 2", {"model.output": "levels"}),
     "gate": Row("levels alone, with a gate", {"model.output": "levels", "model.fusion_residual": "gate"}),
-    "not_distilled": Row("not distilled", {"train.distill_weight": 0.0}),
+    "not_distilled": Row("no term of distillation", {"train.distill_weight": 0.0}),
     "l1": Row("distilled by Eq. 6, mean", {"train.distill_term": "l1_mean"}),
     "frames_main": Row("frames in the main stream", {"model.main_input": "frames"}),
     "no_main_loss": Row("no loss of the main stream's own", {"train.main_weight": 0.0}),

@@ -269,6 +269,6 @@ def _light_curve(start: Start, scored: scoring.SplitLogits, score: Callable, ste
         return score(ids, light=light)
 
     config, records = start.config, start.records
-    facts = {"records": records.place, "dataset": config.dataset, "fold": config.data.fold, "split": "test"}
-    facts |= {"views": usual_views(config), "average": usual_average(config), "step": step}
-    return {**facts, **illumination.measure(scored, records, start.test_ids, records.classes, in_light)}
+    protocol = {"records": records.place, "dataset": config.dataset, "fold": config.data.fold, "split": "test"}
+    protocol |= {"views": usual_views(config), "average": usual_average(config), "step": step}
+    return {**protocol, **illumination.measure(scored, records, start.test_ids, records.classes, in_light)}

@@ -130,6 +130,24 @@ def test_mean_over_runs():
     assert mean["teacher"] is None and mean["student"]["top1"] == pytest.approx([0.6, 0.1 * np.sqrt(2)])
 
 
+def test_runs_that_are_not_folds_of_one_config_are_not_pooled():
+    """They must share protocol and settings but for the fold, and answer different clips."""
+    result = {"records": "r", "dataset": "d", "split": "test", "views": "1x1", "average": "logits", "frames": 4}
+    result |= {"size": 32, "classes": ["a", "b"], "fold": 1, "left_out": 0, "trained_on": 0}
+    scored = {"logits": np.eye(2, dtype=np.float32), "labels": np.array([0, 1])}
+
+    def found(ids=("3", "4"), rate=0.1, **other):
+        deciding = {"data.fold": 1, "train.learning_rate": 0.1}
+        one = pooling.Answers(["1", "2"], ["", ""], scored, deciding, [1, 2, 3])
+        two = pooling.Answers([*ids], ["", ""], scored, {"data.fold": 2, "train.learning_rate": rate}, [1, 2, 3])
+        return pooling.pooled([result, {**result, "fold": 2, **other}], [one, two])
+
+    pooled = found()
+    assert pooled and (pooled["num_examples"], pooled["num_groups"], pooled["missing"]) == (4, 0, [3])
+    assert pooled["student"]["top1"] == 1 and pooled["teacher"] is None
+    assert found(ids=("2", "3")) is found(rate=0.2) is found(views="3x1") is found(records="other") is None
+
+
 @pytest.mark.parametrize(("arguments", "message"), [
     (["--views=ten"], "views=ten: write CLIPSxCROPS"),
     (["--views=0x3"], "write CLIPSxCROPS"),

@@ -25,7 +25,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         args.flow = "dis" if data_set.flow else "none"
     _refuse_useless(args)
     args.size = args.size or 256
-    args.max_frames = {None: 64, "all": None}.get(args.max_frames, args.max_frames)
+    args.max_frames = {None: data_set.max_frames, "all": None}.get(args.max_frames, args.max_frames)
     if args.crf is None:
         args.crf = data_set.crf
     return args
@@ -48,13 +48,14 @@ def _common_flags() -> argparse.ArgumentParser:
     common.add_argument("--workers", type=at_least(1), default=len(os.sched_getaffinity(0)), help="processes")
     common.add_argument("--size", type=at_least(16), help="short side in pixels; never enlarges (default 256)")
     common.add_argument("--crf", type=at_least(0, 51), help="x264 quality, lower is better (dark sets 15, else 18)")
-    common.add_argument("--max-frames", type=_frames, help="frames kept per clip, or 'all' (default 64)")
+    common.add_argument("--max-frames", type=_frames, help="frames kept per clip, or 'all' (default 64, 300 of own videos)")
     common.add_argument(
         "--codec", choices=("h264", "jpeg", "original"), default="h264", help="how frames are stored (default h264)"
     )
     common.add_argument(
         "--flow", choices=("none", "dis", "tvl1"), nargs="?", const="dis", help="optical flow stored with clips"
     )
+    common.add_argument("--no-flow", action="store_const", const="none", dest="flow", help="the same as --flow=none")
     common.add_argument(
         "--on-bad",
         choices=("fail", "skip"),

@@ -2,6 +2,7 @@
 
 import collections
 import importlib.metadata
+import math
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lift_flax import command_line
+from lift_flax.video import flow_codes
 
 from .sources.video_list import VideoList
 from .staging import StagedClip
@@ -29,6 +31,8 @@ def make_report(videos: VideoList, staged: dict[str, StagedClip], rejected: dict
         "mean_luma": _luma(videos, staged),
         "all_frames": all(clip.num_frames == clip.source.num_frames for clip in staged.values()),
         "durations": _durations([staged[clip.id].seconds for clip in videos.clips]),
+        "frames": sum(clip.num_frames for clip in staged.values()),
+        **_flow([staged[clip.id] for clip in videos.clips]),
         "rejected": [{"id": id, "reason": reason} for id, reason in sorted(rejected.items())],
         "odd": {clip.id: list(notes) for clip in videos.clips if (notes := staged[clip.id].source.notes)},
         "in_train_and_test": in_train_and_test(videos.folds, {c.id: staged[c.id].source.content for c in videos.clips}),
@@ -69,6 +73,11 @@ def in_train_and_test(folds: dict[str, dict[str, list[str]]], content: dict[str,
 
 def print_report(report: dict[str, Any], videos: VideoList, console: Console) -> None:
     """Prints the tables of counts, then oddities of the clips and warnings about the splits."""
+    if flow := report.get("flow"):
+        console.print(
+            f"optical flow: {flow['bytes'] / 1e6:,.1f} of {report['bytes'] / 1e6:,.1f} MB, and {flow['seconds']:,.0f} "
+            "seconds of one core (--no-flow leaves it out)"
+        )
     few = len(videos.folds) <= _SIDE_BY_SIDE
     columns = [(fold, split) for fold, splits in videos.folds.items() for split in splits] if few else []
     console.print(_class_table(report, videos, columns))
@@ -130,6 +139,24 @@ def _fold_table(videos: VideoList) -> Table:
 def kind_of(note: str) -> str:
     """The kind of a note or reason: its words before the figures."""
     return note.split(":")[0].split(" (")[0]
+
+
+def _flow(clips: list[StagedClip]) -> dict[str, Any]:
+    """Bytes of all parts; and of optical flow its own bytes, seconds of work, and how strong it is (in pixels)."""
+    total = sum(_bytes(size) for clip in clips for size in clip.sizes.values())
+    if not all("flow" in clip.sizes for clip in clips):
+        return {"bytes": total}
+    squares = sum(clip.num_frames * clip.flow_level**2 for clip in clips) / sum(clip.num_frames for clip in clips)
+    flow = {
+        "bytes": sum(_bytes(clip.sizes["flow"]) for clip in clips),
+        "seconds": round(sum(clip.flow_seconds for clip in clips), 1),
+        "rms_pixels": round(math.sqrt(squares) * flow_codes.FLOW_RANGE / flow_codes.STEPS, 4),
+    }
+    return {"bytes": total, "flow": flow}
+
+
+def _bytes(size: int | list[int]) -> int:
+    return sum(size) if isinstance(size, list) else size
 
 
 def _luma(videos: VideoList, staged: dict[str, StagedClip]) -> dict[str, dict[str, float]]:

@@ -40,6 +40,8 @@ class StagedClip:
     seconds: float
     fps: float
     source: Inspection
+    flow_level: float
+    flow_seconds: float
     sizes: dict[str, int | list[int]]  # bytes of each part, or of each member of a list
 
     def parts(self) -> dict[str, bytes | list[bytes]]:
@@ -154,6 +156,8 @@ def _stage_one(source: Path, target: Path, encoding: Encoding) -> StagedClip:
         "times": clip.times.tolist(),
         "seconds": clip.seconds,
         "fps": clip.fps,
+        "flow_level": clip.flow_level,
+        "flow_seconds": clip.flow_seconds,
         "source": dataclasses.asdict(clip.source) | {"times": np.round(clip.source.times, 6).tolist()},
     }
     header["sizes"] = {n: [len(m) for m in p] if isinstance(p, list) else len(p) for n, p in clip.parts.items()}

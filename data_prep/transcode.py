@@ -6,6 +6,8 @@ record can: an index is a place in the stream, and `num_frames` is true.
 
 import dataclasses
 import functools
+import math
+import time
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -14,9 +16,9 @@ from typing import Literal
 import numpy as np
 import simplejpeg
 from av.video.reformatter import VideoReformatter
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
 
-from lift_flax.video import decode, optical_flow, scaling
+from lift_flax.video import decode, flow_codes, optical_flow, scaling
 from lift_flax.video.inspection import Inspection, inspect_video
 
 from . import h264
@@ -57,6 +59,8 @@ class Transcoded:
       seconds: duration of the source.
       fps: stored frames per second, so that num_frames / fps is the duration of the source in seconds.
       source: facts about the source.
+      flow_level: root of the mean square of the flow's codes about no motion; 0 without flow.
+      flow_seconds: that computing the flow took, decoding included.
     """
 
     parts: dict[str, bytes | list[bytes]]
@@ -65,6 +69,8 @@ class Transcoded:
     seconds: float
     fps: float
     source: Inspection
+    flow_level: float = 0.0
+    flow_seconds: float = 0.0
 
 
 def transcode(path: bytes | str | Path, encoding: Encoding) -> Transcoded:
@@ -97,11 +103,30 @@ def transcode(path: bytes | str | Path, encoding: Encoding) -> Transcoded:
         scaler = VideoReformatter()
         pictures = (scaling.stored_frame(frame, size, scaler) for _, frame in decode.iter_frames(path, indices))
         parts["video"] = h264.video(pictures, fps, crf=encoding.crf, gop=encoding.gop)
+    level, started = _Level(), time.monotonic()
     if encoding.flow != "none":
         frames = functools.partial(decode.iter_frames, path)
         codes = optical_flow.codes(frames, indices, info.num_frames, size, encoding.flow)
-        parts["flow"] = h264.flow(codes, fps, gop=encoding.gop)
-    return Transcoded(parts, len(indices), timing.times.astype(np.float32), info.seconds, float(fps), info)
+        parts["flow"] = h264.flow(map(level.seen, codes), fps, gop=encoding.gop)
+    times, took = timing.times.astype(np.float32), time.monotonic() - started
+    return Transcoded(parts, len(indices), times, info.seconds, float(fps), info, level.root(), took)
+
+
+class _Level:
+    """How strong the flow of a clip is: the root of the mean square of its codes about no motion."""
+
+    def __init__(self):
+        self._sum = self._count = 0.0
+
+    def seen(self, codes: UInt8[np.ndarray, "h w 2"]) -> UInt8[np.ndarray, "h w 2"]:
+        """Counts one frame's codes and returns them."""
+        self._sum += float(np.square(codes.astype(np.float32) - flow_codes.ZERO).mean())
+        self._count += 1
+        return codes
+
+    def root(self) -> float:
+        """Of all that was seen; 0 of nothing."""
+        return math.sqrt(self._sum / self._count) if self._count else 0.0
 
 
 def _jpegs(source: bytes | str | Path, indices: Sequence[int], size: tuple[int, int]) -> Iterator[bytes]:

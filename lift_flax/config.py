@@ -9,7 +9,7 @@ which it had, and what old values mean: `Annotated[str, Was("old", {"x": "y"})] 
 import dataclasses
 from typing import Annotated, Literal
 
-from lift_flax.fields import Added, Bound, Was
+from lift_flax.fields import Added, Auto, Bound, Was
 
 KINETICS_MEAN = (0.43216, 0.394666, 0.37645)
 KINETICS_STD = (0.22803, 0.22145, 0.216989)
@@ -35,14 +35,14 @@ class Data:
     balance: Literal["none", "classes"] = "none"  # classes: within a folder each is drawn as often
     fold: int = 1  # official fold in folds.json
     num_frames: Count = 30  # T, frames of a clip
-    sampling: Literal["segments", "window"] = "segments"  # T frames spread over the whole clip, or T in a row
+    sampling: Annotated[Literal["segments", "window"], Auto()] = "segments"  # T frames spread over the whole clip, or T in a row
     stride: Annotated[int, Bound(ge=1, le=10_000)] = 1  # frames from one of a window to the next
     window_seconds: Annotated[float, Bound(ge=0, le=3600)] = 0.0  # that the T frames of a window span; 0: by `stride`
     short: Literal["loop", "hold"] = "loop"  # clips shorter than a window begin again, or hold their last frame
-    test_windows: Annotated[int, Bound(ge=1, le=100)] = 1  # of a test clip, whose answers are averaged
+    test_windows: Annotated[int, Bound(ge=1, le=100), Auto()] = 1  # of a test clip, whose answers are averaged
     size: Count = 224  # px, side of the square dark frames
     val_share: BelowOne = 0.0  # share of the training groups kept for validation; 0 = use the last checkpoint
-    cache: Literal["none", "memory"] = "none"  # memory: keep all decoded clips, for small sets; needs workers = 0
+    cache: Annotated[Literal["none", "memory"], Auto()] = "none"  # memory: keep all decoded clips, for small sets; needs workers = 0
     workers: Annotated[int, Bound(ge=0)] = 2  # decoding processes of each process; 0 = threads within it
 
 
@@ -84,13 +84,13 @@ class Augment:
 class Luminous:
     """The input of the R(2+1)D."""
 
-    input: Literal["gamma", "flow", "both", "motion"] = "gamma"  # lit frames; stored flow; the two; differences in time
+    input: Annotated[Literal["gamma", "flow", "both", "motion"], Auto()] = "gamma"  # lit frames; stored flow; the two; differences in time
     gamma: Positive = 1.8  # exponent 1/gamma of the intensity correction
     gamma_target: Annotated[float, Bound(ge=0, lt=255)] = 0.0  # mean luma, by each clip's own gamma; 0 = one gamma
     size: Count = 224  # px, side of the luminous frames
     tokens: Literal["frames", "steps", "places"] = "frames"  # of the last map: T, one a step of time, one a place
     flow_mean: float = 128 / 255  # of coded flow in [0, 1], every channel; 128 is no motion
-    flow_std: Positive = 0.226  # of coded flow, every channel
+    flow_std: Annotated[float, Bound(gt=0), Auto()] = 0.226  # of coded flow, every channel
 
     @property
     def takes_flow(self) -> bool:
@@ -233,6 +233,7 @@ class Config:
     """One experiment."""
 
     dataset: str = ""  # name of the data set, for titles and results.json; empty: the name of the clips' folder
+    auto: str = ""  # names of fields, with commas, that are chosen from the records; or set those to auto
     seed: Annotated[int, Bound(ge=0)] = 0  # the only source of randomness: weights, data order, augmentation
     data: Data = Data()
     augment: Augment = Augment()

@@ -1,5 +1,7 @@
 """Makes a config of given values, and checks that they can work together."""
 
+import dataclasses
+
 from lift_flax import fields
 from lift_flax.config import Config, Data
 from lift_flax.errors import UserError
@@ -15,11 +17,19 @@ def from_dict(values: dict, *, stored: bool = False) -> Config:
       UserError: an unknown or ill-typed field, a value beyond its bound, or a combination that cannot work.
     """
     config = fields.read(Config, values, stored=stored)
-    _check_combinations(config)
+    named = [name.strip() for name in config.auto.split(",") if name.strip()]
+    if wrong := [name for name in named if name not in fields.may_be_auto(Config)]:
+        known = ", ".join(fields.may_be_auto(Config))
+        raise UserError(f"config.auto names {wrong[0]}, which is not chosen from records; these are: {known}")
+    auto = dict.fromkeys([*named, *fields.set_to_auto(Config, values)])
+    config = dataclasses.replace(config, auto=",".join(auto))
+    if not auto:
+        check_combinations(config)
     return config
 
 
-def _check_combinations(config: Config) -> None:
+def check_combinations(config: Config) -> None:
+    """Raises UserError for fields that cannot work together."""
     data, model, train = config.data, config.model, config.train
     if config.mesh.data != -1 and config.mesh.data < 1:
         raise UserError(f"config.mesh.data is {config.mesh.data}: set a number of devices, or -1 for all that remain")

@@ -17,6 +17,7 @@ class DataSet:
       flow: whether the luminous stream takes optical flow, which records then hold unless --flow=none.
       config: the name in configs/ to train with.
       lists: names of the official lists; None where there are none and the split is drawn.
+      max_frames: that a record keeps by default; frames in a row can be taken where it keeps all.
       crf: default quality of H.264 records; the dark needs a lower value.
     """
 
@@ -26,6 +27,7 @@ class DataSet:
     config: str
     lists: str | None = None
     crf: int = 18
+    max_frames: int = 64
 
 
 DATA_SETS = {
@@ -40,7 +42,7 @@ DATA_SETS = {
         lists="classInd.txt, trainlist01.txt to 03 and testlist01.txt to 03",
     ),
     "infar": DataSet("InfAR, with a split drawn by seed", 12, True, "infar"),
-    "folder": DataSet("your own videos, one folder for each class", None, False, "own"),
+    "folder": DataSet("your own videos, one folder for each class", None, True, "own", max_frames=300),
     "night_figures": DataSet("drawn figures in the dark, made here", 11, False, "demo", crf=15),
 }  # fmt: skip
 

@@ -44,6 +44,14 @@ class Bound:
 
 
 @dataclasses.dataclass(frozen=True)
+class Auto:
+    """Marks a field that also takes the text "auto", and then is chosen later: `read` gives it its default."""
+
+
+AUTO = "auto"
+
+
+@dataclasses.dataclass(frozen=True)
 class Added:
     """Marks a field that came later, and whose default differs from what was computed `before` it came."""
 
@@ -120,9 +128,30 @@ def meanings(cls: type, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
             yield from meanings(hint, f"{name}.")
         else:
             choices = typing.get_args(hint) if typing.get_origin(hint) is Literal else ()
+            choices += (AUTO,) if name in set(may_be_auto(cls, prefix)) else ()
             comment = re.search(rf"^    {field.name}: .*?  # (.*)$", source, re.MULTILINE)
             texts = (" | ".join(map(str, choices)), comment[1] if comment else "")
             yield name, field.default, "; ".join(filter(None, texts))
+
+
+def set_to_auto(cls: type, values: dict) -> tuple[str, ...]:
+    """The dotted names of the fields that nested `values` set to "auto", where a field takes it."""
+    return tuple(name for name in may_be_auto(cls) if _at(values, name) == AUTO)
+
+
+def _at(values: Any, name: str) -> Any:
+    for part in name.split("."):
+        values = values.get(part) if isinstance(values, dict) else None
+    return values
+
+
+def may_be_auto(cls: type, prefix: str = "") -> Iterator[str]:
+    """Yields the dotted name of every field that takes "auto"."""
+    for name, kind, marks in _declared(cls):
+        if _is_group(kind):
+            yield from may_be_auto(kind, f"{prefix}{name}.")
+        elif Auto() in marks:
+            yield prefix + name
 
 
 def _declared(cls: type) -> Iterator[tuple[str, Any, list]]:
@@ -156,6 +185,8 @@ def _read(cls: type, values: dict, prefix: str, stored: bool) -> Any:
             if not isinstance(group, dict):
                 raise UserError(f"config.{name} is {group!r}: it is a group of fields")
             chosen[own] = _read(kind, group, f"{name}.", stored)
+        elif own in values and Auto() in marks and values[own] == AUTO:
+            continue  # the default stands there until records are known
         elif own in values:
             chosen[own] = _convert(kind, values[own], name)
             _check_bounds(marks, chosen[own], name)

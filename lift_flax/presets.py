@@ -11,16 +11,26 @@ optional:
 """
 
 import dataclasses
+import functools
+from collections.abc import Mapping
 from typing import Any
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, FieldReference
 
 from lift_flax.config import AUGMENTATIONS, Config
+from lift_flax.fields import may_be_auto
 
 
 def defaults() -> ConfigDict:
     """All fields with their defaults: the paper's set-up."""
-    return ConfigDict(dataclasses.asdict(Config()))
+    config = ConfigDict(dataclasses.asdict(Config()))
+    for name in may_be_auto(Config):  # of no fixed type, so that it takes the text "auto", too
+        group, _, field = name.rpartition(".")
+        values = functools.reduce(getattr, group.split("."), config)
+        default = values[field]
+        del values[field]
+        values[field] = FieldReference(default, field_type=object)
+    return config
 
 
 # Both trunks small and from random initialisation: minutes on a laptop, for demonstration and tests.
@@ -45,6 +55,16 @@ _TINY = {
     "train.student_epochs": 8,
     # All others are off: eight epochs of a student from random weights are too few for them.
     **{f"augment.{name}": {"flip": 0.5, "affine": 0.5, "jitter": 0.5}.get(name, 0.0) for name in AUGMENTATIONS},
+}
+# For a few clips of one's own, beside `tiny` (configs/own.py): chosen on validation clips (docs/results.md).
+FEW_CLIPS: dict[str, Any] = {
+    "data.sampling": "auto",
+    "data.test_windows": "auto",
+    "data.cache": "auto",
+    "model.luminous.input": "auto",
+    "model.luminous.flow_std": "auto",
+    "train.teacher_least_steps": 1000,
+    "train.student_least_steps": 300,
 }
 # For clips in any light, beside any preset (configs/any.py); docs/light.md says what each does.
 ANY_LIGHT: dict[str, Any] = {
@@ -80,8 +100,13 @@ KEYS = {  # key of the string argument -> (path of the field, how its text is re
 ONE_STREAM: dict[str, Any] = {"model.output": "levels", "train.main_weight": 0.0}
 
 
-def get_config(arg: str | None, *, preset: str = "paper", **overrides) -> ConfigDict:
+def get_config(
+    arg: str | None, *, preset: str = "paper", own: Mapping[str, dict[str, Any]] | None = None, **overrides
+) -> ConfigDict:
     """Defaults, then the preset (`preset` unless `arg` names one), then `overrides` (dotted names), then `arg`'s keys.
+
+    Args:
+      own: presets of this config file, by name: they stand beside those of all, or in their place.
 
     Raises:
       ValueError: an unknown preset or key, or a value that the key does not take; the message lists what is known.
@@ -89,10 +114,11 @@ def get_config(arg: str | None, *, preset: str = "paper", **overrides) -> Config
     words = [word for word in (arg or "").split(",") if word]
     if words and "=" not in words[0]:
         preset = words.pop(0)
-    if preset not in PRESETS:
-        raise ValueError(f"unknown preset '{preset}' in the config's argument; known: {', '.join(PRESETS)}")
+    known = PRESETS | dict(own or {})
+    if preset not in known:
+        raise ValueError(f"unknown preset '{preset}' in the config's argument; known: {', '.join(known)}")
     c = defaults()
-    c.update_from_flattened_dict(PRESETS[preset])
+    c.update_from_flattened_dict(known[preset])
     c.update_from_flattened_dict(overrides)
     for word in words:
         key, _, text = word.partition("=")

@@ -26,6 +26,7 @@ from jaxtyping import Array, Float, UInt8
 from lift_flax.augment.streams import Clips, Flows, clip_streams
 from lift_flax.config import Config
 from lift_flax.config_checks import from_dict
+from lift_flax.data.chosen_fields import refuse_auto
 from lift_flax.errors import UserError
 from lift_flax.fields import flat_fields
 from lift_flax.models.functional import Network, Tree, flatten, unflatten
@@ -167,7 +168,9 @@ def _read_config(name: str, seed: int, fields: Mapping[str, Any], trunk_weights:
     if vit_weights:
         set_here["model.pvit.init_from"] = vit_weights
     values = unflatten({path.replace(".", "/"): value for path, value in {**fields, **set_here}.items()})
-    return with_settings(from_dict(values))
+    config = from_dict(values)
+    refuse_auto(config)
+    return with_settings(config)
 
 
 def _phase(name: str, config: Config, num_classes: int) -> phases.Phase:

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import math
 import shlex
 from pathlib import Path
 from typing import NamedTuple
@@ -52,6 +53,8 @@ class Records:
     title: str = ""  # for people: the data set, or the folder of the user's own videos
     folders: tuple["Records", ...] = ()  # as each was opened, where several are mixed
     all_frames: bool = True  # whether every clip holds all frames of its video
+    frames: int | None = None  # of all clips together; None: records of earlier versions do not say
+    flow_pixels: float | None = None  # root of the mean square of the optical flow; None: not said, or none
 
     @property
     def place(self) -> str:
@@ -191,6 +194,8 @@ def mixed(folders: list[Records]) -> Records:
         first.dir, classes, folds, index, tuple(parts), sources.pop() if len(sources) == 1 else "folder",
         prepared, title=title, folders=tuple(folders),
         all_frames=all(records.all_frames for records in folders),
+        frames=None if None in (counts := [one.frames for one in folders]) else sum(filter(None, counts)),
+        flow_pixels=_mean_flow(folders),
     )  # fmt: skip
 
 
@@ -223,4 +228,14 @@ def _open_one(folder: str) -> Records:
         prepared,
         title=title,
         all_frames=report.get("all_frames", prepared["max_frames"] is None),
+        frames=report.get("frames"),
+        flow_pixels=report.get("flow", {}).get("rms_pixels"),
     )
+
+
+def _mean_flow(folders: list[Records]) -> float | None:
+    """How strong the flow of several folders is, each counted by its frames; None where one does not say."""
+    known = [(records.frames, records.flow_pixels) for records in folders if records.frames and records.flow_pixels]
+    if len(known) < len(folders):
+        return None
+    return math.sqrt(sum(frames * pixels**2 for frames, pixels in known) / sum(frames for frames, _ in known))

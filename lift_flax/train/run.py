@@ -15,6 +15,7 @@ from jax.sharding import Mesh
 
 from lift_flax.command_line import command
 from lift_flax.config import Config
+from lift_flax.data.chosen_fields import choose
 from lift_flax.data.fitting import check_fits, check_relit, folder_weights
 from lift_flax.data.records import Records, open_records
 from lift_flax.data.windows import usual_average, usual_views
@@ -173,6 +174,9 @@ def resolve(config: Config, records: Records, workdir: Path | None = None) -> St
     Raises:
       UserError: the records, or the weights that it starts from, do not fit the config.
     """
+    config, lines = choose(config, records)
+    for line in lines:
+        print(f"auto: {line}", flush=True)
     check_fits(records, config)
     config = with_settings(config)
     data = dataclasses.replace(config.data, dir=records.place)

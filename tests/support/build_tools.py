@@ -52,7 +52,7 @@ def with_bad_clip(records: Path, out: Path, clip_id: str, video: bytes) -> Path:
         sizes = {part: len(data) for part, data in parts.items()}
         seconds = {name: float(record[name]) for name in ("fps", "seconds")}
         facts = {"num_frames": int(record["num_frames"]), "times": record["times"], **seconds}
-        staged[name] = StagedClip(path, **facts, source=None, sizes=sizes)  # pyright: ignore[reportArgumentType]
+        staged[name] = StagedClip(path, **facts, source=None, flow_level=0.0, flow_seconds=0.0, sizes=sizes)  # pyright: ignore[reportArgumentType]
     shutil.rmtree(folder)
     videos = VideoList(folds["classes"], clips, folds["folds"])
     shutil.move(write_records(report["source"], videos, staged, out / "again"), folder)

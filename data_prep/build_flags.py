@@ -48,7 +48,9 @@ def _common_flags() -> argparse.ArgumentParser:
     common.add_argument("--workers", type=at_least(1), default=len(os.sched_getaffinity(0)), help="processes")
     common.add_argument("--size", type=at_least(16), help="short side in pixels; never enlarges (default 256)")
     common.add_argument("--crf", type=at_least(0, 51), help="x264 quality, lower is better (dark sets 15, else 18)")
-    common.add_argument("--max-frames", type=_frames, help="frames kept per clip, or 'all' (default 64, 300 of own videos)")
+    common.add_argument(
+        "--max-frames", type=_frames, help="frames kept per clip, or 'all' (default 64, 300 of own videos)"
+    )
     common.add_argument(
         "--codec", choices=("h264", "jpeg", "original"), default="h264", help="how frames are stored (default h264)"
     )

@@ -24,6 +24,8 @@ Count = Annotated[int, Bound(gt=0)]
 Stops = Annotated[float, Bound(ge=0, le=20)]
 Electrons = Annotated[float, Bound(ge=1, le=1e6)]
 Colour = tuple[float, ...]  # of R, G and B
+Sampling = Annotated[Literal["segments", "window"], Auto()]
+LuminousInput = Annotated[Literal["gamma", "flow", "both", "motion"], Auto()]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,14 +37,14 @@ class Data:
     balance: Literal["none", "classes"] = "none"  # classes: within a folder each is drawn as often
     fold: int = 1  # official fold in folds.json
     num_frames: Count = 30  # T, frames of a clip
-    sampling: Annotated[Literal["segments", "window"], Auto()] = "segments"  # T frames spread over the whole clip, or T in a row
+    sampling: Sampling = "segments"  # T frames spread over the whole clip, or T in a row
     stride: Annotated[int, Bound(ge=1, le=10_000)] = 1  # frames from one of a window to the next
     window_seconds: Annotated[float, Bound(ge=0, le=3600)] = 0.0  # that the T frames of a window span; 0: by `stride`
     short: Literal["loop", "hold"] = "loop"  # clips shorter than a window begin again, or hold their last frame
     test_windows: Annotated[int, Bound(ge=1, le=100), Auto()] = 1  # of a test clip, whose answers are averaged
     size: Count = 224  # px, side of the square dark frames
     val_share: BelowOne = 0.0  # share of the training groups kept for validation; 0 = use the last checkpoint
-    cache: Annotated[Literal["none", "memory"], Auto()] = "none"  # memory: keep all decoded clips, for small sets; needs workers = 0
+    cache: Annotated[Literal["none", "memory"], Auto()] = "none"  # memory: all decoded clips; needs workers = 0
     workers: Annotated[int, Bound(ge=0)] = 2  # decoding processes of each process; 0 = threads within it
 
 
@@ -84,7 +86,7 @@ class Augment:
 class Luminous:
     """The input of the R(2+1)D."""
 
-    input: Annotated[Literal["gamma", "flow", "both", "motion"], Auto()] = "gamma"  # lit frames; stored flow; the two; differences in time
+    input: LuminousInput = "gamma"  # lit frames; stored flow; the two; differences in time
     gamma: Positive = 1.8  # exponent 1/gamma of the intensity correction
     gamma_target: Annotated[float, Bound(ge=0, lt=255)] = 0.0  # mean luma, by each clip's own gamma; 0 = one gamma
     size: Count = 224  # px, side of the luminous frames

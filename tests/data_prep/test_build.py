@@ -47,7 +47,7 @@ def test_build_end_to_end(videos: Path, tmp_path: Path) -> None:
         np.testing.assert_allclose(record["times"], np.arange(10 + number) / 20, atol=1e-6)
         assert read_numbers(decode.decode_frames(record["video"])) == list(range(10 + number))
     features = tfds.builder_from_directory(str(out / "folder" / "1.0.0")).info.features
-    assert sorted(features) == ["fps", "group", "id", "label", "num_frames", "seconds", "times", "video"]
+    assert sorted(features) == ["flow", "fps", "group", "id", "label", "num_frames", "seconds", "times", "video"]
     assert features["label"].names == ["a", "b"]
     assert features["num_frames"].np_dtype == np.int32 and features["fps"].np_dtype == np.float32
 
@@ -66,11 +66,18 @@ def test_build_end_to_end(videos: Path, tmp_path: Path) -> None:
     report = json.loads((out / "prep_report.json").read_text())
     assert report["counts"] == {"1": {"train": {"a": 2, "b": 2}, "test": {"a": 1, "b": 1}}}
     assert (
-        report["settings"] | {"crf": 18, "gop": 8, "size": 256, "max_frames": 64, "codec": "h264"} == report["settings"]
+        report["settings"] | {"crf": 18, "gop": 8, "size": 256, "max_frames": 300, "codec": "h264"}
+        == report["settings"]
     )
     assert report["rejected"] == [] and set(report["versions"]) == {"av", "tensorflow-datasets"}
     luma = [decode.decode_frames(record["video"]).mean() for record in records.values()]
     assert report["mean_luma"]["percentiles"]["50"] == pytest.approx(np.median(luma), abs=2)
+    sizes = {part: sum(len(record[part]) for record in records.values()) for part in ("video", "flow")}
+    assert (report["frames"], report["bytes"]) == (75, sum(sizes.values()))
+    assert report["flow"]["bytes"] == sizes["flow"] and report["flow"]["seconds"] >= 0
+    codes = np.concatenate([decode.decode_flow(record["flow"]) for record in records.values()]).astype(np.float64) - 128
+    assert report["flow"]["rms_pixels"] == pytest.approx(np.sqrt(np.square(codes).mean()) * 20 / 127, rel=0.05)
+    assert f"optical flow: {sizes['flow'] / 1e6:.1f} of " in done.stdout
     durations = report["durations"]
     assert durations["all"] == 3.75 and durations["percentiles"]["50"] == pytest.approx(0.625, abs=0.01)
 
@@ -217,7 +224,7 @@ def test_class_that_loses_all_its_clips(tmp_path: Path) -> None:
         (["ucf", "--out", "{out}"], "invalid choice: 'ucf'"),
         (["folder", "--videos", "{videos}", "--out", "{videos}/r"], "lies in --videos"),
         (
-            ["folder", "--videos", "{videos}", "--out", "{out}", "--codec=original", "--size=64"],
+            ["folder", "--videos", "{videos}", "--out", "{out}", "--codec=original", "--no-flow", "--size=64"],
             "--size has no effect with --codec=original",
         ),
     ],

@@ -48,6 +48,7 @@ class Start:
     test_ids: list[str]
     weights: dict[str, str]
     mesh: Mesh
+    notes: tuple[str, ...] = ()  # what was chosen for it, and why
 
     def identity(self) -> tuple:
         """What makes two starts one run, as `runs.workdir` compares it."""
@@ -118,13 +119,15 @@ def _opened(config: Config, workdir: Path) -> Iterator[Start]:
         _announce(start.mesh)
         counts = (len(ids) for ids in (start.train_ids, start.val_ids, start.test_ids))
         print("clips: {} to train on, {} for validation, {} to test on".format(*counts), flush=True)
+        for line in start.notes:
+            print(line, flush=True)
         if drawn := folder_weights(start.config, start.records):
             print(f"drawn as often as {', '.join(f'{name} {weight:g}' for name, weight in drawn.items())}", flush=True)
         yield start
 
 
-def _long_enough(config: Config, clips: int, validated: bool) -> Config:
-    """`config` with as many epochs as make its least steps; says where that changes them.
+def _long_enough(config: Config, clips: int, validated: bool) -> tuple[Config, list[str]]:
+    """`config` with as many epochs as make its least steps, and a line for each phase where that changes them.
 
     Raises:
       UserError: a phase is to end by validation, and there are no validation clips.
@@ -135,14 +138,15 @@ def _long_enough(config: Config, clips: int, validated: bool) -> Config:
             f"config.train.patience={train.patience} and best_by={train.best_by} go by validation clips, and there are "
             "none: set config.data.val_share=0.1, or leave them out"
         )
+    lines = []
     has_teacher = train.distill and not train.teacher_from
     for phase in ("teacher", "student") if has_teacher else ("student",):
         given, least = getattr(train, f"{phase}_epochs"), getattr(train, f"{phase}_least_steps")
         epochs = enough_epochs(clips, train.batch_size, given, least)
         if epochs != given:
-            print(f"{phase}: {epochs} epochs instead of {given}, as {clips} clips need for {least} steps", flush=True)
+            lines.append(f"{phase}: {epochs} epochs instead of {given}, as {clips} clips need for {least} steps")
             train = dataclasses.replace(train, **{f"{phase}_epochs": epochs})
-    return dataclasses.replace(config, train=train)
+    return dataclasses.replace(config, train=train), lines
 
 
 def _announce(mesh: Mesh) -> None:
@@ -174,9 +178,7 @@ def resolve(config: Config, records: Records, workdir: Path | None = None) -> St
     Raises:
       UserError: the records, or the weights that it starts from, do not fit the config.
     """
-    config, lines = choose(config, records)
-    for line in lines:
-        print(f"auto: {line}", flush=True)
+    config, chosen = choose(config, records)
     check_fits(records, config)
     config = with_settings(config)
     data = dataclasses.replace(config.data, dir=records.place)
@@ -193,7 +195,7 @@ def resolve(config: Config, records: Records, workdir: Path | None = None) -> St
             "raise it, or set it to 0 to use the last checkpoint"
         )
     test_ids = records.split(config.data.fold, "test")
-    config = _long_enough(config, len(train_ids), bool(val_ids))
+    config, longer = _long_enough(config, len(train_ids), bool(val_ids))
     weights = {part: pretrained.sha256 for part, pretrained in pretrained_parts(config).items()}
     if config.train.init_from:
         if workdir is not None and finished(workdir) is not None:
@@ -204,7 +206,16 @@ def resolve(config: Config, records: Records, workdir: Path | None = None) -> St
         config = dataclasses.replace(
             config, train=dataclasses.replace(config.train, init_from=str(Path(config.train.init_from).absolute()))
         )
-    return Start(config, records, train_ids, val_ids, test_ids, weights, make_mesh(config))
+    return Start(
+        config,
+        records,
+        train_ids,
+        val_ids,
+        test_ids,
+        weights,
+        make_mesh(config),
+        (*(f"auto: {line}" for line in chosen), *longer),
+    )
 
 
 def _train(start: Start, workdir: Path, stop: StopSignal) -> tuple[dict[str, dict | None], Phase, Tree]:

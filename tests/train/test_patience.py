@@ -67,12 +67,12 @@ def test_the_best_epoch_is_saved_between_others(config, ended, tmp_path):
     assert best_step(tmp_path / "run" / "student") == best_step(ended / "student")
 
 
-def test_least_steps_are_epochs_of_the_run(records, capsys):
+def test_least_steps_are_epochs_of_the_run(records):
     opened = open_records(str(records))
     config = small_config(records=records, **{"train.teacher_least_steps": 40, "train.student_least_steps": 5})
     start = resolve(config, opened)
     assert (start.config.train.teacher_epochs, start.config.train.student_epochs) == (9, 2)
-    assert capsys.readouterr().out == "teacher: 9 epochs instead of 2, as 18 clips need for 40 steps\n"
+    assert start.notes == ("teacher: 9 epochs instead of 2, as 18 clips need for 40 steps",)
     assert resolve(start.config, opened).config == start.config
 
 

@@ -147,7 +147,8 @@ def test_records_that_lack_frames_are_refused(tmp_path):
     frames = numbered_frames(range(80), width=96, height=96)
     for place in ("train/a", "train/b", "test/a", "test/b"):
         write_video(tmp_path / "videos" / place / "1.mp4", frames[:-1] if "b" in place else frames)
-    build.main(["folder", f"--videos={tmp_path / 'videos'}", f"--out={tmp_path / 'records'}", "--workers=1"])
+    flags = [f"--videos={tmp_path / 'videos'}", f"--out={tmp_path / 'records'}", "--workers=1", "--max-frames=64"]
+    build.main(["folder", *flags])
     opened = open_records(str(tmp_path / "records"))
     with pytest.raises(UserError, match=r"64 frames of a long video, .* --max-frames=all --overwrite, or set"):
         resolve(small_config(records=opened.dir, **WINDOW), opened)

@@ -66,7 +66,9 @@ def test_teachers_of_records_prepared_otherwise(run, records):
     config = small_config(records=records, **{"train.teacher_from": str(run)})
     with pytest.raises(UserError, match=r"codec \(h264 there, jpeg here\), short_side \(\d+ there, 128 here\)"):
         _check(config, records, short_side=128, codec="jpeg")
-    with pytest.raises(UserError, match=r"max_frames \(64 there, None here\); give this run records prepared as there"):
+    with pytest.raises(
+        UserError, match=r"max_frames \(300 there, None here\); give this run records prepared as there"
+    ):
         _check(config, records, max_frames=None)
     _check(config, records, flow="none")
 

@@ -12,7 +12,6 @@ optional:
 
 import dataclasses
 import functools
-from collections.abc import Mapping
 from typing import Any
 
 from ml_collections import ConfigDict, FieldReference
@@ -100,13 +99,11 @@ KEYS = {  # key of the string argument -> (path of the field, how its text is re
 ONE_STREAM: dict[str, Any] = {"model.output": "levels", "train.main_weight": 0.0}
 
 
-def get_config(
-    arg: str | None, *, preset: str = "paper", own: Mapping[str, dict[str, Any]] | None = None, **overrides
-) -> ConfigDict:
+def get_config(arg: str | None, *, preset: str = "paper", own: Any = None, **overrides) -> ConfigDict:
     """Defaults, then the preset (`preset` unless `arg` names one), then `overrides` (dotted names), then `arg`'s keys.
 
     Args:
-      own: presets of this config file, by name: they stand beside those of all, or in their place.
+      own: presets of this config file, {name: {dotted name: value}}: they stand beside those of all, or in their place.
 
     Raises:
       ValueError: an unknown preset or key, or a value that the key does not take; the message lists what is known.

@@ -115,7 +115,10 @@ def _refuse_out_among_videos(args: argparse.Namespace) -> None:
 
 def _encoding(args: argparse.Namespace) -> Encoding:
     if args.flow != "none":
-        optical_flow.flow_function(args.flow)  # reports a missing OpenCV before the work starts
+        try:
+            optical_flow.flow_function(args.flow)  # reports a missing OpenCV before the work starts
+        except UserError as error:
+            raise UserError(f"{error}, or leave flow out with --no-flow") from error
     return Encoding(args.codec, args.size, args.max_frames, args.crf, args.flow)
 
 

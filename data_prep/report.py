@@ -31,7 +31,7 @@ def make_report(videos: VideoList, staged: dict[str, StagedClip], rejected: dict
         "mean_luma": _luma(videos, staged),
         "all_frames": all(clip.num_frames == clip.source.num_frames for clip in staged.values()),
         "durations": _durations([staged[clip.id].seconds for clip in videos.clips]),
-        "frames": sum(clip.num_frames for clip in staged.values()),
+        "frames": sum(staged[clip.id].num_frames for clip in videos.clips),
         **_flow([staged[clip.id] for clip in videos.clips]),
         "rejected": [{"id": id, "reason": reason} for id, reason in sorted(rejected.items())],
         "odd": {clip.id: list(notes) for clip in videos.clips if (notes := staged[clip.id].source.notes)},

@@ -60,7 +60,7 @@ class Transcoded:
       fps: stored frames per second, so that num_frames / fps is the duration of the source in seconds.
       source: facts about the source.
       flow_level: root of the mean square of the flow's codes about no motion; 0 without flow.
-      flow_seconds: that computing the flow took, decoding included.
+      flow_seconds: that the flow took, decoding and encoding included.
     """
 
     parts: dict[str, bytes | list[bytes]]

@@ -1,7 +1,7 @@
 """Fields that are "auto": each gets its value from what `build` measured of the records, with the reason.
 
 Nothing else of the clips is looked at, and no label: how many frames there are, whether flow is stored and how strong.
-Every rule was chosen on validation clips (docs/results.md).
+Flow, windows and their number were chosen on validation clips (docs/results.md).
 """
 
 import dataclasses
@@ -55,8 +55,8 @@ def refuse_auto(config: Config) -> None:
 
 def _input(config: Config, records: Records) -> Choice:
     if records.has_flow:
-        return Choice("flow", "the records hold optical flow, which carries over to people and scenes not seen")
-    return Choice("motion", "the records hold no optical flow, and differences of frames are next to it")
+        return Choice("flow", "the records hold optical flow, the better input for few clips")
+    return Choice("motion", "the records hold no optical flow, so differences of frames stand for it")
 
 
 def _flow_std(config: Config, records: Records) -> Choice:

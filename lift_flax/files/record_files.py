@@ -8,6 +8,7 @@ from lift_flax.files.json_object import read_object
 
 _SETTINGS = {"codec": str, "size": int, "max_frames": (int, None), "flow": str}
 _REPORT = {"source": str, "records": str, "settings": _SETTINGS, "rejected": [dict]}
+_MEASURED = {"frames": int, "flow": {"rms_pixels": (float, int)}}  # earlier versions did not measure it
 _CLIP = {"id": str, "label": int, "group": str}
 _FOLDS = {"classes": [str], "folds": {str: {str: [str]}}, "clips": [_CLIP]}
 _AGAIN = "build the records again with --overwrite"
@@ -24,6 +25,7 @@ def read_report(folder: Path, remedy: str = _AGAIN) -> dict[str, Any]:
     """
     path = folder / "prep_report.json"
     report = read_object(path, _REPORT, remedy)
+    read_object(path, {name: shape for name, shape in _MEASURED.items() if name in report}, remedy)
     records = PurePosixPath(report["records"])
     if records.is_absolute() or ".." in records.parts or records.parts[:1] != (report["source"],):
         raise UserError(f"{path} is missing or damaged (records in {shown(records)}): {remedy}")

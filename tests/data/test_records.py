@@ -194,6 +194,8 @@ def test_damaged_records_are_named(records, tmp_path, name):
     ("prep_report.json", lambda of: [], r"prep_report.json is missing or damaged \(no object\)"),
     ("prep_report.json", lambda of: {"hello": 1}, r"\(no source\)"),
     ("prep_report.json", lambda of: {**of, "settings": {"size": 1, "flow": ""}}, "no codec in settings"),
+    ("prep_report.json", lambda of: {**of, "flow": 3}, "flow is damaged"),
+    ("prep_report.json", lambda of: {**of, "frames": "many"}, "frames is damaged"),
     ("prep_report.json", lambda of: {**of, "records": "../other"}, r"records in \.\./other"),
     ("folds.json", lambda of: {}, r"folds.json is missing or damaged \(no classes\)"),
     ("folds.json", lambda of: {**of, "folds": {}}, "no fold"),

@@ -110,6 +110,9 @@ def test_flow_needs_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
         UserError, match=r"optical flow needs OpenCV \(.*\): install it with `pip install -e '.\[prep\]'`"
     ):
         optical_flow.flow_function.__wrapped__("dis")
+    monkeypatch.setattr(optical_flow, "flow_function", optical_flow.flow_function.__wrapped__)
+    with pytest.raises(UserError, match=r"optical flow needs OpenCV .*, or leave flow out with --no-flow"):
+        build._encoding(build.parse_args(["folder", "--videos=videos", "--out=records"]))
 
 
 def test_real_clip(real_data: Path) -> None:

@@ -5,8 +5,8 @@
     lift-flax train --config=own --config.data.dir=RECORDS --workdir=DIR
 
 `:tiny` starts from random weights and is for few clips: it trains for 1000 and 300 steps or more, however few there
-are.  What the R(2+1)D sees, how frames are taken and what is kept in memory are "auto": chosen by what `build` measured,
-each with a line that says why.  A value of your own replaces any of them (docs/training.md).
+are.  What the R(2+1)D sees, how frames are taken and what is kept in memory are "auto": chosen by what `build`
+measured, each with a line that says why.  A value of your own replaces any of them (docs/training.md).
 The last command needs pretrained weights (`model.pvit.init_from`) and accelerators; it takes gamma-corrected frames.
 Titles and results name the data set after DIR; `--config.dataset=NAME` names it otherwise.
 

@@ -64,7 +64,7 @@ def _large_arrays(program: str) -> int:
 
 def parts_apart(clip, key, ranges):
     """The warp's affine, optical and elastic part as three samplings."""
-    keys = streams.row_keys(key, 0, len(clip))
+    keys = streams.row_keys(key, 0, jnp.arange(len(clip)))
     for part in (("matrix", "shift"), ("optical",), ("elastic",)):
         clip = _one_part(clip, keys, ranges, part)
     return clip

@@ -2,11 +2,15 @@
 
     lift-flax build folder --videos DIR --out RECORDS                  # DIR holds a folder of clips for each class
     lift-flax train --config=own:tiny --config.data.dir=RECORDS --workdir=DIR          # on a laptop
+    lift-flax train --config=own:vits --config.data.dir=RECORDS --config.model.pvit.init_from=VIT --workdir=DIR
     lift-flax train --config=own --config.data.dir=RECORDS --workdir=DIR
 
 `:tiny` starts from random weights and is for few clips: it trains for 1000 and 300 steps or more, however few there
 are.  What the R(2+1)D sees, how frames are taken and what is kept in memory are "auto": chosen by what `build`
 measured, each with a line that says why.  A value of your own replaces any of them (docs/training.md).
+`:vits` is the same with a pretrained, frozen ViT-S/14 beside it, whose outputs are computed once and kept beside the
+records.  VIT is a folder that `lift-flax weights convert` made of one, such as DINOv2's (docs/weights.md).
+`:vitb` takes a ViT-B/14 and an R(2+1)D-18, for an accelerator.
 The last command needs pretrained weights (`model.pvit.init_from`) and accelerators; it takes gamma-corrected frames.
 Titles and results name the data set after DIR; `--config.dataset=NAME` names it otherwise.
 
@@ -20,4 +24,6 @@ from lift_flax import presets
 
 def get_config(arg: str | None = None):
     """See lift_flax/presets.py for `arg`."""
-    return presets.get_config(arg, own={"tiny": presets.PRESETS["tiny"] | presets.FEW_CLIPS})
+    tiny = presets.PRESETS["tiny"] | presets.FEW_CLIPS
+    own = {"tiny": tiny, "vits": tiny | presets.VIT_S, "vitb": tiny | presets.VIT_B}
+    return presets.get_config(arg, own=own)

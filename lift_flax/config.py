@@ -39,11 +39,15 @@ class Data:
     num_frames: Count = 30  # T, frames of a clip
     sampling: Sampling = "segments"  # T frames spread over the whole clip, or T in a row
     stride: Annotated[int, Bound(ge=1, le=10_000)] = 1  # frames from one of a window to the next
-    window_seconds: Annotated[float, Bound(ge=0, le=3600)] = 0.0  # that the T frames of a window span; 0: by `stride`
+    window_seconds: Annotated[float, Bound(ge=0, le=3600), Auto()] = (
+        0.0  # that the T frames of a window span; 0: by `stride`
+    )
     short: Literal["loop", "hold"] = "loop"  # clips shorter than a window begin again, or hold their last frame
     test_windows: Annotated[int, Bound(ge=1, le=100), Auto()] = 1  # of a test clip, whose answers are averaged
     size: Count = 224  # px, side of the square dark frames
     val_share: BelowOne = 0.0  # share of the training groups kept for validation; 0 = use the last checkpoint
+    features: Literal["compute", "cache"] = "compute"  # of a frozen ViT: each time, or once and kept beside the records
+    feature_views: Annotated[int, Bound(ge=0, le=10_000)] = 0  # of a training clip, fixed; 0: drawn anew each time
     cache: Annotated[Literal["none", "memory"], Auto()] = "none"  # memory: all decoded clips; needs workers = 0
     workers: Annotated[int, Bound(ge=0)] = 2  # decoding processes of each process; 0 = threads within it
 

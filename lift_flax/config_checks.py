@@ -75,6 +75,7 @@ def check_combinations(config: Config) -> None:
             "with unfreeze=all; the preset :tiny starts without any"
         )
     _check_windows(data)
+    _check_features(config)
 
 
 def _check_windows(data: Data) -> None:
@@ -90,4 +91,26 @@ def _check_windows(data: Data) -> None:
         raise UserError(
             f"config.data.stride={data.stride} and config.data.window_seconds={data.window_seconds:g} both say how "
             "long a window is: leave one of them out"
+        )
+
+
+def _check_features(config: Config) -> None:
+    """Raises UserError where fixed views, or what a ViT makes of them, are asked for and cannot be had."""
+    data = config.data
+    if data.features == "cache" and not data.feature_views:
+        raise UserError(
+            "config.data.features=cache keeps fixed views of each training clip: set config.data.feature_views=8, or "
+            "another number, with it"
+        )
+    if not data.feature_views:
+        return
+    if config.model.streams != "luminous" and config.model.pvit.unfreeze != "none":
+        raise UserError(
+            f"config.data.feature_views={data.feature_views} is for a frozen ViT: set config.model.pvit.unfreeze=none "
+            "with it, or feature_views=0"
+        )
+    if config.augment.cutmix:
+        raise UserError(
+            f"config.augment.cutmix={config.augment.cutmix:g} mixes a clip with others, and fixed views are of one "
+            "clip: set it to 0, or config.data.feature_views=0"
         )

@@ -58,12 +58,40 @@ _TINY = {
 # For a few clips of one's own, beside `tiny` (configs/own.py): chosen on validation clips (docs/results.md).
 FEW_CLIPS: dict[str, Any] = {
     "data.sampling": "auto",
+    "data.window_seconds": "auto",
     "data.test_windows": "auto",
     "data.cache": "auto",
     "model.luminous.input": "auto",
     "model.luminous.flow_std": "auto",
     "train.teacher_least_steps": 1000,
     "train.student_least_steps": 300,
+}
+# Beside FEW_CLIPS: a frozen ViT-S with patches of 14, whose outputs are kept (configs/own.py).
+VIT_S: dict[str, Any] = {
+    "data.size": 112,
+    "data.features": "cache",
+    "data.feature_views": 8,
+    "model.pvit.blocks": 12,
+    "model.pvit.patch": 14,
+    "model.pvit.dim": 384,
+    "model.pvit.num_heads": 6,
+    "model.pvit.mlp_dim": 1536,
+    "model.pvit.final_norm": True,
+    "model.pvit.output": "class+mean",
+    "model.pvit.unfreeze": "none",
+}
+# The same with a ViT-B, and an R(2+1)D-18 from random weights, for an accelerator.
+VIT_B: dict[str, Any] = VIT_S | {
+    "data.size": 224,
+    "data.num_frames": 16,
+    "model.levels": 4,
+    "model.num_heads": 8,
+    "model.luminous.size": 112,
+    "model.teacher.name": "r2plus1d_18",
+    "model.pvit.dim": 768,
+    "model.pvit.num_heads": 12,
+    "model.pvit.mlp_dim": 3072,
+    "train.batch_size": 32,
 }
 # For clips in any light, beside any preset (configs/any.py); docs/light.md says what each does.
 ANY_LIGHT: dict[str, Any] = {

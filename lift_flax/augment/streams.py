@@ -14,7 +14,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key, UInt8
+from jaxtyping import Array, Float, Int, Integer, Key, UInt8, UInt32
 
 from lift_flax.augment.stages import STAGES, Stage
 from lift_flax.config import Augment, Config, Luminous
@@ -33,14 +33,15 @@ def make_train_streams(batch: dict[str, Array], key: Key[Array, ""], config: Con
 
     Args:
       batch: "clip" uint8 [B,T,H,W,3], "label" [B], "weight" [B]; where `model.luminous` takes flow also "flow"
-        uint8 [B,T,H,W,2], coded as lift_flax/video/flow_codes.py says.
-      key: of this step; each row folds in its position in the global batch.
+        uint8 [B,T,H,W,2], coded as lift_flax/video/flow_codes.py says; of fixed views "view" uint32 [B], and
+        "main_features" [B,T,D], what a frozen ViT made of them, where that is kept.
+      key: of this step; each row folds in its position in the global batch, or its "view", and then no step counts.
     Returns:
       "dark" uint8 [B,T,H,W,3], "luminous" uint8 [B,T,h,w,C] of `model.luminous.channels`, "targets" [B,K],
-      "weight" [B].
+      "weight" [B]; "main_features" as it is.
     """
     ranges, with_flow = config.augment, config.model.luminous.takes_flow
-    draws = draw_stages(key, ranges, batch["clip"].shape)
+    draws = draw_stages(key, ranges, batch["clip"].shape, batch.get("view"))
     augmented = {**batch, "clip": augment_frames(batch["clip"], draws, ranges)}
     if with_flow:
         augmented["flow"] = augment_flow(batch["flow"], draws, ranges)
@@ -59,6 +60,8 @@ def clip_streams(batch: dict[str, Array], config: Config) -> Streams:
     luminous = config.model.luminous
     main_reads_light = config.model.main_input == "motion" and config.model.streams != "luminous"
     streams = {"dark": batch["clip"]}
+    if "main_features" in batch:
+        streams["main_features"] = batch["main_features"]
     if main_reads_light:
         streams["lit"] = _light(batch["clip"], dataclasses.replace(luminous, size=batch["clip"].shape[2]))
     if luminous.input == "flow":
@@ -73,9 +76,16 @@ def clip_streams(batch: dict[str, Array], config: Config) -> Streams:
     return streams
 
 
-def draw_stages(key: Key[Array, ""], ranges: Augment, shape: tuple[int, ...]) -> Draws:
-    """What every stage draws for the rows of a batch of clips of `shape` [B,T,H,W,3]; stages never drawn are absent."""
-    return [(stage, _draw(stage, key, ranges, shape)) for stage in STAGES if stage.is_on(ranges)]
+def draw_stages(
+    key: Key[Array, ""], ranges: Augment, shape: tuple[int, ...], rows: UInt32[Array, "B"] | None = None
+) -> Draws:
+    """What every stage draws for the rows of a batch of clips of `shape` [B,T,H,W,3]; stages never drawn are absent.
+
+    Args:
+      rows: of fixed views, what the key of each row folds in instead of its place in the batch; then every step has
+        one key.
+    """
+    return [(stage, _draw(stage, key, rows, ranges, shape)) for stage in STAGES if stage.is_on(ranges)]
 
 
 def augment_frames(clip: Clips, draws: Draws, ranges: Augment) -> Clips:
@@ -101,10 +111,15 @@ def mix_targets(targets: Float[Array, "B K"], draws: Draws, ranges: Augment) -> 
     return targets
 
 
-@functools.partial(jax.jit, static_argnums=(0, 2, 3))
-def _draw(stage: Stage, key: Key[Array, ""], ranges: Augment, shape: tuple[int, ...]) -> Any:
+@functools.partial(jax.jit, static_argnums=(0, 3, 4))
+def _draw(
+    stage: Stage, key: Key[Array, ""], rows: UInt32[Array, "B"] | None, ranges: Augment, shape: tuple[int, ...]
+) -> Any:
     """A draw for each row of the global batch, the same whatever the other rows are."""
-    keys = row_keys(key, stage.purpose, shape[0])
+    if rows is None:
+        keys = row_keys(key, stage.purpose, jnp.arange(shape[0]))
+    else:
+        keys = row_keys(jax.random.key(0), stage.purpose, rows)
     return jax.vmap(lambda key: stage.draw(key, ranges, shape[1:]))(keys)
 
 
@@ -113,9 +128,9 @@ def _apply(function: Callable, batch: Array, draws: Any, ranges: Augment) -> Arr
     return function(batch, draws, ranges)
 
 
-def row_keys(key: Key[Array, ""], purpose: int, count: int) -> Key[Array, "B"]:
-    """A key for each row of the global batch, the same whatever the other rows are."""
-    return jax.vmap(functools.partial(jax.random.fold_in, jax.random.fold_in(key, purpose)))(jnp.arange(count))
+def row_keys(key: Key[Array, ""], purpose: int, rows: Integer[Array, "B"]) -> Key[Array, "B"]:
+    """A key for each row of the global batch, of what it folds in: the same whatever the other rows are."""
+    return jax.vmap(functools.partial(jax.random.fold_in, jax.random.fold_in(key, purpose)))(rows)
 
 
 @functools.partial(jax.jit, static_argnums=1)

@@ -9,8 +9,8 @@ import collections
 import contextlib
 import dataclasses
 import signal
-from collections.abc import Generator, Iterator
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, Protocol, runtime_checkable
 
 import grain
 import numpy as np
@@ -21,6 +21,7 @@ from lift_flax.config import Config
 from lift_flax.data import shared_memory
 from lift_flax.data.clip_reader import Batch, ChangeLight, ClipReader, Example, StoredFlow
 from lift_flax.data.fitting import folder_weights
+from lift_flax.data.kept_features import KeptFeatures
 from lift_flax.data.order import DrawnOrder, plain_order
 from lift_flax.data.records import Records
 from lift_flax.data.windows import frame_window
@@ -28,6 +29,7 @@ from lift_flax.video.sampling import CENTRE, View
 from lift_flax.worker_process import end_with_parent
 
 Rows = Int[np.ndarray, "rows"]
+ViewOf = tuple[str, View | int]  # id of a clip, and a test view or the number of a fixed one
 
 
 @runtime_checkable
@@ -37,12 +39,12 @@ class Batches(Iterator[Batch], Protocol):
     def close(self) -> None: ...
 
 
-def _reader(records: Records, config: Config, ids: list[str], weights: dict[int, float] | None = None) -> ClipReader:
+def _reader(records: Records, config: Config, ids: list[str], **options: Any) -> ClipReader:
     clips = [(i, records.index[i].position, records.index[i].label) for i in ids]
     cache = records.cache if config.data.cache == "memory" else None
     flow = StoredFlow.of(records.prepared) if config.model.luminous.takes_flow else None
     sizes = (config.data.num_frames, config.data.size)
-    return ClipReader(records.parts, clips, *sizes, flow, cache, weights, frame_window(config))
+    return ClipReader(records.parts, clips, *sizes, flow, cache, window=frame_window(config), **options)
 
 
 def class_weights(records: Records, config: Config, ids: list[str]) -> dict[int, float] | None:
@@ -100,6 +102,8 @@ def train_batches(
     seed: int,
     first_step: int,
     rows: Rows | None = None,
+    fixed_views: int = 0,
+    features: KeptFeatures | None = None,
 ) -> Batches:
     """Endless batches for training.  Close the iterator when done (contextlib.closing): it may own loader processes.
 
@@ -110,15 +114,19 @@ def train_batches(
       seed: of the order and the sampling.
       first_step: global step of the first batch.
       rows: only these rows of every global batch; None takes all.
+      fixed_views: V, of which each example is one; 0 draws each anew.
+      features: of those views, kept.
 
     Yields:
       {"clip" uint8 [B,T,H,W,3], "label" int32 [B], "weight" float32 [B], "id" [B]}, and "flow" uint8 [B,T,H,W,2]
-      (lift_flax/video/flow_codes.py) if the luminous stream takes flow.
+      (lift_flax/video/flow_codes.py) if the luminous stream takes flow; of fixed views also "view" uint32 [B], and
+      "main_features" float32 [B,T,D] where they are kept.
 
     Raises:
       UserError: the records are damaged.
     """
-    reader = _reader(records, config, ids, class_weights(records, config, ids))
+    counts = class_weights(records, config, ids)
+    reader = _reader(records, config, ids, weights=counts, fixed_views=fixed_views, features=features)
     size = config.train.batch_size
     rows = np.arange(size) if rows is None else rows
     data = _train_order(records, config, ids, seed).random_map(reader.train)
@@ -133,6 +141,7 @@ def eval_batches(
     rows: Rows | None = None,
     views: tuple[View, ...] = (CENTRE,),
     light: ChangeLight | None = None,
+    features: KeptFeatures | None = None,
 ) -> Batches:
     """Batches (see `train_batches`) with every view of every clip once, in the order of `ids`.
 
@@ -144,17 +153,42 @@ def eval_batches(
       ids: clips to score.
       rows: only these rows of every global batch; None takes all.
       views: test-time crops of each clip.
-      light: changes the frames of a clip, given its id.
+      light: changes the frames of a clip, given its id; then nothing is kept of it.
+      features: of those views, kept.
 
     Raises:
       UserError: the records are damaged.
     """
+    example = _EvalExample(_reader(records, config, ids, features=features), views, light)
+    return _padded_batches(example, len(ids) * len(views), config, rows)
+
+
+def listed_batches(records: Records, config: Config, views: list[ViewOf], *, rows: Rows | None = None) -> Batches:
+    """Batches (see `train_batches`) of single views, in their order; the last one is filled up with the last view."""
+    ids = list(dict.fromkeys(clip for clip, _ in views))
+    place = {clip: k for k, clip in enumerate(ids)}
+    example = _ListedExample(_reader(records, config, ids), tuple((place[clip], view) for clip, view in views))
+    return _padded_batches(example, len(views), config, rows)
+
+
+def _padded_batches(example: Callable[[int], Example], count: int, config: Config, rows: Rows | None) -> Batches:
+    """Batches of `example(0)` to `example(count - 1)`, then of `example(-1)` until the last one is full."""
     size = config.train.batch_size
     rows = np.arange(size) if rows is None else rows
-    count = len(ids) * len(views)
-    padded = [*range(count), *[-1] * (-count % size)]
-    data = grain.MapDataset.source(padded).map(_EvalExample(_reader(records, config, ids), views, light))
+    data = grain.MapDataset.source([*range(count), *[-1] * (-count % size)]).map(example)
     return _iterate(_ProcessRows(data, size, rows).batch(len(rows)), config, len(rows))
+
+
+@dataclasses.dataclass(frozen=True)
+class _ListedExample:
+    """The view at a place in a list of (place of a clip, view), -1 for padding.  Picklable."""
+
+    reader: ClipReader
+    views: tuple[tuple[int, View | int], ...]
+
+    def __call__(self, place: int) -> Example:
+        clip, view = self.views[place]
+        return self.reader.eval(clip, view) if isinstance(view, View) else self.reader.fixed(clip, view)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,6 +15,7 @@ from lift_flax.errors import UserError
 from lift_flax.video import flow_codes
 
 _WINDOWS = 5  # of a test clip
+_SECONDS = 1.0  # of a window: about one cycle of a walk
 _DEVIATIONS = 3  # most pixels do not move, and those that do are not to be huge
 _LEAST_STD = 0.01  # of coded flow, whose steps are 0.004
 _CACHE_BYTES = 4 * 2**30
@@ -76,6 +77,14 @@ def _sampling(config: Config, records: Records) -> Choice:
     return Choice("segments", "the records lack frames of long clips (build with --max-frames=all for windows)")
 
 
+def _window_seconds(config: Config, records: Records) -> Choice:
+    if config.data.sampling != "window":
+        return Choice(0.0, "the frames are spread over the whole clip")
+    if config.data.stride > 1:
+        return Choice(0.0, f"data.stride={config.data.stride} says how long a window is")
+    return Choice(_SECONDS, "so long a window holds one cycle of most motions")
+
+
 def _test_windows(config: Config, records: Records) -> Choice:
     if config.data.sampling == "window":
         return Choice(_WINDOWS, "a test clip is answered by the mean over windows")
@@ -98,6 +107,7 @@ _RULES: dict[str, Callable[[Config, Records], Choice]] = {
     "model.luminous.input": _input,
     "model.luminous.flow_std": _flow_std,
     "data.sampling": _sampling,
+    "data.window_seconds": _window_seconds,
     "data.test_windows": _test_windows,
     "data.cache": _cache,
 }

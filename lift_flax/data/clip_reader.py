@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow_datasets as tfds
 
+from lift_flax.data import fixed_views
 from lift_flax.data.flow_in_light import flow_in_light
+from lift_flax.data.kept_features import KeptFeatures
 from lift_flax.errors import UserError
 from lift_flax.video import sampling
 from lift_flax.video.clips import Parts
@@ -73,6 +75,8 @@ class ClipReader:
       cache: keeps decoded clips whole; None decodes each time.
       weights: of training clips, by label; None gives each 1.
       window: how T frames in a row are taken; None spreads them over the whole clip.
+      fixed_views: V of each training clip (lift_flax/data/fixed_views.py); 0 draws every view anew.
+      features: kept outputs of a frozen ViT, which examples then hold as "main_features"; None holds none.
 
     Raises:
       UserError: the records are damaged; methods raise it, too.  With a light and flow also: OpenCV is missing.
@@ -88,14 +92,36 @@ class ClipReader:
         cache: Cache | None,
         weights: dict[int, float] | None = None,
         window: sampling.FrameWindow | None = None,
+        fixed_views: int = 0,
+        features: KeptFeatures | None = None,
     ):
         self.parts, self.clips, self.frames, self.size, self.flow, self.cache, self.weights = (
             parts, clips, num_frames, size, flow, cache, weights,
         )  # fmt: skip
-        self.window = window
+        self.window, self.views, self.features = window, fixed_views, features
         self.sources = [_open_source(part.folder) for part in parts]
 
     def train(self, clip: int, rng: np.random.Generator) -> Example:
+        """A view of a clip for training: drawn by `rng`, or one of V fixed ones."""
+        return self.fixed(clip, int(rng.integers(self.views))) if self.views else self._drawn(clip, rng)
+
+    def fixed(self, clip: int, view: int) -> Example:
+        """The fixed view number `view` of a clip; "view" is its row for `augment.streams.make_train_streams`."""
+        part, own = self._part(clip)[0], self.clips[clip][0]
+        own = own.removeprefix(f"{part.name}:") if part.name else own
+        example = self._drawn(clip, fixed_views.rng(own, view))
+        example["view"] = fixed_views.row(own, view)
+        return self._with_features(clip, view, example)
+
+    def _with_features(self, clip: int, view: sampling.View | int, example: Example) -> Example:
+        """`example` with what a frozen ViT made of that view, where that is kept."""
+        if self.features is None:
+            return example
+        part = self._part(clip)[0]
+        position = self.clips[clip][1] - part.first
+        return {**example, "main_features": self.features.read(self.parts.index(part), position, view)}
+
+    def _drawn(self, clip: int, rng: np.random.Generator) -> Example:
         """The frames at a random time in each of T equal spans, or a random window, at a random place."""
         timing, decode = self._open(clip)
         window = self.window and self.window.at(timing, self.frames, rng.random())
@@ -122,7 +148,7 @@ class ClipReader:
         if light:
             example["clip"] = light(example["clip"], example["id"])
         example["weight"] = np.float32(clip >= 0)
-        return example
+        return example if light else self._with_features(place, view, example)
 
     def _flow_in(self, light: ChangeLight, clip: int, indices: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """The flow of a clip whose stored frames are given another light; `size` is its width and height."""

@@ -104,3 +104,16 @@ def state_sharding(mesh: Mesh, state):
 def gather_rows(array: jax.Array) -> np.ndarray:
     """Gathers an array that is spread by rows; every host gets all of it."""
     return np.asarray(multihost_utils.process_allgather(array, tiled=True))
+
+
+def own_rows(array: jax.Array) -> np.ndarray:
+    """The rows of this process (`local_rows`) of an array that is spread by rows."""
+    shards = {shard.index[0].start or 0: shard for shard in array.addressable_shards}
+    return np.concatenate([np.asarray(shards[start].data) for start in sorted(shards)])
+
+
+def gather_whole(array: jax.Array) -> np.ndarray:
+    """An array of a state, whole, however it is laid out; every process calls this."""
+    if array.is_fully_addressable:
+        return np.asarray(array)
+    return np.asarray(multihost_utils.process_allgather(array, tiled=True))

@@ -153,6 +153,11 @@ def from_first(value: int) -> int:
     return value if jax.process_count() == 1 else int(multihost_utils.broadcast_one_to_all(np.int64(value)))
 
 
+def array_from_first(values: np.ndarray) -> np.ndarray:
+    """The array of the first process, whose shape all have."""
+    return values if jax.process_count() == 1 else np.asarray(multihost_utils.broadcast_one_to_all(values))
+
+
 def leave_after(work: Callable[[], None]) -> NoReturn:
     """Does `work` as one of several processes, then ends this one with 0, 2 on the user's mistake, or 1 on a bug.
 

@@ -19,6 +19,7 @@ from lift_flax.data.windows import usual_average
 from lift_flax.distributed.mesh import everywhere, gather_rows, local_rows, put_batch
 from lift_flax.distributed.processes import Stopped, StopSignal
 from lift_flax.evaluate import metrics
+from lift_flax.features.frozen_vit import FrozenViT
 from lift_flax.models.functional import Tree
 from lift_flax.video.gamma import LUMA
 from lift_flax.video.sampling import View, view_grid
@@ -39,10 +40,19 @@ class ScoreClips:
       records: hold the clips.
       mesh: devices that share each batch.
       stop: raises Stopped between two batches when the run is asked to stop; scoring can then be repeated.
+      vit: computes the ViT by itself, or keeps what it makes of each view; None leaves it to `outputs`.
     """
 
-    def __init__(self, outputs: Callable, config: Config, records: Records, mesh: Mesh, stop: StopSignal | None = None):
-        self._config, self._records, self._mesh, self._stop = config, records, mesh, stop
+    def __init__(
+        self,
+        outputs: Callable,
+        config: Config,
+        records: Records,
+        mesh: Mesh,
+        stop: StopSignal | None = None,
+        vit: FrozenViT | None = None,
+    ):
+        self._config, self._records, self._mesh, self._stop, self._vit = config, records, mesh, stop, vit
 
         @jax.jit
         def forward(params, stats, streams):
@@ -79,7 +89,12 @@ class ScoreClips:
         average = average or usual_average(self._config)
         rows = local_rows(self._mesh, self._config.train.batch_size)
         params, stats = everywhere((params, stats), self._mesh)
-        batches = eval_batches(self._records, self._config, ids, rows=rows, views=views, light=light)
+        features = None
+        if self._vit and not light:
+            self._vit.keep_tests(ids, views, params, stats)
+            features = self._vit.kept
+        reading = {"rows": rows, "views": views, "light": light, "features": features}
+        batches = eval_batches(self._records, self._config, ids, **reading)
         with contextlib.closing(batches):
             for batch in batches:
                 if self._stop and self._stop.at_this_step():
@@ -87,6 +102,7 @@ class ScoreClips:
                 on_devices = put_batch(batch, self._mesh)
                 with jax.transfer_guard("disallow"):  # nothing but the clips is copied for a batch
                     streams = make_eval_streams(on_devices, self._config, len(self._records.classes))
+                    streams = self._vit.add_to(streams, params, stats) if self._vit else streams
                     outputs = self._forward(params, stats, streams)
                 for name, values in outputs.items():
                     parts.setdefault(name, []).append(gather_rows(values))

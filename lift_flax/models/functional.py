@@ -29,9 +29,12 @@ class Network:
         """The module with these arrays in it."""
         return nnx.merge(self.graphdef, _with_integer_keys(params), _with_integer_keys(batch_stats))
 
-    def apply(self, params: Tree, batch_stats: Tree, *inputs, train: bool) -> tuple[dict, Tree]:
+    def apply(
+        self, params: Tree, batch_stats: Tree, *inputs, train: bool, method: str = "__call__"
+    ) -> tuple[dict, Tree]:
+        """Calls a method of the module."""
         model = self.module(params, batch_stats)
-        out = model(*inputs, train=train)
+        out = getattr(model, method)(*inputs, train=train)
         return out, _with_string_keys(nnx.to_pure_dict(nnx.state(model, nnx.BatchStat)))
 
 

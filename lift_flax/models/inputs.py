@@ -5,9 +5,11 @@ from jaxtyping import Array, Float, UInt8
 
 from lift_flax.config import Config
 from lift_flax.models.functional import Network, Tree
+from lift_flax.models.lift_net import LiftNet
 from lift_flax.video.gamma import LUMA
 
-# dark [B,T,H,W,3] and luminous [B,T,h,w,C] uint8, targets [B,K], weight [B]; where it is read, lit [B,T,H,W,3] uint8
+# dark [B,T,H,W,3] and luminous [B,T,h,w,C] uint8, targets [B,K], weight [B]; where it is read, lit [B,T,H,W,3] uint8;
+# where the ViT is computed by itself, main_features [B,T,D]
 Streams = dict[str, Array]
 
 
@@ -30,8 +32,21 @@ def teacher_outputs(network: Network, config: Config, params: Tree, stats: Tree,
 
 
 def student_outputs(network: Network, config: Config, params: Tree, stats: Tree, streams: Streams, *, train: bool):
-    """(outputs, new statistics) of the student on a batch's dark and luminous streams."""
+    """(outputs, new statistics) of the student on a batch's dark and luminous streams.
+
+    Where the streams hold "main_features", the ViT is not computed again.
+    """
+    if "main_features" in streams:
+        inputs = streams["main_features"], teacher_inputs(config, streams)
+        return network.apply(params, stats, *inputs, train=train, method="from_features")
     return network.apply(params, stats, *student_inputs(config, streams), train=train)
+
+
+def main_features(network: Network, config: Config, params: Tree, stats: Tree, streams: Streams):
+    """What the ViT of the student makes of a batch's frames, float32 [B,T,D]."""
+    student = network.module(params, stats)
+    assert isinstance(student, LiftNet) and student.main is not None
+    return student.main.features(main_inputs(config, streams)).astype(jnp.float32)
 
 
 def student_inputs(config: Config, streams: Streams) -> tuple[Float[Array, "B T H W 3"], Float[Array, "B T h w C"]]:

@@ -72,10 +72,16 @@ class MainStream(nnx.Module):
         self, dark: Float[Array, "B T H W 3"], *, intermediates: Intermediates | None = None
     ) -> Float[Array, "B T E"]:
         """Intermediates: those of `PViT` with "pvit/" before; its images are the frames, B*T of them."""
+        return self.tokens(self.features(dark, intermediates=intermediates))
+
+    def features(
+        self, dark: Float[Array, "B T H W 3"], *, intermediates: Intermediates | None = None
+    ) -> Float[Array, "B T D"]:
+        """What the PViT makes of each frame; intermediates as above."""
         b, t = dark.shape[:2]
         with jax.named_scope("pvit"):
             x = self.pvit(dark.reshape(b * t, *dark.shape[2:]), intermediates=within(intermediates, "pvit"))  # [B*T, D]
-        return self.tokens(x.reshape(b, t, -1))  # [B, T, E]
+        return x.reshape(b, t, -1)
 
     @exact
     def tokens(self, x: Float[Array, "B T D"]) -> Float[Array, "B T E"]:
@@ -201,6 +207,13 @@ class LiftNet(nnx.Module):
         if self.main is not None:
             main = self.main(dark, intermediates=within(intermediates, "main"))
         return self.from_tokens(main, luminous, train=train, intermediates=intermediates)
+
+    def from_features(
+        self, features: Float[Array, "B T D"], luminous: Float[Array, "B T h w C"], *, train: bool
+    ) -> dict[str, Array]:
+        """Computes the outputs of `__call__` from what the PViT made of the frames."""
+        assert self.main is not None
+        return self.from_tokens(self.main.tokens(features), luminous, train=train)
 
     @exact
     def from_tokens(

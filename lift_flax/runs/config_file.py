@@ -21,6 +21,7 @@ FREE_ON_RESUME = (
     "train.init_from",
     "data.dir",
     "data.cache",
+    "data.features",
     "data.workers",
     "train.remat",
     "train.profile_steps",

@@ -15,6 +15,7 @@ from lift_flax.distributed.processes import Stopped
 from lift_flax.errors import UserError
 from lift_flax.evaluate import scoring
 from lift_flax.evaluate.metrics import score
+from lift_flax.features.frozen_vit import FrozenViT
 from lift_flax.models.functional import Tree, answering
 from lift_flax.runs.checkpoints import Checkpoints
 from lift_flax.train.epochs import EpochMeans, Patience
@@ -116,9 +117,9 @@ class WriteMetrics:
 class Validate:
     """Scores the validation clips at the end of an epoch, where there are any."""
 
-    def __init__(self, run: RunContext, phase: Phase, save: "Save"):
+    def __init__(self, run: RunContext, phase: Phase, save: "Save", vit: FrozenViT | None):
         self._run, self._phase, self._save = run, phase, save
-        self._score_clips = scoring.ScoreClips(phase.outputs, run.config, run.records, run.mesh)
+        self._score_clips = scoring.ScoreClips(phase.outputs, run.config, run.records, run.mesh, vit=vit)
 
     def __call__(self, end: StepEnd) -> None:
         run = self._run

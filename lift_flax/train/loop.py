@@ -13,6 +13,7 @@ from lift_flax.augment.streams import make_train_streams
 from lift_flax.config import Config
 from lift_flax.data.batches import Batches, train_batches
 from lift_flax.distributed.mesh import local_rows, put_batch, put_everywhere, replicated, state_sharding
+from lift_flax.features.frozen_vit import FrozenViT
 from lift_flax.models.functional import Tree, count_parameters
 from lift_flax.runs.checkpoints import Checkpoints
 from lift_flax.train import hooks, optim
@@ -54,8 +55,9 @@ def train_phase(run: RunContext, phase: Phase) -> tuple[dict[str, int], Tree]:
             step_fn = phase.make_step(phase.network, run.config, optimizer)
             places = (layout, replicated(run.mesh))
             step_fn = compiling.compiled_at_first_call(step_fn, donate_argnums=0, out_shardings=places)
-            means = EpochMeans(data.get("epoch"))
-            last = _Loop(run, phase, step_fn, checkpoints, ends, schedule, means, patience).run_steps(state, first_step)
+            means, vit = EpochMeans(data.get("epoch")), run.frozen_vit(phase, state)
+            loop = _Loop(run, phase, step_fn, checkpoints, ends, schedule, means, patience, vit)
+            last = loop.run_steps(state, first_step)
         best, step = checkpoints.restore_best(shapes)
     print(f"{phase.name}: using the checkpoint of step {step} of {last}", flush=True)
     return {**facts, "epochs": ends[last], "steps": last, "step": step}, best
@@ -71,6 +73,7 @@ class _Loop:
       schedule: the learning rate by step.
       means: of the epoch that the first step continues.
       patience: ends the phase early.
+      vit: computes a frozen ViT by itself, where the phase has fixed views.
     """
 
     run: RunContext
@@ -81,6 +84,7 @@ class _Loop:
     schedule: Callable
     means: EpochMeans
     patience: Patience
+    vit: FrozenViT | None
 
     def run_steps(self, state: Tree, first_step: int) -> int:
         """Runs all steps after `first_step`: batch, step, then the hooks, always in the same order.
@@ -93,6 +97,8 @@ class _Loop:
           UserError: see `train_phase`.
         """
         config, total = self.run.config, max(self.ends)
+        if self.vit:
+            self.vit.keep_training(self.run.train_ids, state["params"], state["batch_stats"])
         progress = Progress(self.phase.name, first_step, total, config.train.batch_size, config.log.progress)
         trace = StepTrace(self.run.workdir / "profile" / self.phase.name, config.train.profile_steps)
         meter, key = Meter(config.train.batch_size), self._key()
@@ -102,7 +108,7 @@ class _Loop:
         save = hooks.Save(self.run, self.checkpoints, self.means, meter, write_metrics, self.patience)
         after_step = (
             write_metrics,
-            hooks.Validate(self.run, self.phase, save),
+            hooks.Validate(self.run, self.phase, save, self.vit),
             hooks.EndEarly(self.run, self.phase, self.patience),
             hooks.Show(self.phase, progress),
             save,
@@ -126,7 +132,9 @@ class _Loop:
     def _batches(self, first_step: int) -> Batches:
         run, rows = self.run, local_rows(self.run.mesh, self.run.config.train.batch_size)
         seed = run.data_seed(self.phase)
-        return train_batches(run.records, run.config, run.train_ids, seed=seed, first_step=first_step, rows=rows)
+        views = {"fixed_views": self.phase.fixed_views, "features": self.vit and self.vit.kept}
+        order = {"seed": seed, "first_step": first_step, "rows": rows}
+        return train_batches(run.records, run.config, run.train_ids, **order, **views)
 
     def _key(self) -> Key[Array, ""]:
         """The key of this phase's augmentation, copied to every device."""
@@ -141,6 +149,8 @@ class _Loop:
         number = put_everywhere(np.array(step, np.uint32), replicated(self.run.mesh))
         with jax.transfer_guard("disallow"):
             streams = make_train_streams(batch, _fold_in(key, number), self.run.config, len(self.run.records.classes))
+            if self.vit:
+                streams = self.vit.add_to(streams, state["params"], state["batch_stats"])
             return self.step_fn(state, streams)
 
 

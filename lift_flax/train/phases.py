@@ -12,10 +12,12 @@ from jax.sharding import Mesh
 
 from lift_flax import compiling
 from lift_flax.config import Config
+from lift_flax.data import fixed_views
 from lift_flax.data.records import Records
 from lift_flax.distributed import mesh
 from lift_flax.distributed.processes import StopSignal
 from lift_flax.errors import UserError
+from lift_flax.features.frozen_vit import FrozenViT
 from lift_flax.models import inputs
 from lift_flax.models.build import make_student, make_teacher
 from lift_flax.models.functional import Network, Tree, create, flatten, new_state, unflatten
@@ -40,6 +42,7 @@ class Phase:
       averages: whether the state keeps a moving average of them.
       make_step: (network, config, optimizer) -> training step.
       outputs: (params, stats, streams, train) -> (outputs, new stats).
+      fixed_views: V of each training clip, where the phase has a frozen ViT and the config asks for them; else 0.
     """
 
     name: str
@@ -52,6 +55,7 @@ class Phase:
     averages: bool
     make_step: Callable
     outputs: Callable
+    fixed_views: int = 0
 
     def state_shapes(self, optimizer) -> Tree:
         """Returns the state as shapes."""
@@ -152,6 +156,7 @@ def student_phase(config: Config, num_classes: int, teacher: Tree | None) -> Pha
         averages=config.train.ema > 0,
         make_step=step.make_student_step,
         outputs=functools.partial(inputs.student_outputs, network, config),
+        fixed_views=fixed_views.count(config),
     )
 
 
@@ -175,6 +180,13 @@ class RunContext:
     def data_seed(self, phase: Phase) -> int:
         """Returns the seed of the order of the training clips."""
         return self.config.seed * 2 + phase.number
+
+    def frozen_vit(self, phase: Phase, state: Tree) -> FrozenViT | None:
+        """Makes what computes the ViT of a phase by itself; None where that is left to its steps."""
+        if not phase.fixed_views:
+            return None
+        pvit = state["params"]["main"]["pvit"]
+        return FrozenViT(phase.network, self.config, self.records, self.mesh, pvit, self.stop)
 
 
 def _teacher_shapes(config: Config, num_classes: int):

@@ -31,7 +31,7 @@ from lift_flax.runs.workdir import check_shared, claim, facts, finished, refuse_
 from lift_flax.train import results
 from lift_flax.train.epochs import enough_epochs
 from lift_flax.train.loop import train_phase
-from lift_flax.train.phases import Phase, RunContext, check_start, student_phase, teacher_phase
+from lift_flax.train.phases import RunContext, check_start, student_phase, teacher_phase
 from lift_flax.train.starts import init_from, teacher_from
 from lift_flax.video.camera import Relight
 from lift_flax.weights.pretrained import pretrained_parts, with_settings
@@ -90,8 +90,7 @@ def train_and_validate(config: Config, workdir: Path, stop: StopSignal | None = 
     """
     with _opened(config, workdir) as start:
         with jax.set_mesh(start.mesh):
-            trained, phase, student = _train(start, workdir, stop or StopSignal())
-            score_clips = scoring.ScoreClips(phase.outputs, start.config, start.records, start.mesh, stop)
+            trained, score_clips, student = _train(start, workdir, stop or StopSignal())
             scored = score_clips(*answering(student), start.val_ids)
         found = results.of_validation(start.records, start.val_ids, scored, trained)
         with processes.all_or_none():
@@ -218,8 +217,8 @@ def resolve(config: Config, records: Records, workdir: Path | None = None) -> St
     )
 
 
-def _train(start: Start, workdir: Path, stop: StopSignal) -> tuple[dict[str, dict | None], Phase, Tree]:
-    """Trains the teacher and the student: (facts of the phases, the student's phase, its best state)."""
+def _train(start: Start, workdir: Path, stop: StopSignal) -> tuple[dict[str, dict | None], scoring.ScoreClips, Tree]:
+    """Trains the teacher and the student: (facts of the phases, what scores clips by the student, its best state)."""
     config, records = start.config, start.records
     with contextlib.closing(MetricsWriter(workdir, writes=processes.is_first())) as writer:
         context = RunContext(config, workdir, records, start.mesh, writer, stop, start.train_ids, start.val_ids)
@@ -234,7 +233,9 @@ def _train(start: Start, workdir: Path, stop: StopSignal) -> tuple[dict[str, dic
             del state  # its moments take memory
         phase = student_phase(config, len(records.classes), teacher)
         trained["student"], student = train_phase(context, phase)
-        return trained, phase, student
+        vit = context.frozen_vit(phase, student)
+        score_clips = scoring.ScoreClips(phase.outputs, config, records, start.mesh, stop, vit)
+        return trained, score_clips, student
 
 
 def _train_and_test(start: Start, workdir: Path, stop: StopSignal) -> dict:
@@ -244,9 +245,8 @@ def _train_and_test(start: Start, workdir: Path, stop: StopSignal) -> dict:
     """
     started, config, records = time.monotonic(), start.config, start.records
     with jax.set_mesh(start.mesh):
-        trained, phase, student = _train(start, workdir, stop)
+        trained, score_clips, student = _train(start, workdir, stop)
         print(f"scoring {len(start.test_ids)} test clips ...", flush=True)
-        score_clips = scoring.ScoreClips(phase.outputs, config, records, start.mesh, stop)
         scored = score_clips(*answering(student), start.test_ids)
         curve = None
         if config.log.light_curve:

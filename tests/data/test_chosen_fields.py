@@ -44,6 +44,8 @@ def test_own_tiny_leaves_every_choice_to_the_records(opened):
     chosen = start.config
     assert chosen.auto == ""
     assert (chosen.data.sampling, chosen.data.test_windows, chosen.data.cache) == ("window", 5, "memory")
+    assert chosen.data.window_seconds == 1
+    assert choose(_auto(**{"data.stride": 2}), opened)[0].data.window_seconds == 0
     assert chosen.model.luminous.input == "flow"
     assert resolve(config, opened).config == chosen  # so the same command continues a run
     said = [note.removeprefix("auto: ").split("=")[0] for note in start.notes if note.startswith("auto: ")]
@@ -80,7 +82,7 @@ def test_other_records_have_other_values(opened, changes, expected):
 
 def test_a_value_replaces_auto_and_auto_a_value():
     config = _config("--config=own:tiny,luminous=gamma", "--config.data.test_windows=3", "--config.data.cache=none")
-    assert config.auto == "data.sampling,model.luminous.flow_std"
+    assert config.auto == "data.sampling,data.window_seconds,model.luminous.flow_std"
     assert (config.model.luminous.input, config.data.test_windows, config.data.cache) == ("gamma", 3, "none")
     config = _config("--config=demo:tiny", "--config.model.luminous.flow_std=auto")
     assert config.auto == "model.luminous.flow_std"

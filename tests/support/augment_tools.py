@@ -23,7 +23,7 @@ def only(*names: str, **ranges: float) -> Augment:
 def stage_frames(name: str, clip: jax.Array, key: jax.Array, ranges: Augment) -> jax.Array:
     """A batch of frames after the stage of the augmentation `name` alone."""
     (stage,) = (stage for stage in stages.STAGES if name in stage.texts)
-    return streams._apply(stage.frames, clip, streams._draw(stage, key, ranges, clip.shape), ranges)
+    return streams._apply(stage.frames, clip, streams._draw(stage, key, None, ranges, clip.shape), ranges)
 
 
 def all_frames(clip: jax.Array, key: jax.Array, ranges: Augment) -> jax.Array:

@@ -11,6 +11,7 @@ from lift_flax.errors import UserError, run_cli
 STAGES = {
     "data": {
         "build": ("data_prep.build", "turn videos into records to train on"),
+        "darken": ("data_prep.darken", "film videos again in the dark, for records in two lights"),
         "audit": ("data_prep.audit.__main__", "check every video of a folder, or of records"),
     },
     "training": {

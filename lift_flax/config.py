@@ -150,7 +150,7 @@ class Model:
     """LIFT-Net: two trunks, and N levels that fuse them."""
 
     streams: Literal["both", "main", "luminous"] = "both"  # which trunks answer
-    main_input: Literal["frames", "motion"] = "frames"  # of the PViT: frames as filmed; or lit grey and its differences
+    main_input: Literal["frames", "lit", "motion"] = "frames"  # of the PViT: as filmed; lit; lit grey, its differences
     levels: Count = 8  # N, levels of LIFT, Critic and Fusion
     num_heads: Count = 8  # heads of every attention after the two trunks
     positions: Literal["none", "learnt"] = "none"  # of the tokens along time, added to both streams
@@ -167,6 +167,11 @@ class Model:
     luminous: Luminous = Luminous()
     teacher: Teacher = Teacher()
     pvit: PViT = PViT()
+
+    @property
+    def main_is_lit(self) -> bool:
+        """Whether the main stream reads lit frames, by the gamma of `luminous`."""
+        return self.main_input != "frames" and self.streams != "luminous"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,7 +192,7 @@ class Train:
     student_epochs: Count = 60  # passes over the training clips in the second phase
     teacher_least_steps: Annotated[int, Bound(ge=0)] = 0  # a small set gets more epochs, until these steps are made
     student_least_steps: Annotated[int, Bound(ge=0)] = 0  # the same of the second phase
-    patience: Annotated[int, Bound(ge=0)] = 0  # epochs without a better validation that end a phase; 0 = never
+    patience: Annotated[int, Bound(ge=0)] = 0  # validations, none of them better, that end a phase; 0 = never
     best_by: Literal["top1", "loss"] = "top1"  # of the validation clips: by what the best checkpoint is chosen
     learning_rate: Positive = 1e-4  # AdamW, cosine to 0
     weight_decay: NotNegative = 0.01  # AdamW's, of every trained parameter
@@ -207,7 +212,7 @@ class Train:
     teacher_from: str = ""  # workdir of a finished run whose teacher is taken: there is no teacher phase then
     main_weight: NotNegative = 0.0  # weight of the cross-entropy of the main stream's own head
     trunk: Literal["frozen", "finetune"] = "frozen"  # the student's R(2+1)D, when distilled
-    checkpoint_epochs: Count = 1  # save every so many epochs (and always at the end)
+    checkpoint_epochs: Count = 1  # validate and save every so many epochs (and always at the end)
     precision: Annotated[  # of the two trunks' products; bfloat16 of their activations too; all else is float32
         Literal["float32", "tf32", "bfloat16"], Was("dtype", {"float32": "tf32"})
     ] = "tf32"

@@ -147,8 +147,8 @@ def describe(trained: TrainedRun) -> dict:
             "luminous_mean": None if luminous.input == "motion" else list(mean),
             "luminous_std": None if luminous.input == "motion" else list(std),
             "main": config.model.main_input,
-            "dark_mean": list(config.model.pvit.mean) if config.model.main_input == "frames" else None,
-            "dark_std": list(config.model.pvit.std) if config.model.main_input == "frames" else None,
+            "dark_mean": list(config.model.pvit.mean) if config.model.main_input != "motion" else None,
+            "dark_std": list(config.model.pvit.std) if config.model.main_input != "motion" else None,
         },
     }
 

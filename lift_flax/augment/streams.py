@@ -28,7 +28,9 @@ Luminances = UInt8[Array, "B T h w C"]
 Draws = list[tuple[Stage, Any]]  # each stage that is on, with what it drew for every row
 
 
-def make_train_streams(batch: dict[str, Array], key: Key[Array, ""], config: Config, num_classes: int) -> Streams:
+def make_train_streams(
+    batch: dict[str, Array], key: Key[Array, ""], config: Config, num_classes: int, *, main: bool = True
+) -> Streams:
     """Makes the augmented streams of a batch.
 
     Args:
@@ -36,37 +38,44 @@ def make_train_streams(batch: dict[str, Array], key: Key[Array, ""], config: Con
         uint8 [B,T,H,W,2], coded as lift_flax/video/flow_codes.py says; of fixed views "view" uint32 [B], and
         "main_features" [B,T,D], what a frozen ViT made of them, where that is kept.
       key: of this step; each row folds in its position in the global batch, or its "view", and then no step counts.
+      main: whether the main stream is wanted; without it frames are left alone where the luminous stream takes flow.
     Returns:
       "dark" uint8 [B,T,H,W,3], "luminous" uint8 [B,T,h,w,C] of `model.luminous.channels`, "targets" [B,K],
-      "weight" [B]; "main_features" as it is.
+      "weight" [B]; "main_features" as it is, in place of "dark".
     """
-    ranges, with_flow = config.augment, config.model.luminous.takes_flow
+    ranges, luminous = config.augment, config.model.luminous
+    main = main and config.model.streams != "luminous" and "main_features" not in batch
     draws = draw_stages(key, ranges, batch["clip"].shape, batch.get("view"))
-    augmented = {**batch, "clip": augment_frames(batch["clip"], draws, ranges)}
-    if with_flow:
+    augmented = dict(batch)
+    if main or luminous.input != "flow":
+        augmented["clip"] = augment_frames(batch["clip"], draws, ranges)
+    if luminous.takes_flow:
         augmented["flow"] = augment_flow(batch["flow"], draws, ranges)
-    streams = make_eval_streams(augmented, config, num_classes)
+    streams = make_eval_streams(augmented, config, num_classes, main=main)
     return {**streams, "targets": mix_targets(streams["targets"], draws, ranges)}
 
 
-def make_eval_streams(batch: dict[str, Array], config: Config, num_classes: int) -> Streams:
+def make_eval_streams(batch: dict[str, Array], config: Config, num_classes: int, *, main: bool = True) -> Streams:
     """Makes the streams of a batch as it is; arguments and results are those of `make_train_streams`."""
     targets = jax.nn.one_hot(batch["label"], num_classes)
-    return {**clip_streams(batch, config), "targets": targets, "weight": batch["weight"]}
+    return {**clip_streams(batch, config, main=main), "targets": targets, "weight": batch["weight"]}
 
 
-def clip_streams(batch: dict[str, Array], config: Config) -> Streams:
-    """Makes the streams "dark" and "luminous" of a batch as it is, from "clip" (and "flow") alone."""
+def clip_streams(batch: dict[str, Array], config: Config, *, main: bool = True) -> Streams:
+    """Makes the streams "dark" and "luminous" of a batch as it is, from "clip" (and "flow") alone.
+
+    Args:
+      main: whether what the main stream sees is among them.
+    """
     luminous = config.model.luminous
-    main_reads_light = config.model.main_input == "motion" and config.model.streams != "luminous"
-    streams = {"dark": batch["clip"]}
+    streams = {"dark": batch["clip"]} if main else {}
     if "main_features" in batch:
         streams["main_features"] = batch["main_features"]
-    if main_reads_light:
+    if config.model.main_is_lit and main:
         streams["lit"] = _light(batch["clip"], dataclasses.replace(luminous, size=batch["clip"].shape[2]))
     if luminous.input == "flow":
         streams["luminous"] = _flow_stream(batch["flow"], luminous)
-    elif main_reads_light:  # lit already
+    elif "lit" in streams:
         streams["luminous"] = _resized(streams["lit"], luminous.size)
     else:
         streams["luminous"] = _light(batch["clip"], luminous)

@@ -54,7 +54,7 @@ def _made_with(config: Config) -> dict[str, Any]:
     fields |= {f"pvit.{name}": value for name, value in pvit.items() if name not in _FREE}
     fields |= {f"data.{name}": getattr(config.data, name) for name in _FRAMES}
     fields["main_input"] = config.model.main_input
-    if config.model.main_input == "motion":
+    if config.model.main_is_lit:
         fields |= {name: getattr(config.model.luminous, name) for name in ("gamma", "gamma_target")}
     return fields
 

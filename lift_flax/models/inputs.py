@@ -78,10 +78,11 @@ def motion(lit: UInt8[Array, "B T H W 3"]) -> Float[Array, "B T H W 3"]:
 
 
 def main_inputs(config: Config, streams: Streams) -> Float[Array, "B T H W 3"]:
-    """Clips as the main stream takes them: normalised frames or `motion`, in the dtype of the trunks."""
-    if config.model.main_input == "motion" and config.model.streams != "luminous":  # then nothing reads them
+    """Clips as the main stream takes them: normalised frames, or `motion`, in the dtype of the trunks."""
+    if config.model.main_is_lit and config.model.main_input == "motion":
         return motion(streams["lit"]).astype(activation_dtype(config))
-    return normalise(streams["dark"], config.model.pvit.mean, config.model.pvit.std).astype(activation_dtype(config))
+    frames = streams["lit" if config.model.main_is_lit else "dark"]
+    return normalise(frames, config.model.pvit.mean, config.model.pvit.std).astype(activation_dtype(config))
 
 
 def teacher_inputs(config: Config, streams: Streams) -> Float[Array, "B T h w C"]:

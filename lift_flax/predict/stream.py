@@ -67,7 +67,7 @@ def compile_programs(folded: Folded, network: str) -> Programs:
     def answer(arrays, tokens, batch):
         streams, student = clip_streams(batch, config), folded.student(arrays)
         main = jnp.concatenate(tokens, axis=1) if tokens else None  # [1, T, E]
-        if config.model.main_input == "motion" and student.main is not None:  # which looks across frames
+        if config.model.main_is_lit and student.main is not None:  # which may look across frames
             main = student.main(main_inputs(config, streams))
         luminous = teacher_inputs(config, streams)
         if network == "teacher":
@@ -79,7 +79,7 @@ def compile_programs(folded: Folded, network: str) -> Programs:
     def compiled(function, *shapes):
         return functools.partial(compile_once(function, arrays, *shapes), arrays)
 
-    if network == "teacher" or config.model.streams == "luminous" or config.model.main_input == "motion":
+    if network == "teacher" or config.model.streams == "luminous" or config.model.main_is_lit:
         return Programs(None, compiled(answer, (), inputs))
     frame = jax.ShapeDtypeStruct(tuple(frame_shape), np.uint8)
     tokens = (jax.eval_shape(token, arrays, frame),) * t

@@ -19,32 +19,30 @@ def enough_epochs(examples: int, batch_size: int, epochs: int, least_steps: int)
 
 
 class Patience:
-    """Tells when a phase has gone so many epochs without a better validation.
+    """Tells when a phase has had so many validations without a better one.
 
     Args:
-      epochs: without one that end the phase; 0 never ends it.
+      validations: without a better one that end the phase; 0 never ends it.
       seen: what a run that resumes has seen before, as `seen` gives it.
     """
 
-    def __init__(self, epochs: int, seen: dict[str, float] | None = None):
-        self._epochs = epochs
+    def __init__(self, validations: int, seen: dict[str, float] | None = None):
+        self._most = validations
         self._best, self._since = (seen["best"], int(seen["since"])) if seen else (-math.inf, 0)
 
-    def see(self, score: float) -> bool:
-        """Counts an epoch with this score of validation; tells whether it is better than all before, if that counts."""
-        better = score > self._best
-        self._since = 0 if better else self._since + 1
+    def see(self, score: float) -> None:
+        """Counts a validation with this score."""
+        self._since = 0 if score > self._best else self._since + 1
         self._best = max(self._best, score)
-        return better and self._epochs > 0
 
     @property
     def is_over(self) -> bool:
         """Whether the phase is to end."""
-        return 0 < self._epochs <= self._since
+        return 0 < self._most <= self._since
 
     def seen(self) -> dict[str, float]:
         """What to save for a run that resumes here; empty before the first epoch, and where nothing ends a phase."""
-        return {"best": self._best, "since": self._since} if self._epochs and math.isfinite(self._best) else {}
+        return {"best": self._best, "since": self._since} if self._most and math.isfinite(self._best) else {}
 
 
 class EpochMeans:

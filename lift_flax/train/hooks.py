@@ -34,7 +34,6 @@ class StepEnd:
       epoch: the epoch that ends with it; None within one.
       stopping: whether the run is asked to end after it.
       training, validation: mean metrics of the epoch that ends; the hooks fill them in.
-      better: whether its validation is better than all before, where that may end the phase.
     """
 
     step: int
@@ -44,7 +43,6 @@ class StepEnd:
     stopping: bool
     training: dict[str, float] | None = None
     validation: dict[str, float] | None = None
-    better: bool = False
 
 
 class WriteMetrics:
@@ -115,7 +113,7 @@ class WriteMetrics:
 
 
 class Validate:
-    """Scores the validation clips at the end of an epoch, where there are any."""
+    """Scores the validation clips, where there are any, at the end of every epoch that is saved."""
 
     def __init__(self, run: RunContext, phase: Phase, save: "Save", vit: FrozenViT | None):
         self._run, self._phase, self._save = run, phase, save
@@ -124,6 +122,8 @@ class Validate:
     def __call__(self, end: StepEnd) -> None:
         run = self._run
         if not (end.epoch and run.val_ids):
+            return
+        if end.epoch % run.config.train.checkpoint_epochs and end.step < end.total:
             return
         with self._save.before_reading(end.step, end.state):
             scored = self._score_clips(*answering(end.state), run.val_ids)
@@ -141,7 +141,7 @@ class EndEarly:
     def __call__(self, end: StepEnd) -> None:
         if end.validation is None:
             return
-        end.better = self._patience.see(goodness(end.validation, self._by))
+        self._patience.see(goodness(end.validation, self._by))
         if self._patience.is_over and end.step < end.total:
             end.total = end.step
             print(f"{self._phase.name}: ends with epoch {end.epoch}, for validation became no better", flush=True)
@@ -179,7 +179,7 @@ class Save:
         self._write_metrics, self._patience = write_metrics, patience
 
     def __call__(self, end: StepEnd) -> None:
-        due = end.step == end.total or (end.epoch and end.epoch % self._fields.checkpoint_epochs == 0) or end.better
+        due = end.step == end.total or (end.epoch and end.epoch % self._fields.checkpoint_epochs == 0)
         if end.stopping or due:
             # a step that is saved by chance is no candidate
             self._save(end.step, end.state, end.validation if due else None)

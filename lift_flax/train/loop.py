@@ -84,7 +84,7 @@ class _Loop:
     schedule: Callable
     means: EpochMeans
     patience: Patience
-    vit: FrozenViT | None
+    vit: FrozenViT | None = None
 
     def run_steps(self, state: Tree, first_step: int) -> int:
         """Runs all steps after `first_step`: batch, step, then the hooks, always in the same order.
@@ -148,7 +148,8 @@ class _Loop:
         """Makes the streams of a batch and takes a step: only its number goes to the devices, nothing comes back."""
         number = put_everywhere(np.array(step, np.uint32), replicated(self.run.mesh))
         with jax.transfer_guard("disallow"):
-            streams = make_train_streams(batch, _fold_in(key, number), self.run.config, len(self.run.records.classes))
+            config, classes = self.run.config, len(self.run.records.classes)
+            streams = make_train_streams(batch, _fold_in(key, number), config, classes, main=self.phase.reads_main)
             if self.vit:
                 streams = self.vit.add_to(streams, state["params"], state["batch_stats"])
             return self.step_fn(state, streams)

@@ -42,6 +42,7 @@ class Phase:
       averages: whether the state keeps a moving average of them.
       make_step: (network, config, optimizer) -> training step.
       outputs: (params, stats, streams, train) -> (outputs, new stats).
+      reads_main: whether it has a main stream.
       fixed_views: V of each training clip, where the phase has a frozen ViT and the config asks for them; else 0.
     """
 
@@ -55,6 +56,7 @@ class Phase:
     averages: bool
     make_step: Callable
     outputs: Callable
+    reads_main: bool = True
     fixed_views: int = 0
 
     def state_shapes(self, optimizer) -> Tree:
@@ -129,6 +131,7 @@ def teacher_phase(config: Config, num_classes: int) -> Phase:
         averages=config.train.ema > 0,
         make_step=step.make_teacher_step,
         outputs=functools.partial(inputs.teacher_outputs, network, config),
+        reads_main=False,
     )
 
 

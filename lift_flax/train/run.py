@@ -137,15 +137,19 @@ def _long_enough(config: Config, clips: int, validated: bool) -> tuple[Config, l
             f"config.train.patience={train.patience} and best_by={train.best_by} go by validation clips, and there are "
             "none: set config.data.val_share=0.1, or leave them out"
         )
-    lines = []
+    lines, times = [], []
     has_teacher = train.distill and not train.teacher_from
     for phase in ("teacher", "student") if has_teacher else ("student",):
         given, least = getattr(train, f"{phase}_epochs"), getattr(train, f"{phase}_least_steps")
         epochs = enough_epochs(clips, train.batch_size, given, least)
+        times.append(epochs // given)
         if epochs != given:
             lines.append(f"{phase}: {epochs} epochs instead of {given}, as {clips} clips need for {least} steps")
             train = dataclasses.replace(train, **{f"{phase}_epochs": epochs})
-    return dataclasses.replace(config, train=train), lines
+    every = train.checkpoint_epochs * min(times)
+    if every != train.checkpoint_epochs:
+        lines.append(f"validated and saved every {every} epochs")
+    return dataclasses.replace(config, train=dataclasses.replace(train, checkpoint_epochs=every)), lines
 
 
 def _announce(mesh: Mesh) -> None:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
+from lift_flax.video.gamma import LUMA
+
 _CODES = np.arange(256, dtype=np.float64) / 255.0
 _LINEAR_OF_CODE = np.where(_CODES <= 0.04045, _CODES / 12.92, ((_CODES + 0.055) / 1.055) ** 2.4).astype(np.float32)
 _STEPS = 65535  # steps of the inverse table: the smallest gap between two codes is 19 of them
@@ -92,6 +94,15 @@ def expose(
             signal += noise * np.sqrt(noise_variance(signal, camera), dtype=np.float32)
         target[:] = to_srgb(np.clip(signal, 0.0, 1.0) * balance)
     return frames
+
+
+def exposure_for(linear: Float32[np.ndarray, "T H W 3"], luma: float) -> float:
+    """The exposure that gives frames of linear light the mean luma `luma` (0 to 255), without noise, by bisection."""
+    low, high, weights = 1e-5, 30.0, np.array(LUMA, np.float32)
+    for _ in range(18):
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if (to_srgb(linear * middle) @ weights).mean() < luma else (low, middle)
+    return math.sqrt(low * high)
 
 
 def re_expose(

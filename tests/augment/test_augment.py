@@ -275,3 +275,15 @@ def test_frames_and_flow_side_by_side():
     seen = inputs.teacher_inputs(config, {"luminous": still})
     np.testing.assert_allclose(seen[..., 3:], 0, atol=1e-6)
     np.testing.assert_allclose(seen[0, 0, 0, 0, :3], (128 / 255 - np.array(mean[:3])) / np.array(std[:3]), rtol=1e-5)
+
+
+def test_what_nobody_reads_is_not_augmented():
+    """Of the teacher, and of a main stream whose ViT is kept: the luminous stream is the same to the bit."""
+    key, batch = jax.random.key(3), _batch()
+    for light in ("flow", "gamma"):
+        config = _config(only("flip", "affine", "jitter"), light=light)
+        whole = make_train_streams(batch, key, config, 3)
+        kept = {**batch, "main_features": jnp.zeros((len(batch["clip"]), 4, 8))}
+        for part in (make_train_streams(batch, key, config, 3, main=False), make_train_streams(kept, key, config, 3)):
+            assert "dark" in whole and "dark" not in part
+            np.testing.assert_array_equal(part["luminous"], whole["luminous"])

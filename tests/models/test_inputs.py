@@ -28,6 +28,11 @@ def test_a_main_stream_that_takes_motion_reads_lit_frames():
     lit = gamma.light(clip[0], 1.8, 58.0)
     np.testing.assert_array_equal(streams["lit"][0], lit)
     np.testing.assert_array_equal(inputs.main_inputs(config, streams), inputs.motion(jnp.asarray(lit)[None]))
+    frames = small_config(**fields | {"model.main_input": "lit", "model.luminous.input": "motion"})
+    expected = inputs.normalise(jnp.asarray(lit)[None], frames.model.pvit.mean, frames.model.pvit.std)
+    np.testing.assert_array_equal(
+        inputs.main_inputs(frames, clip_streams({"clip": jnp.asarray(clip)}, frames)), expected
+    )
     assert "lit" not in clip_streams({"clip": jnp.asarray(clip)}, small_config())
     alone = small_config("tiny,streams=luminous", **fields)
     streams = clip_streams({"clip": jnp.asarray(clip)}, alone)

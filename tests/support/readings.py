@@ -33,7 +33,7 @@ READINGS = {
     },
     "late": {
         "model.output": "late",
-        "model.main_input": "motion",
+        "model.main_input": "lit",
         "model.luminous.gamma_target": 58.0,
         "train.main_weight": 0.5,
         "train.distill_term": "kl",

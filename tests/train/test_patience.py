@@ -60,11 +60,15 @@ def test_a_stop_within_changes_nothing(ended, config, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_best_epoch_is_saved_between_others(config, ended, tmp_path):
-    """With a checkpoint every seven epochs, too."""
-    rare = dataclasses.replace(config, train=dataclasses.replace(config.train, checkpoint_epochs=7))
+def test_epochs_that_are_not_saved_are_not_validated(config, ended, tmp_path):
+    """The others are as they were, and the best of them answers."""
+    rare = dataclasses.replace(config, train=dataclasses.replace(config.train, checkpoint_epochs=3))
     train_and_test(rare, tmp_path / "run")
-    assert best_step(tmp_path / "run" / "student") == best_step(ended / "student")
+    lines, every = _validation(tmp_path / "run"), {line["epoch"]: line["loss"] for line in _validation(ended)}
+    assert [line["epoch"] for line in lines] == [3.0 * (k + 1) for k in range(len(lines))]
+    assert all(line["loss"] == every[line["epoch"]] for line in lines if line["epoch"] in every)
+    best = min(lines, key=lambda line: line["loss"])
+    assert best_step(tmp_path / "run" / "student") == best["step"] and best in lines[-3:]
 
 
 def test_least_steps_are_epochs_of_the_run(records):
@@ -73,6 +77,10 @@ def test_least_steps_are_epochs_of_the_run(records):
     start = resolve(config, opened)
     assert (start.config.train.teacher_epochs, start.config.train.student_epochs) == (9, 2)
     assert start.notes == ("teacher: 9 epochs instead of 2, as 18 clips need for 40 steps",)
+    both = small_config(records=records, **{"train.teacher_least_steps": 40, "train.student_least_steps": 30})
+    long = resolve(both, opened)
+    assert long.config.train.checkpoint_epochs == 3 and "validated and saved every 3 epochs" in long.notes
+    assert resolve(long.config, opened).config == long.config
     assert resolve(start.config, opened).config == start.config
 
 

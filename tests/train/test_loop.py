@@ -118,7 +118,7 @@ def small_loop(records, tmp_path):
     config, opened = small_config(records=records), open_records(str(records))
     mesh, phase = make_mesh(config), phases.teacher_phase(config, 3)
     run = phases.RunContext(config, tmp_path, opened, mesh, MetricsWriter(tmp_path), processes.StopSignal(), [], [])
-    add = lambda state, streams: ({"sum": state["sum"] + streams["weight"].sum()}, {"loss": streams["dark"].sum()})  # noqa: E731
+    add = lambda state, streams: ({"sum": state["sum"] + streams["weight"].sum()}, {"loss": streams["luminous"].sum()})  # noqa: E731
     step = jax.jit(add)
     batch = {
         "clip": np.zeros((4, 4, 32, 32, 3), np.uint8),

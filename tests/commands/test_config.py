@@ -13,7 +13,7 @@ import configs.any
 from configs import arid, demo, hmdb51, infar, own, ucf101
 from lift_flax import config_flags, fields, main, presets
 from lift_flax.config import Config, Log
-from lift_flax.config_checks import from_dict
+from lift_flax.config_checks import check_combinations, from_dict
 from lift_flax.errors import UserError
 from lift_flax.fields import Added, Bound, flat_fields
 from lift_flax.models.build import make_teacher
@@ -242,3 +242,13 @@ def test_a_mistake_ends_the_command_with_code_2():
     assert ran.returncode == 2, ran.stderr
     assert len(ran.stderr.strip().splitlines()) == 1 and "nowhere does not exist" in ran.stderr
     assert not (ROOT / "x").exists()
+
+
+@pytest.mark.parametrize(("preset", "dim"), [("vits", 384), ("vitb", 768)])
+def test_own_presets_with_a_frozen_vit_ask_for_its_weights(preset, dim):
+    values = own.get_config(preset)
+    assert (values.model.pvit.dim, values.model.pvit.blocks, values.data.features) == (dim, 12, "cache")
+    with pytest.raises(UserError, match=r"give pretrained weights in config\.model\.pvit\.init_from"):
+        check_combinations(dataclasses.replace(_read(values), auto=""))
+    alone = own.get_config(f"{preset},streams=luminous")  # whose ViT nothing reads
+    check_combinations(dataclasses.replace(_read(alone), auto=""))

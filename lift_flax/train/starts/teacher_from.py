@@ -17,6 +17,7 @@ _MUST_AGREE = (
     "data.sampling", "data.stride", "data.window_seconds", "data.short",
 )  # fmt: skip
 _OF_THE_STUDENT = "model.luminous.tokens"
+_OF_LIT_FRAMES = ("model.luminous.gamma", "model.luminous.gamma_target")
 
 
 def check(config: Config, records: Records, train_ids: list[str]) -> None:
@@ -31,7 +32,8 @@ def check(config: Config, records: Records, train_ids: list[str]) -> None:
     """
     folder = Path(config.train.teacher_from)
     other = config_file.load(folder / "config.json")
-    if workdir.finished(folder) is None or not (folder / "teacher").is_dir():
+    ended = workdir.finished(folder) is not None or (folder / "validation.json").is_file()  # that of `train --tune`
+    if not ended or not (folder / "teacher").is_dir():
         raise UserError(
             f"config.train.teacher_from={folder} is no finished run with a teacher phase of its own: name one that "
             "holds results.json and teacher/, or leave it out"
@@ -69,7 +71,8 @@ def _deciding(config: Config) -> dict:
     config = dataclasses.replace(config, model=dataclasses.replace(config.model, teacher=teacher))
     flat = flat_fields(with_bn_eps(config))
     groups = tuple(f"{name}." for name in _MUST_AGREE)
-    return {n: value for n, value in flat.items() if f"{n}.".startswith(groups) and n != _OF_THE_STUDENT}
+    others = {_OF_THE_STUDENT, *(_OF_LIT_FRAMES if config.model.luminous.input == "flow" else ())}
+    return {n: value for n, value in flat.items() if f"{n}.".startswith(groups) and n not in others}
 
 
 def _prepared_otherwise(config: Config, there: dict, here: dict) -> list[str]:

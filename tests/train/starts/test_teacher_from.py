@@ -1,6 +1,7 @@
 """The teacher of an earlier run is taken where it fits, and refused with the reason where not."""
 
 import dataclasses
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -79,9 +80,12 @@ def test_teachers_on_flow_want_the_same_flow(run, records, tmp_path):
     kept["model"]["luminous"]["input"] = "flow"
     (copy / "config.json").write_text(json.dumps(kept))
     config = small_config("tiny,luminous=flow", records=records, **{"train.teacher_from": str(copy)})
+    (copy / "results.json").rename(copy / "validation.json")  # as `train --tune` leaves it
     _check(config, records)
     with pytest.raises(UserError, match=r"flow \(dis there, tvl1 here\)"):
         _check(config, records, flow="tvl1")
+    luminous = dataclasses.replace(config.model.luminous, gamma_target=100.0)  # of frames, which it does not see
+    _check(dataclasses.replace(config, model=dataclasses.replace(config.model, luminous=luminous)), records)
 
 
 def test_runs_without_a_teacher_to_give(run, records, tmp_path):

@@ -1,4 +1,4 @@
-"""The two phases of training, each as its network, its step and its start (paper section IV), and what they share."""
+"""The two phases of training, each as its network, its step and its start (paper section IV), and what all share."""
 
 import dataclasses
 import functools
@@ -11,18 +11,59 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from lift_flax import compiling
+from lift_flax.augment.streams import make_train_streams
 from lift_flax.config import Config
 from lift_flax.data.records import Records
 from lift_flax.distributed import mesh
 from lift_flax.distributed.processes import StopSignal
 from lift_flax.errors import UserError
+from lift_flax.evaluate import scoring
+from lift_flax.evaluate.metrics import score
 from lift_flax.models import inputs
 from lift_flax.models.build import make_student, make_teacher
 from lift_flax.models.functional import Network, Tree, create, flatten, new_state, unflatten
 from lift_flax.runs.metrics_log import MetricsWriter
 from lift_flax.train import optim, step
+from lift_flax.train.epochs import SHOWN
 from lift_flax.train.starts import init_from
 from lift_flax.weights.pretrained import pretrained_parts
+
+
+@dataclasses.dataclass(frozen=True)
+class RunContext:
+    """What the phases of a run share.
+
+    Attributes:
+      train_ids, val_ids: clips to train on, and to choose the best checkpoint by.
+    """
+
+    config: Config
+    workdir: Path
+    records: Records
+    mesh: Mesh
+    writer: MetricsWriter
+    stop: StopSignal
+    train_ids: list[str]
+    val_ids: list[str]
+
+    def data_seed(self, phase: "Phase") -> int:
+        """Returns the seed of the order of the training clips."""
+        return self.config.seed * 2 + phase.number
+
+
+ValidationMetrics = Callable[[Tree, Tree], dict[str, float]]  # of params and batch_stats
+
+
+def _classification(run: RunContext, outputs: Callable) -> ValidationMetrics:
+    """The loss and accuracy of the validation clips."""
+    score_clips = scoring.ScoreClips(outputs, run.config, run.records, run.mesh)
+
+    def validate(params: Tree, batch_stats: Tree) -> dict[str, float]:
+        scored = score_clips(params, batch_stats, run.val_ids)
+        top1 = score(scored["logits"], scored["labels"], run.records.classes)["top1"]
+        return {"loss": float(scored["loss"]), "top1": top1}
+
+    return validate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +71,7 @@ class Phase:
     """One phase of training.
 
     Attributes:
-      name: "teacher" or "student"; the folder of its checkpoints.
+      name: "teacher", "student" or "pretrain"; the folder of its checkpoints.
       number: distinguishes the phases' random draws.
       epochs: passes over the training clips.
       network: the module without its arrays.
@@ -40,6 +81,10 @@ class Phase:
       averages: whether the state keeps a moving average of them.
       make_step: (network, config, optimizer) -> training step.
       outputs: (params, stats, streams, train) -> (outputs, new stats).
+      views: how often a clip is drawn for its place in a batch (`data.batches.train_batches`).
+      make_streams: (batch, key, config, number of classes) -> the streams of a training batch.
+      make_validation: (run, outputs) -> what gives the metrics of the validation clips, "loss" and "top1" among them.
+      shown: metrics of which an epoch has means.
     """
 
     name: str
@@ -52,6 +97,10 @@ class Phase:
     averages: bool
     make_step: Callable
     outputs: Callable
+    views: int = 1
+    make_streams: Callable = make_train_streams
+    make_validation: Callable[[RunContext, Callable], ValidationMetrics] = _classification
+    shown: tuple[str, ...] = SHOWN
 
     def state_shapes(self, optimizer) -> Tree:
         """Returns the state as shapes."""
@@ -70,7 +119,7 @@ class Phase:
         return compiling.compile_once(start, pretrained, runs_once=True, out_shardings=layout)(pretrained)
 
     def _start(self, optimizer, pretrained: dict[str, Any]) -> Tree:
-        drawn = _named(*self.draw())
+        drawn = named(*self.draw())
         arrays = unflatten({**flatten(drawn), **pretrained})
         params, stats = arrays["params"], arrays.get("batch_stats", {})
         trainable, _ = optim.split_params(params, self.trains)
@@ -93,7 +142,7 @@ def check_start(config: Config, num_classes: int) -> None:
     if "teacher" in parts:
         parts["teacher"].check(_teacher_shapes(config, num_classes)[1])
     if "pvit" in parts and "main" in student["params"]:
-        parts["pvit"].check(_part(student, "main/pvit"))
+        parts["pvit"].check(part_of(student, "main/pvit"))
 
 
 def _check_frozen(config: Config, shapes: Tree, found: dict[str, Any]) -> None:
@@ -133,12 +182,12 @@ def student_phase(config: Config, num_classes: int, teacher: Tree | None) -> Pha
     (network, draw), shapes = _student_shapes(config, num_classes)
     parts, pretrained = pretrained_parts(config), {}
     if "pvit" in parts and "main" in shapes["params"]:
-        pretrained |= _graft("main/pvit", parts["pvit"].tree(_part(shapes, "main/pvit")))
+        pretrained |= graft("main/pvit", parts["pvit"].tree(part_of(shapes, "main/pvit")))
     if teacher is not None:
         for place in {"trunk", "teacher"} & set(shapes["params"]):
-            pretrained |= _graft(place, flatten(_named(teacher["params"], teacher["batch_stats"])))
+            pretrained |= graft(place, flatten(named(teacher["params"], teacher["batch_stats"])))
     elif "teacher" in parts and "trunk" in shapes["params"]:
-        pretrained |= _graft("trunk", parts["teacher"].tree(_part(shapes, "trunk")))
+        pretrained |= graft("trunk", parts["teacher"].tree(part_of(shapes, "trunk")))
     if config.train.init_from:
         pretrained |= init_from.taken(config, "student", shapes, set(pretrained))
     return Phase(
@@ -155,45 +204,24 @@ def student_phase(config: Config, num_classes: int, teacher: Tree | None) -> Pha
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class RunContext:
-    """What both phases of a run share.
-
-    Attributes:
-      train_ids, val_ids: clips to train on, and to choose the best checkpoint by.
-    """
-
-    config: Config
-    workdir: Path
-    records: Records
-    mesh: Mesh
-    writer: MetricsWriter
-    stop: StopSignal
-    train_ids: list[str]
-    val_ids: list[str]
-
-    def data_seed(self, phase: Phase) -> int:
-        """Returns the seed of the order of the training clips."""
-        return self.config.seed * 2 + phase.number
-
-
 def _teacher_shapes(config: Config, num_classes: int):
     """Returns ((network, draw), shapes of what is drawn) of the teacher."""
     made = create(functools.partial(make_teacher, config, num_classes), config.seed)
-    return made, _named(*jax.eval_shape(made[1]))
+    return made, named(*jax.eval_shape(made[1]))
 
 
 def _student_shapes(config: Config, num_classes: int):
     """Returns ((network, draw), shapes of what is drawn) of the student."""
     made = create(functools.partial(make_student, config, num_classes), config.seed)
-    return made, _named(*jax.eval_shape(made[1]))
+    return made, named(*jax.eval_shape(made[1]))
 
 
-def _named(params: Tree, batch_stats: Tree) -> Tree:
+def named(params: Tree, batch_stats: Tree) -> Tree:
+    """The arrays of a network as one tree."""
     return {"params": params, "batch_stats": batch_stats}
 
 
-def _part(arrays: Tree, place: str) -> Tree:
+def part_of(arrays: Tree, place: str) -> Tree:
     """The part of {"params", "batch_stats"} at `place`, as "main/pvit"."""
 
     def part(tree: Tree) -> Tree:
@@ -202,7 +230,7 @@ def _part(arrays: Tree, place: str) -> Tree:
     return {kind: part(tree) for kind, tree in arrays.items()}
 
 
-def _graft(place: str, arrays: dict[str, Any]) -> dict[str, Any]:
+def graft(place: str, arrays: dict[str, Any]) -> dict[str, Any]:
     """{"params/fc/bias": array} as {"params/trunk/fc/bias": array} where `place` is "trunk"."""
     split = {tuple(path.split("/", 1)): array for path, array in arrays.items()}
     return {f"{kind}/{place}/{rest}": array for (kind, rest), array in split.items()}

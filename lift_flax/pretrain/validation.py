@@ -31,20 +31,21 @@ def make_validation(run: RunContext, outputs) -> ValidationMetrics:
     rows = local_rows(mesh, size)
     forward = jax.jit(lambda params, stats, streams: outputs(params, stats, streams, train=False)[0])
     loss_of = jax.jit(functools.partial(pretext, config=config))
-    backwards = np.arange(len(ids)) % 2 * float(config.pretrain.order_weight > 0)
+    backwards = (np.arange(len(ids)) % 2 * (config.pretrain.order_weight > 0)).astype(np.float32)
 
     def embeddings(params: Tree, stats: Tree) -> dict[str, np.ndarray]:
         """The outputs for both views of each clip, [N, 2, ...]."""
         parts: dict[str, list[np.ndarray]] = {}
         params, stats = everywhere((params, stats), mesh)
-        with contextlib.closing(
-            eval_batches(run.records, config, ids, rows=rows, views=view_grid(VIEWS, 1))
-        ) as batches:
+        batches = eval_batches(run.records, config, ids, rows=rows, views=view_grid(VIEWS, 1))
+        with contextlib.closing(batches):
             for number, batch in enumerate(batches):
-                clips = (number * size + rows) // VIEWS % len(ids)  # those of padding are left out below
-                on_devices = put_batch({**batch, "backwards": backwards[clips].astype(np.float32)}, mesh)
+                clips, view = np.divmod(number * size + rows, VIEWS)
+                clips = clips % len(ids)  # those of padding are left out below
+                seen_as = {"second": view.astype(np.float32), "backwards": backwards[clips]}
+                on_devices = put_batch({**batch, **seen_as}, mesh)
                 key = jax.random.fold_in(jax.random.key(_SEED), number)
-                streams = make_validation_streams(on_devices, on_devices["backwards"], key, config)
+                streams = make_validation_streams(on_devices, key, config)
                 for name, values in forward(params, stats, streams).items():
                     parts.setdefault(name, []).append(gather_rows(values))
         count = len(ids) * VIEWS
@@ -58,7 +59,7 @@ def make_validation(run: RunContext, outputs) -> ValidationMetrics:
         for first in range(0, len(ids), together):
             clips = np.arange(first, first + together) % len(ids)  # the last batch is filled up with the first clips
             group = {name: values[clips] for name, values in embedded.items()}
-            group, order = everywhere((group, backwards[clips].astype(np.float32)), mesh)
+            group, order = everywhere((group, backwards[clips]), mesh)
             found.append({name: float(value) for name, value in loss_of(group, order).items()})
         return {name: float(np.mean([one[name] for one in found])) for name in found[0]}
 

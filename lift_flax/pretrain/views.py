@@ -1,4 +1,4 @@
-"""The views of a batch of clips: two windows of each, in two lights, perhaps played backwards.
+"""The views of a batch of clips: two windows of each, the second in another light, both perhaps played backwards.
 
 Everything is made of the clips and of what pretraining draws; labels do not come this far.
 """
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, UInt8
 
 from lift_flax.augment.streams import augment_flow, augment_frames, clip_streams, draw_stages, row_keys
-from lift_flax.config import AUGMENTATIONS, Augment, Config
+from lift_flax.config import AUGMENTATIONS, Config
 from lift_flax.data.clip_reader import PIXELS
 from lift_flax.models.inputs import Streams
 from lift_flax.video import flow_codes
@@ -23,9 +23,10 @@ _ORDER = 100  # purpose of a random key, beside those of the stages
 def without_labels(config: Config) -> Config:
     """`config` as pretraining computes.
 
-    Every view is photographed again in a light of its own (`augment.exposure`).  No clip gets a part of another one,
-    nor are its frames shuffled: then views of one clip could not agree, or its order not be told.  What goes by labels
-    is off: balanced classes, and weights of classes.
+    The second view of every clip is photographed again in other light (`augment.exposure`), the first one never: of two
+    views that are too dark or too bright there would be nothing to learn.  No clip gets a part of another one, nor are
+    its frames shuffled: then views of one clip could not agree, or its order not be told.  What goes by labels is off:
+    balanced classes, and weights of classes.
     """
     return dataclasses.replace(
         config,
@@ -49,27 +50,45 @@ def make_view_streams(batch: dict[str, Array], key: Key[Array, ""], config: Conf
     del num_classes
     rows = {name: _as_rows(batch[name]) for name in PIXELS & set(batch)}  # [2B, ...]
     backwards = _draw_order(key, batch["clip"].shape[0], config.pretrain.order_weight > 0)
-    streams = _streams(rows, jnp.repeat(backwards, VIEWS), key, config.augment, config)
+    ranges = dataclasses.replace(config.augment, exposure=0.0)
+    draws = draw_stages(key, ranges, rows["clip"].shape)
+    rows["clip"] = augment_frames(rows["clip"], draws, ranges)
+    if "flow" in rows:
+        rows["flow"] = augment_flow(rows["flow"], draws, ranges)
+    streams = _seen(rows, _second(*batch["clip"].shape[:2]), jnp.repeat(backwards, VIEWS), key, config)
     return {**{name: _by_clip(stream) for name, stream in streams.items()}, "backwards": backwards}
 
 
-def make_validation_streams(
-    batch: dict[str, Array], backwards: Float[Array, "N"], key: Key[Array, ""], config: Config
-) -> Streams:
-    """The streams of N views as they are, but for their light, which is drawn from `key`, and their order."""
-    off = dict.fromkeys(AUGMENTATIONS, 0.0)
+def make_validation_streams(batch: dict[str, Array], key: Key[Array, ""], config: Config) -> Streams:
+    """Makes the streams of N views as they are, but for the light of second ones, drawn from `key`, and their order.
+
+    Args:
+      batch: "clip" uint8 [N,T,H,W,3], perhaps "flow"; "second" and "backwards" float32 [N], 1 for views that are.
+    """
     rows = {name: batch[name] for name in PIXELS & set(batch)}
-    return _streams(rows, backwards, key, dataclasses.replace(config.augment, **{**off, "exposure": 1.0}), config)
+    return _seen(rows, batch["second"], batch["backwards"], key, config)
 
 
-def _streams(
-    rows: dict[str, Array], backwards: Float[Array, "N"], key: Key[Array, ""], ranges: Augment, config: Config
+def _seen(
+    rows: dict[str, Array], second: Float[Array, "N"], backwards: Float[Array, "N"], key: Key[Array, ""], config: Config
 ) -> Streams:
-    draws = draw_stages(key, ranges, rows["clip"].shape)
-    played = {"clip": _play(augment_frames(rows["clip"], draws, ranges), backwards)}
+    ranges = dataclasses.replace(config.augment, **{**dict.fromkeys(AUGMENTATIONS, 0.0), "exposure": 1.0})
+    relit = augment_frames(rows["clip"], draw_stages(key, ranges, rows["clip"].shape), ranges)
+    played = {"clip": _play(_chosen(rows["clip"], relit, second), backwards)}
     if "flow" in rows:
-        played["flow"] = _play_flow(augment_flow(rows["flow"], draws, ranges), backwards)
+        played["flow"] = _play_flow(rows["flow"], backwards)
     return clip_streams(played, config)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _second(clips: int, views: int) -> Float[Array, "N"]:
+    """1 for each row that is the second view of its clip."""
+    return jnp.tile(jnp.arange(views, dtype=jnp.float32), clips)
+
+
+@jax.jit
+def _chosen(first: Array, second: Array, is_second: Float[Array, "N"]) -> Array:
+    return jnp.where((is_second > 0).reshape(-1, *[1] * (first.ndim - 1)), second, first)
 
 
 @jax.jit

@@ -112,10 +112,8 @@ def _learnt(folder: Path, config: Config) -> set[str]:
     with contextlib.suppress(UserError):
         records, stated = open_records(config.data.dir), workdir.facts(folder)["train_digest"]
         ids, val_ids = records.train_and_validation(config.data.fold, config.data.val_share, config.seed)
-        for learnt in (
-            ids,
-            ids + records.unused(config.data.fold, val_ids),
-        ):  # the second where it was pretrained on them, too
+        other = records.unused(config.data.fold, val_ids)  # a pretraining may have learnt from them, too
+        for learnt in (ids, ids + other):
             if workdir.is_of(stated, records, learnt):
                 return {records.index[i].content for i in learnt} - {""}
     return set()

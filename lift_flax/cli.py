@@ -14,8 +14,8 @@ STAGES = {
         "audit": ("data_prep.audit.__main__", "check every video of a folder, or of records"),
     },
     "training": {
-        "pretrain": ("pretrain.__main__", "learn from clips without their labels, to start training from"),
         "train": ("main", "train a teacher and a student, test both, write a report"),
+        "pretrain": ("pretrain.__main__", "learn from clips without their labels, to start training from"),
         "plan": ("plan.__main__", "find out what fits on a machine before you rent it"),
         "ablate": ("ablate.__main__", "train every row of the paper's ablation table"),
     },

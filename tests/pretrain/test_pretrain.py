@@ -17,7 +17,9 @@ from lift_flax.data import clip_reader
 from lift_flax.data.records import open_records
 from lift_flax.errors import UserError
 from lift_flax.models.functional import flatten
-from lift_flax.pretrain import run as pretraining
+from lift_flax.pretrain.phase import check
+from lift_flax.pretrain.run import pretrain
+from lift_flax.pretrain.run import resolve as resolve_pretraining
 from lift_flax.runs.checkpoints import read_best
 from lift_flax.runs.metrics_log import read_metrics
 from lift_flax.train import phases
@@ -51,7 +53,7 @@ def config(records) -> Config:
 @pytest.fixture(scope="module")
 def done(config, build_once) -> Path:
     """The workdir of a finished pretraining of the R(2+1)D; whoever changes it changes a copy."""
-    return build_once("pretrained", lambda folder: pretraining.pretrain(config, folder / "workdir")) / "workdir"
+    return build_once("pretrained", lambda folder: pretrain(config, folder / "workdir")) / "workdir"
 
 
 @pytest.fixture
@@ -77,7 +79,7 @@ def test_both_streams_learn_and_are_a_start(records, decoded, tmp_path, capsys):
     """The loss falls, and no test clip is read; both networks of a run begin there, their classifiers anew."""
     config = small_config(records=records, **{**FIELDS, "pretrain.least_steps": 30, "data.val_share": 0.34})
     workdir, opened = tmp_path / "pre", open_records(str(records))
-    found = pretraining.pretrain(config, workdir)
+    found = pretrain(config, workdir)
     learnt, validated = opened.train_and_validation(1, 0.34, 0)
     assert decoded == {"train": set(learnt), "eval": set(validated)}
     assert found == json.loads((workdir / "pretrain.json").read_text())
@@ -115,7 +117,7 @@ def test_a_pretraining_that_was_cut_goes_on_bit_for_bit(done, config, tmp_path):
     workdir = shutil.copytree(done, tmp_path / "workdir")
     shutil.rmtree(workdir / "pretrain" / "9")
     data = dataclasses.replace(config.data, workers=2, cache="none")
-    pretraining.pretrain(dataclasses.replace(config, data=data), workdir)
+    pretrain(dataclasses.replace(config, data=data), workdir)
     _assert_same(workdir, done)
     assert read_metrics(workdir) == read_metrics(done)
     assert json.loads((workdir / "pretrain.json").read_text()) == json.loads((done / "pretrain.json").read_text())
@@ -144,7 +146,7 @@ def test_a_pretraining_that_was_killed_goes_on(done, config, records, tmp_path, 
         shown, _ = process.communicate(timeout=120)
     assert process.returncode == (0 if kill == signal.SIGTERM else -signal.SIGKILL)
     assert ("stopped by SIGTERM after step" in shown) == (kill == signal.SIGTERM)
-    pretraining.pretrain(config, workdir)
+    pretrain(config, workdir)
     _assert_same(workdir, done)
 
 
@@ -156,7 +158,7 @@ def test_labels_are_not_read(done, config, tmp_path, monkeypatch):
         return {**example(self, *arguments), "label": np.int32(rng.integers(-1, 3))}
 
     monkeypatch.setattr(clip_reader.ClipReader, "_example", mislabelled)
-    pretraining.pretrain(config, tmp_path / "workdir")
+    pretrain(config, tmp_path / "workdir")
     _assert_same(tmp_path / "workdir", done)
 
 
@@ -178,11 +180,11 @@ def test_other_clips(records, tmp_path):
     unused = opened.unused(1, [])
     tested = {opened.index[i].group for i in opened.split(1, "test")}
     assert unused and all(opened.index[i].group not in tested for i in unused)
-    start = pretraining.resolve(small_config(records=folder, **{**QUICK, "pretrain.clips": "train+other"}), opened)
+    start = resolve_pretraining(small_config(records=folder, **{**QUICK, "pretrain.clips": "train+other"}), opened)
     assert start.train_ids == opened.split(1, "train") + unused
     with pytest.raises(UserError, match=r"has no other clips in fold 1: leave out config\.pretrain\.clips"):
         config = small_config(records=records, **{**QUICK, "pretrain.clips": "train+other"})
-        pretraining.resolve(config, open_records(str(records)))
+        resolve_pretraining(config, open_records(str(records)))
 
 
 def test_a_pretraining_that_has_seen_the_test_clips_is_no_start(done, records, tmp_path):
@@ -193,7 +195,7 @@ def test_a_pretraining_that_has_seen_the_test_clips_is_no_start(done, records, t
     members["train"], members["test"] = members["test"], members["train"]
     (swapped / "folds.json").write_text(json.dumps(folds))
     config = small_config(records=swapped, **{**QUICK, "train.init_from": str(done)})
-    for resolved in (resolve, pretraining.resolve):
+    for resolved in (resolve, resolve_pretraining):
         with pytest.raises(UserError, match=r"was trained on 18 test clips of this run"):
             resolved(config, open_records(str(swapped)))
 
@@ -209,13 +211,13 @@ def test_a_pretraining_that_has_seen_the_test_clips_is_no_start(done, records, t
 )  # fmt: skip
 def test_mistakes_are_one_line(records, fields, message):
     with pytest.raises(UserError, match=message) as raised:
-        pretraining.phase.check(small_config(records=records, **{**FIELDS, **fields}))
+        check(small_config(records=records, **{**FIELDS, **fields}))
     assert "\n" not in str(raised.value)
 
 
 def test_workdirs_of_the_other_kind_are_refused(done, run, config, records):
     with pytest.raises(UserError, match=r"is the workdir of a training: choose another one"):
-        pretraining.pretrain(dataclasses.replace(config, data=config.data), run)
+        pretrain(dataclasses.replace(config, data=config.data), run)
     with pytest.raises(UserError, match=r"is the workdir of a pretraining: choose .*--config\.train\.init_from="):
         train_and_test(small_config(records=records, **LIGHT), done)
     with pytest.raises(UserError, match=r"holds a pretraining: train from it with --config\.train\.init_from="):
@@ -224,7 +226,7 @@ def test_workdirs_of_the_other_kind_are_refused(done, run, config, records):
 
 def test_another_config_is_refused(done, records):
     with pytest.raises(UserError, match=r"holds a run of another config: pretrain\.temperature"):
-        pretraining.pretrain(small_config(records=records, **{**QUICK, "pretrain.temperature": 0.5}), done)
+        pretrain(small_config(records=records, **{**QUICK, "pretrain.temperature": 0.5}), done)
 
 
 @pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")

@@ -17,7 +17,7 @@ from lift_flax.calls.quiet import quiet_libraries
 if TYPE_CHECKING:
     from lift_flax.calls.created_model import CreatedModel, create_model
     from lift_flax.calls.loaded_run import LoadedRun, load
-    from lift_flax.calls.training import train_folds, train_run
+    from lift_flax.calls.training import pretrain_run, train_folds, train_run
     from lift_flax.errors import UserError
     from lift_flax.video.clips import Windows
 
@@ -29,11 +29,22 @@ _MODULES = {
     "Windows": "lift_flax.video.clips",
     "create_model": "lift_flax.calls.created_model",
     "load": "lift_flax.calls.loaded_run",
+    "pretrain_run": "lift_flax.calls.training",
     "train_folds": "lift_flax.calls.training",
     "train_run": "lift_flax.calls.training",
 }
 
-__all__ = ["CreatedModel", "LoadedRun", "UserError", "Windows", "create_model", "load", "train_folds", "train_run"]
+__all__ = [
+    "CreatedModel",
+    "LoadedRun",
+    "UserError",
+    "Windows",
+    "create_model",
+    "load",
+    "pretrain_run",
+    "train_folds",
+    "train_run",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -16,6 +16,7 @@ STAGES = {
     },
     "training": {
         "train": ("main", "train a teacher and a student, test both, write a report"),
+        "pretrain": ("pretrain.__main__", "learn from clips without their labels, to start training from"),
         "plan": ("plan.__main__", "find out what fits on a machine before you rent it"),
         "ablate": ("ablate.__main__", "train every row of the paper's ablation table"),
     },

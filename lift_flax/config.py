@@ -222,6 +222,17 @@ class Train:
 
 
 @dataclasses.dataclass(frozen=True)
+class Pretrain:
+    """Learning from clips without their labels (`lift-flax pretrain`); all else is as `Train` says."""
+
+    clips: Literal["train", "train+other"] = "train"  # of the fold; other: those that it neither trains nor tests on
+    epochs: Count = 60  # passes over the clips
+    least_steps: Annotated[int, Bound(ge=0)] = 0  # few clips get more epochs, until these steps are made
+    temperature: Annotated[float, Bound(ge=0.01, le=100)] = 0.2  # divides the similarities of views
+    order_weight: NotNegative = 1.0  # weight of telling whether a clip is played backwards; 0 = none is
+
+
+@dataclasses.dataclass(frozen=True)
 class Mesh:
     """How devices share the work."""
 
@@ -250,6 +261,7 @@ class Config:
     augment: Augment = Augment()
     model: Model = Model()
     train: Train = Train()
+    pretrain: Pretrain = Pretrain()
     mesh: Mesh = Mesh()
     log: Log = Log()
 

@@ -12,30 +12,16 @@ start it once for every process (docs/cluster.md).
 
 import functools
 import logging
-import os
-import sys
 from pathlib import Path
 
-import jax
 from absl import flags
 
 from lift_flax import command_line, compiling, config_flags, errors
 from lift_flax.config import Config
 from lift_flax.config_checks import from_dict
-from lift_flax.distributed import processes
+from lift_flax.distributed import processes, run_command
 from lift_flax.train import folds, run, tune
 from lift_flax.train.screen import summary
-
-
-def _parse(values: flags.FlagValues, arguments: list[str]) -> tuple[Config, Path]:
-    nested = config_flags.parse(values, arguments)
-    if not values.workdir:
-        raise errors.UserError("--workdir=DIR is needed (--help explains all flags)")
-    if values.folds is not None and any(word.startswith("--config.data.fold") for word in arguments):
-        raise errors.UserError("--folds sets config.data.fold for each of its runs: give one of the two")
-    if values.folds is not None and values.tune is not None:
-        raise errors.UserError("--tune compares settings on one fold: leave out --folds")
-    return from_dict(nested), Path(values.workdir)
 
 
 def _flags(arguments: list[str]) -> flags.FlagValues:
@@ -57,10 +43,7 @@ def _flags(arguments: list[str]) -> flags.FlagValues:
         "rank them on validation clips; test clips are not read",
         flag_values=values,
     )
-    flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0, where no scheduler gives it", flag_values=values)
-    flags.DEFINE_integer("num_processes", None, "processes of the run, with --coordinator", flag_values=values)
-    flags.DEFINE_integer("process_id", None, "number of this process, with --coordinator", flag_values=values)
-    flags.DEFINE_bool("cluster", False, "look for the others of a TPU pod of virtual machines", flag_values=values)
+    run_command.define_cluster(values)
     return values
 
 
@@ -78,23 +61,17 @@ def main(argv: list[str] | None = None) -> None:
     if {"--help", "-h"} & set(arguments):
         print(config_flags.help_text(__doc__, values))
         return
-    config, workdir = _parse(values, arguments)
+    config, workdir = run_command.parse(values, arguments)
+    if values.folds is not None and values.tune is not None:
+        raise errors.UserError("--tune compares settings on one fold: leave out --folds")
     command_line.quieten_absl(logging.CRITICAL)  # what it would log is raised as well
     compiling.keep_compiled_programs()
-    processes.join(
-        values.coordinator,
-        values.num_processes,
-        values.process_id,
-        search=values.cluster,
-        heartbeat_seconds=config.mesh.heartbeat_seconds,
-    )
+    run_command.join(values, config)
     go = functools.partial(_run, config, workdir, values.folds)
     if values.tune is not None:
         settings = tune.read(Path(values.tune), functools.partial(_configured, arguments), workdir)
         go = functools.partial(_run, config, workdir, settings=settings)
-    if jax.distributed.is_initialized():
-        processes.leave_after(go)
-    go()
+    run_command.leave_after(go)
 
 
 def _configured(arguments: list[str], words: list[str]) -> Config:
@@ -104,27 +81,13 @@ def _configured(arguments: list[str], words: list[str]) -> Config:
 
 
 def _run(config: Config, workdir: Path, chosen: str | None = None, settings: list[tune.Setting] | None = None) -> None:
-    _check_devices()
-    if not processes.is_first():
-        sys.stdout = open(os.devnull, "w")  # one process prints what happens; each prints its errors
-    stop = processes.StopSignal()
-    stop.listen()
-    try:
+    with run_command.running() as stop:
         if settings is not None:
             _run_settings(settings, workdir, stop)
         elif chosen is not None:
             _run_folds(config, workdir, chosen, stop)
         else:
             _run_one(config, workdir, stop)
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
-            raise
-        raise errors.UserError(
-            f"too little memory on a device ({str(error).splitlines()[0][:200]}): save some with "
-            "config.train.remat.*, accumulate, mesh.fsdp or a smaller batch_size; `lift-flax plan` says what fits"
-        ) from error
-    except processes.Stopped as stopped:
-        print(f"{stopped}; the same command continues", flush=True)
 
 
 def _run_one(config: Config, workdir: Path, stop: processes.StopSignal) -> None:
@@ -170,16 +133,6 @@ def _write_page(workdir: Path) -> None:
     from lift_flax.report import page  # imported late because it loads what draws, which a run needs only at its end
 
     print(f"report: {page.write_page(workdir)}", flush=True)
-
-
-def _check_devices() -> None:
-    try:
-        jax.devices()
-    except (RuntimeError, AssertionError) as error:  # plugins assert where their device is missing
-        platforms = jax.config.jax_platforms  # pyright: ignore[reportAttributeAccessIssue]  # made at import
-        raise errors.UserError(
-            f"no device of JAX_PLATFORMS={platforms}: set it to what there is, or unset it"
-        ) from error
 
 
 if __name__ == "__main__":

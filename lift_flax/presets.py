@@ -52,6 +52,7 @@ _TINY = {
     "train.learning_rate": 1e-3,
     "train.teacher_epochs": 20,
     "train.student_epochs": 8,
+    "pretrain.epochs": 20,
     # All others are off: eight epochs of a student from random weights are too few for them.
     **{f"augment.{name}": {"flip": 0.5, "affine": 0.5, "jitter": 0.5}.get(name, 0.0) for name in AUGMENTATIONS},
 }
@@ -65,6 +66,7 @@ FEW_CLIPS: dict[str, Any] = {
     "model.luminous.flow_std": "auto",
     "train.teacher_least_steps": 1000,
     "train.student_least_steps": 300,
+    "pretrain.least_steps": 1000,
 }
 # Beside FEW_CLIPS: a frozen ViT-S with patches of 14, whose outputs are kept (configs/own.py).
 VIT_S: dict[str, Any] = {

@@ -11,6 +11,9 @@ from lift_flax.config import AUGMENTATIONS
 from lift_flax.explain import explainer
 from lift_flax.plan import compile_step
 from lift_flax.predict import inference
+from lift_flax.pretrain import views
+from lift_flax.pretrain.phase import pretrain_phase
+from lift_flax.train import optim
 from tests.support import promotion
 from tests.support.small_config import small_config
 from tests.support.trained_tools import random_trained
@@ -59,6 +62,23 @@ def test_training_steps(phase, dtype, luminous):
     step = compile_step.step_shapes(config, 3, phase)
     state, metrics = jax.eval_shape(step.function, step.state, step.streams)
     assert jax.tree.map(lambda x: x.dtype, state) == jax.tree.map(lambda x: x.dtype, step.state)
+    assert {x.dtype for x in metrics.values()} == {jnp.dtype("float32")}
+
+
+@pytest.mark.parametrize("luminous", ["flow", "motion"])
+def test_pretraining(luminous):
+    fields = {**FIELDS, "model.luminous.input": luminous, "train.precision": "bfloat16", "train.accumulate": 2}
+    config = views.without_labels(small_config(**fields))
+    phase = pretrain_phase(config)
+    optimizer = optim.make_optimizer(config, optim.make_schedule(config, 9))
+    batch = {"clip": CLIP, "flow": FLOW} if luminous == "flow" else {"clip": CLIP}
+    batch = {name: x.update(shape=(4, 2, *x.shape[1:])) for name, x in batch.items()}
+    streams = jax.eval_shape(
+        lambda batch, key: views.make_view_streams(batch, key, config, 3), batch, jax.random.key(0)
+    )
+    before = phase.state_shapes(optimizer)
+    state, metrics = jax.eval_shape(phase.make_step(phase.network, config, optimizer), before, streams)
+    assert jax.tree.map(lambda x: x.dtype, state) == jax.tree.map(lambda x: x.dtype, before)
     assert {x.dtype for x in metrics.values()} == {jnp.dtype("float32")}
 
 

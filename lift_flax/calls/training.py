@@ -46,6 +46,26 @@ def train_run(
     return run
 
 
+def pretrain_run(
+    config: str | ConfigDict | Config, workdir: str | Path, fields: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Learns from clips without their labels, as `lift-flax pretrain` does; continues an interrupted run.
+
+    Args:
+      config: a config, or its name as the command line takes it.
+      workdir: folder for checkpoints and metrics; the field "train.init_from" of a training takes it.
+      fields: values of single fields by dotted name.
+    Returns:
+      What pretrain.json holds.
+    Raises:
+      UserError: a field, the records or the workdir are wrong.
+    """
+    from lift_flax.pretrain.run import pretrain
+
+    with quiet_libraries():
+        return pretrain(_config(config, fields or {}), Path(workdir))
+
+
 def train_folds(
     config: str | ConfigDict | Config,
     workdir: str | Path,

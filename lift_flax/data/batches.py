@@ -19,7 +19,7 @@ from jaxtyping import Int
 
 from lift_flax.config import Config
 from lift_flax.data import shared_memory
-from lift_flax.data.clip_reader import Batch, ChangeLight, ClipReader, Example, StoredFlow
+from lift_flax.data.clip_reader import PIXELS, Batch, ChangeLight, ClipReader, Example, StoredFlow
 from lift_flax.data.fitting import folder_weights
 from lift_flax.data.kept_features import KeptFeatures
 from lift_flax.data.order import DrawnOrder, plain_order
@@ -104,6 +104,7 @@ def train_batches(
     rows: Rows | None = None,
     fixed_views: int = 0,
     features: KeptFeatures | None = None,
+    views: int = 1,
 ) -> Batches:
     """Endless batches for training.  Close the iterator when done (contextlib.closing): it may own loader processes.
 
@@ -116,6 +117,8 @@ def train_batches(
       rows: only these rows of every global batch; None takes all.
       fixed_views: V, of which each example is one; 0 draws each anew.
       features: of those views, kept.
+      views: how often each clip is drawn, at another time and place each; with several, "clip" and "flow" have an axis
+        for them after the first: [B,V,T,H,W,C].
 
     Yields:
       {"clip" uint8 [B,T,H,W,3], "label" int32 [B], "weight" float32 [B], "id" [B]}, and "flow" uint8 [B,T,H,W,2]
@@ -129,8 +132,20 @@ def train_batches(
     reader = _reader(records, config, ids, weights=counts, fixed_views=fixed_views, features=features)
     size = config.train.batch_size
     rows = np.arange(size) if rows is None else rows
-    data = _train_order(records, config, ids, seed).random_map(reader.train)
-    return _iterate(_ProcessRows(data, size, rows).batch(len(rows))[first_step:], config, len(rows))
+    data = _train_order(records, config, ids, seed).random_map(reader.train if views == 1 else _Views(reader, views))
+    return _iterate(_ProcessRows(data, size, rows).batch(len(rows))[first_step:], config, len(rows) * views)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Views:
+    """The example of a clip that is drawn several times.  Picklable."""
+
+    reader: ClipReader
+    count: int
+
+    def __call__(self, clip: int, rng: np.random.Generator) -> Example:
+        drawn = [self.reader.train(clip, rng) for _ in range(self.count)]
+        return {**drawn[0], **{name: np.stack([one[name] for one in drawn]) for name in PIXELS & set(drawn[0])}}
 
 
 def eval_batches(

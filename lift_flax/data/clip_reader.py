@@ -23,6 +23,7 @@ from lift_flax.video.inspection import coder_errors
 
 Batch = dict[str, np.ndarray]
 Example = dict[str, Any]  # a row of a batch; its id is text
+PIXELS = frozenset({"clip", "flow"})  # what of it is pictures
 ChangeLight = Callable[[np.ndarray, str], np.ndarray]  # (frames uint8 [T,H,W,3], id of the clip) -> frames
 Cache = dict[tuple[int, int, bool], tuple[sampling.Timing, Parts]]
 

@@ -100,6 +100,12 @@ class Records:
         """Ids of the validation clips that the records themselves set apart; mostly none."""
         return self.folds[str(fold)].get("val", [])
 
+    def unused(self, fold: int, val_ids: list[str]) -> list[str]:
+        """Ids of the clips that a fold calls "other", but for those of a group that is tested or validated on."""
+        members = self.folds[str(fold)]
+        held_out = {self.index[i].group for i in [*members.get("test", []), *val_ids]} - {""}
+        return [i for i in members.get("other", []) if self.index[i].group not in held_out]
+
     def train_and_validation(self, fold: int, val_share: float, seed: int) -> tuple[list[str], list[str]]:
         """The ids to train on and those for validation: the records' own split `val`, else a share of the training ids.
 

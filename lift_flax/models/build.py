@@ -19,8 +19,8 @@ def with_bn_eps(config: Config) -> Config:
     return dataclasses.replace(config, model=dataclasses.replace(config.model, teacher=teacher))
 
 
-def make_teacher(config: Config, num_classes: int, rngs: nnx.Rngs) -> VideoResNet:
-    """The teacher of `config`, freshly initialised."""
+def make_teacher(config: Config, num_classes: int | None, rngs: nnx.Rngs) -> VideoResNet:
+    """The teacher of `config`, freshly initialised; without a classifier where `num_classes` is None."""
     c, remat = with_bn_eps(config).model.teacher, config.train.remat.trunk
     norm, channels = NormSpec(c.bn_eps, c.bn_momentum), config.model.luminous.channels
     options = {"norm": norm, "channels": channels, "precision": config.train.precision, "remat": remat}
@@ -47,7 +47,7 @@ def make_student(config: Config, num_classes: int, rngs: nnx.Rngs) -> LiftNet:
         raise UserError(f"config.model.num_heads={c.num_heads} does not divide the {dim} channels of {c.teacher.name}")
     trunk_trains = not train.distill or train.trunk == "finetune"
     needs_trunk = c.streams != "main" or (train.distill and train.trunk == "frozen")
-    main = _main_stream(config, dim, rngs) if c.streams != "luminous" else None
+    main = make_main_stream(config, dim, rngs) if c.streams != "luminous" else None
     spec = LevelSpec(
         c.num_heads, c.critic_mlp, c.critic_mlp_ratio, c.fusion_scale, c.fusion_residual, c.foe_norm if c.foe else None
     )
@@ -74,7 +74,8 @@ def make_student(config: Config, num_classes: int, rngs: nnx.Rngs) -> LiftNet:
     )
 
 
-def _main_stream(config: Config, dim: int, rngs: nnx.Rngs) -> MainStream:
+def make_main_stream(config: Config, dim: int, rngs: nnx.Rngs) -> MainStream:
+    """The main stream of `config` with tokens of `dim` channels, freshly initialised."""
     p, train = config.model.pvit, config.train
     sizes = (config.data.size, p.blocks, p.patch, p.dim, p.num_heads, p.mlp_dim)
     options = {name: getattr(p, name) for name in ("gelu", "ln_eps", "qkv_bias", "pre_norm", "final_norm", "output")}

@@ -187,7 +187,7 @@ class VideoResNet(nnx.Module):
 
     Args:
       spec: sizes, from `TRUNKS`.
-      num_classes: K.
+      num_classes: K; None leaves the classifier out.
       norm: BatchNorm settings.
       channels: of the clips.
       precision: of all products but the classifier's, which are float32.
@@ -199,7 +199,7 @@ class VideoResNet(nnx.Module):
     def __init__(
         self,
         spec: TrunkSpec,
-        num_classes: int,
+        num_classes: int | None,
         *,
         norm: NormSpec,
         channels: int = 3,
@@ -231,7 +231,9 @@ class VideoResNet(nnx.Module):
         self.precision: Precision = precision
         self.remat, self.unroll = remat, None
         fc_init = jax.nn.initializers.normal(0.01)
-        self.fc = Linear(spec.widths[-1], num_classes, kernel_init=fc_init, rngs=rngs)
+        self.fc: Linear | None = nnx.data(None)
+        if num_classes is not None:
+            self.fc = Linear(spec.widths[-1], num_classes, kernel_init=fc_init, rngs=rngs)
 
     @exact
     def __call__(
@@ -240,8 +242,8 @@ class VideoResNet(nnx.Module):
         """Classifies normalised clips; their dtype is that of all activations.
 
         Returns:
-          "logits" [B, K], float32 always, and "features" [B, t, h, w, E], the last stage's map: t = ceil(T/8),
-          h = ceil(H/16) (H/32 for the tiny ones; Hara's halve both once more; mc3 keeps t = T).
+          "logits" [B, K], float32 always, where there is a classifier, and "features" [B, t, h, w, E], the last stage's
+          map: t = ceil(T/8), h = ceil(H/16) (H/32 for the tiny ones; Hara's halve both once more; mc3 keeps t = T).
         Intermediates:
           "layer1" to "layer4" [B, t, h, w, C]: the map of each stage; layer4's is the "features".
         """
@@ -249,6 +251,8 @@ class VideoResNet(nnx.Module):
         for name in STAGES:
             x = self.stage(name, x, train=train)  # stages 2 to 4 halve time and space
             x = keep(intermediates, name, x)
+        if self.fc is None:
+            return {"features": x}
         with jax.named_scope("fc"):
             return {"logits": self.fc(x.mean(axis=(1, 2, 3), dtype=accumulation_dtype(x))), "features": x}
 

@@ -77,6 +77,8 @@ def facts(workdir: Path, *more: str) -> dict[str, Any]:
 def phase_folder(workdir: Path, phase: str) -> Path:
     """The checkpoints of a phase, "teacher" or "student".  Raises UserError where none was trained."""
     folder = workdir / phase
+    if not folder.is_dir() and (workdir / "pretrain").is_dir():
+        raise UserError(f"{workdir} holds a pretraining: train from it with --config.train.init_from={workdir}")
     if not folder.is_dir():
         raise UserError(f"{workdir} holds no trained {phase} yet: train first with the command of this run")
     return folder
@@ -88,6 +90,15 @@ def refuse_foreign(workdir: Path) -> None:
         config_file.load(workdir / "config.json")  # raises where it is not a run's
     elif workdir.exists() and (not workdir.is_dir() or set(os.listdir(workdir)) - {"lock"}):
         raise UserError(f"{workdir} is not empty and not a workdir of a run: choose another workdir")
+
+
+def refuse_pretraining(workdir: Path) -> None:
+    """Refuses, as the workdir of a training, that of a `lift-flax pretrain`."""
+    if (workdir / "pretrain").is_dir():
+        raise UserError(
+            f"{workdir} is the workdir of a pretraining: choose another one, and start from this one with "
+            f"--config.train.init_from={workdir}"
+        )
 
 
 def claim(

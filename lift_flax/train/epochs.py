@@ -2,7 +2,7 @@
 
 import math
 
-_AVERAGED = ("loss", "top1")
+SHOWN = ("loss", "top1")  # of every phase
 
 
 def epoch_ends(examples: int, batch_size: int, epochs: int) -> dict[int, int]:
@@ -16,6 +16,13 @@ def epoch_ends(examples: int, batch_size: int, epochs: int) -> dict[int, int]:
 def enough_epochs(examples: int, batch_size: int, epochs: int, least_steps: int) -> int:
     """`epochs`, or as many more as it takes to make `least_steps`."""
     return max(epochs, math.ceil(least_steps * batch_size / examples))
+
+
+def lengthened(phase: str, examples: int, batch_size: int, epochs: int, least_steps: int) -> tuple[int, list[str]]:
+    """(`enough_epochs`, a line that says so of the phase where these are more)."""
+    enough = enough_epochs(examples, batch_size, epochs, least_steps)
+    line = f"{phase}: {enough} epochs instead of {epochs}, as {examples} clips need for {least_steps} steps"
+    return enough, [line] if enough != epochs else []
 
 
 class Patience:
@@ -46,23 +53,25 @@ class Patience:
 
 
 class EpochMeans:
-    """Loss and accuracy of the steps of one epoch; a run that resumes within it goes on from the same sums.
+    """Loss, accuracy and the like of the steps of one epoch; a run that resumes within it goes on from the same sums.
 
     Args:
       sums: of an epoch under way, as `sums` gives them; None at the start of one.
+      averaged: names of the metrics.
     """
 
-    def __init__(self, sums: dict[str, float] | None = None):
+    def __init__(self, sums: dict[str, float] | None = None, averaged: tuple[str, ...] = SHOWN):
         self._sums: dict[str, float] = dict(sums or {})
+        self._averaged = averaged
 
     def add(self, metrics: dict[str, float]) -> None:
         """Counts one step."""
-        for name, value in {"steps": 1.0, **{name: metrics[name] for name in _AVERAGED}}.items():
+        for name, value in {"steps": 1.0, **{name: metrics[name] for name in self._averaged}}.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
 
     def read(self) -> dict[str, float]:
-        """{"loss", "top1"}: means over the steps so far; empty before the first."""
-        return {name: self._sums[name] / self._sums["steps"] for name in _AVERAGED if self._sums}
+        """{"loss", "top1", ...}: means over the steps so far; empty before the first."""
+        return {name: self._sums[name] / self._sums["steps"] for name in self._averaged if self._sums}
 
     def restart(self) -> None:
         """Begins the next epoch."""

@@ -8,7 +8,7 @@ import collections
 import dataclasses
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from lift_flax.evaluate.pooling import judge_together, mean_over_runs
 from lift_flax.files import write_text
 from lift_flax.runs.workdir import check_continues, finished, read_predictions
 from lift_flax.train import run
+from lift_flax.train.opening import Start
 from lift_flax.weights.pretrained import with_settings
 
 ALL = "all"
@@ -37,7 +38,9 @@ class Fold:
     workdir: Path
 
 
-def choose(config: Config, workdir: Path, wanted: str) -> list[Fold]:
+def choose(
+    config: Config, workdir: Path, wanted: str, resolve: Callable[[Config, Records, Path], Start] = run.resolve
+) -> list[Fold]:
     """The folds to train, after checks of all that can be known before the first one; nothing is written.
 
     Args:
@@ -45,6 +48,7 @@ def choose(config: Config, workdir: Path, wanted: str) -> list[Fold]:
         and `train.init_from` may be one.
       workdir: of all folds; that of fold 1 is its folder `fold1`.
       wanted: "all", or numbers of folds as "1,3".
+      resolve: what the run of a fold starts with (`run.resolve`).
 
     Raises:
       UserError: the records have no such fold, one that lacks clips, or it is named twice; the workdir holds something
@@ -57,13 +61,17 @@ def choose(config: Config, workdir: Path, wanted: str) -> list[Fold]:
         _refuse_foreign(workdir, {fold.workdir.name for fold in folds.values()})
         for name, fold in folds.items():
             if name in names or fold.workdir.exists():
-                start = run.resolve(fold.config, records, fold.workdir)
+                start = resolve(fold.config, records, fold.workdir)
                 check_continues(fold.workdir, *start.identity(), weights=start.weights)
     return [folds[name] for name in names]
 
 
-def train_each(folds: list[Fold], stop: StopSignal | None = None) -> Iterator[tuple[Fold, dict]]:
-    """Trains and tests fold after fold; yields each with what `train_and_test` returns.
+def train_each(
+    folds: list[Fold],
+    stop: StopSignal | None = None,
+    train: Callable[[Config, Path, StopSignal | None], dict] = run.train_and_test,
+) -> Iterator[tuple[Fold, dict]]:
+    """Trains and tests fold after fold; yields each with what `train` returns.
 
     Finished folds are not trained again, and an interrupted one goes on where it was.
 
@@ -74,7 +82,7 @@ def train_each(folds: list[Fold], stop: StopSignal | None = None) -> Iterator[tu
     for number, fold in enumerate(folds, 1):
         print(f"fold {fold.name} ({number} of {len(folds)}): {fold.workdir}", flush=True)
         try:
-            results = run.train_and_test(fold.config, fold.workdir, stop)
+            results = train(fold.config, fold.workdir, stop)
         except (UserError, Stopped) as error:
             error.args = (f"fold {fold.name}: {error}",)  # of the same class: `leave_after` asks for it
             raise

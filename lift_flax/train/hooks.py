@@ -13,8 +13,6 @@ from jaxtyping import Array
 from lift_flax.data.batches import batch_ids
 from lift_flax.distributed.processes import Stopped
 from lift_flax.errors import UserError
-from lift_flax.evaluate import scoring
-from lift_flax.evaluate.metrics import score
 from lift_flax.features.frozen_vit import FrozenViT
 from lift_flax.models.functional import Tree, answering
 from lift_flax.runs.checkpoints import Checkpoints
@@ -117,7 +115,7 @@ class Validate:
 
     def __init__(self, run: RunContext, phase: Phase, save: "Save", vit: FrozenViT | None):
         self._run, self._phase, self._save = run, phase, save
-        self._score_clips = scoring.ScoreClips(phase.outputs, run.config, run.records, run.mesh, vit=vit)
+        self._validate = phase.make_validation(run, phase.outputs, vit)
 
     def __call__(self, end: StepEnd) -> None:
         run = self._run
@@ -126,9 +124,7 @@ class Validate:
         if end.epoch % run.config.train.checkpoint_epochs and end.step < end.total:
             return
         with self._save.before_reading(end.step, end.state):
-            scored = self._score_clips(*answering(end.state), run.val_ids)
-        top1 = score(scored["logits"], scored["labels"], run.records.classes)["top1"]
-        end.validation = {"loss": float(scored["loss"]), "top1": top1}
+            end.validation = self._validate(*answering(end.state))
         run.writer.write(self._phase.name, "validation", end.step, float(end.epoch), end.validation)
 
 

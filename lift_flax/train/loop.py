@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from lift_flax import compiling
-from lift_flax.augment.streams import make_train_streams
 from lift_flax.config import Config
 from lift_flax.data.batches import Batches, train_batches
 from lift_flax.distributed.mesh import local_rows, put_batch, put_everywhere, replicated, state_sharding
@@ -55,7 +54,7 @@ def train_phase(run: RunContext, phase: Phase) -> tuple[dict[str, int], Tree]:
             step_fn = phase.make_step(phase.network, run.config, optimizer)
             places = (layout, replicated(run.mesh))
             step_fn = compiling.compiled_at_first_call(step_fn, donate_argnums=0, out_shardings=places)
-            means, vit = EpochMeans(data.get("epoch")), run.frozen_vit(phase, state)
+            means, vit = EpochMeans(data.get("epoch"), phase.shown), run.frozen_vit(phase, state)
             loop = _Loop(run, phase, step_fn, checkpoints, ends, schedule, means, patience, vit)
             last = loop.run_steps(state, first_step)
         best, step = checkpoints.restore_best(shapes)
@@ -132,8 +131,8 @@ class _Loop:
     def _batches(self, first_step: int) -> Batches:
         run, rows = self.run, local_rows(self.run.mesh, self.run.config.train.batch_size)
         seed = run.data_seed(self.phase)
-        views = {"fixed_views": self.phase.fixed_views, "features": self.vit and self.vit.kept}
-        order = {"seed": seed, "first_step": first_step, "rows": rows}
+        phase, order = self.phase, {"seed": seed, "first_step": first_step, "rows": rows}
+        views = {"views": phase.views, "fixed_views": phase.fixed_views, "features": self.vit and self.vit.kept}
         return train_batches(run.records, run.config, run.train_ids, **order, **views)
 
     def _key(self) -> Key[Array, ""]:
@@ -148,8 +147,8 @@ class _Loop:
         """Makes the streams of a batch and takes a step: only its number goes to the devices, nothing comes back."""
         number = put_everywhere(np.array(step, np.uint32), replicated(self.run.mesh))
         with jax.transfer_guard("disallow"):
-            config, classes = self.run.config, len(self.run.records.classes)
-            streams = make_train_streams(batch, _fold_in(key, number), config, classes, main=self.phase.reads_main)
+            classes = len(self.run.records.classes)
+            streams = self.phase.make_streams(batch, _fold_in(key, number), self.run.config, classes)
             if self.vit:
                 streams = self.vit.add_to(streams, state["params"], state["batch_stats"])
             return self.step_fn(state, streams)

@@ -1,4 +1,4 @@
-"""The two phases of training, each as its network, its step and its start (paper section IV), and what they share."""
+"""The two phases of training, each as its network, its step and its start (paper section IV), and what all share."""
 
 import dataclasses
 import functools
@@ -11,20 +11,68 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from lift_flax import compiling
+from lift_flax.augment.streams import make_train_streams
 from lift_flax.config import Config
 from lift_flax.data import fixed_views
 from lift_flax.data.records import Records
 from lift_flax.distributed import mesh
 from lift_flax.distributed.processes import StopSignal
 from lift_flax.errors import UserError
+from lift_flax.evaluate import scoring
+from lift_flax.evaluate.metrics import score
 from lift_flax.features.frozen_vit import FrozenViT
 from lift_flax.models import inputs
 from lift_flax.models.build import make_student, make_teacher
 from lift_flax.models.functional import Network, Tree, create, flatten, new_state, unflatten
 from lift_flax.runs.metrics_log import MetricsWriter
 from lift_flax.train import optim, step
+from lift_flax.train.epochs import SHOWN
 from lift_flax.train.starts import init_from
 from lift_flax.weights.pretrained import pretrained_parts
+
+
+@dataclasses.dataclass(frozen=True)
+class RunContext:
+    """What the phases of a run share.
+
+    Attributes:
+      train_ids, val_ids: clips to train on, and to choose the best checkpoint by.
+    """
+
+    config: Config
+    workdir: Path
+    records: Records
+    mesh: Mesh
+    writer: MetricsWriter
+    stop: StopSignal
+    train_ids: list[str]
+    val_ids: list[str]
+
+    def data_seed(self, phase: "Phase") -> int:
+        """Returns the seed of the order of the training clips."""
+        return self.config.seed * 2 + phase.number
+
+    def frozen_vit(self, phase: "Phase", state: Tree) -> FrozenViT | None:
+        """Makes what computes the ViT of a phase by itself; None where that is left to its steps."""
+        if not phase.fixed_views:
+            return None
+        pvit = state["params"]["main"]["pvit"]
+        return FrozenViT(phase.network, self.config, self.records, self.mesh, pvit, self.stop)
+
+
+ValidationMetrics = Callable[[Tree, Tree], dict[str, float]]  # of params and batch_stats
+
+
+def _classification(run: RunContext, outputs: Callable, vit: FrozenViT | None) -> ValidationMetrics:
+    """The loss and accuracy of the validation clips."""
+    score_clips = scoring.ScoreClips(outputs, run.config, run.records, run.mesh, vit=vit)
+
+    def validate(params: Tree, batch_stats: Tree) -> dict[str, float]:
+        scored = score_clips(params, batch_stats, run.val_ids)
+        top1 = score(scored["logits"], scored["labels"], run.records.classes)["top1"]
+        return {"loss": float(scored["loss"]), "top1": top1}
+
+    return validate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +80,7 @@ class Phase:
     """One phase of training.
 
     Attributes:
-      name: "teacher" or "student"; the folder of its checkpoints.
+      name: "teacher", "student" or "pretrain"; the folder of its checkpoints.
       number: distinguishes the phases' random draws.
       epochs: passes over the training clips.
       network: the module without its arrays.
@@ -42,8 +90,12 @@ class Phase:
       averages: whether the state keeps a moving average of them.
       make_step: (network, config, optimizer) -> training step.
       outputs: (params, stats, streams, train) -> (outputs, new stats).
-      reads_main: whether it has a main stream.
+      views: how often a clip is drawn for its place in a batch (`data.batches.train_batches`).
       fixed_views: V of each training clip, where the phase has a frozen ViT and the config asks for them; else 0.
+      make_streams: (batch, key, config, number of classes) -> the streams of a training batch.
+      make_validation: (run, outputs, frozen ViT or None) -> what gives the metrics of the validation clips, "loss" and
+        "top1" among them.
+      shown: metrics of which an epoch has means.
     """
 
     name: str
@@ -56,8 +108,11 @@ class Phase:
     averages: bool
     make_step: Callable
     outputs: Callable
-    reads_main: bool = True
+    views: int = 1
     fixed_views: int = 0
+    make_streams: Callable = make_train_streams
+    make_validation: Callable[[RunContext, Callable, FrozenViT | None], ValidationMetrics] = _classification
+    shown: tuple[str, ...] = SHOWN
 
     def state_shapes(self, optimizer) -> Tree:
         """Returns the state as shapes."""
@@ -76,7 +131,7 @@ class Phase:
         return compiling.compile_once(start, pretrained, runs_once=True, out_shardings=layout)(pretrained)
 
     def _start(self, optimizer, pretrained: dict[str, Any]) -> Tree:
-        drawn = _named(*self.draw())
+        drawn = named(*self.draw())
         arrays = unflatten({**flatten(drawn), **pretrained})
         params, stats = arrays["params"], arrays.get("batch_stats", {})
         trainable, _ = optim.split_params(params, self.trains)
@@ -99,7 +154,7 @@ def check_start(config: Config, num_classes: int) -> None:
     if "teacher" in parts:
         parts["teacher"].check(_teacher_shapes(config, num_classes)[1])
     if "pvit" in parts and "main" in student["params"]:
-        parts["pvit"].check(_part(student, "main/pvit"))
+        parts["pvit"].check(part_of(student, "main/pvit"))
 
 
 def _check_frozen(config: Config, shapes: Tree, found: dict[str, Any]) -> None:
@@ -131,7 +186,7 @@ def teacher_phase(config: Config, num_classes: int) -> Phase:
         averages=config.train.ema > 0,
         make_step=step.make_teacher_step,
         outputs=functools.partial(inputs.teacher_outputs, network, config),
-        reads_main=False,
+        make_streams=functools.partial(make_train_streams, main=False),
     )
 
 
@@ -140,12 +195,12 @@ def student_phase(config: Config, num_classes: int, teacher: Tree | None) -> Pha
     (network, draw), shapes = _student_shapes(config, num_classes)
     parts, pretrained = pretrained_parts(config), {}
     if "pvit" in parts and "main" in shapes["params"]:
-        pretrained |= _graft("main/pvit", parts["pvit"].tree(_part(shapes, "main/pvit")))
+        pretrained |= graft("main/pvit", parts["pvit"].tree(part_of(shapes, "main/pvit")))
     if teacher is not None:
         for place in {"trunk", "teacher"} & set(shapes["params"]):
-            pretrained |= _graft(place, flatten(_named(teacher["params"], teacher["batch_stats"])))
+            pretrained |= graft(place, flatten(named(teacher["params"], teacher["batch_stats"])))
     elif "teacher" in parts and "trunk" in shapes["params"]:
-        pretrained |= _graft("trunk", parts["teacher"].tree(_part(shapes, "trunk")))
+        pretrained |= graft("trunk", parts["teacher"].tree(part_of(shapes, "trunk")))
     if config.train.init_from:
         pretrained |= init_from.taken(config, "student", shapes, set(pretrained))
     return Phase(
@@ -163,52 +218,24 @@ def student_phase(config: Config, num_classes: int, teacher: Tree | None) -> Pha
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class RunContext:
-    """What both phases of a run share.
-
-    Attributes:
-      train_ids, val_ids: clips to train on, and to choose the best checkpoint by.
-    """
-
-    config: Config
-    workdir: Path
-    records: Records
-    mesh: Mesh
-    writer: MetricsWriter
-    stop: StopSignal
-    train_ids: list[str]
-    val_ids: list[str]
-
-    def data_seed(self, phase: Phase) -> int:
-        """Returns the seed of the order of the training clips."""
-        return self.config.seed * 2 + phase.number
-
-    def frozen_vit(self, phase: Phase, state: Tree) -> FrozenViT | None:
-        """Makes what computes the ViT of a phase by itself; None where that is left to its steps."""
-        if not phase.fixed_views:
-            return None
-        pvit = state["params"]["main"]["pvit"]
-        return FrozenViT(phase.network, self.config, self.records, self.mesh, pvit, self.stop)
-
-
 def _teacher_shapes(config: Config, num_classes: int):
     """Returns ((network, draw), shapes of what is drawn) of the teacher."""
     made = create(functools.partial(make_teacher, config, num_classes), config.seed)
-    return made, _named(*jax.eval_shape(made[1]))
+    return made, named(*jax.eval_shape(made[1]))
 
 
 def _student_shapes(config: Config, num_classes: int):
     """Returns ((network, draw), shapes of what is drawn) of the student."""
     made = create(functools.partial(make_student, config, num_classes), config.seed)
-    return made, _named(*jax.eval_shape(made[1]))
+    return made, named(*jax.eval_shape(made[1]))
 
 
-def _named(params: Tree, batch_stats: Tree) -> Tree:
+def named(params: Tree, batch_stats: Tree) -> Tree:
+    """The arrays of a network as one tree."""
     return {"params": params, "batch_stats": batch_stats}
 
 
-def _part(arrays: Tree, place: str) -> Tree:
+def part_of(arrays: Tree, place: str) -> Tree:
     """The part of {"params", "batch_stats"} at `place`, as "main/pvit"."""
 
     def part(tree: Tree) -> Tree:
@@ -217,7 +244,7 @@ def _part(arrays: Tree, place: str) -> Tree:
     return {kind: part(tree) for kind, tree in arrays.items()}
 
 
-def _graft(place: str, arrays: dict[str, Any]) -> dict[str, Any]:
+def graft(place: str, arrays: dict[str, Any]) -> dict[str, Any]:
     """{"params/fc/bias": array} as {"params/trunk/fc/bias": array} where `place` is "trunk"."""
     split = {tuple(path.split("/", 1)): array for path, array in arrays.items()}
     return {f"{kind}/{place}/{rest}": array for (kind, rest), array in split.items()}

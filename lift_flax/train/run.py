@@ -4,55 +4,33 @@ import contextlib
 import dataclasses
 import functools
 import json
-import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
 
 from lift_flax.command_line import command
 from lift_flax.config import Config
-from lift_flax.data.chosen_fields import choose
-from lift_flax.data.fitting import check_fits, check_relit, folder_weights
+from lift_flax.data.fitting import check_relit
 from lift_flax.data.records import Records, open_records
 from lift_flax.data.windows import usual_average, usual_views
 from lift_flax.distributed import processes
 from lift_flax.distributed.mesh import make_mesh
 from lift_flax.distributed.processes import StopSignal
-from lift_flax.errors import UserError
 from lift_flax.evaluate import illumination, metrics, scoring
-from lift_flax.files import only_writer, replacing, write_text
+from lift_flax.files import replacing, write_text
 from lift_flax.models.functional import Tree, answering
 from lift_flax.runs.metrics_log import MetricsWriter
-from lift_flax.runs.workdir import check_shared, claim, facts, finished, refuse_foreign
+from lift_flax.runs.workdir import finished, refuse_foreign, refuse_pretraining
 from lift_flax.train import results
-from lift_flax.train.epochs import enough_epochs
+from lift_flax.train.epochs import lengthened
 from lift_flax.train.loop import train_phase
+from lift_flax.train.opening import Start, opened, with_clips, with_weights
 from lift_flax.train.phases import RunContext, check_start, student_phase, teacher_phase
-from lift_flax.train.starts import init_from, teacher_from
+from lift_flax.train.starts import teacher_from
 from lift_flax.video.camera import Relight
-from lift_flax.weights.pretrained import pretrained_parts, with_settings
-
-
-@dataclasses.dataclass(frozen=True)
-class Start:
-    """What a run needs to know before its first step."""
-
-    config: Config
-    records: Records
-    train_ids: list[str]
-    val_ids: list[str]
-    test_ids: list[str]
-    weights: dict[str, str]
-    mesh: Mesh
-    notes: tuple[str, ...] = ()  # what was chosen for it, and why
-
-    def identity(self) -> tuple:
-        """What makes two starts one run, as `runs.workdir` compares it."""
-        return self.config, self.records, self.train_ids, self.val_ids, self.test_ids
 
 
 def train_and_test(config: Config, workdir: Path, stop: StopSignal | None = None) -> dict:
@@ -68,7 +46,7 @@ def train_and_test(config: Config, workdir: Path, stop: StopSignal | None = None
       UserError: the data or the workdir do not fit the config.
       Stopped: `stop` came, and what was reached is saved.
     """
-    with _opened(config, workdir) as start:
+    with opened(functools.partial(_prepare, config, workdir), workdir) as start:
         earlier = finished(workdir)
         if processes.from_first(earlier is not None):
             assert earlier is not None  # all processes see one workdir: `check_shared`
@@ -88,7 +66,7 @@ def train_and_validate(config: Config, workdir: Path, stop: StopSignal | None = 
       UserError: as `train_and_test`.
       Stopped: `stop` came, and what was reached is saved.
     """
-    with _opened(config, workdir) as start:
+    with opened(functools.partial(_prepare, config, workdir), workdir) as start:
         with jax.set_mesh(start.mesh):
             trained, score_clips, student = _train(start, workdir, stop or StopSignal())
             scored = score_clips(*answering(student), start.val_ids)
@@ -99,63 +77,21 @@ def train_and_validate(config: Config, workdir: Path, stop: StopSignal | None = 
         return found
 
 
-@contextlib.contextmanager
-def _opened(config: Config, workdir: Path) -> Iterator[Start]:
-    """Checks and claims the workdir for the block, and says what is to be trained on."""
-    with processes.all_or_none():
-        start = _prepare(config, workdir)
-    with contextlib.ExitStack() as held:
-        with processes.all_or_none():
-            if processes.is_first():
-                held.enter_context(only_writer(workdir, "workdir"))
-        number = processes.from_first(secrets.randbelow(2**31))
-        with processes.all_or_none():
-            if processes.is_first():
-                claim(workdir, number, *start.identity(), weights=start.weights)
-        with processes.all_or_none():
-            if not processes.is_first():
-                check_shared(workdir, number, *start.identity(), weights=start.weights)
-        _announce(start.mesh)
-        counts = (len(ids) for ids in (start.train_ids, start.val_ids, start.test_ids))
-        print("clips: {} to train on, {} for validation, {} to test on".format(*counts), flush=True)
-        for line in start.notes:
-            print(line, flush=True)
-        if drawn := folder_weights(start.config, start.records):
-            print(f"drawn as often as {', '.join(f'{name} {weight:g}' for name, weight in drawn.items())}", flush=True)
-        yield start
-
-
-def _long_enough(config: Config, clips: int, validated: bool) -> tuple[Config, list[str]]:
-    """`config` with as many epochs as make its least steps, and a line for each phase where that changes them.
-
-    Raises:
-      UserError: a phase is to end by validation, and there are no validation clips.
-    """
+def _long_enough(config: Config, clips: int) -> tuple[Config, list[str]]:
+    """`config` with as many epochs as make its least steps, and a line for each phase where that changes them."""
     train = config.train
-    if (train.patience or train.best_by != "top1") and not validated:
-        raise UserError(
-            f"config.train.patience={train.patience} and best_by={train.best_by} go by validation clips, and there are "
-            "none: set config.data.val_share=0.1, or leave them out"
-        )
     lines, times = [], []
     has_teacher = train.distill and not train.teacher_from
     for phase in ("teacher", "student") if has_teacher else ("student",):
         given, least = getattr(train, f"{phase}_epochs"), getattr(train, f"{phase}_least_steps")
-        epochs = enough_epochs(clips, train.batch_size, given, least)
+        epochs, line = lengthened(phase, clips, train.batch_size, given, least)
+        lines += line
         times.append(epochs // given)
-        if epochs != given:
-            lines.append(f"{phase}: {epochs} epochs instead of {given}, as {clips} clips need for {least} steps")
-            train = dataclasses.replace(train, **{f"{phase}_epochs": epochs})
+        train = dataclasses.replace(train, **{f"{phase}_epochs": epochs})
     every = train.checkpoint_epochs * min(times)
     if every != train.checkpoint_epochs:
         lines.append(f"validated and saved every {every} epochs")
     return dataclasses.replace(config, train=dataclasses.replace(train, checkpoint_epochs=every)), lines
-
-
-def _announce(mesh: Mesh) -> None:
-    kind = mesh.devices.flat[0].device_kind
-    shape = " ".join(f"{axis}={size}" for axis, size in mesh.shape.items())
-    print(f"processes: {jax.process_count()}, devices: {mesh.size} x {kind}, mesh: {shape}", flush=True)
 
 
 def _prepare(config: Config, workdir: Path) -> Start:
@@ -169,6 +105,7 @@ def _prepare(config: Config, workdir: Path) -> Start:
     if config.train.teacher_from and finished(workdir) is None:
         teacher_from.check(start.config, records, start.train_ids)
     refuse_foreign(workdir)
+    refuse_pretraining(workdir)
     return start
 
 
@@ -181,44 +118,12 @@ def resolve(config: Config, records: Records, workdir: Path | None = None) -> St
     Raises:
       UserError: the records, or the weights that it starts from, do not fit the config.
     """
-    config, chosen = choose(config, records)
-    check_fits(records, config)
-    config = with_settings(config)
-    data = dataclasses.replace(config.data, dir=records.place)
-    config = dataclasses.replace(config, dataset=config.dataset or records.title, data=data)
-    train_ids, val_ids = records.train_and_validation(config.data.fold, config.data.val_share, config.seed)
-    if config.data.val_share > 0 and (given := records.given_validation(config.data.fold)):
-        raise UserError(
-            f"{records.dir} has {len(given)} validation clips of its own: leave out "
-            f"config.data.val_share={config.data.val_share}"
-        )
-    if config.data.val_share > 0 and not val_ids:
-        raise UserError(
-            f"config.data.val_share={config.data.val_share} holds out no whole group of {records.dir}: "
-            "raise it, or set it to 0 to use the last checkpoint"
-        )
+    config, chosen, train_ids, val_ids = with_clips(config, records)
     test_ids = records.split(config.data.fold, "test")
-    config, longer = _long_enough(config, len(train_ids), bool(val_ids))
-    weights = {part: pretrained.sha256 for part, pretrained in pretrained_parts(config).items()}
-    if config.train.init_from:
-        if workdir is not None and finished(workdir) is not None:
-            weights["run"] = facts(workdir, "weights")["weights"].get("run", "")
-        else:
-            init_from.check_held_out(config, records, {"test": test_ids, "validation": val_ids})
-            weights["run"] = init_from.digest(config)
-        config = dataclasses.replace(
-            config, train=dataclasses.replace(config.train, init_from=str(Path(config.train.init_from).absolute()))
-        )
-    return Start(
-        config,
-        records,
-        train_ids,
-        val_ids,
-        test_ids,
-        weights,
-        make_mesh(config),
-        (*(f"auto: {line}" for line in chosen), *longer),
-    )
+    config, longer = _long_enough(config, len(train_ids))
+    config, weights = with_weights(config, records, {"test": test_ids, "validation": val_ids}, workdir)
+    notes = (*chosen, *longer)
+    return Start(config, records, train_ids, val_ids, test_ids, weights, make_mesh(config), notes)
 
 
 def _train(start: Start, workdir: Path, stop: StopSignal) -> tuple[dict[str, dict | None], scoring.ScoreClips, Tree]:

@@ -28,7 +28,7 @@ def make_teacher_step(network: Network, config: Config, optimizer: optax.Gradien
         loss = losses.cross_entropy(out["logits"], targets, streams["weight"])
         return loss, (stats, {"loss": loss, "top1": _top1(out["logits"], streams)})
 
-    return _make_step(loss_fn, optimizer, optim.trains_in_teacher_phase, config)
+    return make_step(loss_fn, optimizer, optim.trains_in_teacher_phase, config)
 
 
 def make_student_step(network: Network, config: Config, optimizer: optax.GradientTransformation) -> TrainStep:
@@ -50,10 +50,16 @@ def make_student_step(network: Network, config: Config, optimizer: optax.Gradien
             loss = loss + config.train.main_weight * metrics["main_entropy"]
         return loss, (stats, {"loss": loss, **metrics})
 
-    return _make_step(loss_fn, optimizer, optim.trains_in_student_phase(config), config)
+    return make_step(loss_fn, optimizer, optim.trains_in_student_phase(config), config)
 
 
-def _make_step(loss_fn, optimizer: optax.GradientTransformation, trains: optim.Predicate, config: Config) -> TrainStep:
+def make_step(loss_fn, optimizer: optax.GradientTransformation, trains: optim.Predicate, config: Config) -> TrainStep:
+    """The step of a phase.
+
+    Args:
+      loss_fn: (params, batch_stats, streams) -> (loss, (new batch_stats, metrics)); "loss" and "top1" are among them.
+      trains: which parameters are trained, by path.
+    """
     parts = config.train.accumulate
 
     def step(state: Tree, streams: Streams) -> tuple[Tree, dict[str, Array]]:

@@ -126,8 +126,9 @@ def _fitted(theirs: dict[str, np.ndarray], ours: dict, way: positions.Way) -> tu
     """The file's arrays without what this network deliberately does not take, and a note on each such thing."""
     notes = []
     classifier = _CLASSIFIER + "bias"
-    if classifier in ours and (classifier not in theirs or theirs[classifier].shape != ours[classifier].shape):
+    if classifier not in ours or classifier not in theirs or theirs[classifier].shape != ours[classifier].shape:
         theirs = {name: a for name, a in theirs.items() if not name.startswith(_CLASSIFIER)}
+    if classifier in ours and classifier not in theirs:
         notes.append(f"its classifier starts anew with {ours[classifier].shape[0]} classes")
     for name in _STEMS & set(ours) & set(theirs):
         kernel, inputs = theirs[name], ours[name].shape[-2]

@@ -44,7 +44,7 @@ def test_every_verb_has_a_module_with_a_main_and_help(verb, capsys):
     assert f"lift-flax {verb}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("verb", ["train", "plan", "ablate"])
+@pytest.mark.parametrize("verb", ["train", "pretrain", "plan", "ablate"])
 def test_help_explains_every_field_of_a_config(verb, capsys):
     cli.main([verb, "--help"])
     listed = capsys.readouterr().out.partition("fields of the config")[2].splitlines()[1:]

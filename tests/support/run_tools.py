@@ -42,15 +42,16 @@ def running(
     flags: tuple[str, ...] = (),
     slurm: bool = False,
     last: dict | None = None,
+    module: str = "lift_flax.main",
     **fields,
 ) -> Iterator[list[Process]]:
     """The processes of one run of support/small_config.py with `fields` (by dotted name); what still runs is killed.
 
-    `flags` are further flags of `lift-flax train`.
+    `flags` are further flags of `lift-flax train`, or of the command that is `module`.
     What process i says goes to the file beside `workdir` that `said` reads.  With `slurm` they find each other as the
     tasks of a SLURM step do, else by flags.  `last` are fields of the last process alone.
     """
-    command = [sys.executable, "-m", "lift_flax.main", "--config=tests/support/small_config.py", f"--workdir={workdir}"]
+    command = [sys.executable, "-m", module, "--config=tests/support/small_config.py", f"--workdir={workdir}"]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         coordinator = f"127.0.0.1:{free.getsockname()[1]}"

@@ -84,4 +84,7 @@ class _Facts(ProgressColumn):
 
 
 def _text(means: dict[str, float]) -> str:
-    return f"loss {means['loss']:.3f} accuracy {100 * means['top1']:.1f} %" if means else ""
+    if not means:
+        return ""
+    others = [f"{name} {value:.3f}" for name, value in means.items() if name not in ("loss", "top1")]
+    return " ".join([f"loss {means['loss']:.3f} accuracy {100 * means['top1']:.1f} %", *others])

@@ -4,6 +4,7 @@ Its data set, classes, frames, size and even its networks may differ.  It is no 
 with fresh moments.  Weights of one part alone have `init_from` fields of their own (lift_flax/weights/pretrained.py).
 """
 
+import contextlib
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from lift_flax.weights.converted import FACTS
 ByPath = dict[str, np.ndarray]  # by path: "params/...", "batch_stats/..."
 
 _NAMED = 6  # that a line names at most of what is drawn anew
+_PHASES = ("teacher", "student", "pretrain")
 _TRUNKS = ("trunk", "teacher")  # where a student keeps an R(2+1)D
 _COMPUTES = ("model", "data.num_frames", "data.size", "data.sampling", "data.stride", "data.window_seconds")
 
@@ -39,7 +41,7 @@ def fitting(config: Config, phase: str, shapes: Tree) -> ByPath:
     """What fits a phase's network; perhaps nothing.
 
     Args:
-      phase: "teacher" or "student".
+      phase: "teacher", "student" or "pretrain".
       shapes: {"params", "batch_stats"} of its network.
     Raises:
       UserError: the folder is no run's.
@@ -107,13 +109,13 @@ def check_held_out(config: Config, records: Records, held_out: dict[str, list[st
 
 def _learnt(folder: Path, config: Config) -> set[str]:
     """Digests of the clips that a run was trained on; empty where they cannot be known."""
-    try:
-        records = open_records(config.data.dir)
-        ids, _ = records.train_and_validation(config.data.fold, config.data.val_share, config.seed)
-        if workdir.is_of(workdir.facts(folder)["train_digest"], records, ids):
-            return {records.index[i].content for i in ids} - {""}
-    except UserError:
-        pass
+    with contextlib.suppress(UserError):
+        records, stated = open_records(config.data.dir), workdir.facts(folder)["train_digest"]
+        ids, val_ids = records.train_and_validation(config.data.fold, config.data.val_share, config.seed)
+        other = records.unused(config.data.fold, val_ids)  # a pretraining may have learnt from them, too
+        for learnt in (ids, ids + other):
+            if workdir.is_of(stated, records, learnt):
+                return {records.index[i].content for i in learnt} - {""}
     return set()
 
 
@@ -131,7 +133,7 @@ def _folder(config: Config) -> Path:
 
 def _phases(folder: Path) -> dict[str, ByPath]:
     """What a run holds of each phase that it has trained."""
-    found = {phase: _read(folder, phase) for phase in ("teacher", "student") if (folder / phase).is_dir()}
+    found = {phase: _read(folder, phase) for phase in _PHASES if (folder / phase).is_dir()}
     if not found:
         raise UserError(f"{folder} holds nothing trained yet: name another run in config.train.init_from")
     return found
@@ -143,11 +145,14 @@ def _read(folder: Path, phase: str) -> ByPath:
 
 
 def _arrays(folder: Path, phase: str) -> ByPath:
-    """Those of a phase; a teacher's also out of a student, and a student's also out of a teacher."""
+    """Those of a phase, out of another one where the run has not trained it: a teacher is the trunk of the others."""
     if (folder / phase).is_dir():
         return _read(folder, phase)
-    (other,) = _phases(folder).values()
-    if phase == "student":
+    found = _phases(folder)
+    if phase != "teacher" and (whole := found.get("student") or found.get("pretrain")):
+        return whole
+    (other,) = found.values()
+    if phase != "teacher":
         return {path.replace("/", f"/{place}/", 1): array for place in _TRUNKS for path, array in other.items()}
     split = {path: path.split("/", 2) for path in other}
     return {f"{kind}/{rest[0]}": other[path] for path, (kind, part, *rest) in split.items() if part == "trunk" and rest}

@@ -1,7 +1,6 @@
 """The teacher of an earlier run is taken where it fits, and refused with the reason where not."""
 
 import dataclasses
-import dataclasses
 import json
 import shutil
 from pathlib import Path

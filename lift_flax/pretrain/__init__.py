@@ -1,0 +1,1 @@
+"""Learning from clips without their labels: where a training can start."""

@@ -91,9 +91,9 @@ class FrozenViT:
         if missing:
             self._compute(kept, missing, f"of {len(views)} {what}", params, stats)
         with processes.all_or_none():
-            if unseen := [path for view in missing if not (path := kept.path(*self._place(view))).exists()]:
+            if unseen := [path for view in views if not (path := kept.path(*self._place(view))).exists()]:
                 raise UserError(
-                    f"{unseen[0]} was written by another process and is not here: put the records on storage that "
+                    f"{unseen[0]} is there for the first process and not for this one: put the records on storage that "
                     "all processes share, or set config.data.features=compute"
                 )
 

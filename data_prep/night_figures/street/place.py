@@ -99,18 +99,17 @@ def light_of(place: Place) -> Light:
     colour = place.tint * power * (0.75 + 0.5 * night)
     ambient = np.array([0.42, 0.45, 0.5]) * place.day + np.array([0.05, 0.06, 0.075]) * night
     visible = 1 - place.warmth  # bodies glow by themselves in infrared
-    return Light(
-        sun, colour * visible, ambient * visible + place.warmth, facing=0.4 + 0.15 * place.warmth, glow=5.0 * night
-    )
+    shine, everywhere = (c.astype(np.float32) for c in (colour * visible, ambient * visible + place.warmth))
+    return Light(sun.astype(np.float32), shine, everywhere, facing=0.4 + 0.15 * place.warmth, glow=5.0 * night)
 
 
 def warmed(colour: np.ndarray, heat: float, place: Place) -> np.ndarray:
-    """The albedo [3] of a thing of this `heat` (0 to 1) in the light of the place."""
-    return (1 - place.warmth) * colour + place.warmth * heat
+    """The albedo float32 [3] of a thing of this `heat` (0 to 1) in the light of the place."""
+    return np.asarray((1 - place.warmth) * colour + place.warmth * heat, np.float32)  # drawing keeps the type
 
 
 def cold(colour: np.ndarray, place: Place) -> np.ndarray:
-    """The albedo [3] of a thing as warm as its surroundings."""
+    """The albedo float32 [3] of a thing as warm as its surroundings."""
     return warmed(colour, 0.045 + 0.05 * float(np.mean(colour)), place)
 
 

@@ -163,6 +163,7 @@ def render_shot(shot: Shot, height: int, width: int) -> Float32[np.ndarray, "T H
     for box in [*shot.screens, *(box for figure in shot.figures for box in figure.props.still)]:
         draw_cuboid(stage, view, dataclasses.replace(box, colour=cold(box.colour, place)), light)
     spots = np.concatenate([np.stack([f.joints[name] for name in _SHADING], axis=1) for f in shot.figures], axis=1)
+    spots = spots.astype(np.float32)
     share = 0.6 * (1 - place.warmth)
     frames = np.empty((len(shot.drift), height, width, 3), np.float32)
     for t, (dx, dy) in enumerate(shot.drift):

@@ -1,6 +1,7 @@
-"""What a network that was trained on rendered people alone knows of real ones.
+r"""What a network that was trained on rendered people alone knows of real ones.
 
-    lift-flax build night_figures --scenes=street --clips=3000 --height=96 --size=96 --codec=original --flow --out STREET
+    lift-flax build night_figures --scenes=street --clips=3000 --height=96 --size=96 --codec=original --flow \
+        --out STREET
     lift-flax train --config=own:tiny --config.data.dir=STREET --workdir=RUN
     python -m benchmarks.real_people --workdir=RUN --weizmann=DIR --people=daria,denis,eli     # to choose by
     python -m benchmarks.real_people --workdir=RUN --weizmann=DIR --arid=DIR                   # once, at the end
@@ -51,12 +52,14 @@ def weizmann(folder: Path, people: list[str]) -> list[RealClip]:
 
 
 def arid(folder: Path) -> list[RealClip]:
-    """The clips that the lists of split 1 name, below `folder` or `folder/clips`.  Raises UserError if there are none."""
+    """The clips of the lists of split 1, below `folder` or `folder/clips`.  Raises UserError if there are none."""
     top = folder / "clips" if (folder / "clips").is_dir() else folder
     try:
         rows = [line.split() for line in (folder / "mapping_table.txt").read_text().splitlines()]
         names = {number: name for number, name, *_ in rows}
-        lists = [line.split() for file in sorted(folder.glob("*_split1_*.txt")) for line in file.read_text().splitlines()]
+        lists = [
+            line.split() for file in sorted(folder.glob("*_split1_*.txt")) for line in file.read_text().splitlines()
+        ]
         clips = [RealClip(top / path, names[label], names[label], _scene(path)) for _, label, path in lists]
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{folder} has no lists of split 1 in ARID's format ({error})") from None

@@ -106,7 +106,10 @@ def _add_drawing(source: argparse.ArgumentParser) -> None:
     """The flags of rendered videos."""
     lights = ("dark", "day", "infrared")
     source.add_argument(
-        "--scenes", choices=("room", "street"), default="room", help="room: a figure before a camera; street: anything goes"
+        "--scenes",
+        choices=("room", "street"),
+        default="room",
+        help="room: a figure before a camera; street: anything goes",
     )
     source.add_argument("--light", choices=lights, help="that the figures move in, in a room (default dark)")
     source.add_argument("--seed", type=at_least(0), default=0, help="of scenes, actors and motions (default 0)")

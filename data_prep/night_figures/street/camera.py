@@ -25,7 +25,7 @@ class Framing:
       metres: height of the picture at the performer, in metres.
       aim_at: height of the middle of the picture at the performer, as a share of the body.
       beside: place of the performer from the middle of the picture, in widths of it.
-      leaves: how far a performer may leave a camera that stands, in halves of the picture's width.
+      leaves: how far a performer may leave a camera that stands, in halves of the picture.
       follows: how much of the performer's way the camera follows, 0 to about 1.
     """
 
@@ -65,30 +65,35 @@ def frame(rng: np.random.Generator) -> Framing:
         metres=metres,
         aim_at=aim_at,
         beside=rng.uniform(-0.18, 0.18),
-        leaves=rng.uniform(0.8, 1.25),
+        leaves=rng.uniform(0.75, 1.15),
         follows=rng.uniform(0.6, 1.05) if rng.random() < 0.35 else 0.0,
     )
 
 
-def in_sight(framing: Framing, places: np.ndarray, spread: float) -> tuple[int, int]:
-    """The first frame, and the one after the last, in which a performer at `places` [T,3] is near the picture.
+def in_sight(framing: Framing, seen: np.ndarray) -> tuple[int, int]:
+    """The first frame, and the one after the last, in which the performer is in the picture or near it.
 
-    `spread` is the width of the picture at the performer, in metres.
+    `seen` [T,2] is the waist, from the middle of the picture, in halves of its width and height.
     """
-    count = len(places)
+    count = len(seen)
     if framing.follows:
         return 0, count
-    near = np.flatnonzero(np.abs(places[:, 0]) < framing.leaves * spread / 2)
+    near = np.flatnonzero(_near(framing, seen))
+    if not len(near):
+        near = np.array([count // 2])
     first = min(int(near[0]), max(count - framing.least_frames, 0))
     return first, min(max(int(near[-1]) + 1, first + framing.least_frames), count)
 
 
-def kept_up(framing: Framing, places: np.ndarray, spread: float, rng: np.random.Generator) -> Framing:
+def kept_up(framing: Framing, seen: np.ndarray, rng: np.random.Generator) -> Framing:
     """The framing with a camera that follows, where one that stands would hardly see the performer pass."""
-    away = np.abs(places[:, 0])
-    if framing.follows or np.sum(away < framing.leaves * spread / 2) >= min(0.8 * framing.least_frames, len(places)):
+    if framing.follows or np.sum(_near(framing, seen)) >= min(framing.least_frames, len(seen)):
         return framing
     return dataclasses.replace(framing, follows=rng.uniform(0.75, 1.05))
+
+
+def _near(framing: Framing, seen: np.ndarray) -> np.ndarray:
+    return np.abs(seen).max(axis=1) < framing.leaves
 
 
 def aim(framing: Framing, body_height: float, height: int) -> Viewpoint:
@@ -136,6 +141,6 @@ class Exposure:
 
 def expose_by(rng: np.random.Generator, day: float) -> Exposure:
     """Draws an exposure, from dark to bright; `day` (0 to 1) of the place makes it brighter."""
-    luma = between(rng, 9.0, 60.0) ** (1 - day) * between(rng, 45.0, 150.0) ** day
+    luma = between(rng, 9.0, 70.0) ** (1 - day) * between(rng, 45.0, 150.0) ** day
     balance = tuple((np.exp(rng.normal(0, 0.06, 3))).tolist())
-    return Exposure(luma, balance, between(rng, 2500.0, 40000.0), rng.uniform(1.0, 6.0))
+    return Exposure(luma, balance, between(rng, 5000.0, 80000.0), rng.uniform(1.0, 5.0))

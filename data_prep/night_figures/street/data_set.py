@@ -48,7 +48,9 @@ def plan_street(seed: int, clips: int) -> list[ClipPlan]:
                     int(np.random.SeedSequence((seed, 1, group, part)).generate_state(1, np.uint64)[0])
                     for part in (label + 1, 0)
                 )
-                plans.append(ClipPlan(f"{class_name}/{class_name}_{group}_1", class_name, label, group, split, own, scene))
+                plans.append(
+                    ClipPlan(f"{class_name}/{class_name}_{group}_1", class_name, label, group, split, own, scene)
+                )
     return plans
 
 

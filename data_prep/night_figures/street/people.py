@@ -62,7 +62,9 @@ def dressed(person: Person, joints: Joints, frames: Joints, eye: np.ndarray) -> 
     """
     loose, h = person.loose, person.body.height
     parts = [
-        (a, b, radius * loose, thick * loose, colour) if _is_cloth(colour, person.outfit) else (a, b, radius, thick, colour)
+        (a, b, radius * loose, thick * loose, colour)
+        if _is_cloth(colour, person.outfit)
+        else (a, b, radius, thick, colour)
         for a, b, radius, thick, colour in dress(joints, frames, person.body, person.outfit, eye)
     ]
     if person.coat:
@@ -76,7 +78,9 @@ def dressed(person: Person, joints: Joints, frames: Joints, eye: np.ndarray) -> 
         parts.append(_part(low, high, person.bag, 0.9 * person.bag, person.extras[1]))
     if person.hat:
         at = joints["head"] + frames["head"] @ [0.0, 0.03 * h, -0.01 * h]
-        parts.append(_part(at, at + frames["head"] @ [0.0, 0.025 * h, 0.0], person.hat, 0.7 * person.hat, person.extras[2]))
+        parts.append(
+            _part(at, at + frames["head"] @ [0.0, 0.025 * h, 0.0], person.hat, 0.7 * person.hat, person.extras[2])
+        )
     return parts
 
 

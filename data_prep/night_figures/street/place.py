@@ -161,7 +161,7 @@ def _lit(thing: Cuboid, place: Place) -> Cuboid:
 
 
 def _tone(place: Place, on_ground: np.ndarray, u: np.ndarray, v: np.ndarray, foot: np.ndarray) -> np.ndarray:
-    """Relative albedo [H,W] of ground and wall at (u, v) metres; a pattern fades where a pixel is `foot` metres wide."""
+    """Relative albedo [H,W] of ground and wall at (u, v) metres; patterns fade where a pixel is `foot` metres."""
     first, second = place.scales
     pattern = np.where(
         on_ground,

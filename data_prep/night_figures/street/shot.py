@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32
 
+from ..actions import Style
 from ..pose import Joints, pose, rotation
 from ..props import Props, make_props
-from ..actions import Style
 from ..render import Cuboid, Viewpoint, draw_capsules, draw_cuboid, join_capsules, prepare_capsules, shifted
 from ..room import cast_shadow, floor_part
 from ..scene import ClipPlan
@@ -71,12 +71,16 @@ def compose(plan: ClipPlan, height: int, width: int) -> Shot:
     take = Take(seconds, person.body, rng.choice([-1.0, 1.0]), rng)
     motion = MOTIONS[plan.class_name](take)
     spread = framing.metres * width / height
-    framing = kept_up(framing, motion.way(seconds, framing.heading)[0], spread, rng)
-    seconds, motion, way = _in_sight(seconds, motion, framing, spread)
+    view = aim(framing, person.body.height, height)
+    way = _placed(motion.way(seconds, framing.heading), framing, spread)
+    seen = view.project(way[0] + [0.0, 0.6 * person.body.height, 0.0])[:, :2] / [width / 2, height / 2]
+    framing = kept_up(framing, seen, rng)
+    part = slice(*in_sight(framing, seen))
+    seconds, way = seconds[part] - seconds[part.start], (way[0][part], way[1][part])
+    motion = Motion({name: value[part] if np.ndim(value) else value for name, value in motion.curves.items()})
     take = dataclasses.replace(take, seconds=seconds)
     props = plan.class_name if rng.random() < 0.75 or plan.class_name == "Push" else ""
     performer = _figure(person, take, motion, way, props)
-    view = aim(framing, person.body.height, height)
     drift = drift_of(framing, view, performer.joints["pelvis"], height, rng)
     figures = [performer]
     if rng.random() < 0.25:
@@ -86,19 +90,12 @@ def compose(plan: ClipPlan, height: int, width: int) -> Shot:
     return Shot(place, figures, view, drift, _screens(framing, spread, rng), framing.fps)
 
 
-def _in_sight(
-    seconds: np.ndarray, motion: Motion, framing: Framing, spread: float
-) -> tuple[np.ndarray, Motion, tuple[np.ndarray, np.ndarray]]:
-    """Cuts a motion to the frames in which the performer is near the picture; also gives the way, in world metres."""
-    places, degrees = motion.way(seconds, framing.heading)
-    first, last = in_sight(framing, places, spread)
-    part = slice(first, last)
-    curves = {name: value[part] if np.ndim(value) else value for name, value in motion.curves.items()}
-    places = places[part].copy()
+def _placed(way: tuple[np.ndarray, np.ndarray], framing: Framing, spread: float) -> tuple[np.ndarray, np.ndarray]:
+    """A way in world metres: near the middle of a picture `spread` metres wide, and not into the camera."""
+    places, degrees = way
     limit = 0.55 * framing.distance  # how near the performer comes to the camera
-    places[:, 2] -= max(places[:, 2].max() - limit, 0.0)
-    places[:, 0] += framing.beside * spread
-    return seconds[part] - seconds[first], Motion(curves), (places, degrees[part])
+    beyond = max(float(places[:, 2].max()) - limit, 0.0)
+    return places + [framing.beside * spread, 0.0, -beyond], degrees
 
 
 def _figure(person: Person, take: Take, motion: Motion, way: tuple[np.ndarray, np.ndarray], action: str) -> Figure:
@@ -138,8 +135,8 @@ def _second(seconds: np.ndarray, framing: Framing, spread: float, rng: np.random
 
 
 def _screens(framing: Framing, spread: float, rng: np.random.Generator) -> list[Cuboid]:
-    """Posts, fences and bins that hide a part of the performer in every fifth clip."""
-    if rng.random() > 0.2:
+    """Posts, fences and bins that hide a part of the performer in every eighth clip."""
+    if rng.random() > 0.125:
         return []
     near = rng.uniform(0.55, 0.8)  # share of the way from the performer to the camera, from 0 to 1
     z, scale = framing.distance * (1 - near) + 0.3, near

@@ -30,6 +30,7 @@ from .sources.video_list import VideoList
 from .staging import StagedClip
 from .transcode import Encoding
 
+ROOM = ("scenes", "room")  # is not among the settings: builds from before there was another set go on
 _SHOWN_BAD_FILES = 3
 _TOLERATED_SHARE = 0.01  # of bad videos, which are left out by default
 
@@ -141,7 +142,9 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
         default = sources.reader(args.source).TEST_SHARE
         settings |= {"test_share": args.test_share or default, "seed": args.seed or 0}
     if args.source == "night_figures":
-        settings["version"] = sources.reader(args.source).VERSION
+        other = [key for key in sources.DRAWING if settings[key] is None]  # flags of the other scene set
+        settings = {key: value for key, value in settings.items() if key not in other and (key, value) != ROOM}
+        settings["version"] = sources.reader(args.source).VERSIONS[args.scenes]
     return settings | {"gop": Encoding.gop}
 
 

@@ -24,6 +24,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     if args.flow is None:
         args.flow = "dis" if data_set.flow else "none"
     _refuse_useless(args)
+    if args.source == "night_figures":
+        _fill_in_drawing(args)
     args.size = args.size or 256
     args.max_frames = {None: data_set.max_frames, "all": None}.get(args.max_frames, args.max_frames)
     if args.crf is None:
@@ -103,12 +105,36 @@ def _add_own_split(source: argparse.ArgumentParser, test_share: float) -> None:
 def _add_drawing(source: argparse.ArgumentParser) -> None:
     """The flags of rendered videos."""
     lights = ("dark", "day", "infrared")
-    source.add_argument("--light", choices=lights, default=lights[0], help="that the figures move in (default dark)")
+    source.add_argument(
+        "--scenes",
+        choices=("room", "street"),
+        default="room",
+        help="room: a figure before a camera; street: anything goes",
+    )
+    source.add_argument("--light", choices=lights, help="that the figures move in, in a room (default dark)")
     source.add_argument("--seed", type=at_least(0), default=0, help="of scenes, actors and motions (default 0)")
-    number = "clips of each action to {} on (default {})"
-    source.add_argument("--train-per-class", type=at_least(1), default=60, help=number.format("train", 60))
-    source.add_argument("--test-per-class", type=at_least(1), default=12, help=number.format("test", 12))
+    number = "clips of each action to {} on, in a room (default {})"
+    source.add_argument("--train-per-class", type=at_least(1), help=number.format("train", 60))
+    source.add_argument("--test-per-class", type=at_least(1), help=number.format("test", 12))
+    source.add_argument("--clips", type=at_least(22), help="of the street, a tenth of them to test on (default 1500)")
     source.add_argument("--height", type=at_least(32), default=120, help="of the videos, pixels (default 120)")
+
+
+_DRAWING = {  # flags of each scene set alone, and their defaults
+    "room": {"light": "dark", "train_per_class": 60, "test_per_class": 12},
+    "street": {"clips": 1500},
+}
+
+
+def _fill_in_drawing(args: argparse.Namespace) -> None:
+    """Fills in the defaults of the scene set.  Raises UserError for a flag of the other one."""
+    for scenes, flags in _DRAWING.items():
+        for name, default in flags.items():
+            if scenes == args.scenes and getattr(args, name) is None:
+                setattr(args, name, default)
+            elif scenes != args.scenes and getattr(args, name) is not None:
+                flag = f"--{name.replace('_', '-')}"
+                raise UserError(f"{flag} has no effect with --scenes={args.scenes}: leave it out")
 
 
 def at_least(low: int, high: int | None = None) -> Any:

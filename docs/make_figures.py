@@ -3,6 +3,7 @@
 docs/figures/network.svg and .png: the network of the `paper` preset.  Every shape and count in it, and what is trained
 or frozen, is asked of the code by shape evaluation, so the picture changes when the code does.
 docs/figures/night_figures.png: the embedded data set, four actions in four lights.
+docs/figures/street.png: its second scene set, eight clips.
 docs/figures/augment.png: what each augmentation does to clips of it.
 docs/figures/rooms.png: the rooms of the code and what they import (docs/rooms.py).
 The picture of an answer needs a trained run: docs/answer.py.
@@ -27,6 +28,7 @@ sys.path.insert(0, str(ROOT))
 from configs import arid  # noqa: E402
 from data_prep.night_figures import write  # noqa: E402
 from data_prep.night_figures.scene import LIGHTS, ClipPlan  # noqa: E402
+from data_prep.night_figures.street import data_set as street  # noqa: E402
 from lift_flax.augment import preview  # noqa: E402
 from lift_flax.config import Config  # noqa: E402
 from lift_flax.config_checks import from_dict  # noqa: E402
@@ -230,6 +232,24 @@ def _moments(plan: ClipPlan, indices: list[int]) -> list[np.ndarray]:
     return [clip[:, :, left : left + 187] for clip in clips]
 
 
+def draw_street() -> Figure:
+    """Eight clips of the street, three moments of each."""
+    plans = [plan for plan in street.plan_street(1, 110) if plan.split == "train"][::11]
+    cell_w, cell_h, gap = 9.6, 7.2, 1.6
+    board = Board(2 * (3 * cell_w + gap), 4 * (cell_h + 2.6))
+    for number, plan in enumerate(plans[:8]):
+        row, column = divmod(number, 2)
+        frames = street.film(plan, 240, 320)[0]
+        left, top = column * (3 * cell_w + gap), board.size[1] - row * (cell_h + 2.6) - 2
+        board.text(left + 1.5 * cell_w, top + 0.9, plan.class_name, 11, weight="bold")
+        for i, share in enumerate((0.25, 0.5, 0.75)):
+            box = (left + i * cell_w, left + (i + 1) * cell_w - 0.3, top - cell_h, top)
+            frame = frames[int(share * len(frames))]
+            board.axes.imshow(frame, extent=box, aspect="auto", interpolation="antialiased")
+        board.keep_size()
+    return board.figure
+
+
 def draw_augmentations() -> Figure:
     """Each augmentation on two dark clips of the embedded data set."""
     plans = {plan.class_name: plan for plan in write.plan_clips(0, 8, 2)}
@@ -249,6 +269,7 @@ def main() -> None:
         network.savefig(FOLDER / "network.svg", metadata={"Date": None})
     network.savefig(FOLDER / "network.png", dpi=150)
     draw_night_figures().savefig(FOLDER / "night_figures.png", dpi=85)
+    draw_street().savefig(FOLDER / "street.png", dpi=75)
     draw_augmentations().savefig(FOLDER / "augment.png", dpi=75)
     draw_rooms().savefig(FOLDER / "rooms.png", dpi=100)
     for path in sorted(FOLDER.iterdir()):

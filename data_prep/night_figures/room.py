@@ -67,7 +67,7 @@ def draw_room(view: Viewpoint, room: Room, light: Light, height: int, width: int
     which, depth, spot = _surfaces(view, room, xs, ys)
     x, y, z = np.moveaxis(spot, -1, 0)
     floor, u = which == 0, np.where(which == 1, x, z)
-    tone = np.where(floor, _floor_texture(room.floor_pattern, x, z), _wall_texture(room.wall_pattern, u, y))
+    tone = np.where(floor, floor_texture(room.floor_pattern, x, z), wall_texture(room.wall_pattern, u, y))
     v = np.where(floor, z, y)
     along = np.where(floor, x, u)
     tone = tone * (1 + 0.025 * sum(np.sin(a * along + b * v + c) for a, b, c in room.grain))
@@ -110,7 +110,7 @@ def _surfaces(view: Viewpoint, room: Room, xs: np.ndarray, ys: np.ndarray) -> tu
     return which, depth, rays * depth[..., None] + [0.0, view.height, view.distance]
 
 
-def _wall_texture(pattern: int, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+def wall_texture(pattern: int, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Relative albedo [...] of a wall at `u` metres along and `v` up."""
     if pattern == 1:
         return 0.78 + 0.22 * np.sin(u * 22)
@@ -124,7 +124,7 @@ def _wall_texture(pattern: int, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     return np.ones_like(u)
 
 
-def _floor_texture(pattern: int, x: np.ndarray, z: np.ndarray) -> np.ndarray:
+def floor_texture(pattern: int, x: np.ndarray, z: np.ndarray) -> np.ndarray:
     """Relative albedo [...] of the floor."""
     if pattern == 1:
         return 0.72 + 0.4 * ((np.floor(x / 0.5) + np.floor(z / 0.5)) % 2)

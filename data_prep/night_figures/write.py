@@ -9,8 +9,10 @@ import json
 import math
 import os
 import sys
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -105,10 +107,10 @@ def render_clip(
         codes = expose(linear[..., :1], Camera(1.0, (1.0,), full_well=2500.0, read_noise=6.0), rng)
         return np.repeat(codes, 3, axis=-1)  # [T,H,W,1] -> [T,H,W,3]
     well, read = (8000.0, 3.0) if light == "dark" else (20000.0, 4.0)
-    return expose(linear, Camera(_exposure(linear, luma), scene.balance, well, read), rng)
+    return expose(linear, Camera(exposure_for(linear, luma), scene.balance, well, read), rng)
 
 
-def _exposure(linear: Float32[np.ndarray, "T H W 3"], luma: float) -> float:
+def exposure_for(linear: Float32[np.ndarray, "T H W 3"], luma: float) -> float:
     """The exposure that gives frames [T,H,W,3] the mean luma `luma` (0 to 255), by bisection on a sample."""
     sample, low, high = linear[::6, 1::3, 1::3], 1e-5, 30.0
     weights = np.array(LUMA, np.float32)
@@ -170,19 +172,47 @@ def write_dataset(
     settings |= {"test_per_class": test_per_class, "height": height, "width": height * 4 // 3}
     settings |= {"num_frames": [*num_frames], "fps": fps}
     _check(settings)
-    plans = plan_clips(seed, train_per_class, test_per_class)
+    write_clips(out_dir, settings, plan_clips(seed, train_per_class, test_per_class), _make_clip, light, workers)
+
+
+def write_clips(
+    out_dir: Path,
+    settings: dict[str, Any],
+    plans: list[ClipPlan],
+    make_clip: Callable[[ClipPlan, Path, dict[str, Any]], None],
+    shown: str,
+    workers: int | None,
+) -> None:
+    """Writes settings and lists, and the clips that are missing.
+
+    Args:
+      out_dir: folder of the data set, made if missing.
+      settings: that the clips depend on, as JSON.
+      plans: of all clips.
+      make_clip: writes the clip of a plan below `out_dir` with these settings, in another process.
+      shown: what the bar of progress says of them.
+      workers: processes; as many as cores by default.
+
+    Raises:
+      UserError: the folder holds a data set of other settings, or a clip cannot be drawn.
+    """
     _settle(out_dir, settings)
     _write_lists(out_dir, plans)
     for part in out_dir.glob("clips/*/.*.part*"):  # of a run that was killed
         part.unlink()
-    missing = [plan for plan in plans if not (out_dir / "clips" / f"{plan.name}.mp4").exists()]
+    missing = [plan for plan in plans if not clip_file(out_dir, plan).exists()]
     tasks = {plan.name: (plan, out_dir, settings) for plan in missing}
     workers = workers or len(os.sched_getaffinity(0))
-    with counting(f"drawing night_figures ({light})", len(missing), Console(file=sys.stdout)) as advance:
-        for name, result in pool.run_each(_make_clip, tasks, workers=workers, time_limit=_TIME_LIMIT):
+    with counting(f"drawing night_figures ({shown})", len(missing), Console(file=sys.stdout)) as advance:
+        for name, result in pool.run_each(make_clip, tasks, workers=workers, time_limit=_TIME_LIMIT):
             if isinstance(result, VideoError):
                 raise UserError(f"{name} cannot be drawn ({result}); run the same command again (what is done is kept)")
             advance()
+
+
+def clip_file(out_dir: Path, plan: ClipPlan) -> Path:
+    """Where the clip of a plan lies."""
+    return out_dir / "clips" / f"{plan.name}.mp4"
 
 
 def _check(settings: dict) -> None:
@@ -236,4 +266,4 @@ def _make_clip(plan: ClipPlan, out_dir: Path, settings: dict) -> None:
     height = settings["height"]
     frames = clip_frames(plan, tuple(settings["num_frames"]))
     video = render_clip(plan, settings["light"], height, settings["width"], frames, settings["fps"])
-    encode_clip(video, out_dir / "clips" / f"{plan.name}.mp4", settings["fps"])
+    encode_clip(video, clip_file(out_dir, plan), settings["fps"])

@@ -2,7 +2,7 @@
 
 A reader has one function.  With official lists (`DataSet.lists`) it is `read(lists, videos)`.  Where there are none it
 takes the videos and the arguments of `folder.read`, beside the default `TEST_SHARE`.  `night_figures` draws its videos:
-its `read(out, old, workers=, ...)` takes the settings of the drawing, and beside it `VERSION` says how they are drawn.
+its `read(out, old, workers=, ...)` takes the settings of the drawing, and beside it `VERSIONS` say how they are drawn.
 """
 
 import argparse
@@ -17,6 +17,8 @@ from .video_list import VideoList
 
 # flags of videos without official lists, and arguments of their readers
 OWN_SPLIT = ("ignore_columns", "class_level", "group_regex", "test_share", "seed", "test_groups", "folds")
+# flags of videos that are drawn; those that are None belong to another scene set
+DRAWING = ("scenes", "light", "seed", "train_per_class", "test_per_class", "clips", "height")
 
 
 def reader(name: str) -> types.ModuleType:
@@ -36,7 +38,7 @@ def read(args: argparse.Namespace, old: dict[str, Any] | None) -> VideoList:
     """
     read = reader(args.source).read
     if args.source == "night_figures":
-        drawing = {key: getattr(args, key) for key in ("light", "seed", "train_per_class", "test_per_class", "height")}
+        drawing = {key: getattr(args, key) for key in DRAWING if getattr(args, key) is not None}
         return read(args.out, old, workers=args.workers, **drawing)
     if DATA_SETS[args.source].lists is not None:
         videos = read(args.lists, args.videos)

@@ -68,8 +68,11 @@ FEW_CLIPS: dict[str, Any] = {
     "train.student_least_steps": 300,
     "pretrain.least_steps": 1000,
 }
-# Beside FEW_CLIPS: a frozen ViT-S with patches of 14, whose outputs are kept (configs/own.py).
+# Beside FEW_CLIPS: a frozen ViT-S with patches of 14, whose outputs are kept (configs/own.py).  It was trained by day,
+# so that dark clips are lit for it, to the brightness of a usual picture.
 VIT_S: dict[str, Any] = {
+    "model.main_input": "lit",
+    "model.luminous.gamma_target": 100.0,
     "data.size": 112,
     "data.features": "cache",
     "data.feature_views": 8,

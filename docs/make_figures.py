@@ -269,7 +269,7 @@ def main() -> None:
         network.savefig(FOLDER / "network.svg", metadata={"Date": None})
     network.savefig(FOLDER / "network.png", dpi=150)
     draw_night_figures().savefig(FOLDER / "night_figures.png", dpi=85)
-    draw_street().savefig(FOLDER / "street.png", dpi=75)
+    draw_street().savefig(FOLDER / "street.png", dpi=120)
     draw_augmentations().savefig(FOLDER / "augment.png", dpi=75)
     draw_rooms().savefig(FOLDER / "rooms.png", dpi=100)
     for path in sorted(FOLDER.iterdir()):

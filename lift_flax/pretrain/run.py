@@ -78,6 +78,11 @@ def resolve(config: Config, records: Records, workdir: Path | None = None) -> St
         if not (other := records.unused(fold, val_ids)):
             raise UserError(f"{records.place} has no other clips in fold {fold}: leave out config.pretrain.clips")
         train_ids = train_ids + other
+    if 2 <= len(train_ids) < config.train.batch_size:
+        raise UserError(
+            f"{records.place} has {len(train_ids)} training clips in fold {fold}, fewer than a batch, which would hold "
+            f"clips twice and tell them apart: set config.train.batch_size={len(train_ids)}, or less"
+        )
     if len(train_ids) < 2 or len(val_ids) == 1:
         raise UserError(
             f"{records.place} has {len(train_ids)} training and {len(val_ids)} validation clips in fold {fold}, and "

@@ -28,7 +28,13 @@ from tests import ROOT
 from tests.support.run_tools import exit_codes, running, said
 from tests.support.small_config import LIGHT, small_config
 
-FIELDS = {"model.luminous.input": "motion", "pretrain.epochs": 2, "train.learning_rate": 1e-3}
+FIELDS = {
+    "model.luminous.input": "motion",
+    "augment.exposure_darker": 1.0,  # in less light there is nothing of these clips to see
+    "augment.exposure_lighter": 2.0,
+    "pretrain.epochs": 2,
+    "train.learning_rate": 1e-3,
+}
 # The R(2+1)D alone, where the network does not matter.
 QUICK = {**FIELDS, "model.streams": "luminous"}
 
@@ -76,7 +82,7 @@ def decoded(monkeypatch) -> dict[str, set[str]]:
 
 
 def test_both_streams_learn_and_are_a_start(records, decoded, tmp_path, capsys):
-    """The loss falls, and no test clip is read; both networks of a run begin there, their classifiers anew."""
+    """The loss of unseen clips falls, no test clip is read, and a run begins there, but for its heads and levels."""
     config = small_config(records=records, **{**FIELDS, "pretrain.least_steps": 24, "data.val_share": 0.34})
     workdir, opened = tmp_path / "pre", open_records(str(records))
     found = pretrain(config, workdir)
@@ -85,11 +91,10 @@ def test_both_streams_learn_and_are_a_start(records, decoded, tmp_path, capsys):
     assert found == json.loads((workdir / "pretrain.json").read_text())
     assert (found["clips"], found["steps"]) == (12, 24)
     lines = read_metrics(workdir)
-    losses = [line["loss"] for line in lines if line["split"] == "epoch"]
-    assert np.mean(losses[-2:]) < np.mean(losses[:2]) - 0.1, losses
     assert all(0 < line["std"] <= 1 for line in lines if line["split"] in ("epoch", "validation"))
     validation = [(line["loss"], line["step"]) for line in lines if line["split"] == "validation"]
     assert len(validation) == 8 and found["step"] == min(validation)[1]
+    assert validation[-1][0] < validation[0][0] - 0.2
     assert "std 0." in capsys.readouterr().out
 
     held = _arrays(workdir)
@@ -214,6 +219,13 @@ def test_mistakes_are_one_line(records, fields, message):
     with pytest.raises(UserError, match=message) as raised:
         check(small_config(records=records, **{**FIELDS, **fields}))
     assert "\n" not in str(raised.value)
+
+
+def test_as_many_clips_as_a_batch_holds(records):
+    with pytest.raises(UserError, match=r"18 training clips .*: set config\.train\.batch_size=18, or less"):
+        resolve_pretraining(
+            small_config(records=records, **{**QUICK, "train.batch_size": 20}), open_records(str(records))
+        )
 
 
 def test_workdirs_of_the_other_kind_are_refused(done, run, config, records):

@@ -14,6 +14,7 @@ from configs import arid, demo, hmdb51, infar, own, ucf101
 from lift_flax import config_flags, fields, main, presets
 from lift_flax.config import Config, Log
 from lift_flax.config_checks import check_combinations, from_dict
+from lift_flax.distributed import run_command
 from lift_flax.errors import UserError
 from lift_flax.fields import Added, Bound, flat_fields
 from lift_flax.models.build import make_teacher
@@ -73,7 +74,7 @@ def test_one_stream_of_any_needs_no_other_flag():
 @pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
 def test_bn_eps_is_that_of_the_trunk_unless_it_is_set(flags, eps):
     arguments = config_flags.arguments_of(["--config=arid:unfreeze=all", *flags, "--workdir=x"])
-    config, _ = main._parse(main._flags(arguments), arguments)
+    config, _ = run_command.parse(main._flags(arguments), arguments)
     assert with_settings(config).model.teacher.bn_eps == eps
     teacher = nnx.eval_shape(lambda: make_teacher(config, 3, nnx.Rngs(0)))
     assert {module.eps for _, module in nnx.iter_modules(teacher) if isinstance(module, BatchNorm)} == {eps}

@@ -6,12 +6,12 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from data_prep import build_flags
+from data_prep import build, build_flags
 from data_prep.night_figures.pose import SIDES, Body, pose
 from data_prep.night_figures.scene import ClipPlan
 from data_prep.night_figures.street.acts import MOTIONS
 from data_prep.night_figures.street.camera import expose_by
-from data_prep.night_figures.street.data_set import film, plan_street, write_street
+from data_prep.night_figures.street.data_set import VERSION, film, plan_street, write_street
 from data_prep.night_figures.street.motion import Take, loosened
 from data_prep.night_figures.street.shot import compose
 from data_prep.night_figures.write import CLASSES
@@ -158,3 +158,13 @@ def test_wrong_settings_are_one_line(dataset, wrong):
 def test_flags_of_the_other_set_are_refused(tmp_path, flags, message):
     with pytest.raises(UserError, match=message):
         build_flags.parse_args(["night_figures", f"--out={tmp_path}", *flags])
+
+
+def test_a_build_of_the_room_from_before_the_street_goes_on(tmp_path):
+    out = f"--out={tmp_path}"
+    room = build._settings(build_flags.parse_args(["night_figures", out]))
+    drawing = {"light": "dark", "seed": 0, "train_per_class": 60, "test_per_class": 12, "height": 120, "version": 3}
+    assert room == drawing | {key: room[key] for key in ("source", "size", "crf", "max_frames", "codec", "flow", "gop")}
+    street = build._settings(build_flags.parse_args(["night_figures", out, "--scenes=street"]))
+    assert street["scenes"] == "street" and street["clips"] == 1500 and "light" not in street
+    assert build.ROOM not in street.items() and street["version"] == VERSION

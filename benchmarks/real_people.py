@@ -4,7 +4,7 @@ r"""What a network that was trained on rendered people alone knows of real ones.
         --out STREET
     lift-flax train --config=own:tiny --config.data.dir=STREET --workdir=RUN
     python -m benchmarks.real_people --workdir=RUN --weizmann=DIR --people=daria,denis,eli     # to choose by
-    python -m benchmarks.real_people --workdir=RUN --weizmann=DIR --arid=DIR                   # once, at the end
+    python -m benchmarks.real_people --workdir=RUN --weizmann=DIR --chosen=daria,denis,eli --arid=DIR    # once, at last
 
 --weizmann is a folder of Weizmann's clips, `walk/daria_walk.avi`: six of its actions stand for five classes.  --arid
 holds clips of ARID in folders of their classes, beside others such as `validate` whose classes its lists in ARID's
@@ -104,13 +104,15 @@ def main() -> None:
     parser.add_argument("--weizmann", type=Path, help="folder of Weizmann's clips")
     parser.add_argument("--arid", type=Path, help="folder of ARID's clips and lists")
     parser.add_argument("--people", default="", help="of Weizmann, with commas (default: all)")
+    parser.add_argument("--chosen", default="", help="people whom settings were chosen on: the others are shown apart")
     parser.add_argument("--network", choices=("student", "teacher", "both"), default="both", help="that answers")
     args = parser.parse_args()
     if not args.weizmann and not args.arid:
         raise UserError("give --weizmann=DIR, --arid=DIR or both")
+    people, chosen = ([name for name in names.split(",") if name] for names in (args.people, args.chosen))
     sets = {}
     if args.weizmann:
-        sets["Weizmann"] = weizmann(args.weizmann, [name for name in args.people.split(",") if name])
+        sets["Weizmann"] = weizmann(args.weizmann, people)
     if args.arid:
         sets["ARID"] = arid(args.arid)
     compiling.keep_compiled_programs()
@@ -118,7 +120,11 @@ def main() -> None:
     for network in ("teacher", "student") if args.network == "both" else (args.network,):
         predictor = Predictor(trained, network=network)
         for name, clips in sets.items():
-            show(f"{name}, {network}", clips, answers(predictor, clips))
+            found = answers(predictor, clips)
+            show(f"{name}, {network}", clips, found)
+            apart = [pair for pair in zip(clips, found, strict=True) if pair[0].group not in chosen]
+            if name == "Weizmann" and 0 < len(apart) < len(clips):
+                show(f"{name} without {args.chosen}, {network}", *map(list, zip(*apart, strict=True)))
 
 
 if __name__ == "__main__":

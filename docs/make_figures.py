@@ -26,9 +26,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from configs import arid  # noqa: E402
-from data_prep.night_figures import write  # noqa: E402
+from data_prep.night_figures import street, write  # noqa: E402
 from data_prep.night_figures.scene import LIGHTS, ClipPlan  # noqa: E402
-from data_prep.night_figures.street import data_set as street  # noqa: E402
 from lift_flax.augment import preview  # noqa: E402
 from lift_flax.config import Config  # noqa: E402
 from lift_flax.config_checks import from_dict  # noqa: E402

@@ -1,6 +1,7 @@
 """benchmarks/real_people.py: which real clips it takes for which class, and whose answers count."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,10 @@ class Sure:
             yield SimpleNamespace(probabilities=np.array(likes), error="", video=video)
 
 
+def sure() -> Any:
+    return Sure()
+
+
 def folder_of_clips(tmp_path, *names):
     for name in names:
         (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
@@ -32,7 +37,7 @@ def test_only_the_classes_in_question_are_answers(tmp_path, capsys):
     folder = folder_of_clips(tmp_path, "walk/a_walk.avi", "run/a_run.avi", "run/b_run.avi", "skip/a_skip.avi")
     clips = real_people.weizmann(folder, [])
     assert [clip.class_name for clip in clips] == ["Walk", "Run", "Run"]
-    found = real_people.answers(Sure(), clips)
+    found = real_people.answers(sure(), clips)
     assert found == ["Walk", "Run", "Run"]
     real_people.show("Weizmann", clips, ["Walk", "Run", "Walk"])
     out = capsys.readouterr().out
@@ -46,7 +51,7 @@ def test_missing_clips_people_and_classes_are_one_line(tmp_path):
     with pytest.raises(UserError, match="no clips such as"):
         real_people.weizmann(tmp_path / "walk", [])
     with pytest.raises(UserError, match="does not know Pick"):
-        real_people.answers(Sure(), real_people.weizmann(folder, []))
+        real_people.answers(sure(), real_people.weizmann(folder, []))
     with pytest.raises(UserError, match="no lists"):
         real_people.arid(folder)
 

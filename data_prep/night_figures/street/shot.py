@@ -77,8 +77,9 @@ def compose(plan: ClipPlan, height: int, width: int) -> Shot:
     framing = kept_up(framing, seen, rng)
     part = slice(*in_sight(framing, seen))
     seconds, way = seconds[part] - seconds[part.start], (way[0][part], way[1][part])
-    curves = {name: np.asarray(value)[part] if np.ndim(value) else value for name, value in motion.curves.items()}
-    motion = Motion(curves)
+    motion = Motion(
+        {name: np.asarray(value)[part] if np.ndim(value) else value for name, value in motion.curves.items()}
+    )
     take = dataclasses.replace(take, seconds=seconds)
     props = plan.class_name if rng.random() < 0.75 or plan.class_name == "Push" else ""
     performer = _figure(person, take, motion, way, props)

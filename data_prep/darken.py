@@ -16,7 +16,7 @@ from pathlib import Path
 import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
-from jaxtyping import UInt8
+from jaxtyping import Int, UInt8
 from rich.console import Console
 
 from lift_flax import command_line
@@ -71,18 +71,27 @@ def darken(videos: Path, out: Path, luma: float, workers: int) -> None:
         raise UserError(f"--videos {videos} is not a folder: give one that holds videos")
     if out.resolve().is_relative_to(videos.resolve()):
         raise UserError(f"--out {out} lies in --videos {videos}: choose another folder for the dark videos")
-    names = {path.relative_to(videos).with_suffix(".mp4"): path for path in videos_below(videos)[0]}
+    names: dict[Path, Path] = {}
+    for path in videos_below(videos, _unreadable)[0]:
+        name = path.relative_to(videos).with_suffix(".mp4")
+        if name in names:
+            raise UserError(f"{path} and {names[name]} would both become {name}: rename one of them")
+        names[name] = path
     if not names:
         raise UserError(f"--videos {videos} holds no videos: give a folder that does")
     with only_writer(out, "--out"):
         _settle(out, luma)
-        tasks = {str(path): (path, out / name, luma) for name, path in names.items() if not (out / name).exists()}
+        tasks = {str(path): (path, out, name, luma) for name, path in names.items() if not (out / name).exists()}
         with counting("darkening videos", len(tasks), Console(file=sys.stdout)) as advance:
             for name, result in pool.run_each(_darken_video, tasks, workers=workers, time_limit=_TIME_LIMIT):
                 if isinstance(result, decode.VideoError):
                     raise UserError(f"{name} cannot be filmed again ({result}): move it away and repeat the command")
                 advance()
     print(f"{len(names)} videos of mean luma {luma:g} in {out}")
+
+
+def _unreadable(error: OSError) -> None:
+    raise UserError(f"{error.filename} cannot be read ({error.strerror}): make it readable, or move it away") from error
 
 
 def _luma(text: str) -> float:
@@ -104,17 +113,18 @@ def _settle(out: Path, luma: float) -> None:
     write_text(note, text)
 
 
-def _darken_video(source: Path, target: Path, luma: float) -> None:
-    info = inspect_video(source)
+def _darken_video(source: Path, out: Path, name: Path, luma: float) -> None:
+    info, target = inspect_video(source), out / name
     chosen = np.unique(np.linspace(0, info.num_frames - 1, _SAMPLED).astype(int))
     with coder_errors():
-        exposure = min(exposure_for(to_linear(decode.decode_frames(source, chosen)), luma), 1.0)
+        exposure = min(exposure_for(to_linear(decode.decode_frames(source, chosen)[:, 1::3, 1::3]), luma), 1.0)
         camera = Camera(exposure, full_well=FULL_WELL, read_noise=READ_NOISE)
-        rng = np.random.default_rng(zlib.crc32(target.name.encode()))
+        rng = np.random.default_rng(zlib.crc32(name.as_posix().encode()))
         fps = Fraction(info.fps).limit_denominator(1001)
+        times = np.bincount(info.timing.shown(np.arange(info.num_frames) + 0.5), minlength=info.num_frames)
         frames = (
             av.VideoFrame.from_ndarray(np.ascontiguousarray(re_expose(rgb[None], camera, rng)[0]), format="rgb24")
-            for rgb in _rgb(source)
+            for rgb in _rgb(source, times)
         )
         video = encode.h264(frames, fps=fps, crf=_CRF, preset="veryfast")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -122,12 +132,14 @@ def _darken_video(source: Path, target: Path, luma: float) -> None:
         part.write_bytes(video)
 
 
-def _rgb(source: Path) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
-    """The frames of a video one by one, of even sides."""
+def _rgb(source: Path, times: Int[np.ndarray, "T"]) -> Iterator[UInt8[np.ndarray, "H W 3"]]:
+    """The frames of a video one by one, of even sides, each as often as `times` says: one after another they last
+    equally long, which frames of a video of variable rate do not."""
     scaler, size = VideoReformatter(), None
-    for _, frame in decode.iter_frames(source):
+    for index, frame in decode.iter_frames(source):
         size = size or scaling.scaled_size(frame.width, frame.height, min(frame.width, frame.height), multiple=2)
-        yield scaling.rgb(frame, size, scaler)
+        for _ in range(times[index]):
+            yield scaling.rgb(frame, size, scaler)
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ class Data:
     sampling: Sampling = "segments"  # T frames spread over the whole clip, or T in a row
     stride: Annotated[int, Bound(ge=1, le=10_000)] = 1  # frames from one of a window to the next
     window_seconds: Annotated[float, Bound(ge=0, le=3600), Auto()] = (
-        0.0  # that the T frames of a window span; 0: by `stride`
+        0.0  # that a window's T frames span; 0: by `stride`
     )
     short: Literal["loop", "hold"] = "loop"  # clips shorter than a window begin again, or hold their last frame
     test_windows: Annotated[int, Bound(ge=1, le=100), Auto()] = 1  # of a test clip, whose answers are averaged

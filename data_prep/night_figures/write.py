@@ -21,9 +21,8 @@ from rich.console import Console
 from lift_flax.errors import UserError
 from lift_flax.files import replacing, write_text
 from lift_flax.video import encode
-from lift_flax.video.camera import Camera, expose, to_srgb
+from lift_flax.video.camera import Camera, expose, exposure_for
 from lift_flax.video.decode import VideoError
-from lift_flax.video.gamma import LUMA
 
 from .. import pool
 from ..progress import counting
@@ -107,17 +106,12 @@ def render_clip(
         codes = expose(linear[..., :1], Camera(1.0, (1.0,), full_well=2500.0, read_noise=6.0), rng)
         return np.repeat(codes, 3, axis=-1)  # [T,H,W,1] -> [T,H,W,3]
     well, read = (8000.0, 3.0) if light == "dark" else (20000.0, 4.0)
-    return expose(linear, Camera(exposure_for(linear, luma), scene.balance, well, read), rng)
+    return expose(linear, Camera(exposure_of_film(linear, luma), scene.balance, well, read), rng)
 
 
-def exposure_for(linear: Float32[np.ndarray, "T H W 3"], luma: float) -> float:
-    """The exposure that gives frames [T,H,W,3] the mean luma `luma` (0 to 255), by bisection on a sample."""
-    sample, low, high = linear[::6, 1::3, 1::3], 1e-5, 30.0
-    weights = np.array(LUMA, np.float32)
-    for _ in range(18):
-        middle = math.sqrt(low * high)
-        low, high = (middle, high) if (to_srgb(sample * middle) @ weights).mean() < luma else (low, middle)
-    return math.sqrt(low * high)
+def exposure_of_film(linear: Float32[np.ndarray, "T H W 3"], luma: float) -> float:
+    """The exposure that gives frames [T,H,W,3] the mean luma `luma` (0 to 255), by a sample of their pixels."""
+    return exposure_for(linear[::6, 1::3, 1::3], luma)
 
 
 def clip_frames(plan: ClipPlan, num_frames: tuple[int, int]) -> int:

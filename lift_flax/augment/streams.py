@@ -71,7 +71,7 @@ def clip_streams(batch: dict[str, Array], config: Config, *, main: bool = True) 
     streams = {"dark": batch["clip"]} if main else {}
     if "main_features" in batch:
         streams["main_features"] = batch["main_features"]
-    if config.model.main_is_lit and main:
+    if config.model.main_is_lit and main and "main_features" not in batch:
         streams["lit"] = _light(batch["clip"], dataclasses.replace(luminous, size=batch["clip"].shape[2]))
     if luminous.input == "flow":
         streams["luminous"] = _flow_stream(batch["flow"], luminous)

@@ -15,7 +15,7 @@ from lift_flax.errors import UserError
 from lift_flax.video import flow_codes
 
 _WINDOWS = 5  # of a test clip
-_SECONDS = 1.0  # of a window: about one cycle of a walk
+_SECONDS = 1.0  # of a window
 _DEVIATIONS = 3  # most pixels do not move, and those that do are not to be huge
 _LEAST_STD = 0.01  # of coded flow, whose steps are 0.004
 _CACHE_BYTES = 4 * 2**30
@@ -82,7 +82,7 @@ def _window_seconds(config: Config, records: Records) -> Choice:
         return Choice(0.0, "the frames are spread over the whole clip")
     if config.data.stride > 1:
         return Choice(0.0, f"data.stride={config.data.stride} says how long a window is")
-    return Choice(_SECONDS, "so long a window holds one cycle of most motions")
+    return Choice(_SECONDS, "of windows of half a second to a second and a half the best on validation clips")
 
 
 def _test_windows(config: Config, records: Records) -> Choice:

@@ -10,7 +10,9 @@ import numpy as np
 from lift_flax.evaluate.scoring import NETWORKS, SplitLogits, agreement, judge_networks
 
 _SAME = ("records", "split", "views", "average", "frames", "size", "classes")  # what runs must share to be pooled
-_MAY_DIFFER = ("data.fold", "train.teacher_from", "train.teacher_epochs", "train.student_epochs")  # of one --folds
+_MAY_DIFFER = (  # of one --folds
+    "data.fold", "train.teacher_from", "train.teacher_epochs", "train.student_epochs", "train.checkpoint_epochs",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,12 +1,15 @@
 """A ViT that no step changes, computed by itself: each time, or once for every view and then read.
 
 With `data.feature_views` a training step gets what the ViT makes of its clips as an input.  Both ways compute it in one
-compiled function, of batches of one size, so that training goes the same way, bit for bit, on one kind of device.
+compiled function: from features that were kept by runs of the same batch size, number of processes and kind of device,
+training goes the same way bit for bit; from others, but for rounding.
 """
 
 import contextlib
 import functools
+import os
 import time
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -30,6 +33,7 @@ from lift_flax.models.inputs import Streams
 from lift_flax.video.sampling import View
 
 _SAY_SECONDS = 15  # between two lines of a long computation
+_SHARED_SECONDS = 60  # within which network file systems show what another process wrote
 
 
 class FrozenViT:
@@ -86,16 +90,13 @@ class FrozenViT:
         kept = self.kept
         with processes.all_or_none():
             kept.make_folders()
-        known = np.array([kept.path(*self._place(view)).exists() for view in views])
+        paths = [kept.path(*self._place(view)) for view in views]
+        known = np.array([path.exists() for path in paths] if processes.is_first() else [False] * len(paths), bool)
         missing = [view for view, there in zip(views, processes.array_from_first(known), strict=True) if not there]
         if missing:
             self._compute(kept, missing, f"of {len(views)} {what}", params, stats)
         with processes.all_or_none():
-            if unseen := [path for view in views if not (path := kept.path(*self._place(view))).exists()]:
-                raise UserError(
-                    f"{unseen[0]} is there for the first process and not for this one: put the records on storage that "
-                    "all processes share, or set config.data.features=compute"
-                )
+            _see(paths)
 
     def _compute(self, kept: KeptFeatures, missing: list[ViewOf], named: str, params: Tree, stats: Tree) -> None:
         megabytes = len(missing) * kept.shape[0] * kept.shape[1] * 4 / 1e6
@@ -128,3 +129,17 @@ class FrozenViT:
         entry, parts = self._records.index[view[0]], self._records.parts
         part = next(i for i, part in enumerate(parts) if part.name == entry.part)
         return part, entry.position - parts[part].first, view[1]
+
+
+def _see(paths: list[Path]) -> None:
+    """Waits until this process sees files that another one may have written; raises UserError where it does not."""
+    deadline = time.monotonic() + _SHARED_SECONDS
+    while unseen := [path for path in paths if not path.exists()]:
+        if time.monotonic() > deadline:
+            raise UserError(
+                f"{unseen[0]} is there for the first process and not for this one: put the records on storage that all "
+                "processes share, or set config.data.features=compute"
+            )
+        time.sleep(0.1)
+        for folder in {path.parent for path in unseen}:
+            os.listdir(folder)  # network file systems may remember that a file was missing until they are asked so

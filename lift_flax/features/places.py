@@ -13,11 +13,13 @@ from lift_flax.data.kept_features import KeptFeatures
 from lift_flax.data.records import Records
 from lift_flax.distributed.mesh import gather_whole
 from lift_flax.errors import UserError
+from lift_flax.files import record_files
 from lift_flax.models.functional import Tree, flatten
 
 FOLDER = "features"  # in a folder of records
 _VERSION = 1  # of the way from records to features: raise it when the same fields give others
 _FRAMES = ("num_frames", "size", "sampling", "stride", "window_seconds", "short")
+_OF_FRAMES = ("codec", "size", "crf", "gop", "max_frames")  # settings of a build that decide the frames of its clips
 _FREE = ("init_from", "unfreeze")  # fields of the ViT that change no output of given weights
 
 
@@ -69,14 +71,15 @@ def _weights_digest(pvit: Tree) -> str:
 
 
 def _records_digest(records: Records) -> str:
-    """Of the pictures of all clips, where each one is, and how videos became clips."""
+    """Of the pictures of all clips, where each one is, and how videos became the frames of clips."""
     if any(not entry.content for entry in records.index.values()):
         raise UserError(
             f"{records.dir} is of an earlier version, which does not name the pictures of its clips: build it again "
             "with --overwrite, or set config.data.features=compute"
         )
     clips = [(i, entry.position, entry.content) for i, entry in records.index.items()]
-    return _digest({"clips": clips, "prepared": records.prepared})
+    settings = record_files.read_report(records.dir)["settings"]
+    return _digest({"clips": clips, "settings": {name: settings.get(name) for name in _OF_FRAMES}})
 
 
 def _digest(about: dict[str, Any]) -> str:

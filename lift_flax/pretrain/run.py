@@ -19,7 +19,7 @@ from lift_flax.pretrain import phase
 from lift_flax.pretrain.views import without_labels
 from lift_flax.runs.metrics_log import MetricsWriter, read_metrics
 from lift_flax.runs.workdir import refuse_foreign
-from lift_flax.train.epochs import lengthened
+from lift_flax.train.epochs import lengthened, thinned
 from lift_flax.train.loop import train_phase
 from lift_flax.train.opening import Start, opened, with_clips, with_weights
 from lift_flax.train.phases import RunContext
@@ -90,7 +90,9 @@ def resolve(config: Config, records: Records, workdir: Path | None = None) -> St
         )
     fields = config.pretrain
     epochs, longer = lengthened(phase.NAME, len(train_ids), config.train.batch_size, fields.epochs, fields.least_steps)
-    config = dataclasses.replace(config, pretrain=dataclasses.replace(fields, epochs=epochs))
+    every, rarer = thinned(config.train.checkpoint_epochs, [epochs // fields.epochs])
+    train = dataclasses.replace(config.train, checkpoint_epochs=every)
+    config = dataclasses.replace(config, pretrain=dataclasses.replace(fields, epochs=epochs), train=train)
     held_out = {"test": records.folds[str(fold)].get("test", []), "validation": val_ids}
     config, weights = with_weights(config, records, held_out, None)
-    return Start(config, records, train_ids, val_ids, [], weights, make_mesh(config), (*chosen, *longer))
+    return Start(config, records, train_ids, val_ids, [], weights, make_mesh(config), (*chosen, *longer, *rarer))

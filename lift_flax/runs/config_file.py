@@ -67,6 +67,8 @@ def check_same_run(old: Config, new: Config, workdir: Path) -> None:
     """Refuses to resume `workdir` with a config that would compute something else, naming the fields."""
     before, after = deciding_fields(old), deciding_fields(new)
     differ = [n for n in before if before[n] != after[n]]
+    if not (workdir / "pretrain").is_dir():  # a training reads nothing of them
+        differ = [n for n in differ if not n.startswith("pretrain.")]
     if differ:
         changes = ", ".join(f"{n} ({before[n]} there, {after[n]} now)" for n in differ)
         flags = " ".join(f"--config.{n}='{before[n]}'" for n in differ)

@@ -188,9 +188,12 @@ def check_shared(
                 os.listdir(folder)  # network file systems may remember that a file was missing until they are asked so
     first = config_file.load(workdir / "config.json")
     config_file.check_same_run(first, config, workdir)
-    ours, theirs = ((c.mesh, c.train.remat, c.log.light_curve) for c in (config, first))
+    ours, theirs = ((c.mesh, c.train.remat, c.log.light_curve, c.data.features) for c in (config, first))
     if ours != theirs:
-        raise UserError("config.mesh, config.train.remat and config.log.light_curve must be the same on every process")
+        raise UserError(
+            "config.mesh, config.data.features, config.train.remat and config.log.light_curve must be the same on "
+            "every process"
+        )
     stated = facts(workdir, "data_digest", "weights")
     if (stated["data_digest"], stated["weights"]) != (digest(records, *splits), weights):
         raise UserError(

@@ -13,6 +13,15 @@ def epoch_ends(examples: int, batch_size: int, epochs: int) -> dict[int, int]:
     return {-(-epoch * examples // batch_size): epoch for epoch in range(1, epochs + 1)}
 
 
+def saved_steps(ends: dict[int, int], every: int) -> frozenset[int]:
+    """The steps of `epoch_ends` that complete `every` further epochs, or more, and the last one."""
+    steps = sorted(ends)
+    before = [0, *(ends[step] for step in steps)]
+    return frozenset(s for s, last in zip(steps, before, strict=False) if ends[s] // every > last // every) | {
+        steps[-1]
+    }
+
+
 def enough_epochs(examples: int, batch_size: int, epochs: int, least_steps: int) -> int:
     """`epochs`, or as many more as it takes to make `least_steps`."""
     return max(epochs, math.ceil(least_steps * batch_size / examples))
@@ -23,6 +32,16 @@ def lengthened(phase: str, examples: int, batch_size: int, epochs: int, least_st
     enough = enough_epochs(examples, batch_size, epochs, least_steps)
     line = f"{phase}: {enough} epochs instead of {epochs}, as {examples} clips need for {least_steps} steps"
     return enough, [line] if enough != epochs else []
+
+
+def thinned(every: int, times: list[int]) -> tuple[int, list[str]]:
+    """(Epochs from one validation and checkpoint to the next, a line that says so where these are more than `every`).
+
+    Args:
+      times: how many times as long each phase has become (`lengthened`); the least of them counts.
+    """
+    rarer = every * min(times)
+    return rarer, [f"validated and saved every {rarer} epochs"] if rarer != every else []
 
 
 class Patience:

@@ -30,6 +30,7 @@ class StepEnd:
       step, total: its number, from 1 on, and that of the phase's last step, which may be this one earlier than planned.
       state: after the step.
       epoch: the epoch that ends with it; None within one.
+      due: whether validation and a checkpoint are due after it.
       stopping: whether the run is asked to end after it.
       training, validation: mean metrics of the epoch that ends; the hooks fill them in.
     """
@@ -38,6 +39,7 @@ class StepEnd:
     total: int
     state: Tree
     epoch: int | None
+    due: bool
     stopping: bool
     training: dict[str, float] | None = None
     validation: dict[str, float] | None = None
@@ -121,7 +123,7 @@ class Validate:
         run = self._run
         if not (end.epoch and run.val_ids):
             return
-        if end.epoch % run.config.train.checkpoint_epochs and end.step < end.total:
+        if not end.due:
             return
         with self._save.before_reading(end.step, end.state):
             end.validation = self._validate(*answering(end.state))
@@ -175,7 +177,7 @@ class Save:
         self._write_metrics, self._patience = write_metrics, patience
 
     def __call__(self, end: StepEnd) -> None:
-        due = end.step == end.total or (end.epoch and end.epoch % self._fields.checkpoint_epochs == 0)
+        due = end.due or end.step == end.total
         if end.stopping or due:
             # a step that is saved by chance is no candidate
             self._save(end.step, end.state, end.validation if due else None)

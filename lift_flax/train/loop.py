@@ -16,10 +16,11 @@ from lift_flax.features.frozen_vit import FrozenViT
 from lift_flax.models.functional import Tree, count_parameters
 from lift_flax.runs.checkpoints import Checkpoints
 from lift_flax.train import hooks, optim
-from lift_flax.train.epochs import EpochMeans, Patience, epoch_ends
+from lift_flax.train.epochs import EpochMeans, Patience, epoch_ends, saved_steps
 from lift_flax.train.phases import Phase, RunContext
 from lift_flax.train.profiling import Meter, StepTrace
 from lift_flax.train.screen.progress import Progress
+from lift_flax.video.sampling import view_grid
 
 _AUGMENT = 0  # purpose of a random key, beside the phase's number
 _fold_in = jax.jit(jax.random.fold_in)
@@ -96,8 +97,10 @@ class _Loop:
           UserError: see `train_phase`.
         """
         config, total = self.run.config, max(self.ends)
-        if self.vit:
-            self.vit.keep_training(self.run.train_ids, state["params"], state["batch_stats"])
+        if self.vit:  # all that is kept, before a step is made that a stop could lose
+            arrays = (state["params"], state["batch_stats"])
+            self.vit.keep_training(self.run.train_ids, *arrays)
+            self.vit.keep_tests(self.run.val_ids, view_grid(config.data.test_windows, 1), *arrays)
         progress = Progress(self.phase.name, first_step, total, config.train.batch_size, config.log.progress)
         trace = StepTrace(self.run.workdir / "profile" / self.phase.name, config.train.profile_steps)
         meter, key = Meter(config.train.batch_size), self._key()
@@ -113,6 +116,7 @@ class _Loop:
             save,
             hooks.Stop(self.phase, self.checkpoints),
         )
+        saved = saved_steps(self.ends, config.train.checkpoint_epochs)
         with contextlib.closing(self._batches(first_step)) as batches, progress, trace:
             for step in range(first_step + 1, total + 1):
                 with trace.step(step):
@@ -121,7 +125,8 @@ class _Loop:
                     state, metrics = self._compute(state, batch, key, step)
                 trace.end_after(step, metrics)
                 write_metrics.put(step, metrics)
-                end = hooks.StepEnd(step, total, state, self.ends.get(step), stopping=self.run.stop.at_this_step())
+                stopping, epoch = self.run.stop.at_this_step(), self.ends.get(step)
+                end = hooks.StepEnd(step, total, state, epoch, due=step in saved, stopping=stopping)
                 for hook in after_step:
                     hook(end)
                 if end.total == step:

@@ -25,7 +25,7 @@ from lift_flax.models.functional import Tree, answering
 from lift_flax.runs.metrics_log import MetricsWriter
 from lift_flax.runs.workdir import finished, refuse_foreign, refuse_pretraining
 from lift_flax.train import results
-from lift_flax.train.epochs import lengthened
+from lift_flax.train.epochs import lengthened, thinned
 from lift_flax.train.loop import train_phase
 from lift_flax.train.opening import Start, opened, with_clips, with_weights
 from lift_flax.train.phases import RunContext, check_start, student_phase, teacher_phase
@@ -88,10 +88,8 @@ def _long_enough(config: Config, clips: int) -> tuple[Config, list[str]]:
         lines += line
         times.append(epochs // given)
         train = dataclasses.replace(train, **{f"{phase}_epochs": epochs})
-    every = train.checkpoint_epochs * min(times)
-    if every != train.checkpoint_epochs:
-        lines.append(f"validated and saved every {every} epochs")
-    return dataclasses.replace(config, train=dataclasses.replace(train, checkpoint_epochs=every)), lines
+    every, line = thinned(train.checkpoint_epochs, times)
+    return dataclasses.replace(config, train=dataclasses.replace(train, checkpoint_epochs=every)), lines + line
 
 
 def _prepare(config: Config, workdir: Path) -> Start:

@@ -1,5 +1,7 @@
 """Videos filmed again in the dark: as dark as asked for, with noise, in the same layout, and records in two lights."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -54,12 +56,24 @@ def test_records_in_two_lights(videos, tmp_path):
     assert opened.of_part(opened.split(1, "test"), "dark")
 
 
+def test_a_video_that_is_darker_keeps_its_light(videos, tmp_path):
+    dark, darker = tmp_path / "dark", tmp_path / "darker"
+    darken.main([f"--videos={videos}", f"--out={dark}", "--luma=12", "--workers=1"])
+    darken.main([f"--videos={dark}", f"--out={darker}", "--luma=60", "--workers=1"])
+    for path in darker.rglob("*.mp4"):
+        assert _luma(path) == pytest.approx(12, abs=3)
+
+
 def test_mistakes_are_named(videos, tmp_path, capsys):
     dark = tmp_path / "dark"
+    for suffix in ("mp4", "mov"):
+        (tmp_path / "twice").mkdir(exist_ok=True)
+        shutil.copy(videos / "right" / "0.mp4", tmp_path / "twice" / f"0.{suffix}")
     for words, message in (
         ([f"--videos={tmp_path / 'none'}", f"--out={dark}"], "is not a folder"),
         ([f"--videos={videos}", f"--out={videos / 'dark'}"], "choose another folder for the dark videos"),
         ([f"--videos={videos}", f"--out={tmp_path}"], "holds other files"),
+        ([f"--videos={tmp_path / 'twice'}", f"--out={dark}"], "would both become 0.mp4: rename one of them"),
         ([f"--videos={videos}", f"--out={dark}", "--luma=0.5"], "not a mean luma"),
     ):
         with pytest.raises(UserError, match=message):

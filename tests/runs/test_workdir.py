@@ -180,3 +180,13 @@ def test_a_damaged_end_is_evaluated_again(run, config, tmp_path):
     (workdir / "results.json").write_text('{"dataset": "sm')
     after = train_and_test(config, workdir)
     assert after["student"] == before["student"] and after["teacher"] == before["teacher"]
+
+
+def test_a_training_reads_nothing_of_what_pretraining_is_set_to(run, config):
+    """So runs from before there was any continue."""
+    other = dataclasses.replace(
+        config, pretrain=dataclasses.replace(config.pretrain, epochs=config.pretrain.epochs + 1)
+    )
+    config_file.check_same_run(config, other, run)
+    with pytest.raises(UserError, match=r"holds a run of another config: seed"):
+        config_file.check_same_run(config, dataclasses.replace(other, seed=config.seed + 1), run)

@@ -54,3 +54,17 @@ def test_patience_ends_after_so_many_epochs_without_a_better_one():
     for score in (0.5, 0.1, 0.1):
         never.see(score)
     assert not never.is_over and never.seen() == {}
+
+
+@pytest.mark.parametrize(
+    ("examples", "batch", "every", "count"), [(48, 8, 4, 5), (3, 8, 4, 5), (3, 8, 7, 3), (48, 8, 1, 20)]
+)
+def test_so_many_epochs_are_saved_as_end_between_two(examples, batch, every, count):
+    """Also where a batch holds several epochs, so that not each of them is seen to end."""
+    ends = epochs.epoch_ends(examples, batch, 20)
+    saved = epochs.saved_steps(ends, every)
+    assert len(saved) == min(count, len(ends)) and max(ends) in saved
+    assert epochs.thinned(2, [8, 6]) == (12, ["validated and saved every 12 epochs"]) and epochs.thinned(2, [1, 3]) == (
+        2,
+        [],
+    )

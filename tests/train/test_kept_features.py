@@ -80,7 +80,16 @@ def test_the_views_are_v_for_good(run, copied):
     assert len({clip for clips in seen.values() for clip in clips}) > 2 * TRAINED
 
 
-def test_what_decides_the_features_names_them(run, copied, records):
+def _built_with(records, folder, **settings):
+    """A copy of records whose report says that they were built with other settings."""
+    shutil.copytree(records, folder)
+    report = json.loads((folder / "prep_report.json").read_text())
+    report["settings"] |= settings
+    (folder / "prep_report.json").write_text(json.dumps(report))
+    return open_records(str(folder))
+
+
+def test_what_decides_the_features_names_them(run, copied, records, tmp_path):
     """Other weights, frames, augmentations or records have files of their own; test views know no augmentation."""
     opened = open_records(str(copied))
     weights = {"kernel": np.ones(3, np.float32)}
@@ -95,9 +104,11 @@ def test_what_decides_the_features_names_them(run, copied, records):
         of(**{"data.window_seconds": 0.5}),
         of(**{"model.pvit.blocks": 1}),
         of(**{"train.precision": "float32"}),
+        of(_built_with(records, tmp_path / "coarse", crf=40)),
     ):
         assert changed[0] != usual[0] and changed[1] != usual[1]
     assert of(**{"augment.flip": 0.1})[0] != usual[0] and of(**{"augment.flip": 0.1})[1] == usual[1]
+    assert of(_built_with(records, tmp_path / "tvl1", flow="tvl1")) == usual
     assert of(**{"seed": 7, "model.luminous.gamma": 1.1, "train.learning_rate": 1.0}) == usual
 
 
@@ -141,6 +152,22 @@ def test_choosing_by_validation_keeps_no_test_view(copied, tmp_path):
     tested = {str(opened.index[i].position) for i in opened.split(1, "test")}
     kept = {path.name.split(".")[0] for kind in ("test", "drawn") for path in _kept(copied, kind)}
     assert len(kept) == TRAINED and not kept & tested
+
+
+@pytest.mark.slow
+def test_clips_of_several_folders_that_are_lit(copied, tmp_path):
+    """Each has its files beside its own records, and training is as without them."""
+    shutil.copytree(copied, tmp_path / "other" / "dark")
+    place = f"{copied},{tmp_path / 'other' / 'dark'}"
+    fields = {**LIGHT, "train.student_epochs": 2, "model.main_input": "lit", "model.luminous.gamma_target": 100.0}
+    train_and_test(small_config(records=place, **fields), tmp_path / "start")
+    fields |= {**VIEWS, "train.init_from": str(tmp_path / "start")}
+    config = {way: small_config(records=place, **fields, **{"data.features": way}) for way in ("compute", "cache")}
+    for way in config:
+        train_and_test(config[way], tmp_path / way)
+    assert_same_state(*(newest_state(tmp_path / way, "student", config[way]) for way in config))
+    for folder in (copied, tmp_path / "other" / "dark"):
+        assert len(_kept(folder, "drawn")) == 3 * TRAINED and len(_kept(folder, "test")) == TESTED
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from lift_flax.video.camera import Camera, expose
 from lift_flax.video.gamma import LUMA
 
 from ..scene import ClipPlan
-from ..write import CLASSES, clip_file, encode_clip, exposure_for, write_clips
+from ..write import CLASSES, clip_file, encode_clip, exposure_of_film, write_clips
 from .camera import expose_by
 from .shot import compose, render_shot
 
@@ -67,7 +67,7 @@ def film(plan: ClipPlan, height: int, width: int) -> tuple[UInt8[np.ndarray, "T 
     """
     shot, rng = compose(plan, height, width), np.random.default_rng((plan.seed, 1))
     linear, how = render_shot(shot, height, width), expose_by(rng, shot.place.day)
-    camera = Camera(exposure_for(linear, how.luma), how.balance, how.full_well, how.read_noise)
+    camera = Camera(exposure_of_film(linear, how.luma), how.balance, how.full_well, how.read_noise)
     codes = expose(linear, camera, rng)
     if shot.place.warmth:  # infrared has no colours
         grey = np.rint(codes @ np.array(LUMA, np.float32))[..., None]

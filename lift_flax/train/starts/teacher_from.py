@@ -39,7 +39,8 @@ def check(config: Config, records: Records, train_ids: list[str]) -> None:
             "holds results.json and teacher/, or leave it out"
         )
     ours, theirs = _deciding(config), _deciding(other)
-    if differ := [f"{name} ({theirs[name]} there, {ours[name]} here)" for name in ours if ours[name] != theirs[name]]:
+    names = [name for name in ours if name in theirs and ours[name] != theirs[name]]
+    if differ := [f"{name} ({theirs[name]} there, {ours[name]} here)" for name in names]:
         raise UserError(
             f"the teacher in {folder} is of another kind: {', '.join(differ)}; set these as there, or leave "
             "config.train.teacher_from out"

@@ -87,6 +87,15 @@ def test_teachers_on_flow_want_the_same_flow(run, records, tmp_path):
     _check(dataclasses.replace(config, model=dataclasses.replace(config.model, luminous=luminous)), records)
 
 
+def test_teachers_on_flow_are_none_on_frames(run, records, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "copy")
+    kept = json.loads((copy / "config.json").read_text())
+    kept["model"]["luminous"]["input"] = "flow"
+    (copy / "config.json").write_text(json.dumps(kept))
+    with pytest.raises(UserError, match=r"of another kind: model\.luminous\.input \(flow there, gamma here\)"):
+        _check(small_config(records=records, **{"train.teacher_from": str(copy)}), records)
+
+
 def test_runs_without_a_teacher_to_give(run, records, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(run, copy)

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from lift_flax.evaluate.metrics import interval
+from lift_flax.files import write_text
 
 CHOSEN_ON = ("daria", "denis", "eli")  # people by whom settings were chosen
 DARK_LUMA = 17  # mean luma of ARID
@@ -73,10 +74,16 @@ def main() -> None:
     parser.add_argument("--rows", default=",".join(ROWS), help=f"of {', '.join(ROWS)}")
     parser.add_argument("--seeds", default="0,1,2", help="of each row (quick rows take the first)")
     args = parser.parse_args()
-    starts = dict(pair.split("=", 1) for pair in args.start)
+    starts = {name: run for name, _, run in (pair.partition("=") for pair in args.start)}
+    rows = args.rows.split(",")
+    if unknown := [name for name in rows if name not in ROWS] + [
+        f"--start={n}" for n, run in starts.items() if not run
+    ]:
+        parser.error(f"{unknown[0]} is unknown: rows are {', '.join(ROWS)}, and --start is NAME=RUN")
     records = make_records(args.videos, args.out)
-    found = []
-    for name in args.rows.split(","):
+    tables = args.out / "tables.json"
+    found = json.loads(tables.read_text()) if tables.exists() else []
+    for name in rows:
         row = ROWS[name]
         if (row.vit and not args.vit) or (row.start and row.start not in starts):
             print(f"{name}: left out, for want of {'--vit' if row.vit else f'--start={row.start}=RUN'}", flush=True)
@@ -86,8 +93,9 @@ def main() -> None:
             train(row, args.out / "runs" / f"{name}-{seed}", records, seed, args.vit, starts.get(row.start))
             for seed in (seeds if row.folds == "all" else seeds[:1])
         ]
+        found = [line for line in found if line["row"] != name]
         found += [{"row": name, "seeds": len(runs), **line} for line in lines_of(runs, records)]
-        (args.out / "tables.json").write_text(json.dumps(found, indent=1) + "\n")
+        write_text(tables, json.dumps(found, indent=1) + "\n")
     print_table(found)
 
 
@@ -147,7 +155,7 @@ def accuracies(hits: np.ndarray, groups: list[str]) -> dict:
     others = np.array([group not in CHOSEN_ON for group in groups])
     found = {}
     for name, chosen in (("all", np.ones_like(others)), ("others", others)):
-        if chosen.any():
+        if others.any() or name == "all":
             of = [group for group, is_in in zip(groups, chosen, strict=True) if is_in]
             found[name] = {
                 "clips": int(chosen.sum()),
@@ -159,7 +167,7 @@ def accuracies(hits: np.ndarray, groups: list[str]) -> dict:
 
 def print_table(lines: list[dict]) -> None:
     """The lines in Markdown."""
-    print("\n| row | tested by | network | seeds | all people | people not chosen on | minutes a seed |")
+    print("\n| row | tested by | network | seeds | all people tested | people not chosen on | minutes a seed |")
     print("|---|---|---|---:|---:|---:|---:|")
     for line in lines:
         shown = []

@@ -104,7 +104,7 @@ def train_batches(
     rows: Rows | None = None,
     fixed_views: int = 0,
     features: KeptFeatures | None = None,
-    views: int = 1,
+    draws: int = 1,
 ) -> Batches:
     """Endless batches for training.  Close the iterator when done (contextlib.closing): it may own loader processes.
 
@@ -117,7 +117,7 @@ def train_batches(
       rows: only these rows of every global batch; None takes all.
       fixed_views: V, of which each example is one; 0 draws each anew.
       features: of those views, kept.
-      views: how often each clip is drawn, at another time and place each; with several, "clip" and "flow" have an axis
+      draws: how often each clip is drawn, at another time and place each; with several, "clip" and "flow" have an axis
         for them after the first: [B,V,T,H,W,C].
 
     Yields:
@@ -132,12 +132,12 @@ def train_batches(
     reader = _reader(records, config, ids, weights=counts, fixed_views=fixed_views, features=features)
     size = config.train.batch_size
     rows = np.arange(size) if rows is None else rows
-    data = _train_order(records, config, ids, seed).random_map(reader.train if views == 1 else _Views(reader, views))
-    return _iterate(_ProcessRows(data, size, rows).batch(len(rows))[first_step:], config, len(rows) * views)
+    data = _train_order(records, config, ids, seed).random_map(reader.train if draws == 1 else _Draws(reader, draws))
+    return _iterate(_ProcessRows(data, size, rows).batch(len(rows))[first_step:], config, len(rows) * draws)
 
 
 @dataclasses.dataclass(frozen=True)
-class _Views:
+class _Draws:
     """The example of a clip that is drawn several times.  Picklable."""
 
     reader: ClipReader

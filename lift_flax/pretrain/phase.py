@@ -42,7 +42,7 @@ def pretrain_phase(config: Config) -> Phase:
         averages=config.train.ema > 0,
         make_step=_make_pretrain_step,
         outputs=functools.partial(pretext_outputs, network, config),
-        views=VIEWS,
+        draws=VIEWS,
         make_streams=make_view_streams,
         make_validation=make_validation,
         shown=(*SHOWN, "std"),

@@ -137,7 +137,7 @@ class _Loop:
         run, rows = self.run, local_rows(self.run.mesh, self.run.config.train.batch_size)
         seed = run.data_seed(self.phase)
         phase, order = self.phase, {"seed": seed, "first_step": first_step, "rows": rows}
-        views = {"views": phase.views, "fixed_views": phase.fixed_views, "features": self.vit and self.vit.kept}
+        views = {"draws": phase.draws, "fixed_views": phase.fixed_views, "features": self.vit and self.vit.kept}
         return train_batches(run.records, run.config, run.train_ids, **order, **views)
 
     def _key(self) -> Key[Array, ""]:

@@ -90,7 +90,7 @@ class Phase:
       averages: whether the state keeps a moving average of them.
       make_step: (network, config, optimizer) -> training step.
       outputs: (params, stats, streams, train) -> (outputs, new stats).
-      views: how often a clip is drawn for its place in a batch (`data.batches.train_batches`).
+      draws: how often a clip is drawn for its place in a batch (`data.batches.train_batches`).
       fixed_views: V of each training clip, where the phase has a frozen ViT and the config asks for them; else 0.
       make_streams: (batch, key, config, number of classes) -> the streams of a training batch.
       make_validation: (run, outputs, frozen ViT or None) -> what gives the metrics of the validation clips, "loss" and
@@ -108,7 +108,7 @@ class Phase:
     averages: bool
     make_step: Callable
     outputs: Callable
-    views: int = 1
+    draws: int = 1
     fixed_views: int = 0
     make_streams: Callable = make_train_streams
     make_validation: Callable[[RunContext, Callable, FrozenViT | None], ValidationMetrics] = _classification

@@ -83,7 +83,7 @@ def decoded(monkeypatch) -> dict[str, set[str]]:
 
 def test_both_streams_learn_and_are_a_start(records, decoded, tmp_path, capsys):
     """The loss of unseen clips falls, no test clip is read, and a run begins there, but for its heads and levels."""
-    config = small_config(records=records, **{**FIELDS, "pretrain.least_steps": 24, "data.val_share": 0.34})
+    config = small_config(records=records, **{**FIELDS, "pretrain.epochs": 8, "data.val_share": 0.34})
     workdir, opened = tmp_path / "pre", open_records(str(records))
     found = pretrain(config, workdir)
     learnt, validated = opened.train_and_validation(1, 0.34, 0)

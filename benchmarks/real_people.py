@@ -1,6 +1,6 @@
 r"""What a network that was trained on rendered people alone knows of real ones.
 
-    lift-flax build night_figures --scenes=street --clips=3000 --height=96 --size=96 --codec=original --flow \
+    lift-flax build night_figures --scenes=street --clips=1650 --size=120 --codec=original --flow \
         --out STREET
     lift-flax train --config=own:tiny --config.data.dir=STREET --workdir=RUN
     python -m benchmarks.real_people --workdir=RUN --weizmann=DIR --people=daria,denis,eli     # to choose by

@@ -37,7 +37,7 @@ def test_promotion_is_refused(operands):
 @pytest.mark.parametrize("stage", stages.STAGES, ids=lambda stage: next(iter(stage.texts)))
 def test_augmentation(stage):
     ranges = small_config(**FIELDS).augment
-    draws = jax.eval_shape(lambda key: streams._draw(stage, key, ranges, CLIP.shape), jax.random.key(0))
+    draws = jax.eval_shape(lambda key: streams._draw(stage, key, None, ranges, CLIP.shape), jax.random.key(0))
     for function, array in [(stage.frames, CLIP), (stage.targets, jax.ShapeDtypeStruct((4, 3), jnp.float32))]:
         if function:
             jax.eval_shape(lambda x, d, f=function: streams._apply(f, x, d, ranges), array, draws)

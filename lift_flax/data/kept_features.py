@@ -31,19 +31,19 @@ class KeptFeatures:
     about: tuple[dict[str, Any], ...]
     shape: tuple[int, int]
 
-    def path(self, part: int, position: int, view: View | int) -> Path:
-        """The file of a view of the clip at `position` in its folder, the one of number `part`."""
+    def path(self, folder: int, position: int, view: View | int) -> Path:
+        """The file of a view of the clip at `position` in its folder, the one of that number."""
         if isinstance(view, View):
-            return self.tested[part] / f"{position}.{view.phase!r}-{view.share!r}.npy"
-        return self.drawn[part] / f"{position}.{view}.npy"
+            return self.tested[folder] / f"{position}.{view.phase!r}-{view.share!r}.npy"
+        return self.drawn[folder] / f"{position}.{view}.npy"
 
-    def read(self, part: int, position: int, view: View | int) -> Features:
+    def read(self, folder: int, position: int, view: View | int) -> Features:
         """The features of a view.
 
         Raises:
           UserError: the file is missing or damaged.
         """
-        path = self.path(part, position, view)
+        path = self.path(folder, position, view)
         try:
             features = np.load(path)
             if features.shape != self.shape or features.dtype != np.float32:
@@ -54,10 +54,10 @@ class KeptFeatures:
             ) from error
         return features
 
-    def write(self, part: int, position: int, view: View | int, features: Features) -> None:
+    def write(self, folder: int, position: int, view: View | int, features: Features) -> None:
         """Keeps the features of a view; the file is whole or missing."""
-        with replacing(self.path(part, position, view)) as file:
-            np.save(file, features)
+        with replacing(self.path(folder, position, view)) as part:
+            np.save(part, features)
 
     def make_folders(self) -> None:
         """Makes the folders, each with a note of what it is of.

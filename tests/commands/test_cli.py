@@ -60,7 +60,7 @@ def test_help_explains_every_field_of_a_config(verb, capsys):
 
 @pytest.mark.parametrize(("words", "message"), [
     (["trian"], r"^'trian' is not a verb of lift-flax: did you mean `lift-flax train`\?$"),
-    (["xyz"], "^'xyz' is not a verb of lift-flax: choose one of build, audit, train, "),
+    (["xyz"], "^'xyz' is not a verb of lift-flax: choose one of build, darken, audit, train, "),
     (["weights"], "lift-flax weights to-torch"),
     (["predict", "--workdri=x"], r"see lift-flax predict --help"),
 ])  # fmt: skip

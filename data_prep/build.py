@@ -127,10 +127,11 @@ def _train_flags(args: argparse.Namespace, videos: VideoList) -> list[str]:
     """The flags of a first training run on these records: on all folds, where they were asked for."""
     data_set = DATA_SETS[args.source]
     flow = args.flow != "none"
-    finds_out = data_set.config == "own"  # by `auto`
+    config = "own" if args.source == "night_figures" and args.scenes == "street" else data_set.config
+    finds_out = config == "own"  # by `auto`
     keys = "" if finds_out or flow == data_set.flow else f",luminous={'flow' if flow else 'gamma'}"
     folds = ["--folds=all"] if data_set.lists is None and len(videos.folds) > 1 else []
-    return [f"--config={data_set.config}:tiny{keys}", f"--config.data.dir={args.out}", *folds]
+    return [f"--config={config}:tiny{keys}", f"--config.data.dir={args.out}", *folds]
 
 
 def _settings(args: argparse.Namespace) -> dict[str, Any]:

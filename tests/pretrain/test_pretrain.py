@@ -119,6 +119,7 @@ def test_a_training_from_it_runs_to_its_end(done, records, tmp_path):
     assert results["num_examples"] == 6
 
 
+@pytest.mark.slow
 def test_a_pretraining_that_was_cut_goes_on_bit_for_bit(done, config, tmp_path):
     workdir = shutil.copytree(done, tmp_path / "workdir")
     shutil.rmtree(workdir / "pretrain" / "9")

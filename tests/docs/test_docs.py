@@ -3,6 +3,7 @@
 import ast
 import configparser
 import re
+from pathlib import Path
 
 import pytest
 
@@ -82,3 +83,18 @@ def test_the_version_is_the_same_everywhere_and_has_its_changes():
     assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     headings = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert headings[0] == "Unreleased" and re.fullmatch(rf"{re.escape(version)} \(\d{{4}}-\d\d-\d\d\)", headings[1])
+
+
+def _sections(page: Path) -> set[str]:
+    """The names by which links find the sections of a page."""
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in re.findall(r"^#+ (.+)$", text, re.M)}
+
+
+def test_links_lead_to_sections():
+    links = []
+    for page in PAGES:
+        for target, section in re.findall(r"\]\(([\w/.-]*)#([\w-]+)\)", page.read_text(encoding="utf-8")):
+            links.append((page.name, target, section, (page.parent / target).resolve() if target else page))
+    assert len(links) > 50
+    assert [(page, target, section) for page, target, section, to in links if section not in _sections(to)] == []

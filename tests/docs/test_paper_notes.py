@@ -69,12 +69,6 @@ def test_classes_and_functions_exist():
         assert re.search(rf"^(class|def) {name}\b", (ROOT / path).read_text(), re.MULTILINE), (path, name)
 
 
-def test_links_lead_to_sections():
-    headings = re.findall(r"^##+ (.*)$", NOTES, re.MULTILINE)
-    anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-    assert set(re.findall(r"\]\(#([^)]*)\)", NOTES)) <= anchors
-
-
 def test_every_note_in_the_code_is_listed():
     files = (path for folder in ("configs", "data_prep", "lift_flax") for path in (ROOT / folder).rglob("*.py"))
     with_note = {path.relative_to(ROOT).as_posix() for path in files if "NOTE(paper)" in path.read_text()}

@@ -34,8 +34,11 @@ def teacher_outputs(network: Network, config: Config, params: Tree, stats: Tree,
 def student_outputs(network: Network, config: Config, params: Tree, stats: Tree, streams: Streams, *, train: bool):
     """(outputs, new statistics) of the student on a batch's dark and luminous streams.
 
-    Where the streams hold "main_features", the ViT is not computed again.
+    Where the streams hold "main_features", the ViT is not computed again; without a main stream "dark" may be missing.
     """
+    if config.model.streams == "luminous":
+        inputs = None, teacher_inputs(config, streams)
+        return network.apply(params, stats, *inputs, train=train, method="from_tokens")
     if "main_features" in streams:
         inputs = streams["main_features"], teacher_inputs(config, streams)
         return network.apply(params, stats, *inputs, train=train, method="from_features")

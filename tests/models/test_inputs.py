@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lift_flax.augment.streams import clip_streams
+from lift_flax.augment.streams import clip_streams, make_train_streams
 from lift_flax.models import inputs
 from lift_flax.video import gamma
 from tests.support.small_config import small_config
@@ -37,6 +37,18 @@ def test_a_main_stream_that_takes_motion_reads_lit_frames():
     alone = small_config("tiny,streams=luminous", **fields)
     streams = clip_streams({"clip": jnp.asarray(clip)}, alone)
     assert "lit" not in streams and len(inputs.student_inputs(alone, streams)) == 2  # nothing reads the main stream's
+
+
+def test_a_student_of_one_stream_takes_what_training_makes_for_it():
+    """Frames that nothing reads are not among the streams, and kept features stand for a ViT."""
+    batch = {"clip": jnp.zeros((2, 4, 32, 32, 3), jnp.uint8), "label": jnp.zeros(2, int), "weight": jnp.ones(2)}
+    kept = {**batch, "main_features": jnp.zeros((2, 4, 24))}
+    for streams, given in (("luminous", batch), ("main", kept), ("both", kept)):
+        trained = random_trained(f"tiny,streams={streams}", **{"augment.cutmix": 0.0})
+        made = make_train_streams(given, jax.random.key(0), trained.config, 3)
+        assert "dark" not in made
+        outputs, _ = jax.eval_shape(trained.outputs, trained.params, trained.batch_stats, made)
+        assert outputs["logits"].shape == (2, 3)
 
 
 @pytest.mark.parametrize(("output", "heads"), [

@@ -10,7 +10,6 @@ from data_prep.night_figures.pose import SIDES
 from data_prep.night_figures.scene import LIGHTS, perform, render_scene
 from data_prep.night_figures.write import (
     CLASSES,
-    LUMA,
     clip_frames,
     encode_clip,
     plan_clips,
@@ -18,6 +17,7 @@ from data_prep.night_figures.write import (
     write_dataset,
 )
 from lift_flax.errors import UserError
+from lift_flax.video.gamma import LUMA
 
 SMALL = {"train_per_class": 1, "test_per_class": 1, "height": 48, "num_frames": (4, 6), "fps": 20}
 

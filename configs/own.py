@@ -11,7 +11,7 @@ measured, each with a line that says why.  A value of your own replaces any of t
 `:vits` is the same with a pretrained, frozen ViT-S/14 beside it, whose outputs are computed once and kept beside the
 records.  It sees every clip lit to one brightness, so dark clips suit it as well.  VIT is a folder that `lift-flax
 weights convert` made of one, such as DINOv2's (docs/weights.md).
-`:vitb` takes a ViT-B/14 and an R(2+1)D-18, for an accelerator.
+`:vitb` takes a ViT-B/14 and an R(2+1)D-18, for an accelerator; what it reaches was not measured.
 The last command needs pretrained weights (`model.pvit.init_from`) and accelerators; it takes gamma-corrected frames.
 Titles and results name the data set after DIR; `--config.dataset=NAME` names it otherwise.
 

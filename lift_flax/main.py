@@ -11,12 +11,11 @@ start it once for every process (docs/cluster.md).
 """
 
 import functools
-import logging
 from pathlib import Path
 
 from absl import flags
 
-from lift_flax import command_line, compiling, config_flags, errors
+from lift_flax import config_flags, errors
 from lift_flax.config import Config
 from lift_flax.config_checks import from_dict
 from lift_flax.distributed import processes, run_command
@@ -58,14 +57,12 @@ def main(argv: list[str] | None = None) -> None:
     """
     arguments = config_flags.arguments_of(argv)
     values = _flags(arguments)
-    if {"--help", "-h"} & set(arguments):
-        print(config_flags.help_text(__doc__, values))
+    begun = run_command.begin(__doc__, values, arguments)
+    if begun is None:
         return
-    config, workdir = run_command.parse(values, arguments)
+    config, workdir = begun
     if values.folds is not None and values.tune is not None:
         raise errors.UserError("--tune compares settings on one fold: leave out --folds")
-    command_line.quieten_absl(logging.CRITICAL)  # what it would log is raised as well
-    compiling.keep_compiled_programs()
     run_command.join(values, config)
     go = functools.partial(_run, config, workdir, values.folds)
     if values.tune is not None:

@@ -1,6 +1,7 @@
 """What the commands share that run on one process or many: flags, the way in, and the ways out."""
 
 import contextlib
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 import jax
 from absl import flags
 
-from lift_flax import config_flags
+from lift_flax import command_line, compiling, config_flags
 from lift_flax.config import Config
 from lift_flax.config_checks import from_dict
 from lift_flax.distributed import processes
@@ -22,6 +23,26 @@ def define_cluster(values: flags.FlagValues) -> None:
     flags.DEFINE_integer("num_processes", None, "processes of the run, with --coordinator", flag_values=values)
     flags.DEFINE_integer("process_id", None, "number of this process, with --coordinator", flag_values=values)
     flags.DEFINE_bool("cluster", False, "look for the others of a TPU pod of virtual machines", flag_values=values)
+
+
+def begin(about: str | None, values: flags.FlagValues, arguments: list[str]) -> tuple[Config, Path] | None:
+    """(config, --workdir) of a command line, as `parse`, and the process made ready; None where it asked for --help.
+
+    Args:
+      about: of the command, for its help.
+      values: its flags, --config, --workdir and --folds among them.
+      arguments: the words, the program's name first.
+
+    Raises:
+      UserError: for anything that is wrong in them.
+    """
+    if {"--help", "-h"} & set(arguments):
+        print(config_flags.help_text(about, values))
+        return None
+    config, workdir = parse(values, arguments)
+    command_line.quieten_absl(logging.CRITICAL)  # what it would log is raised as well
+    compiling.keep_compiled_programs()
+    return config, workdir
 
 
 def parse(values: flags.FlagValues, arguments: list[str]) -> tuple[Config, Path]:

@@ -9,12 +9,11 @@ read.  RECORDS may be others than those of the training.  The same command conti
 """
 
 import functools
-import logging
 from pathlib import Path
 
 from absl import flags
 
-from lift_flax import command_line, compiling, config_flags, errors
+from lift_flax import command_line, config_flags, errors
 from lift_flax.config import Config
 from lift_flax.distributed import processes, run_command
 from lift_flax.pretrain.run import COLLAPSED, pretrain, resolve
@@ -32,12 +31,10 @@ def main(argv: list[str] | None = None) -> None:
     """
     arguments = config_flags.arguments_of(argv)
     values = _flags(arguments)
-    if {"--help", "-h"} & set(arguments):
-        print(config_flags.help_text(__doc__, values))
+    begun = run_command.begin(__doc__, values, arguments)
+    if begun is None:
         return
-    config, workdir = run_command.parse(values, arguments)
-    command_line.quieten_absl(logging.CRITICAL)  # what it would log is raised as well
-    compiling.keep_compiled_programs()
+    config, workdir = begun
     run_command.join(values, config)
     run_command.leave_after(functools.partial(_run, config, workdir, values.folds))
 

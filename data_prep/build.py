@@ -98,8 +98,9 @@ def build_records(args: argparse.Namespace) -> None:
         write_text(args.out / "prep_report.json", json.dumps(report, indent=2) + "\n")
         out_folder.remove_staging(work)
     print_report(report, videos, console)
-    console.print(f"{len(videos.clips)} clips in {args.out} after {report['seconds']:.0f} s.  Train with")
-    console.print(f"  {command_line.command('train', *_train_flags(args, videos), f'--workdir=runs/{args.source}')}")
+    next_one, does = ("train", "Train") if videos.classes else ("pretrain", "Pretrain")
+    console.print(f"{len(videos.clips)} clips in {args.out} after {report['seconds']:.0f} s.  {does} with")
+    console.print(f"  {command_line.command(next_one, *_train_flags(args, videos), f'--workdir=runs/{args.source}')}")
 
 
 def _remove_leftovers(work: Path) -> None:
@@ -139,7 +140,11 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
     skipped = {"out", "workers", "on_bad", "time_limit", "overwrite"}
     settings = {key: value for key, value in vars(args).items() if key not in skipped}
     settings = {key: str(value.resolve()) if isinstance(value, Path) else value for key, value in settings.items()}
-    if "test_share" in settings:
+    if settings.get("unlabelled"):
+        splits = set(sources.OWN_SPLIT) - {"group_regex"}
+        settings = {key: value for key, value in settings.items() if key not in splits}
+    elif "test_share" in settings:
+        settings.pop("unlabelled", None)
         default = sources.reader(args.source).TEST_SHARE
         settings |= {"test_share": args.test_share or default, "seed": args.seed or 0}
     if args.source == "night_figures":

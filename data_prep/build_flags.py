@@ -81,6 +81,9 @@ def _add_sources(commands: Any, common: argparse.ArgumentParser) -> None:
             source.add_argument("--lists", type=Path, required=True, help=f"folder of the lists: {data_set.lists}")
         else:
             _add_own_split(source, sources.reader(name).TEST_SHARE)
+        if name == "folder":
+            about = "every video below --videos, of no class, for `lift-flax pretrain`"
+            source.add_argument("--unlabelled", action="store_true", default=None, help=about)
 
 
 def _add_own_split(source: argparse.ArgumentParser, test_share: float) -> None:

@@ -92,7 +92,7 @@ def print_report(report: dict[str, Any], videos: VideoList, console: Console) ->
     for fold, splits in report["counts"].items():
         if untested := [name for name, count in splits["test"].items() if count == 0]:
             console.print(f"warning: fold {fold} has no test clip of {', '.join(untested)}")
-    if not videos.official:
+    if not videos.official and videos.classes:
         console.print(_groups_line(videos))
     for fold, pairs in report["in_train_and_test"].items():
         trained, tested = pairs[0]

@@ -144,6 +144,11 @@ class PViT:
     unfreeze: Literal["first", "all", "none"] = "first"  # which blocks are trained
     init_from: str = ""  # folder of converted weights
 
+    @property
+    def width(self) -> int:
+        """How many numbers it makes of a frame."""
+        return self.dim * (1 if self.output == "class" else 2)
+
 
 @dataclasses.dataclass(frozen=True)
 class Model:

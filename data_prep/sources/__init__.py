@@ -44,4 +44,7 @@ def read(args: argparse.Namespace, old: dict[str, Any] | None) -> VideoList:
         videos = read(args.lists, args.videos)
         video_list.note_counts(videos)
         return videos
-    return read(args.videos, csv_file=args.csv, **{name: getattr(args, name) for name in OWN_SPLIT})
+    own = {name: getattr(args, name) for name in OWN_SPLIT}
+    if args.source == "folder":
+        own["unlabelled"] = args.unlabelled
+    return read(args.videos, csv_file=args.csv, **own)

@@ -14,7 +14,7 @@ from lift_flax.errors import UserError, shown
 
 from . import csv_lists, layout, own_splits, video_list
 from .csv_lists import ListedVideo
-from .video_list import SourceClip, VideoList
+from .video_list import UNLABELLED, SourceClip, VideoList
 
 TEST_SHARE = 0.2  # of each class, by default
 
@@ -30,6 +30,7 @@ def read(
     seed: int | None = None,
     test_groups: str | None = None,
     folds: int | str | None = None,
+    unlabelled: bool | None = None,
     default_share: float = TEST_SHARE,
 ) -> VideoList:
     """Reads the videos, as one fold "1" unless several are asked for.
@@ -44,11 +45,18 @@ def read(
       seed: seed of the choice of test clips, or of folds (None: 0).
       test_groups: names of the groups to test on, between commas.
       folds: number of folds to make of whole groups; or "groups": one for each group, which it tests on.
+      unlabelled: takes every video below `videos`, of no class, as "other" clips of fold 1.
       default_share: stands for a `test_share` of None.
 
     Raises:
       UserError: a folder, a file or a class is missing, or the folders, the CSV or the flags contradict themselves.
     """
+    if unlabelled:
+        others = {"--csv": csv_file, "--ignore-columns": ignore_columns, "--class-level": class_level}
+        others |= {"--test-share": test_share, "--seed": seed, "--test-groups": test_groups, "--folds": folds}
+        if given := [name for name, value in others.items() if value is not None]:
+            raise UserError(f"--unlabelled reads neither classes nor splits: leave out {' and '.join(given)}")
+        return _without_labels(videos, group_regex)
     if csv_file is not None:
         if class_level is not None:
             raise UserError(f"{csv_file} gives the classes: leave out --class-level")
@@ -87,7 +95,23 @@ def read(
     result.check()
     _note_alike_groups(result)
     if len(classes) < 2:
-        raise UserError(f"{csv_file or videos} has one class only, {classes[0]}; there is nothing to tell apart")
+        raise UserError(
+            f"{csv_file or videos} has one class only, {classes[0]}; there is nothing to tell apart (clips "
+            "without labels, for `lift-flax pretrain`: --unlabelled)"
+        )
+    return result
+
+
+def _without_labels(videos: Path, group_regex: str | None) -> VideoList:
+    rows = [ListedVideo(path, "") for path in video_list.find_videos(videos)]
+    group_of = _groups(rows, videos, group_regex)
+    clips = [
+        SourceClip(row.path, UNLABELLED, _id(row.path, videos), group)
+        for row, group in zip(rows, group_of, strict=True)
+    ]
+    result = VideoList([], clips, {"1": {"train": [], "test": [], "other": [clip.id for clip in clips]}})
+    result.check()
+    _refuse_one_file_twice(clips)
     return result
 
 

@@ -40,7 +40,7 @@ class VideoList:
     """A data set before transcoding.
 
     Attributes:
-      classes: class names; a clip's label is a position in it.
+      classes: class names; a clip's label is a position in it.  None, where of no clip the class is known.
       clips: every clip once, however many folds use it.
       folds: fold name -> split name ("train", "test", perhaps "val" and "other") -> ids of clips.
       official: fold name -> numbers of train and test clips in the official lists, if known.
@@ -77,8 +77,8 @@ class VideoList:
         """Checks that a network can be trained on these clips.
 
         Raises:
-          UserError: an id or a path is repeated, a class has no training clip, a fold has no test clip, or a group is
-            on both sides of a split.
+          UserError: an id or a path is repeated, a class has no training clip, a fold has no test clip though classes
+            are known, or a group is on both sides of a split.
         """
         seen: dict[str, Path] = {}
         for clip in self.clips:
@@ -99,7 +99,7 @@ class VideoList:
                     raise UserError(
                         f"class {name} has no training clip in fold {fold}; add some or leave the class out"
                     )
-            if not any(splits["test"].values()):
+            if self.classes and not any(splits["test"].values()):
                 raise UserError(f"fold {fold} has no test clip; add some, or list them")
         self._check_groups()
 

@@ -109,6 +109,8 @@ class Records:
     def train_and_validation(self, fold: int, val_share: float, seed: int) -> tuple[list[str], list[str]]:
         """The ids to train on and those for validation: the records' own split `val`, else a share of the training ids.
 
+        Records of no class have none of either.
+
         For a share, whole groups go to validation, with about `val_share` of the clips.  A group (a scene, an actor) is
         on one side in all its classes, and every class keeps clips for training.  A clip without a group is a group of
         its own.  Where no whole group fits into `val_share`, none goes to validation.
@@ -116,6 +118,8 @@ class Records:
         Raises:
           UserError: the fold has no training clips.
         """
+        if not self.classes:
+            return [], []
         ids = self.split(fold, "train")
         if given := self.given_validation(fold):
             return ids, given

@@ -40,12 +40,11 @@ def kept_features(records: Records, config: Config, pvit: Tree) -> KeptFeatures:
         (one.dir / FOLDER / f"drawn-{_digest(a)}", one.dir / FOLDER / f"test-{_digest(b)}")
         for one, a, b in zip(folders, drawn, tested, strict=True)
     ]
-    width = config.model.pvit.dim * (1 if config.model.pvit.output == "class" else 2)
     return KeptFeatures(
         tuple(drawn for drawn, _ in named),
         tuple(tested for _, tested in named),
         (*drawn, *tested),
-        (config.data.num_frames, width),
+        (config.data.num_frames, config.model.pvit.width),
     )
 
 

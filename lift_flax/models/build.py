@@ -80,7 +80,7 @@ def make_main_stream(config: Config, dim: int, rngs: nnx.Rngs) -> MainStream:
     sizes = (config.data.size, p.blocks, p.patch, p.dim, p.num_heads, p.mlp_dim)
     options = {name: getattr(p, name) for name in ("gelu", "ln_eps", "qkv_bias", "pre_norm", "final_norm", "output")}
     pvit = PViT(*sizes, **options, precision=train.precision, remat=train.remat.pvit, rngs=rngs)
-    return MainStream(pvit, p.dim * (1 if p.output == "class" else 2), dim, rngs=rngs)
+    return MainStream(pvit, p.width, dim, rngs=rngs)
 
 
 def _positions(config: Config, dim: int, rngs: nnx.Rngs) -> Positions:

@@ -3,17 +3,21 @@
     lift-flax plan --config=arid --topology=v5e:4x4
     lift-flax plan --config=arid --topology=h100x8 --remat=both --search
     lift-flax plan --config=arid:tiny                       # for the devices of this machine
+    lift-flax plan --config=own:vits --config.data.dir=RECORDS --phase=pretrain
 
-It reads neither weights nor records and uses no TPU or GPU: their compilers, from `.[tpu]` and `.[cuda12]`, are
-enough.  A full-size step takes minutes to compile; the search for the largest batch takes a few compilations more.
+It reads no weights and uses no TPU or GPU: their compilers, from `.[tpu]` and `.[cuda12]`, are enough.  Of records,
+which need not be there, it takes the number of classes and the values of fields that are "auto".  A full-size step
+takes minutes to compile; the search for the largest batch takes a few compilations more.
 """
 
 import contextlib
 import dataclasses
+import functools
 import json
 import logging
 import threading
 import time
+from pathlib import Path
 
 from absl import flags
 
@@ -21,24 +25,33 @@ from lift_flax import config_flags, errors
 from lift_flax.command_line import quieten_absl, say
 from lift_flax.config import Config, Remat
 from lift_flax.config_checks import from_dict
+from lift_flax.data.chosen_fields import choose
+from lift_flax.data.records import Records, open_records
 from lift_flax.data_sets import DATA_SETS
 from lift_flax.distributed.mesh import make_mesh
 from lift_flax.errors import UserError
 from lift_flax.plan import compile_step, tables, topologies
 from lift_flax.plan.batch_search import largest_batch
+from lift_flax.pretrain import phase
 from lift_flax.train import phases
 
 _TICK_SECONDS = 30  # between lines of progress
+_PHASES = ("teacher", "student", phase.NAME)  # both are those of training
 
 
-def read_config(values: dict) -> Config:
-    """`from_dict` without reading `init_from`: planning frozen blocks needs no weights."""
+def read_config(values: dict) -> tuple[Config, Records | None]:
+    """The config without `init_from`, since planning frozen blocks needs no weights; and its records, if they are here.
+
+    Fields that are "auto" have values then.
+    """
     for part in ("pvit", "teacher"):
         if isinstance(values.get("model"), dict) and isinstance(values["model"].get(part), dict):
             values["model"][part]["init_from"] = "any weights"
     config = _replace_train(from_dict(values), init_from="")
+    records = _records(config.data.dir)
+    config = _with_values(config, records)
     parts = {name: dataclasses.replace(getattr(config.model, name), init_from="") for name in ("pvit", "teacher")}
-    return dataclasses.replace(config, model=dataclasses.replace(config.model, **parts))
+    return dataclasses.replace(config, model=dataclasses.replace(config.model, **parts)), records
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -54,15 +67,15 @@ def main(argv: list[str] | None = None) -> None:
     if {"--help", "-h"} & set(arguments):
         print(config_flags.help_text(__doc__, values))
         return
-    config = read_config(config_flags.parse(values, arguments))
+    config, records = read_config(config_flags.parse(values, arguments))
     quieten_absl(logging.ERROR)
-    data_set = DATA_SETS.get(config.dataset)
-    num_classes = values.num_classes or (data_set and data_set.num_classes)
-    if not num_classes or num_classes < 1:
-        raise UserError(f"config.dataset='{config.dataset}' has no known number of classes: give --num-classes=K")
+    num_classes = _num_classes(config, records, values.num_classes)
     topology = topologies.find(values.topology)
     mesh = make_mesh(config, topology.devices)
-    phases.check_start(config, num_classes)
+    if values.phase == phase.NAME:
+        phase.check(config)
+    else:
+        phases.check_start(config, num_classes)
     report = {
         "topology": topology.name,
         "device": topology.devices[0].device_kind,
@@ -70,7 +83,7 @@ def main(argv: list[str] | None = None) -> None:
         "processes": topology.processes,
         "mesh": dict(mesh.shape),
         "device_memory": topology.memory,
-        "dataset": config.dataset,
+        "dataset": config.dataset or (records.title if records else "own clips"),
         "num_classes": num_classes,
         "batch_size": config.train.batch_size,
         "accumulate": config.train.accumulate,
@@ -86,6 +99,39 @@ def main(argv: list[str] | None = None) -> None:
         tables.show(report)
 
 
+def _records(place: str) -> Records | None:
+    """The records of `config.data.dir`, if they are there: a plan is often made elsewhere."""
+    if place and all(Path(folder).is_dir() for folder in place.split(",")):
+        return open_records(place)
+    if place:
+        say(f"config.data.dir={place} is not here: the plan is made without its records")
+    return None
+
+
+def _with_values(config: Config, records: Records | None) -> Config:
+    """`config` with a value for each field that is "auto": chosen by the records, or its default; lines say which."""
+    if records:
+        config, lines = choose(config, records)
+        for line in lines:
+            say(f"auto: {line}")
+        return config
+    for name in (name.strip() for name in config.auto.split(",") if name):
+        value = functools.reduce(getattr, name.split("."), config)
+        say(f"auto: {name}={value}: the default, as there are no records to choose by (--config.data.dir)")
+    return dataclasses.replace(config, auto="")
+
+
+def _num_classes(config: Config, records: Records | None, given: int | None) -> int:
+    data_set = DATA_SETS.get(config.dataset)
+    found = given or (len(records.classes) if records else data_set and data_set.num_classes)
+    if not found or found < 1:
+        raise UserError(
+            f"config.dataset='{config.dataset}' has no known number of classes: give --num-classes=K, or records "
+            "(--config.data.dir)"
+        )
+    return found
+
+
 def _flags(arguments: list[str]) -> flags.FlagValues:
     values = flags.FlagValues()
     config_flags.define_config(values, arguments)
@@ -95,7 +141,7 @@ def _flags(arguments: list[str]) -> flags.FlagValues:
 
     own(flags.DEFINE_string, "topology", "local", f"what to compile for: {topologies.KNOWN}")
     own(flags.DEFINE_integer, "num_classes", None, "K; for the data sets of configs/ it is known")
-    own(flags.DEFINE_enum, "phase", "both", ["both", "teacher", "student"], "which steps")
+    own(flags.DEFINE_enum, "phase", "both", ["both", *_PHASES], "which steps")
     remat = "recomputing activations: as the config has it, nowhere, everywhere, or nowhere and everywhere"
     own(flags.DEFINE_enum, "remat", "config", ["config", "off", "on", "both"], remat)
     own(flags.DEFINE_bool, "search", False, "find the largest batch that fits: some three compilations a program")

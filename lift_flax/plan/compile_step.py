@@ -9,14 +9,16 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from lift_flax.augment.streams import make_eval_streams
 from lift_flax.config import Config
 from lift_flax.distributed.mesh import batch_sharding, replicated, state_sharding
 from lift_flax.models.functional import Tree, count_parameters
 from lift_flax.plan.collectives import collective_bytes
 from lift_flax.plan.flops import count_flops
 from lift_flax.plan.topologies import GIB, Topology
+from lift_flax.pretrain.phase import pretrain_phase
+from lift_flax.pretrain.views import view_rows, without_labels
 from lift_flax.train import optim, phases
+from lift_flax.train.phases import Phase
 
 PARTS = ("pvit", "project", "trunk", "teacher", "levels", "head")  # named scopes of the student
 FITS_BELOW = 0.9  # of the memory: batches that wait and the augmentation need room as well
@@ -31,7 +33,7 @@ class StepShapes:
       function: (state, streams) -> (new state, metrics).
       forward: (state, streams) -> outputs of the network in training.
       state, streams: trees of shapes.
-      phase: "teacher" or "student".
+      phase: "teacher", "student" or "pretrain".
       batch_size: examples over all devices.
       trained: numbers in the trained parameters.
     """
@@ -67,37 +69,49 @@ class CompiledStep:
 def step_shapes(config: Config, num_classes: int, name: str) -> StepShapes:
     """The step of the phase called `name`, as training makes it."""
     optimizer = optim.make_optimizer(config, optim.make_schedule(config, _STEPS))
-    # A student from random weights is the same program as one from its teacher's.
-    phase = (
-        phases.teacher_phase(config, num_classes)
-        if name == "teacher"
-        else phases.student_phase(config, num_classes, None)
-    )
+    phase = _phase(config, num_classes, name)
     state = phase.state_shapes(optimizer)
 
     def forward(state, streams):
-        return phase.outputs(state["params"], state["batch_stats"], streams, train=True)
+        rows = view_rows(streams) if phase.draws > 1 else streams
+        return phase.outputs(state["params"], state["batch_stats"], rows, train=True)
 
     return StepShapes(
         function=phase.make_step(phase.network, config, optimizer),
         forward=forward,
         state=state,
-        streams=_streams(config, num_classes),
+        streams=_streams(phase, config, num_classes),
         phase=name,
         batch_size=config.train.batch_size,
         trained=count_parameters(optim.split_params(state["params"], phase.trains)[0]),
     )
 
 
-def _streams(config: Config, num_classes: int) -> Tree:
-    rows, clip = config.train.batch_size, (config.data.num_frames, config.data.size, config.data.size)
+def _phase(config: Config, num_classes: int, name: str) -> Phase:
+    if name == "pretrain":
+        return pretrain_phase(without_labels(config))
+    if name == "teacher":
+        return phases.teacher_phase(config, num_classes)
+    # A student from random weights is the same program as one from its teacher's.
+    return phases.student_phase(config, num_classes, None)
+
+
+def _streams(phase: Phase, config: Config, num_classes: int) -> Tree:
+    """What a step takes: of a frozen ViT that is computed once for all steps, its features in place of frames."""
+    data, rows = config.data, config.train.batch_size
+    views = (rows, phase.draws) if phase.draws > 1 else (rows,)
+    pixels = (*views, data.num_frames, data.size, data.size)
     batch = {
-        "clip": jax.ShapeDtypeStruct((rows, *clip, 3), jnp.uint8),
-        "flow": jax.ShapeDtypeStruct((rows, *clip, 2), jnp.uint8),
+        "clip": jax.ShapeDtypeStruct((*pixels, 3), jnp.uint8),
+        "flow": jax.ShapeDtypeStruct((*pixels, 2), jnp.uint8),
         "label": jax.ShapeDtypeStruct((rows,), jnp.int32),
         "weight": jax.ShapeDtypeStruct((rows,), jnp.float32),
     }
-    return jax.eval_shape(lambda batch: make_eval_streams(batch, config, num_classes), batch)
+    if phase.fixed_views:
+        shape = (rows, data.num_frames, config.model.pvit.width)
+        batch["main_features"] = jax.ShapeDtypeStruct(shape, jnp.float32)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    return jax.eval_shape(lambda batch, key: phase.make_streams(batch, key, config, num_classes), batch, key)
 
 
 def flops_per_example(step: StepShapes) -> dict[str, dict[str, float]]:

@@ -27,8 +27,9 @@ def remat(fields: Remat) -> str:
 def advice(config: Config, phase: str, devices: int) -> list[str]:
     """Flags that save memory, the cheapest first, each to be added to those before it."""
     train, ways = config.train, []
-    trunk_trains = phase == "teacher" or not train.distill or train.trunk == "finetune"
-    matter = {"trunk": trunk_trains, "pvit": phase == "student", "levels": phase == "student"}
+    trunk_trains = phase != "student" or not train.distill or train.trunk == "finetune"
+    pvit_trains = phase != "teacher" and config.model.pvit.unfreeze != "none"
+    matter = {"trunk": trunk_trains, "pvit": pvit_trains, "levels": phase == "student"}
     ways += [f"--config.train.remat.{p}=True" for p, does in matter.items() if does and not getattr(train.remat, p)]
     if train.precision != "bfloat16":
         ways.append("--config.train.precision=bfloat16")

@@ -3,6 +3,7 @@
 `trunk` and `main` have the paths that they have in LIFT-Net (lift_flax/models/lift_net.py).
 """
 
+import jax
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -48,13 +49,17 @@ class PretextNet(nnx.Module):
         """
         out = {}
         if self.trunk is not None and self.luminous_projector is not None:
-            features = self.trunk(luminous, train=train)["features"]  # [N, t, h, w, E]
+            with jax.named_scope("trunk"):
+                features = self.trunk(luminous, train=train)["features"]  # [N, t, h, w, E]
             tokens = luminous_tokens(features, luminous.shape[1], "steps")  # [N, t, E]
-            out["luminous"] = self.luminous_projector(tokens, train=train)
-            if self.order is not None:
-                out["order"] = self.order(tokens.mean(axis=1))[:, 0]
+            with jax.named_scope("head"):
+                out["luminous"] = self.luminous_projector(tokens, train=train)
+                if self.order is not None:
+                    out["order"] = self.order(tokens.mean(axis=1))[:, 0]
         if self.main is not None and self.main_projector is not None:
-            out["main"] = self.main_projector(self.main(dark), train=train)
+            main = self.main(dark)
+            with jax.named_scope("head"):
+                out["main"] = self.main_projector(main, train=train)
         return out
 
 

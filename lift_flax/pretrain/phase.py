@@ -13,7 +13,7 @@ from lift_flax.models.inputs import Streams
 from lift_flax.pretrain.losses import pretext
 from lift_flax.pretrain.network import make_pretext, pretext_outputs, trained_streams
 from lift_flax.pretrain.validation import make_validation
-from lift_flax.pretrain.views import VIEWS, make_view_streams
+from lift_flax.pretrain.views import VIEWS, make_view_streams, view_rows
 from lift_flax.train.epochs import SHOWN
 from lift_flax.train.phases import Phase, graft, named, part_of
 from lift_flax.train.starts import init_from
@@ -78,9 +78,7 @@ def _trains(path: str) -> bool:
 
 def _make_pretrain_step(network: Network, config: Config, optimizer: optax.GradientTransformation) -> TrainStep:
     def loss_fn(params: Tree, stats: Tree, streams: Streams):
-        pixels = {name: stream for name, stream in streams.items() if name != "backwards"}  # [B, 2, ...]
-        rows = {name: stream.reshape(-1, *stream.shape[2:]) for name, stream in pixels.items()}
-        out, stats = pretext_outputs(network, config, params, stats, rows, train=True)
+        out, stats = pretext_outputs(network, config, params, stats, view_rows(streams), train=True)
         by_clip: dict[str, Array] = {name: rows.reshape(-1, VIEWS, *rows.shape[1:]) for name, rows in out.items()}
         metrics = pretext(by_clip, streams["backwards"], config)
         return metrics["loss"], (stats, metrics)

@@ -74,7 +74,7 @@ def resolve(config: Config, records: Records, workdir: Path | None = None) -> St
     del workdir  # what it starts from has to be there always
     config, chosen, train_ids, val_ids = with_clips(config, records)
     config, fold = without_labels(config), config.data.fold
-    if config.pretrain.clips == "train+other":
+    if config.pretrain.clips == "train+other" or not records.classes:
         if not (other := records.unused(fold, val_ids)):
             raise UserError(f"{records.place} has no other clips in fold {fold}: leave out config.pretrain.clips")
         train_ids = train_ids + other

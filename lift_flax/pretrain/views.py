@@ -60,6 +60,12 @@ def make_view_streams(batch: dict[str, Array], key: Key[Array, ""], config: Conf
     return {**{name: _by_clip(stream) for name, stream in streams.items()}, "backwards": backwards}
 
 
+def view_rows(streams: Streams) -> Streams:
+    """The streams of `make_view_streams` that a network takes, each view a row: [2B,...] of [B,2,...]."""
+    pixels = {name: stream for name, stream in streams.items() if name != "backwards"}
+    return {name: stream.reshape(-1, *stream.shape[2:]) for name, stream in pixels.items()}
+
+
 def make_validation_streams(batch: dict[str, Array], key: Key[Array, ""], config: Config) -> Streams:
     """Makes the streams of N views as they are, but for the light of second ones, drawn from `key`, and their order.
 

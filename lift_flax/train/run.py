@@ -19,6 +19,7 @@ from lift_flax.data.windows import usual_average, usual_views
 from lift_flax.distributed import processes
 from lift_flax.distributed.mesh import make_mesh
 from lift_flax.distributed.processes import StopSignal
+from lift_flax.errors import UserError
 from lift_flax.evaluate import illumination, metrics, scoring
 from lift_flax.files import replacing, write_text
 from lift_flax.models.functional import Tree, answering
@@ -116,6 +117,11 @@ def resolve(config: Config, records: Records, workdir: Path | None = None) -> St
     Raises:
       UserError: the records, or the weights that it starts from, do not fit the config.
     """
+    if not records.classes:
+        raise UserError(
+            f"{records.place} holds clips without labels, and training tells classes apart: `lift-flax pretrain` "
+            "learns from such clips"
+        )
     config, chosen, train_ids, val_ids = with_clips(config, records)
     test_ids = records.split(config.data.fold, "test")
     config, longer = _long_enough(config, len(train_ids))

@@ -14,7 +14,7 @@ from lift_flax.plan.batch_search import largest_batch
 from lift_flax.plan.compile_step import CompiledStep, refused_bytes
 from tests import ROOT
 from tests.support.run_tools import environment
-from tests.support.small_config import OVERRIDES, small_config
+from tests.support.small_config import OVERRIDES, get_config, small_config
 
 # of ml_collections, when it reads a config file
 IGNORE_LOADER = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
@@ -144,6 +144,47 @@ def test_mistakes(arguments, message):
     with pytest.raises(UserError) as caught:
         plan.main(["--config=configs/arid.py:tiny", *arguments])
     assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def _forward(phase: str, **fields) -> tuple[compile_step.StepShapes, dict[str, float]]:
+    values = get_config().unlock()
+    values.update_from_flattened_dict(fields)
+    config, _ = plan.read_config(values.to_dict())
+    step = compile_step.step_shapes(config, 3, phase)
+    return step, compile_step.flops_per_example(step)["forward"]
+
+
+def test_a_frozen_vit_that_is_computed_once_is_no_part_of_a_step():
+    frozen = {"model.pvit.unfreeze": "none"}
+    each_time, found = _forward("student", **frozen)
+    once, others = _forward("student", **frozen, **{"data.feature_views": 2})
+    assert "dark" in each_time.streams and found.pop("pvit") > 0
+    assert "dark" not in once.streams and once.streams["main_features"].shape == (4, 4, 24)
+    assert others == found
+
+
+def test_pretraining_sees_each_clip_twice():
+    """In each view the trunk is the teacher's, without the head for classes."""
+    teacher, of_teacher = _forward("teacher")
+    pretrain, of_pretrain = _forward("pretrain")
+    assert pretrain.streams["luminous"].shape == (4, 2, *teacher.streams["luminous"].shape[1:])
+    assert of_pretrain["trunk"] == pytest.approx(2 * of_teacher["teacher"], rel=1e-3) and of_pretrain["pvit"] > 0
+
+
+@IGNORE_LOADER
+def test_values_of_fields_that_are_auto(records, tmp_path, monkeypatch, capsys):
+    """Chosen by records that are there; else a line says that it is the default."""
+    monkeypatch.setattr(plan, "_plan_program", lambda config, *_: {"input": config.model.luminous.input})
+    auto = ["--config=configs/own.py:vits", "--json", "--phase=teacher"]
+    plan.main([*auto, f"--config.data.dir={records}"])
+    here = capsys.readouterr()
+    assert "auto: model.luminous.input=flow: the records hold optical flow" in here.err
+    report = json.loads(here.out)
+    assert report["programs"] == [{"input": "flow"}] and report["num_classes"] == 3
+    plan.main([*auto, f"--config.data.dir={tmp_path / 'elsewhere'}", "--num_classes=7"])
+    away = capsys.readouterr()
+    assert f"config.data.dir={tmp_path / 'elsewhere'} is not here" in away.err
+    assert "auto: model.luminous.input=gamma: the default" in away.err and json.loads(away.out)["num_classes"] == 7
 
 
 def test_a_config_is_needed_and_mistakes_are_one_line_and_exit_code_2():

@@ -61,6 +61,13 @@ ROWS = {
     "quick-main": Row("own:vits,streams=main", vit=True, folds=_QUICK),
     "quick-luminous": Row("own:vits,streams=luminous", folds=_QUICK),
     "quick-late": Row("own:vits", fields=("model.output=late",), vit=True, folds=_QUICK),
+    # The ViT alone, in so many fixed views of each clip (quick-main has eight), and in new ones at every step.
+    "views-1": Row("own:vits,streams=main", fields=("data.feature_views=1",), vit=True, folds=_QUICK),
+    "views-2": Row("own:vits,streams=main", fields=("data.feature_views=2",), vit=True, folds=_QUICK),
+    "views-4": Row("own:vits,streams=main", fields=("data.feature_views=4",), vit=True, folds=_QUICK),
+    "views-new": Row(
+        "own:vits,streams=main", fields=("data.feature_views=0", "data.features=compute"), vit=True, folds=_QUICK
+    ),
 }
 
 

@@ -81,13 +81,14 @@ def darken(videos: Path, out: Path, luma: float, workers: int) -> None:
         raise UserError(f"--videos {videos} holds no videos: give a folder that does")
     with only_writer(out, "--out"):
         _settle(out, luma)
+        _refuse_others(out, names)
         tasks = {str(path): (path, out, name, luma) for name, path in names.items() if not (out / name).exists()}
         with counting("darkening videos", len(tasks), Console(file=sys.stdout)) as advance:
             for name, result in pool.run_each(_darken_video, tasks, workers=workers, time_limit=_TIME_LIMIT):
                 if isinstance(result, decode.VideoError):
                     raise UserError(f"{name} cannot be filmed again ({result}): move it away and repeat the command")
                 advance()
-    print(f"{len(names)} videos of mean luma {luma:g} in {out}")
+    print(f"{len(names)} videos in {out}, of mean luma {luma:g} or less")
 
 
 def _unreadable(error: OSError) -> None:
@@ -108,13 +109,24 @@ def _settle(out: Path, luma: float) -> None:
     note, text = out / _NOTE, f"luma {luma:g}, full well {FULL_WELL:g}, read noise {READ_NOISE:g}\n"
     if not note.exists() and any(path.name != "lock" for path in out.iterdir()):
         raise UserError(f"--out {out} holds other files: choose an empty or a new folder")
-    if note.exists() and note.read_text() != text:
-        raise UserError(f"--out {out} was darkened with {note.read_text().strip()}: choose another folder")
+    if note.exists() and (found := note.read_text(errors="replace")) != text:
+        raise UserError(f"--out {out} was darkened with {found.strip()}: choose another folder")
     write_text(note, text)
+
+
+def _refuse_others(out: Path, names: dict[Path, Path]) -> None:
+    """Refuses videos in `out` that are not those of `names`: each bears the time at which its original was changed."""
+    for path in videos_below(out, _unreadable)[0]:
+        source = names.get(path.relative_to(out))
+        if source is None or int(path.stat().st_mtime) != int(source.stat().st_mtime):
+            of = f"was filmed from another video than {source}" if source else "is of none of these videos"
+            raise UserError(f"{path} {of}: move it away, or choose another --out")
 
 
 def _darken_video(source: Path, out: Path, name: Path, luma: float) -> None:
     info, target = inspect_video(source), out / name
+    if min(info.width, info.height) < 2:
+        raise decode.VideoError(f"it has {info.width}x{info.height} pixels")
     chosen = np.unique(np.linspace(0, info.num_frames - 1, _SAMPLED).astype(int))
     with coder_errors():
         exposure = min(exposure_for(to_linear(decode.decode_frames(source, chosen)[:, 1::3, 1::3]), luma), 1.0)
@@ -130,6 +142,7 @@ def _darken_video(source: Path, out: Path, name: Path, luma: float) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as part:
         part.write_bytes(video)
+        os.utime(part, ns=(source.stat().st_atime_ns, source.stat().st_mtime_ns))
 
 
 def _rgb(source: Path, times: Int[np.ndarray, "T"]) -> Iterator[UInt8[np.ndarray, "H W 3"]]:

@@ -24,6 +24,7 @@ _IN_THE_WAY = "move what is in the way, or choose another place"
 _ADVICE = {
     errno.ENOSPC: _ROOM,
     errno.EDQUOT: _ROOM,
+    errno.EFBIG: "raise the limit of the size of files, or choose another place",
     errno.EROFS: "choose a place that can be written to",
     errno.EACCES: _RIGHTS,
     errno.EPERM: _RIGHTS,

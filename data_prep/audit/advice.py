@@ -98,7 +98,7 @@ def _scenes(report: dict[str, Any]) -> Iterator[str]:
 def _scenes_of_classes(clips: dict[str, dict]) -> Iterator[str]:
     groups_of = collections.defaultdict(set)
     for clip in clips.values():
-        if clip["group"]:
+        if clip["group"] and clip["class"] != "unknown":
             groups_of[clip["class"]].add(clip["group"])
     if few := sorted(name for name, groups in groups_of.items() if len(groups) < _FEW_GROUPS):
         fewest = sorted({len(groups_of[name]) for name in few})

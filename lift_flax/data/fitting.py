@@ -43,7 +43,7 @@ def check_fits(records: Records, config: Config) -> None:
 
 def _check_sides(records: Records, fold: int) -> None:
     """Raises UserError if a clip of one folder is tested on, and trained on in another: its pictures are the same."""
-    if not records.is_mixed:
+    if not records.is_mixed or not records.classes:
         return
     sides = (records.split(fold, "train") + records.given_validation(fold), records.split(fold, "test"))
     learnt, tested = ({records.index[i].content: i for i in ids if records.index[i].content} for ids in sides)

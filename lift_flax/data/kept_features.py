@@ -1,6 +1,7 @@
 """What a frozen ViT makes of clips, kept beside the records (`data.features=cache`): a file for each view of a clip."""
 
 import dataclasses
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -45,10 +46,11 @@ class KeptFeatures:
         """
         path = self.path(folder, position, view)
         try:
-            features = np.load(path)
+            with path.open("rb") as file:
+                features = np.lib.format.read_array(file)
             if features.shape != self.shape or features.dtype != np.float32:
                 raise ValueError(f"{features.dtype} {features.shape}")
-        except (OSError, ValueError, EOFError) as error:
+        except Exception as error:  # a damaged header is read as Python
             raise UserError(
                 f"{path} is missing or damaged ({error}): delete it and give the same command again"
             ) from error
@@ -57,7 +59,9 @@ class KeptFeatures:
     def write(self, folder: int, position: int, view: View | int, features: Features) -> None:
         """Keeps the features of a view; the file is whole or missing."""
         with replacing(self.path(folder, position, view)) as part:
-            np.save(part, features)
+            content = io.BytesIO()  # whose bytes are written by the system, which says why it cannot
+            np.lib.format.write_array(content, features)
+            part.write_bytes(content.getvalue())
 
     def make_folders(self) -> None:
         """Makes the folders, each with a note of what it is of.

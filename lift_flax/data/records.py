@@ -101,10 +101,16 @@ class Records:
         return self.folds[str(fold)].get("val", [])
 
     def unused(self, fold: int, val_ids: list[str]) -> list[str]:
-        """Ids of the clips that a fold calls "other", but for those of a group that is tested or validated on."""
+        """Ids of the clips that a fold calls "other", but for those of a group that is tested or validated on.
+
+        Nor are those among them whose pictures are those of a clip that the fold trains, validates or tests on.
+        """
         members = self.folds[str(fold)]
         held_out = {self.index[i].group for i in [*members.get("test", []), *val_ids]} - {""}
-        return [i for i in members.get("other", []) if self.index[i].group not in held_out]
+        used = [*members.get("train", []), *members.get("test", []), *val_ids]
+        seen = {self.index[i].content for i in used} - {""}
+        others = (i for i in members.get("other", []) if self.index[i].group not in held_out)
+        return [i for i in others if self.index[i].content not in seen]
 
     def train_and_validation(self, fold: int, val_share: float, seed: int) -> tuple[list[str], list[str]]:
         """The ids to train on and those for validation: the records' own split `val`, else a share of the training ids.

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,10 +22,10 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yields a path beside `path` to write a file to; the file replaces `path` when the block ends.
 
     If the block raises, `path` stays as it was and the part is removed.  The part is hidden, has the suffix of `path`
-    (libraries choose a format by it) and a name of its own in each process.  An error of a full disk, which names no
+    (libraries choose a format by it) and a name of its own, on every host.  An error of a full disk, which names no
     file, leaves with the folder as its `filename`.
     """
-    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    part = path.with_name(f".{path.stem}.{secrets.token_hex(8)}.part{path.suffix}")
     try:
         yield part
         os.replace(part, path)

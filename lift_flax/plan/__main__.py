@@ -26,7 +26,7 @@ from lift_flax.command_line import quieten_absl, say
 from lift_flax.config import Config, Remat
 from lift_flax.config_checks import from_dict
 from lift_flax.data.chosen_fields import choose
-from lift_flax.data.records import Records, open_records
+from lift_flax.data.records import Records, folders_of, open_records
 from lift_flax.data_sets import DATA_SETS
 from lift_flax.distributed.mesh import make_mesh
 from lift_flax.errors import UserError
@@ -39,18 +39,22 @@ _TICK_SECONDS = 30  # between lines of progress
 _PHASES = ("teacher", "student", phase.NAME)  # both are those of training
 
 
-def read_config(values: dict) -> tuple[Config, Records | None]:
+def read_config(values: dict, phase_name: str = "both") -> tuple[Config, Records | None]:
     """The config without `init_from`, since planning frozen blocks needs no weights; and its records, if they are here.
 
     Fields that are "auto" have values then.
     """
+    pretrained = {}
     for part in ("pvit", "teacher"):
         if isinstance(values.get("model"), dict) and isinstance(values["model"].get(part), dict):
+            pretrained[part] = values["model"][part].get("init_from")
             values["model"][part]["init_from"] = "any weights"
     config = _replace_train(from_dict(values), init_from="")
     records = _records(config.data.dir)
     config = _with_values(config, records)
     parts = {name: dataclasses.replace(getattr(config.model, name), init_from="") for name in ("pvit", "teacher")}
+    if phase_name == phase.NAME and pretrained.get("pvit"):  # which pretraining leaves as it is
+        parts["pvit"] = dataclasses.replace(parts["pvit"], unfreeze="none")
     return dataclasses.replace(config, model=dataclasses.replace(config.model, **parts)), records
 
 
@@ -67,9 +71,9 @@ def main(argv: list[str] | None = None) -> None:
     if {"--help", "-h"} & set(arguments):
         print(config_flags.help_text(__doc__, values))
         return
-    config, records = read_config(config_flags.parse(values, arguments))
+    config, records = read_config(config_flags.parse(values, arguments), values.phase)
     quieten_absl(logging.ERROR)
-    num_classes = _num_classes(config, records, values.num_classes)
+    num_classes = 1 if values.phase == phase.NAME else _num_classes(config, records, values.num_classes)
     topology = topologies.find(values.topology)
     mesh = make_mesh(config, topology.devices)
     if values.phase == phase.NAME:
@@ -101,7 +105,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def _records(place: str) -> Records | None:
     """The records of `config.data.dir`, if they are there: a plan is often made elsewhere."""
-    if place and all(Path(folder).is_dir() for folder in place.split(",")):
+    if place and all(Path(folder).is_dir() for folder in folders_of(place)):
         return open_records(place)
     if place:
         say(f"config.data.dir={place} is not here: the plan is made without its records")
@@ -122,6 +126,8 @@ def _with_values(config: Config, records: Records | None) -> Config:
 
 
 def _num_classes(config: Config, records: Records | None, given: int | None) -> int:
+    if records and not records.classes:
+        raise UserError(f"{records.place} holds clips without labels: plan what learns from them, --phase={phase.NAME}")
     data_set = DATA_SETS.get(config.dataset)
     found = given or (len(records.classes) if records else data_set and data_set.num_classes)
     if not found or found < 1:

@@ -60,7 +60,8 @@ def _run(config: Config, workdir: Path, chosen: str | None = None) -> None:
         else:
             for _, found in folds.train_each(folds.choose(config, workdir, chosen, resolve), stop, pretrain):
                 _say(found)
-        print(f"next: lift-flax train ... --config.train.init_from={workdir}", flush=True)
+        of_folds = f" --folds={chosen}" if chosen else ""
+        print(f"next: lift-flax train ... --config.train.init_from={workdir}{of_folds}", flush=True)
 
 
 def _say(found: dict) -> None:

@@ -60,8 +60,6 @@ def _prepare(config: Config, workdir: Path) -> Start:
     start = resolve(config, open_records(config.data.dir), workdir)
     phase.check(start.config)
     refuse_foreign(workdir)
-    if any((workdir / name).is_dir() for name in ("teacher", "student")):
-        raise UserError(f"{workdir} is the workdir of a training: choose another one for the pretraining")
     return start
 
 
@@ -71,12 +69,18 @@ def resolve(config: Config, records: Records, workdir: Path | None = None) -> St
     Raises:
       UserError: the records, or the weights that it starts from, do not fit the config.
     """
-    del workdir  # what it starts from has to be there always
+    if workdir is not None and any((workdir / name).is_dir() for name in ("teacher", "student")):
+        raise UserError(f"{workdir} is the workdir of a training: choose another one for the pretraining")
     config, chosen, train_ids, val_ids = with_clips(config, records)
     config, fold = without_labels(config), config.data.fold
     if config.pretrain.clips == "train+other" or not records.classes:
         if not (other := records.unused(fold, val_ids)):
             raise UserError(f"{records.place} has no other clips in fold {fold}: leave out config.pretrain.clips")
+        if left := len(records.folds[str(fold)]["other"]) - len(other):
+            chosen = [
+                *chosen,
+                f"{left} other clips are left out: of groups held out, or the same as clips in use",
+            ]
         train_ids = train_ids + other
     if 2 <= len(train_ids) < config.train.batch_size:
         raise UserError(

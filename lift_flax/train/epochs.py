@@ -30,7 +30,9 @@ def enough_epochs(examples: int, batch_size: int, epochs: int, least_steps: int)
 def lengthened(phase: str, examples: int, batch_size: int, epochs: int, least_steps: int) -> tuple[int, list[str]]:
     """(`enough_epochs`, a line that says so of the phase where these are more)."""
     enough = enough_epochs(examples, batch_size, epochs, least_steps)
-    line = f"{phase}: {enough} epochs instead of {epochs}, as {examples} clips need for {least_steps} steps"
+    field = "pretrain.least_steps" if phase == "pretrain" else f"train.{phase}_least_steps"
+    steps = f"{least_steps} steps (config.{field})"
+    line = f"{phase}: {enough} epochs instead of {epochs}, as {examples} clips need for {steps}"
     return enough, [line] if enough != epochs else []
 
 

@@ -104,7 +104,6 @@ def _prepare(config: Config, workdir: Path) -> Start:
     if config.train.teacher_from and finished(workdir) is None:
         teacher_from.check(start.config, records, start.train_ids)
     refuse_foreign(workdir)
-    refuse_pretraining(workdir)
     return start
 
 
@@ -117,6 +116,8 @@ def resolve(config: Config, records: Records, workdir: Path | None = None) -> St
     Raises:
       UserError: the records, or the weights that it starts from, do not fit the config.
     """
+    if workdir is not None:
+        refuse_pretraining(workdir)
     if not records.classes:
         raise UserError(
             f"{records.place} holds clips without labels, and training tells classes apart: `lift-flax pretrain` "

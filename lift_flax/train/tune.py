@@ -46,7 +46,7 @@ def read(file: Path, configured: Callable[[list[str]], Config], workdir: Path) -
       UserError: the file cannot be read, or a line is no setting, or stands twice.
     """
     try:
-        lines = [line.partition("#")[0].split() for line in file.read_text().splitlines()]
+        lines = [line.partition("#")[0].split() for line in file.read_text("utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         reason = system_reason(error) if isinstance(error, OSError) else "not text"
         raise UserError(f"--tune={file} cannot be read: {reason}") from error

@@ -1,5 +1,6 @@
 """Videos filmed again in the dark: as dark as asked for, with noise, in the same layout, and records in two lights."""
 
+import os
 import shutil
 
 import numpy as np
@@ -29,7 +30,7 @@ def _luma(path):
 def test_videos_are_as_dark_as_asked_for(videos, tmp_path, capsys):
     dark = tmp_path / "dark"
     darken.main([f"--videos={videos}", f"--out={dark}", "--luma=12", "--workers=1"])
-    assert "6 videos of mean luma 12" in capsys.readouterr().out
+    assert f"6 videos in {dark}, of mean luma 12 or less" in capsys.readouterr().out
     found = sorted(path.relative_to(dark) for path in dark.rglob("*.mp4"))
     assert found == sorted(path.relative_to(videos) for path in videos.rglob("*.mp4"))
     for name in found:
@@ -40,10 +41,12 @@ def test_videos_are_as_dark_as_asked_for(videos, tmp_path, capsys):
     same = (still[0] == still[1]).all(axis=-1)  # where nothing moves there is noise all the same
     assert same.any() and np.abs(first[0] - first[1])[same].mean() > 0.3
 
-    times = {name: (dark / name).stat().st_mtime_ns for name in found}
+    files = {name: (dark / name).stat().st_ino for name in found}
+    dark.rename(tmp_path / "kept")  # links keep the numbers of files in use
+    shutil.copytree(tmp_path / "kept", dark, copy_function=os.link)
     (dark / found[0]).unlink()
     darken.main([f"--videos={videos}", f"--out={dark}", "--luma=12", "--workers=1"])  # makes what is missing
-    assert [name for name in found if (dark / name).stat().st_mtime_ns != times[name]] == [found[0]]
+    assert [name for name in found if (dark / name).stat().st_ino != files[name]] == [found[0]]
 
 
 @pytest.mark.slow
@@ -81,3 +84,17 @@ def test_mistakes_are_named(videos, tmp_path, capsys):
     darken.main([f"--videos={videos}", f"--out={dark}", "--workers=1"])
     with pytest.raises(UserError, match="was darkened with luma 17"):
         darken.main([f"--videos={videos}", f"--out={dark}", "--luma=30"])
+
+
+def test_videos_of_others_are_not_taken_for_those_asked_for(videos, tmp_path):
+    """The original was replaced, or is gone; what is there stays."""
+    dark, first = tmp_path / "dark", videos / "down" / "0.mp4"
+    darken.main([f"--videos={videos}", f"--out={dark}", "--workers=1"])
+    before = (dark / "down" / "0.mp4").read_bytes()
+    os.utime(first, (1, 1))
+    with pytest.raises(UserError, match=f"was filmed from another video than {first}: move it away, or choose another"):
+        darken.main([f"--videos={videos}", f"--out={dark}", "--workers=1"])
+    first.unlink()
+    with pytest.raises(UserError, match=r"0\.mp4 is of none of these videos: move it away"):
+        darken.main([f"--videos={videos}", f"--out={dark}", "--workers=1"])
+    assert (dark / "down" / "0.mp4").read_bytes() == before

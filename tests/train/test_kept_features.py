@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import json
+import resource
 import shutil
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from lift_flax.data.batches import train_batches
 from lift_flax.data.records import open_records
-from lift_flax.errors import UserError
+from lift_flax.errors import UserError, file_system_message
 from lift_flax.features.places import kept_features
 from lift_flax.models.functional import flatten
 from lift_flax.runs.checkpoints import read_best
@@ -117,12 +118,29 @@ def test_a_damaged_file_is_named(run, copied):
         kept.write(0, 17, view, values)
         np.testing.assert_array_equal(kept.read(0, 17, view), values)
         path = kept.path(0, 17, view)
-        for damaged in (path.read_bytes()[:100], b"", None):
-            path.unlink()
+        whole = path.read_bytes()
+        headers = (whole[:8] + b" " + whole[9:], b"PK\x03\x04" + whole[4:])  # read as Python; an archive's
+        for damaged in (whole[:100], b"", None, *headers):
+            path.unlink(missing_ok=True)
             if damaged is not None:
                 path.write_bytes(damaged)
             with pytest.raises(UserError, match=rf"{path} is missing or damaged .*: delete it and give the same"):
                 kept.read(0, 17, view)
+
+
+def test_a_disk_without_room_is_named(run, copied):
+    """As a limit of the size of files, which the system reports in the same way."""
+    kept = kept_features(open_records(str(copied)), _config(run, copied), {"kernel": np.ones(3)})
+    kept.make_folders()
+    values, limits = np.ones(kept.shape, np.float32), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as raised:
+            kept.write(0, 17, 0, values)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "raise the limit of the size of files" in (file_system_message(raised.value) or "")
+    assert not [path for path in kept.path(0, 17, 0).parent.iterdir() if path.name.startswith(".")]
 
 
 def test_what_cannot_be_kept_is_refused(run, copied):

@@ -76,7 +76,8 @@ def test_least_steps_are_epochs_of_the_run(records):
     config = small_config(records=records, **{"train.teacher_least_steps": 40, "train.student_least_steps": 5})
     start = resolve(config, opened)
     assert (start.config.train.teacher_epochs, start.config.train.student_epochs) == (9, 2)
-    assert start.notes == ("teacher: 9 epochs instead of 2, as 18 clips need for 40 steps",)
+    steps = "40 steps (config.train.teacher_least_steps)"
+    assert start.notes == (f"teacher: 9 epochs instead of 2, as 18 clips need for {steps}",)
     both = small_config(records=records, **{"train.teacher_least_steps": 40, "train.student_least_steps": 30})
     long = resolve(both, opened)
     assert long.config.train.checkpoint_epochs == 3 and "validated and saved every 3 epochs" in long.notes

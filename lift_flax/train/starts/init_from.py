@@ -85,8 +85,10 @@ def check_held_out(config: Config, records: Records, held_out: dict[str, list[st
     Args:
       held_out: ids of this run's clips, by what they are called: "test", "validation".
     """
-    folder = _folder(config)
-    while folder:
+    folder: Path | None = _folder(config)
+    seen: set[Path] = set()  # a run may have been replaced by one that goes back to it
+    while folder and folder.resolve() not in seen:
+        seen.add(folder.resolve())
         try:
             other = config_file.load(folder / "config.json")
         except UserError:
@@ -127,6 +129,11 @@ def _folder(config: Config) -> Path:
             "config.model.teacher.init_from or config.model.pvit.init_from"
         )
     if not (folder / "config.json").exists():
+        if folds := sorted(path.parent.name for path in folder.glob("fold*/config.json")):
+            raise UserError(
+                f"config.train.init_from={config.train.init_from} holds runs of folds, {', '.join(folds)}: name one of "
+                "them, or train these folds (--folds)"
+            )
         raise UserError(f"config.train.init_from={config.train.init_from} is not the workdir of a run: name one")
     return folder
 

@@ -129,6 +129,9 @@ def test_held_out_clips_that_the_run_was_trained_on(run, records, tmp_path, caps
     with pytest.raises(UserError, match=rf"/later: {run} was trained on 18 test clips"):
         resolve(small_config(records=swapped.dir, **{"train.init_from": str(later)}), swapped)
     assert f"whether {later} was trained on test clips of this run cannot be known" in capsys.readouterr().out
+    values["train"]["init_from"] = str(later)  # replaced by one that began at its own later self
+    (later / "config.json").write_text(json.dumps(values))
+    init_from.check_held_out(small_config(**{"train.init_from": str(later)}), swapped, {"test": []})
 
 
 def test_folders_that_are_no_start(run, records, tmp_path):
@@ -149,6 +152,8 @@ def test_folders_that_are_no_start(run, records, tmp_path):
     (tmp_path / "untrained").mkdir()
     shutil.copy(run / "config.json", tmp_path / "untrained")
     refused(tmp_path / "untrained", "holds nothing trained yet")
+    shutil.copytree(tmp_path / "untrained", tmp_path / "folds" / "fold2")
+    refused(tmp_path / "folds", r"holds runs of folds, fold2: name one of them, or train these folds \(--folds\)")
     with pytest.raises(UserError, match="nothing of it has the path and shape of a parameter"):
         init_from.check(small_config(**{"train.init_from": str(run)}), [{"batch_stats/norm/mean": np.zeros(3)}, {}])
     wider = {"model.pvit.dim": 48, "model.pvit.unfreeze": "first"}

@@ -35,6 +35,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def _refuse_useless(args: argparse.Namespace) -> None:
     """Raises UserError for a flag without effect."""
+    if getattr(args, "unlabelled", False):
+        names = [name for name in ("csv", *sources.OWN_SPLIT) if name != "group_regex"]
+        if given := [f"--{name.replace('_', '-')}" for name in names if getattr(args, name) is not None]:
+            raise UserError(f"--unlabelled reads neither classes nor splits: leave out {' and '.join(given)}")
     useless = {"h264": [], "jpeg": ["crf"], "original": ["crf", "max_frames"]}[args.codec]
     if args.codec == "original" and args.flow == "none":
         useless.append("size")

@@ -20,7 +20,7 @@ from jaxtyping import Int, UInt8
 from rich.console import Console
 
 from lift_flax import command_line
-from lift_flax.errors import UserError, run_cli
+from lift_flax.errors import UserError, run_cli, shown
 from lift_flax.files import only_writer, replacing, write_text
 from lift_flax.video import decode, encode, scaling
 from lift_flax.video.camera import Camera, exposure_for, re_expose, to_linear
@@ -80,8 +80,7 @@ def darken(videos: Path, out: Path, luma: float, workers: int) -> None:
     if not names:
         raise UserError(f"--videos {videos} holds no videos: give a folder that does")
     with only_writer(out, "--out"):
-        _settle(out, luma)
-        _refuse_others(out, names)
+        _settle(out, luma, names)
         tasks = {str(path): (path, out, name, luma) for name, path in names.items() if not (out / name).exists()}
         with counting("darkening videos", len(tasks), Console(file=sys.stdout)) as advance:
             for name, result in pool.run_each(_darken_video, tasks, workers=workers, time_limit=_TIME_LIMIT):
@@ -104,23 +103,21 @@ def _luma(text: str) -> float:
     raise argparse.ArgumentTypeError(f"{text!r} is not a mean luma between 1 and 255")
 
 
-def _settle(out: Path, luma: float) -> None:
-    """Refuses a folder of other videos, or of another light, and notes the light of this one."""
-    note, text = out / _NOTE, f"luma {luma:g}, full well {FULL_WELL:g}, read noise {READ_NOISE:g}\n"
+def _settle(out: Path, luma: float, names: dict[Path, Path]) -> None:
+    """Refuses a folder of other videos, or of another light; notes the light, and each original with its bytes."""
+    note, light = out / _NOTE, f"luma {luma:g}, full well {FULL_WELL:g}, read noise {READ_NOISE:g}"
     if not note.exists() and any(path.name != "lock" for path in out.iterdir()):
         raise UserError(f"--out {out} holds other files: choose an empty or a new folder")
-    if note.exists() and (found := note.read_text(errors="replace")) != text:
-        raise UserError(f"--out {out} was darkened with {found.strip()}: choose another folder")
-    write_text(note, text)
-
-
-def _refuse_others(out: Path, names: dict[Path, Path]) -> None:
-    """Refuses videos in `out` that are not those of `names`: each bears the time at which its original was changed."""
+    found, *lines = note.read_text(errors="replace").splitlines() if note.exists() else [light]
+    if found != light:
+        raise UserError(f"--out {out} was darkened with {found}: choose another folder")
+    originals = {f"{path.stat().st_size} {shown(name.as_posix())}": name for name, path in names.items()}
+    of_these = {originals[line] for line in lines if line in originals}
     for path in videos_below(out, _unreadable)[0]:
-        source = names.get(path.relative_to(out))
-        if source is None or int(path.stat().st_mtime) != int(source.stat().st_mtime):
-            of = f"was filmed from another video than {source}" if source else "is of none of these videos"
+        if (name := path.relative_to(out)) not in of_these:
+            of = f"was filmed from another video than {names[name]}" if name in names else "is of none of these videos"
             raise UserError(f"{path} {of}: move it away, or choose another --out")
+    write_text(note, "".join(f"{line}\n" for line in [light, *originals]))
 
 
 def _darken_video(source: Path, out: Path, name: Path, luma: float) -> None:
@@ -142,7 +139,6 @@ def _darken_video(source: Path, out: Path, name: Path, luma: float) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as part:
         part.write_bytes(video)
-        os.utime(part, ns=(source.stat().st_atime_ns, source.stat().st_mtime_ns))
 
 
 def _rgb(source: Path, times: Int[np.ndarray, "T"]) -> Iterator[UInt8[np.ndarray, "H W 3"]]:

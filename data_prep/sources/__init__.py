@@ -44,7 +44,6 @@ def read(args: argparse.Namespace, old: dict[str, Any] | None) -> VideoList:
         videos = read(args.lists, args.videos)
         video_list.note_counts(videos)
         return videos
-    own = {name: getattr(args, name) for name in OWN_SPLIT}
-    if args.source == "folder":
-        own["unlabelled"] = args.unlabelled
-    return read(args.videos, csv_file=args.csv, **own)
+    if getattr(args, "unlabelled", False):
+        return reader(args.source).read_unlabelled(args.videos, args.group_regex)
+    return read(args.videos, csv_file=args.csv, **{name: getattr(args, name) for name in OWN_SPLIT})

@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from lift_flax.errors import UserError, shown
 
@@ -30,7 +31,6 @@ def read(
     seed: int | None = None,
     test_groups: str | None = None,
     folds: int | str | None = None,
-    unlabelled: bool | None = None,
     default_share: float = TEST_SHARE,
 ) -> VideoList:
     """Reads the videos, as one fold "1" unless several are asked for.
@@ -45,18 +45,11 @@ def read(
       seed: seed of the choice of test clips, or of folds (None: 0).
       test_groups: names of the groups to test on, between commas.
       folds: number of folds to make of whole groups; or "groups": one for each group, which it tests on.
-      unlabelled: takes every video below `videos`, of no class, as "other" clips of fold 1.
       default_share: stands for a `test_share` of None.
 
     Raises:
       UserError: a folder, a file or a class is missing, or the folders, the CSV or the flags contradict themselves.
     """
-    if unlabelled:
-        others = {"--csv": csv_file, "--ignore-columns": ignore_columns, "--class-level": class_level}
-        others |= {"--test-share": test_share, "--seed": seed, "--test-groups": test_groups, "--folds": folds}
-        if given := [name for name, value in others.items() if value is not None]:
-            raise UserError(f"--unlabelled reads neither classes nor splits: leave out {' and '.join(given)}")
-        return _without_labels(videos, group_regex)
     if csv_file is not None:
         if class_level is not None:
             raise UserError(f"{csv_file} gives the classes: leave out --class-level")
@@ -74,23 +67,9 @@ def read(
     VideoList(classes, clips, {}).check()  # ids must be unique before a split is made of them
     _refuse_one_file_twice(clips)
     _note_alike(classes)
-    made, tests_on = {}, {}
     flags = {"--test-share": test_share, "--seed": seed, "--test-groups": test_groups, "--folds": folds}
-    if rows[0].split is not None or rows[0].fold is not None:
-        source = str(csv_file) if csv_file else f"the folders in {videos}"
-        _refuse_flags(flags, source)
-        if rows[0].fold is not None:
-            made, tests_on = own_splits.given_folds(clips, [row.fold or "" for row in rows])
-        else:
-            made = {"1": _given_splits(rows, clips)}
-    elif folds is not None:
-        _refuse_flags({**flags, "--folds": None, "--seed": seed if folds == "groups" else None}, f"--folds={folds}")
-        made, tests_on = own_splits.make_folds(classes, clips, folds, seed or 0)
-    elif test_groups is not None:
-        _refuse_flags({**flags, "--test-groups": None}, "--test-groups")
-        made = {"1": own_splits.choose_test(clips, test_groups)}
-    else:
-        made = {"1": own_splits.draw_test(classes, clips, test_share or default_share, seed or 0)}
+    source = str(csv_file) if csv_file else f"the folders in {videos}"
+    made, tests_on = _folds_of(rows, clips, classes, flags, source, default_share)
     result = VideoList(classes, clips, made, tests_on=tests_on)
     result.check()
     _note_alike_groups(result)
@@ -102,7 +81,39 @@ def read(
     return result
 
 
-def _without_labels(videos: Path, group_regex: str | None) -> VideoList:
+def _folds_of(
+    rows: list[ListedVideo],
+    clips: list[SourceClip],
+    classes: list[str],
+    flags: dict[str, Any],
+    source: str,
+    default_share: float,
+) -> tuple[dict[str, dict[str, list[str]]], dict[str, str]]:
+    """(`VideoList.folds`, `tests_on`) as the rows give them, else as the flags ask for."""
+    folds, test_groups, seed = (flags[name] for name in ("--folds", "--test-groups", "--seed"))
+    if rows[0].split is not None or rows[0].fold is not None:
+        _refuse_flags(flags, source)
+        if rows[0].fold is not None:
+            return own_splits.given_folds(clips, [row.fold or "" for row in rows])
+        return {"1": _given_splits(rows, clips)}, {}
+    if folds is not None:
+        _refuse_flags({**flags, "--folds": None, "--seed": seed if folds == "groups" else None}, f"--folds={folds}")
+        return own_splits.make_folds(classes, clips, folds, seed or 0)
+    if test_groups is not None:
+        _refuse_flags({**flags, "--test-groups": None}, "--test-groups")
+        return {"1": own_splits.choose_test(clips, test_groups)}, {}
+    return {"1": own_splits.draw_test(classes, clips, flags["--test-share"] or default_share, seed or 0)}, {}
+
+
+def read_unlabelled(videos: Path, group_regex: str | None) -> VideoList:
+    """Every video below `videos`, of no class, as the "other" clips of fold 1.
+
+    Args:
+      group_regex: as `read` takes it.
+
+    Raises:
+      UserError: there are none, a group is missing, or a file is there twice.
+    """
     rows = [ListedVideo(path, "") for path in video_list.find_videos(videos)]
     group_of = _groups(rows, videos, group_regex)
     clips = [

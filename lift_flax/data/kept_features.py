@@ -59,9 +59,9 @@ class KeptFeatures:
     def write(self, folder: int, position: int, view: View | int, features: Features) -> None:
         """Keeps the features of a view; the file is whole or missing."""
         with replacing(self.path(folder, position, view)) as part:
-            content = io.BytesIO()  # whose bytes are written by the system, which says why it cannot
-            np.lib.format.write_array(content, features)
-            part.write_bytes(content.getvalue())
+            buffer = io.BytesIO()  # NumPy itself does not say that a disk is full
+            np.save(buffer, features)
+            part.write_bytes(buffer.getvalue())
 
     def make_folders(self) -> None:
         """Makes the folders, each with a note of what it is of.

@@ -73,10 +73,11 @@ def main(argv: list[str] | None = None) -> None:
         return
     config, records = read_config(config_flags.parse(values, arguments), values.phase)
     quieten_absl(logging.ERROR)
-    num_classes = 1 if values.phase == phase.NAME else _num_classes(config, records, values.num_classes)
+    pretrains = values.phase == phase.NAME
+    num_classes = 1 if pretrains else _num_classes(config, records, values.num_classes)
     topology = topologies.find(values.topology)
     mesh = make_mesh(config, topology.devices)
-    if values.phase == phase.NAME:
+    if pretrains:
         phase.check(config)
     else:
         phases.check_start(config, num_classes)
@@ -88,7 +89,7 @@ def main(argv: list[str] | None = None) -> None:
         "mesh": dict(mesh.shape),
         "device_memory": topology.memory,
         "dataset": config.dataset or (records.title if records else "own clips"),
-        "num_classes": num_classes,
+        "num_classes": None if pretrains else num_classes,
         "batch_size": config.train.batch_size,
         "accumulate": config.train.accumulate,
         "precision": config.train.precision,

@@ -51,7 +51,8 @@ def show(report: dict) -> None:
         f"{report['topology']}: {report['devices']} x {report['device']}, {_gib(report['device_memory'])} each, "
         f"{report['processes']} process{'es' if report['processes'] > 1 else ''}, "
         f"mesh data={mesh['data']} fsdp={mesh['fsdp']}\n"
-        f"{report['dataset']}, {report['num_classes']} classes, {report['precision']}, batch {report['batch_size']} "
+        f"{report['dataset']}, {report['num_classes'] or 'no'} classes, {report['precision']}, "
+        f"batch {report['batch_size']} "
         f"({report['batch_size'] // report['devices']} per device, accumulate {report['accumulate']})"
     )
     table = Table("", *[f"{p['phase']}\nremat {remat(Remat(**p['remat']))}" for p in programs])

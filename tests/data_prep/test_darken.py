@@ -91,7 +91,9 @@ def test_videos_of_others_are_not_taken_for_those_asked_for(videos, tmp_path):
     dark, first = tmp_path / "dark", videos / "down" / "0.mp4"
     darken.main([f"--videos={videos}", f"--out={dark}", "--workers=1"])
     before = (dark / "down" / "0.mp4").read_bytes()
-    os.utime(first, (1, 1))
+    os.utime(first, (1, 1))  # as of a copy
+    darken.main([f"--videos={videos}", f"--out={dark}", "--workers=1"])
+    shutil.copy(videos / "right" / "2.mp4", first)
     with pytest.raises(UserError, match=f"was filmed from another video than {first}: move it away, or choose another"):
         darken.main([f"--videos={videos}", f"--out={dark}", "--workers=1"])
     first.unlink()

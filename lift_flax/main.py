@@ -109,6 +109,7 @@ def _run_folds(config: Config, workdir: Path, chosen: str, stop: processes.StopS
     if processes.is_first():
         summary.show_folds(report)
         print(f"results: {workdir / 'results.json'}", flush=True)
+        _show_next(workdir / f"fold{report['folds'][0]['fold']}", [])
 
 
 def _run_settings(settings: list[tune.Setting], workdir: Path, stop: processes.StopSignal) -> None:
@@ -121,8 +122,12 @@ def _run_settings(settings: list[tune.Setting], workdir: Path, stop: processes.S
 def _finish(config: Config, workdir: Path) -> None:
     """Writes the page last: whatever goes wrong with it, the results are saved and shown."""
     _write_page(workdir)
+    _show_next(workdir, summary.sample_videos(config, workdir))
+
+
+def _show_next(workdir: Path, videos: list[Path]) -> None:
     print("next:")
-    for command in summary.next_commands(workdir, summary.sample_videos(config, workdir)):
+    for command in summary.next_commands(workdir, videos):
         print(f"  {command}", flush=True)
 
 

@@ -55,6 +55,30 @@ def _check_sides(records: Records, fold: int) -> None:
         )
 
 
+def groups_on_both_sides(records: Records, fold: int) -> list[str]:
+    """A line where groups of the user's own clips are trained on in one folder and tested in another.
+
+    They may be the same people or places in other light: then the test is of people that the network has seen.
+    """
+    own = {one.dir.name for one in records.folders if one.source == "folder"}
+
+    def folders_of_groups(side: str) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        for entry in map(records.index.__getitem__, records.split(fold, side) if own else ()):
+            if entry.group and entry.part in own:
+                found.setdefault(entry.group, set()).add(entry.part)
+        return found
+
+    learnt = folders_of_groups("train")
+    crossing = [group for group, tested in folders_of_groups("test").items() if learnt.get(group, set()) - tested]
+    if not crossing:
+        return []
+    return [
+        f"note: groups tested in one folder and trained on in another: {len(crossing)}, such as {min(crossing)}.  If "
+        "they are the same people or places, the test flatters: build both folders with the same folds"
+    ]
+
+
 def check_flow(records: Records, config: Config, otherwise: str) -> None:
     """Raises UserError if the network of `config` takes optical flow and the records have none.
 

@@ -42,6 +42,8 @@ def load(path: Path) -> Config:
       UserError: it is missing or damaged, or holds a field or a value that this version does not know.
     """
     if not path.is_file():
+        if folds := sorted(path.parent.glob("fold*/config.json")):
+            raise UserError(f"{path.parent} holds a run for each fold: give one of them, such as {folds[0].parent}")
         why = f"holds no {path.name}" if path.parent.exists() else "does not exist"
         raise UserError(f"{path.parent} is not a workdir of a run: it {why}; give the --workdir of a training")
     try:

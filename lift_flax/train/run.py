@@ -13,7 +13,7 @@ import numpy as np
 
 from lift_flax.command_line import command
 from lift_flax.config import Config
-from lift_flax.data.fitting import check_relit
+from lift_flax.data.fitting import check_relit, groups_on_both_sides
 from lift_flax.data.records import Records, open_records
 from lift_flax.data.windows import usual_average, usual_views
 from lift_flax.distributed import processes
@@ -127,7 +127,7 @@ def resolve(config: Config, records: Records, workdir: Path | None = None) -> St
     test_ids = records.split(config.data.fold, "test")
     config, longer = _long_enough(config, len(train_ids))
     config, weights = with_weights(config, records, {"test": test_ids, "validation": val_ids}, workdir)
-    notes = (*chosen, *longer)
+    notes = (*chosen, *longer, *groups_on_both_sides(records, config.data.fold))
     return Start(config, records, train_ids, val_ids, test_ids, weights, make_mesh(config), notes)
 
 

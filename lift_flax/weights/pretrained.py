@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lift_flax import presets
 from lift_flax.config import Config
 from lift_flax.errors import UserError
 from lift_flax.models.build import with_bn_eps
@@ -54,7 +55,7 @@ class Pretrained:
             )
         if differ := [name for name in _MUST_AGREE[part] if facts[name] != getattr(fields, name)]:
             flags = " ".join(f"--config.model.{part}.{name}={facts[name]}" for name in differ)
-            raise UserError(f"{self.folder} holds weights of another size: use them with {flags}")
+            raise UserError(f"{self.folder} holds weights of another size: use them with {_made_for(facts)}{flags}")
         facts = {**_EARLIER, **facts}
         values = {name: tuple(v) if isinstance(v := facts[name], list) else v for name in _SETTINGS[part]}
         if changed := {name: v for name, v in values.items() if v != getattr(fields, name)}:
@@ -102,6 +103,14 @@ class Pretrained:
         if unknown := sorted(set(theirs) - set(expected)):
             raise UserError(f"{self.folder} holds '{unknown[0]}', which the {part} of this config does not have")
         return {name: np.asarray(theirs[name], leaf.dtype) for name, leaf in expected.items()}, notes
+
+
+def _made_for(facts: dict) -> str:
+    """Names the preset whose ViT is of the size that `facts` tell, if there is one."""
+    for name, fields in (("own:vits", presets.VIT_S), ("own:vitb", presets.VIT_B)):
+        if all(facts.get(size) == fields[f"model.pvit.{size}"] for size in _MUST_AGREE["pvit"]):
+            return f"--config={name}, which is made for such a ViT, or with "
+    return ""
 
 
 def pretrained_parts(config: Config) -> dict[str, Pretrained]:

@@ -13,7 +13,7 @@ import pytest
 
 from data_prep import build
 from lift_flax.data.batches import batch_ids, read_eval_examples, train_batches
-from lift_flax.data.fitting import check_fits
+from lift_flax.data.fitting import check_fits, groups_on_both_sides
 from lift_flax.data.records import folders_of, mixed, open_records
 from lift_flax.errors import UserError
 from lift_flax.evaluate import evaluation
@@ -180,6 +180,22 @@ def test_a_clip_is_on_one_side_of_all_folders(records, other, tmp_path):
     with pytest.raises(UserError, match=r"8 test clips are training clips of another folder \(.* is .*: leave one"):
         check_fits(open_records(place), small_config(records=place))
     check_fits(open_records(f"{records},{other}"), small_config(records=f"{records},{other}"))
+
+
+def test_groups_of_own_clips_on_both_sides_are_noted(other, tmp_path):
+    """A person filmed by day to train on and in the dark to test on, under one name."""
+    folds = json.loads((other / "folds.json").read_text())
+    for name, tested in (("day", ("0", "1")), ("dark", ("2", "3")), ("infrared", ("0", "1"))):
+        shutil.copytree(other, tmp_path / name)
+        clips = [{**clip, "group": clip["id"][-1], "content": ""} for clip in folds["clips"]]
+        sides = {
+            side: [c["id"] for c in clips if (c["group"] in tested) == (side == "test")] for side in ("train", "test")
+        }
+        (tmp_path / name / "folds.json").write_text(json.dumps({**folds, "clips": clips, "folds": {"1": sides}}))
+    (line,) = groups_on_both_sides(open_records(f"{tmp_path / 'day'},{tmp_path / 'dark'}"), 1)
+    assert line.startswith("note: groups tested in one folder and trained on in another: 4, such as 0.")
+    assert groups_on_both_sides(open_records(f"{tmp_path / 'day'},{tmp_path / 'infrared'}"), 1) == []
+    assert groups_on_both_sides(open_records(str(tmp_path / "day")), 1) == []
 
 
 @pytest.mark.slow

@@ -81,6 +81,20 @@ def decoded(monkeypatch) -> dict[str, set[str]]:
     return found
 
 
+def test_a_training_begins_with_what_it_has_learnt(done, records, capsys):
+    """The R(2+1)D of one stream alone; all else is drawn anew."""
+    config = small_config(records=records, **{**QUICK, "train.init_from": str(done)})
+    start = resolve(config, open_records(str(records)))
+    phases.check_start(start.config, 3)
+    held = {path.replace("/trunk/", "/", 1): array for path, array in _arrays(done).items() if "/trunk/" in path}
+    teacher = phases.teacher_phase(start.config, 3)
+    assert teacher.pretrained.keys() == held.keys() and held
+    for path, array in held.items():
+        np.testing.assert_array_equal(teacher.pretrained[path], array, err_msg=path)
+    assert "drawn anew: fc/bias, fc/kernel\n" in capsys.readouterr().out
+
+
+@pytest.mark.slow
 def test_both_streams_learn_and_are_a_start(records, decoded, tmp_path, capsys):
     """The loss of unseen clips falls, no test clip is read, and a run begins there, but for its heads and levels."""
     config = small_config(records=records, **{**FIELDS, "pretrain.epochs": 8, "data.val_share": 0.34})

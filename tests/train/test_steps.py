@@ -65,6 +65,7 @@ def _movable(paths) -> set[str]:
     return {path for path in paths if not path.endswith("key/bias")}
 
 
+@pytest.mark.slow
 def test_teacher_learns():
     config = small_config()
     first, last, metrics = _run(phases.teacher_phase(config, CLASSES), config, 12)

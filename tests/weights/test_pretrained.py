@@ -2,12 +2,14 @@
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import optax
 import pytest
 
+from lift_flax import presets
 from lift_flax.calls.created_model import create_model
 from lift_flax.errors import UserError
 from lift_flax.models import functional
@@ -80,7 +82,7 @@ def test_a_classifier_of_another_size_starts_anew(weights, capsys):
     np.testing.assert_array_equal(start["batch_stats"]["stem_norm"]["var"], arrays["batch_stats/stem_norm/var"])
 
 
-@pytest.mark.parametrize("name", ["r2plus1d_tiny", "r3d_tiny"])
+@pytest.mark.parametrize("name", ["r2plus1d_tiny", pytest.param("r3d_tiny", marks=pytest.mark.slow)])
 def test_weights_for_frames_start_a_network_of_frames_and_flow(name, tmp_path):
     """Where nothing has been learnt of the flow yet, it answers as the network of the frames alone."""
     converted.save(torch_video.convert(trunk_tensors(name, CLASSES)), "", tmp_path / "weights")
@@ -105,6 +107,16 @@ def test_what_does_not_fit_is_refused_before_training(weights, fields, message):
     fields = {name: weights.get(value, value) if "init_from" in name else value for name, value in fields.items()}
     with pytest.raises(UserError, match=message):
         phases.check_start(with_settings(small_config(**fields)), CLASSES)
+
+
+def test_the_preset_for_weights_of_its_size_is_named(weights, tmp_path):
+    folder = tmp_path / "vits"
+    shutil.copytree(weights["vit"], folder)
+    facts = json.loads((folder / converted.FACTS).read_text())
+    facts |= {name: presets.VIT_S[f"model.pvit.{name}"] for name in ("patch", "dim", "num_heads", "mlp_dim")}
+    (folder / converted.FACTS).write_text(json.dumps(facts))
+    with pytest.raises(UserError, match="use them with --config=own:vits, .* or with --config.model.pvit.patch=14"):
+        with_settings(small_config(**{"model.pvit.init_from": str(folder)}))
 
 
 @pytest.mark.slow

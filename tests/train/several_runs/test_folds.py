@@ -157,6 +157,8 @@ def test_what_does_not_fit_is_refused_before_anything_is_trained(two_of_four, ru
     assert [training._wanted(folds) for folds in ([3, 1], "all")] == ["3,1", "all"]
     with pytest.raises(UserError, match=r"folds=2: give numbers in a list, as \[1, 3\], or 'all'"):
         training._wanted(2)  # the call itself checks its types in tests
+    with pytest.raises(UserError, match="holds a run for each fold: give one of them, such as .*fold1$"):
+        lift_flax.load(two_of_four)
     of_folds = _with(config, distill=True, teacher_from=str(two_of_four))
     chosen = folds.choose(of_folds, tmp_path / "new", "2")
     assert [fold.config.train.teacher_from for fold in chosen] == [str(two_of_four / "fold2")]

@@ -20,7 +20,7 @@ from lift_flax.evaluate.pooling import Answers
 from lift_flax.evaluate.scoring import (
     ScoreClips,
     SplitLogits,
-    agreement,
+    compare,
     groups_of,
     judge_networks,
     judge_parts,
@@ -154,7 +154,7 @@ class Evaluation:
             "trained_on": len(set(learnt) & set(split.ids)),
             "classes": list(trained.classes),
             **self._judge(split, scored),
-            "agreement": agreement(scored),
+            **compare(scored, groups_of(split.records, split.ids)),
             "parts": judge_parts(scored, split.records, split.ids, trained.classes),
         }
         if protocol.illumination:

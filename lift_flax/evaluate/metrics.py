@@ -86,6 +86,18 @@ def interval(hits: Bool[np.ndarray, "N"], groups: list[str], draws: int = 2000) 
     return bootstrap(hits, groups, draws)
 
 
+def gain(ours: Bool[np.ndarray, "N"], theirs: Bool[np.ndarray, "N"], groups: list[str]) -> dict:
+    """How much more of the same clips one network has right than another.
+
+    Returns:
+      "top1", the difference of the accuracies, and its "interval", of a bootstrap that draws whole groups; None with
+      fewer than five of them.
+    """
+    differences = ours.astype(float) - theirs
+    known = len(np.unique(groups)) >= _FEWEST_GROUPS
+    return {"top1": float(differences.mean()), "interval": bootstrap(differences, groups) if known else None}
+
+
 def bootstrap(
     values: Float[np.ndarray, "N"] | Bool[np.ndarray, "N"], groups: Sequence[str], draws: int = 2000
 ) -> list[float]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lift_flax.evaluate.scoring import NETWORKS, SplitLogits, agreement, judge_networks
+from lift_flax.evaluate.scoring import NETWORKS, SplitLogits, compare, judge_networks
 
 _SAME = ("records", "split", "views", "average", "frames", "size", "classes")  # what runs must share to be pooled
 _MAY_DIFFER = (  # of one --folds
@@ -43,14 +43,14 @@ def runs_of(workdir: Path) -> list[Path]:
 
 
 def judge_together(scored: list[SplitLogits], groups: list[str], classes: tuple[str, ...]) -> dict:
-    """Scores the clips of several runs as one list: {"teacher", "student", "agreement"}.
+    """Scores the clips of several runs as one list: {"teacher", "student", and what `compare` gives}.
 
     Args:
       groups: of all clips, those of the first run first.
     """
     shared = set.intersection(*map(set, scored)) & {*NETWORKS.values(), "labels"}
     joined = {name: np.concatenate([arrays[name] for arrays in scored]) for name in shared}
-    return {**judge_networks(joined, groups, classes), "agreement": agreement(joined)}
+    return {**judge_networks(joined, groups, classes), **compare(joined, groups)}
 
 
 def pooled(results: list[dict], answers: list[Answers]) -> dict | None:

@@ -25,6 +25,7 @@ from lift_flax.video.gamma import LUMA
 from lift_flax.video.sampling import View, view_grid
 
 NETWORKS = {"teacher": "teacher_logits", "student": "logits"}  # the name of each network's logits
+COMPARED = ("agreement", "over_teacher")  # what `compare` gives
 
 # {"logits" [N, K], "teacher_logits" [N, K] where the network has a teacher, "labels" [N], "loss" [],
 # "luma" [N]: mean of the frames that were scored, 0 to 255}
@@ -137,21 +138,33 @@ def by_folder(scored: SplitLogits, records: Records, ids: list[str]) -> list[tup
 def judge_parts(
     scored: SplitLogits, records: Records, ids: list[str], classes: tuple[str, ...]
 ) -> dict[str, dict[str, Any]]:
-    """Returns {folder: {"num_examples", "teacher", "student", "agreement"}} of each folder that has clips in `ids`.
+    """Returns {folder: {"num_examples", "teacher", "student", what `compare` gives}} of each folder that has some.
 
     Nothing where the records are of one folder.
     """
     found = {}
     for name, clips, own in by_folder(scored, records, ids) if records.is_mixed else []:
-        judged = {**judge_networks(own, groups_of(records, clips), classes), "agreement": agreement(own)}
+        groups = groups_of(records, clips)
+        judged = {**judge_networks(own, groups, classes), **compare(own, groups)}
         found[name] = {"num_examples": len(clips), **judged}
     return found
 
 
-def agreement(scored: SplitLogits) -> float | None:
-    """Returns the share of clips that teacher and student answer alike; None where there is no teacher."""
-    logits = [scored[name] for name in NETWORKS.values() if name in scored]
-    return metrics.agreement(*logits) if len(logits) == len(NETWORKS) else None
+def compare(scored: SplitLogits, groups: list[str]) -> dict[str, Any]:
+    """Compares the student with its teacher on the same clips.
+
+    Args:
+      groups: scene or actor of each clip.
+    Returns:
+      "agreement", the share of clips that both answer alike, and "over_teacher", of `metrics.gain`: how much more of
+      them the student has right.  Both are None where there is no teacher.
+    """
+    if NETWORKS["teacher"] not in scored:
+        return dict.fromkeys(COMPARED)
+    logits = {network: scored[name] for network, name in NETWORKS.items()}
+    right = {network: scores.argmax(axis=1) == scored["labels"] for network, scores in logits.items()}
+    alike = metrics.agreement(logits["teacher"], logits["student"])
+    return {"agreement": alike, "over_teacher": metrics.gain(right["student"], right["teacher"], groups)}
 
 
 def judge_networks(scored: SplitLogits, groups: list[str], classes: tuple[str, ...]) -> dict[str, dict | None]:

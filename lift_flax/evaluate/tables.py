@@ -79,9 +79,20 @@ def show_parts(parts: dict[str, dict], console: Console | None = None) -> None:
 
 
 def agreed(result: dict) -> list[str]:
-    """The line that says how often both networks answer alike; none where that is unknown."""
-    share = result.get("agreement")
-    return [] if share is None else [f"student and teacher name the same class for {percent(share)} of the clips"]
+    """How often both networks answer alike, and which of them is ahead; nothing where that is unknown."""
+    share, gain = result.get("agreement"), result.get("over_teacher")
+    lines = [] if share is None else [f"student and teacher name the same class for {percent(share)} of the clips"]
+    return [*lines, *([gained(gain)] if gain else [])]
+
+
+def gained(gain: dict | None) -> str:
+    """How far the student is ahead of its teacher, as `metrics.gain` gives it; "" without a teacher."""
+    if not gain:
+        return ""
+    between = " (too few scenes or actors for an interval)"
+    if gain["interval"]:
+        between = " ({:+.1f} to {:+.1f})".format(*(100 * bound for bound in gain["interval"]))
+    return f"student over teacher, on the same clips: {100 * gain['top1']:+.1f} points{between}"
 
 
 def _show_confusion(network: str, counts: list[list[int]], classes: list[str]) -> None:

@@ -14,7 +14,7 @@ from lift_flax.command_line import percent
 from lift_flax.config import Config
 from lift_flax.data.records import Records, open_records
 from lift_flax.errors import UserError, shown
-from lift_flax.evaluate import metrics, scoring
+from lift_flax.evaluate import metrics, scoring, tables
 from lift_flax.explain.explainer import Explainer
 from lift_flax.fields import flat_fields
 from lift_flax.files import write_text
@@ -54,6 +54,7 @@ def write_page(workdir: Path) -> Path:
         train_clips=len(set(records.split(config.data.fold, "train")).difference(run["validation_ids"])),
         protocol="{} clip × {} crop".format(*results["views"].split("x")),
         networks=networks,
+        gained=tables.gained(results["over_teacher"]),
         phases=training.phases(config, results, lines, workdir),
         validated=any(line["split"] == "validation" for line in lines),
         missing=sum(line[name] is None for line in lines for name in ("loss", "top1") if name in line),
@@ -105,7 +106,7 @@ def _completed(results: dict, predictions: dict[str, np.ndarray], records: Recor
         )
     groups = scoring.groups_of(records, ids)
     judged = scoring.judge_networks(predictions, groups, tuple(results["classes"]))
-    results = {"agreement": scoring.agreement(predictions), **results}
+    results = {**scoring.compare(predictions, groups), **results}
     return results | {name: {**(judged[name] or {}), **results[name]} for name in judged if results[name]}
 
 

@@ -114,7 +114,7 @@ def _pooled(config: Config, workdir: Path) -> dict:
     ids = [i for arrays in scored.values() for i in arrays["ids"].tolist()]
     times = collections.Counter(ids)
     first = next(iter(results.values()))
-    pooled = {**dict.fromkeys(scoring.NETWORKS), "agreement": None}
+    pooled: dict = dict.fromkeys((*scoring.NETWORKS, *scoring.COMPARED))
     if len(times) == len(ids):
         pooled = judge_together(list(scored.values()), scoring.groups_of(records, ids), records.classes)
     return {

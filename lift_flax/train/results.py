@@ -5,7 +5,7 @@ from pathlib import Path
 from lift_flax.config import Config
 from lift_flax.data.records import Records
 from lift_flax.data.windows import usual_views
-from lift_flax.evaluate.scoring import NETWORKS, SplitLogits, agreement, groups_of, judge_networks, judge_parts
+from lift_flax.evaluate.scoring import NETWORKS, SplitLogits, compare, groups_of, judge_networks, judge_parts
 from lift_flax.runs.metrics_log import read_metrics
 
 
@@ -18,8 +18,9 @@ def of_test(config: Config, records: Records, ids: list[str], scored: SplitLogit
       seconds: that the run took since its last start.
     Returns:
       "teacher" and "student" hold the fields of `metrics.judge`, or None for a network that the run lacks;
-      "agreement" is the share of clips that both answer alike; "parts" are these fields for each folder of several.
+      "agreement" and "over_teacher" are of `scoring.compare`; "parts" are these fields for each folder of several.
     """
+    groups = groups_of(records, ids)
     return {
         "dataset": config.dataset,
         "fold": config.data.fold,
@@ -27,8 +28,8 @@ def of_test(config: Config, records: Records, ids: list[str], scored: SplitLogit
         "views": usual_views(config),
         "num_examples": len(ids),
         "classes": list(records.classes),
-        **judge_networks(scored, groups_of(records, ids), records.classes),
-        "agreement": agreement(scored),
+        **judge_networks(scored, groups, records.classes),
+        **compare(scored, groups),
         "parts": judge_parts(scored, records, ids, records.classes),
         "seconds": round(seconds, 1),
     }

@@ -4,11 +4,26 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from lift_flax.evaluate import metrics
+from lift_flax.evaluate import metrics, tables
 from lift_flax.train.results import is_fitted
 
 LOGITS = np.log(np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.3, 0.7]], np.float32))
 LABELS = np.array([0, 1, 1, 1])
+
+
+def test_a_gain_is_of_the_same_clips():
+    """Ten scenes of two clips: the student alone is right in three more, the teacher alone in one."""
+    groups = [f"g{i // 2}" for i in range(20)]
+    ours = np.array([True] * 16 + [False] * 4)
+    theirs = np.array([True] * 10 + [False] * 6 + [True, True] + [False] * 2)
+    found = metrics.gain(ours, theirs, groups)
+    assert found["top1"] == pytest.approx((6 - 2) / 20)
+    low, high = found["interval"]
+    assert low < 0 < found["top1"] < high  # one scene of ten against three: this may be chance
+    assert metrics.gain(ours, theirs, ["a"] * 20) == {"top1": found["top1"], "interval": None}
+    bounds = f"({100 * low:+.1f} to {100 * high:+.1f})"
+    assert tables.gained(found) == f"student over teacher, on the same clips: +20.0 points {bounds}"
+    assert tables.gained(None) == ""
 
 
 def test_agreement_counts_equal_answers():

@@ -74,7 +74,7 @@ def show_folds(report: dict, console: Console | None = None) -> None:
         table.add_row("  95 % interval", "", *intervals)
         table.add_row("  mean of classes", "", *[percent(n and n["mean_class"]) for n in pooled])
     (console or command_line.console()).print(table)
-    for line in _about_folds(report):
+    for line in (*agreed(report), *_about_folds(report)):
         print(line, flush=True)
 
 

@@ -57,6 +57,7 @@ ROWS = {
     "vits": Row("own:vits", vit=True),
     "vits-dark": Row("own:vits", "dark", vit=True),
     "vits-any": Row("own:vits", "any", vit=True),
+    "vits-street": Row("own:vits", vit=True, start="street"),
     "quick-both": Row("own:vits", vit=True, folds=_QUICK),
     "quick-main": Row("own:vits,streams=main", vit=True, folds=_QUICK),
     "quick-luminous": Row("own:vits,streams=luminous", folds=_QUICK),

@@ -47,7 +47,13 @@ def make_folds(videos: VideoList, staged: dict[str, StagedClip]) -> dict[str, An
     sets may have the same.
     """
     index = [
-        {"id": clip.id, "label": clip.label, "group": clip.group, "content": staged[clip.id].source.content}
+        {
+            "id": clip.id,
+            "label": clip.label,
+            "group": clip.group,
+            "content": staged[clip.id].source.content,
+            "seconds": round(float(staged[clip.id].seconds), 3),
+        }
         for clip in videos.clips
     ]
     tests_on = {"tests_on": videos.tests_on} if videos.tests_on else {}

@@ -107,8 +107,25 @@ class LoadedRun:
         """
         return self.predictor.each(videos)
 
-    def stream(self, *, every: int = 5) -> Stream:
+    def stream(
+        self,
+        *,
+        every: int = 5,
+        seconds: float | None = None,
+        fps: float | None = None,
+        smooth: int = 1,
+        hysteresis: float = 0.0,
+    ) -> Stream:
         """Answers for the frames of a camera: `push` each frame, and get an answer after every so many.
+
+        Args:
+          every: frames from one answer to the next.
+          seconds: that the T frames of a window span; None takes what the run has learnt from: the seconds of its
+            windows, else how long its training videos are.  It takes fps, or `push(frame, time)`.
+          fps: frames per second that are pushed; None takes that of `load`.  Without it, and without times, a window
+            is the last T frames.
+          smooth: how many of the last answers are averaged.
+          hysteresis: by how much another class must be likelier than the one that was named before, to be named.
 
         >>> import lift_flax, numpy
         >>> stream = lift_flax.load(workdir).stream(every=2)
@@ -116,7 +133,7 @@ class LoadedRun:
         >>> [answer.index for answer in answers if answer]
         [3, 5, 7]
         """
-        return self.predictor.stream(every=every)
+        return self.predictor.stream(every=every, seconds=seconds, fps=fps, smooth=smooth, hysteresis=hysteresis)
 
     def read(self, video: Source) -> Iterator[Clip]:
         """Reads the clips of a video as the network takes them: `clip.parts["clip"]` is uint8 [T,H,W,3].

@@ -25,6 +25,7 @@ class IndexEntry(NamedTuple):
     group: str
     content: str = ""
     part: str = ""  # which folder it is from, where several are mixed
+    seconds: float | None = None  # of its video; None in records of earlier versions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,6 +100,11 @@ class Records:
     def given_validation(self, fold: int) -> list[str]:
         """Ids of the validation clips that the records themselves set apart; mostly none."""
         return self.folds[str(fold)].get("val", [])
+
+    def median_seconds(self, ids: list[str]) -> float | None:
+        """How long the videos of the clips are; None where the records do not say."""
+        known = [seconds for i in ids if (seconds := self.index[i].seconds)]
+        return float(np.median(known)) if known else None
 
     def unused(self, fold: int, val_ids: list[str]) -> list[str]:
         """Ids of the clips that a fold calls "other", but for those of a group that is tested or validated on.
@@ -197,7 +203,7 @@ def mixed(folders: list[Records]) -> Records:
         parts.append(part)
         for own, entry in records.index.items():
             moved = (part.first + entry.position, part.label(entry.label))
-            index[part.clip_id(own)] = IndexEntry(*moved, entry.group, entry.content, name)
+            index[part.clip_id(own)] = IndexEntry(*moved, entry.group, entry.content, name, entry.seconds)
         for fold in folds:
             for split, ids in records.folds[fold].items():
                 folds[fold].setdefault(split, []).extend(map(part.clip_id, ids))
@@ -225,7 +231,10 @@ def _open_one(folder: str) -> Records:
             f"records of them: `lift-flax build folder --videos {shlex.quote(str(path))} --out RECORDS`"
         )
     report, folds = record_files.read_report(path), record_files.read_folds(path)
-    index = {c["id"]: IndexEntry(i, c["label"], c["group"], c.get("content", "")) for i, c in enumerate(folds["clips"])}
+    index = {
+        c["id"]: IndexEntry(i, c["label"], c["group"], c.get("content", ""), seconds=c.get("seconds"))
+        for i, c in enumerate(folds["clips"])
+    }
     settings = report["settings"]
     prepared = {name: settings[name] for name in ("codec", "max_frames", "flow")} | {"short_side": settings["size"]}
     if settings["codec"] == "original":

@@ -85,6 +85,7 @@ class StreamAnswer:
       probability: of that class.
       probabilities: of each class.
       latency_ms: milliseconds from the push of the last frame to the answer.
+      time: of that frame in seconds, where it came with one.
     """
 
     index: int
@@ -92,3 +93,4 @@ class StreamAnswer:
     probability: float
     probabilities: Float[np.ndarray, "K"]
     latency_ms: float
+    time: float | None = None

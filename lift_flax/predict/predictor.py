@@ -22,11 +22,14 @@ from lift_flax.evaluate.scoring import NETWORKS
 from lift_flax.predict import inference
 from lift_flax.predict.answers import ClipAnswer, VideoAnswer
 from lift_flax.predict.given import Source, is_one_video, name_of
+from lift_flax.predict.live_window import Pace
 from lift_flax.predict.prefetch import prefetch
 from lift_flax.predict.reading import ReadClip, VideoEnd, preparation_of, read_video, read_videos
+from lift_flax.predict.smoothing import Smoothing
 from lift_flax.predict.stream import Programs, Stream, compile_programs
 from lift_flax.runs.trained import TrainedRun
 from lift_flax.video.clips import Clip, Windows
+from lift_flax.video.sampling import FrameWindow
 
 ON_BAD = ("error", "warn")
 
@@ -120,21 +123,50 @@ class Predictor:
             raise UserError(f"each() takes several videos: give a list of them, not {name_of(videos)!r}")
         return self._each(videos)
 
-    def stream(self, *, every: int = 5) -> Stream:
+    def stream(
+        self,
+        *,
+        every: int = 5,
+        seconds: float | None = None,
+        fps: float | None = None,
+        smooth: int = 1,
+        hysteresis: float = 0.0,
+    ) -> Stream:
         """Answers for frames that come one at a time, after every so many.  Streams of a predictor share programs.
 
+        Args:
+          every: frames from one answer to the next.
+          seconds: that the T frames of a window span; None takes what the run has learnt from: the seconds of its
+            windows, else how long its training videos are.
+          fps: frames per second that are pushed; None takes the predictor's.  Without either, and without times, the
+            window is the last T frames, or what `data.stride` makes of them.
+          smooth: how many answers are averaged.
+          hysteresis: by how much another class must be likelier than the one named before.
+
         Raises:
-          UserError: the run takes frames so many seconds apart, and the predictor was given no fps.
+          UserError: a value is not one of these.
         """
-        window, t = self.preparation.window, self.preparation.num_frames
-        if window and window.seconds and self.fps is None:
-            raise UserError(
-                f"this run takes {t} frames in {window.seconds:g} s: say how many come in a second, as fps=30"
-            )
+        for name, value in (("seconds", seconds), ("fps", fps)):
+            if value is not None and not 0 < value < math.inf:  # false for NaN, too
+                raise UserError(f"{name}={value!r}: give a number above 0")
+        smoothing = Smoothing(smooth, hysteresis)
+        pace = self._pace(seconds, fps or self.fps)
         with self._compiling:
             programs = self._stream_programs
-        taken = window.live(t, self.fps or 1.0) if window else np.arange(t)
-        return Stream(programs, self.preparation, self.trained.classes, taken, every=every)
+        return Stream(programs, self.preparation, self.trained.classes, pace, every=every, smoothing=smoothing)
+
+    def _pace(self, seconds: float | None, fps: float | None) -> Pace:
+        """Which frames of a camera make a window."""
+        window, t = self.preparation.window, self.preparation.num_frames
+        if window and not window.seconds and seconds is None:
+            return Pace(window.live(t, 1.0))  # by its stride
+        length = seconds or (window.seconds if window else self.trained.clip_seconds)
+        if length is None:
+            return Pace(np.arange(t))
+        timed = FrameWindow(seconds=length)
+        if fps is not None:
+            return Pace(timed.live(t, fps), timed)
+        return Pace(None if seconds or window else np.arange(t), timed)
 
     def read(self, video: Source) -> Iterator[Clip]:
         """Reads the clips of a video as the network takes them.  Raises VideoError if it cannot be used."""

@@ -6,25 +6,25 @@
         if answer:
             print(answer.index, answer.label, answer.probability)
 
-An answer is that of the last T frames as an array, or of every `data.stride`th of a run on frames in a row.  The main
+An answer is that of the last T frames as an array, or of every `data.stride`th of a run on frames in a row; or, where
+frames come with times, of T frames of the last seconds.  The main
 stream reads each frame alone, unless it takes motion, so its token of a frame is computed when the frame comes, while
 the camera makes the next one, and kept for all windows that hold the frame.  Gathering frames would be no cheaper on a
 CPU and would delay the answer: five blocks of ViT-B/16 on two cores take 72 ms for a frame alone, 79 ms a frame among
 five, 92 ms among thirty.  What looks across frames (the R(2+1)D, the levels, the head) is computed for each answer.
 """
 
-import collections
 import dataclasses
 import functools
-import time
+import math
+import time as clock
 from collections.abc import Callable
 from typing import Any
 
-import av
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Int
 
 from lift_flax.augment.streams import clip_streams
 from lift_flax.compiling import compile_once
@@ -33,10 +33,11 @@ from lift_flax.evaluate.scoring import NETWORKS
 from lift_flax.models.inputs import main_inputs, teacher_inputs
 from lift_flax.predict.answers import StreamAnswer
 from lift_flax.predict.inference import Folded, input_shapes
-from lift_flax.video.clips import Parts, Preparation, flow_scaler, frame_scaler, stored_size
+from lift_flax.predict.live_window import LiveWindow, Pace, SeenFrame
+from lift_flax.predict.smoothing import Smoothing
+from lift_flax.video.clips import Preparation
 from lift_flax.video.decode import VideoError
 from lift_flax.video.inspection import coder_errors
-from lift_flax.video.optical_flow import LiveCodes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,9 +94,10 @@ class Stream:
       programs: of the network that answers.
       preparation: how a frame becomes one of a clip.
       classes: names, by label.
-      taken: the frames of a window that a clip is made of, counted from its first frame; it ends with the last of them.
+      pace: which frames a clip is made of.
       every: frames from one answer to the next; the first answer comes with the last frame of the first window.  Where
         some frames lie in no window, nothing is computed for them.
+      smoothing: of one answer with those before it.
 
     Raises:
       UserError: `every` is not a positive whole number, or the run takes the flow of one frame.  With the first frame:
@@ -107,9 +109,10 @@ class Stream:
         programs: Programs,
         preparation: Preparation,
         classes: tuple[str, ...],
-        taken: Int[np.ndarray, "T"],
+        pace: Pace,
         *,
         every: int,
+        smoothing: Smoothing | None = None,
     ):
         if not isinstance(every, int) or every < 1:
             raise UserError(f"every={every!r}: give a whole number of frames from one answer to the next, 1 or more")
@@ -119,49 +122,75 @@ class Stream:
             )
         self._programs, self._preparation, self._classes, self._every = programs, preparation, classes, every
         self._size: tuple[int, ...] = ()  # height and width of the first frame
-        self._window: _Window | None = None
-        self._taken, self._span = taken.tolist(), int(taken.max()) + 1
-        self._tokens: collections.deque[jax.Array | None] = collections.deque(maxlen=self._span)
+        self._pace, self._smoothing = pace, smoothing or Smoothing()
+        self._window: LiveWindow | None = None
+        self._timed = False  # whether frames come with times
+        self._time = -math.inf  # of the last frame
         self._count = 0
+        self._answered: int | None = None  # the frame that the last answer came with
 
-    def push(self, frame: Any) -> StreamAnswer | None:
+    def push(self, frame: Any, time: float | None = None) -> StreamAnswer | None:
         """Takes the next frame, uint8 RGB [H,W,3]; the array may be overwritten afterwards.
 
+        Args:
+          time: of the frame in seconds, from any moment on; of all frames or of none.  The clip is then made of the
+            frames that were on screen at T times, evenly spread over the last `seconds` of the stream.
         Returns:
           The answer for the last T frames if one is due, else None.
         Raises:
-          UserError: the frame is another kind of array, or differs in size from the first.  It then does not count.
+          UserError: the frame is another kind of array, or differs in size from the first; or its time is missing,
+            given for some frames only, or not after that of the frame before.  It then does not count.
         """
-        since, span = time.perf_counter(), self._span
-        window = self._checked(frame)
+        since = clock.perf_counter()
+        window = self._checked(frame, time)
         index = self._count
-        if index % self._every < span:  # otherwise it lies between two windows
+        if self._timed or index % self._every < self._pace.span:  # otherwise it lies between two windows
             try:
                 with coder_errors():
-                    scaled = window.add(frame)
+                    seen = window.add(frame, time if self._timed else None)
             except VideoError as error:
                 raise UserError(f"frame {index} cannot be used ({error}): push another") from error
-            if self._programs.token:
-                self._tokens.append(
-                    self._programs.token(scaled) if self._is_taken(index) else None
-                )  # in the background
-        self._count += 1
-        if index < span - 1 or (index - (span - 1)) % self._every:
+            if not self._timed and self._is_taken(index):
+                self._look_at(seen)  # in the background
+        self._count, self._time = index + 1, self._time if time is None else float(time)
+        places = self._due(window, index)
+        if places is None:
             return None
-        tokens = tuple(self._tokens[place] for place in self._taken) if self._tokens else ()
-        shares = np.asarray(self._programs.answer(tokens, window.batch(self._taken)))[0]  # [1, K] -> [K]
-        label = int(shares.argmax())
-        seconds = time.perf_counter() - since
-        return StreamAnswer(index, self._classes[label], float(shares[label]), shares, 1000 * seconds)
+        self._answered = index
+        tokens: list[jax.Array] = []
+        if self._programs.token:
+            tokens = [self._look_at(window.frames[place]) for place in places]
+        shares = np.asarray(self._programs.answer(tuple(tokens), window.batch(places)))[0]  # [1, K] -> [K]
+        shares, label = self._smoothing(shares)
+        seconds = clock.perf_counter() - since
+        return StreamAnswer(index, self._classes[label], float(shares[label]), shares, 1000 * seconds, time)
+
+    def _look_at(self, seen: SeenFrame) -> Any:
+        """The token of the main stream of a frame, computed once."""
+        if self._programs.token and seen.token is None:
+            seen.token = self._programs.token(seen.picture)
+        return seen.token
+
+    def _due(self, window: LiveWindow, index: int) -> Int[np.ndarray, "T"] | None:
+        """Places in `window.frames` of the clip that is to be answered for now, if one is."""
+        span, every = self._pace.span, self._every
+        if self._timed:
+            if self._answered is not None and index - self._answered < every:
+                return None
+            return window.latest()
+        if index < span - 1 or (index - (span - 1)) % every:
+            return None
+        return self._pace.taken
 
     def _is_taken(self, index: int) -> bool:
         """Whether a window takes this frame, and does not only pass it over."""
-        first = max(index, self._span - 1)
-        due = first + (self._span - 1 - first) % self._every  # the next answer
-        starts = (last - self._span + 1 for last in range(due, index + self._span, self._every))
-        return any(index - start in self._taken for start in starts)
+        taken, span = self._pace.taken, self._pace.span
+        first = max(index, span - 1)
+        due = first + (span - 1 - first) % self._every  # the next answer
+        starts = (last - span + 1 for last in range(due, index + span, self._every))
+        return any(index - start in taken for start in starts)  # pyright: ignore[reportOperatorIssue]
 
-    def _checked(self, frame: Any) -> "_Window":
+    def _checked(self, frame: Any, time: float | None) -> LiveWindow:
         if (
             not isinstance(frame, np.ndarray)
             or frame.dtype != np.uint8
@@ -171,9 +200,12 @@ class Stream:
         ):
             given = f"{frame.dtype} {list(frame.shape)}" if isinstance(frame, np.ndarray) else type(frame).__name__
             raise UserError(f"frame {self._count} is {given}: push frames of uint8 RGB [H, W, 3]")
+        timed = self._check_time(time)
         height, width = frame.shape[:2]
         if self._window is None:
-            self._size, self._window = (height, width), _Window(width, height, self._preparation, self._span)
+            self._timed, self._size = timed, (height, width)
+            window = self._pace.timed if timed else None
+            self._window = LiveWindow(width, height, self._preparation, self._pace.span, window)
         if (height, width) != self._size:
             raise UserError(
                 f"frame {self._count} has {width}x{height} px, the first had {self._size[1]}x{self._size[0]}: "
@@ -181,36 +213,18 @@ class Stream:
             )
         return self._window
 
-
-class _Window:
-    """The last frames at the size that the network takes, and the flow between them if it takes flow."""
-
-    def __init__(self, width: int, height: int, preparation: Preparation, span: int):
-        self._scale = frame_scaler(width, height, preparation)
-        self._scale_flow = flow_scaler(width, height, preparation)
-        self._codes = None
-        if preparation.flow != "none":
-            self._codes = LiveCodes(stored_size(width, height, preparation), preparation.flow)
-        self._frames: collections.deque[np.ndarray] = collections.deque(maxlen=span)
-        self._flows: collections.deque[np.ndarray] = collections.deque(maxlen=span - 1)
-
-    def add(self, frame: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "H W 3"]:
-        """Adds a frame and returns it scaled.  Raises VideoError, and adds nothing, if scaling or flow fails."""
-        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-        scaled, codes = self._scale(picture), self._codes and self._codes(picture)
-        if codes is not None:
-            self._flows.append(self._scale_flow(codes))
-        self._frames.append(scaled)
-        return scaled
-
-    def batch(self, taken: list[int]) -> Parts:
-        """Returns a batch of one, of the frames `taken` of the window.
-
-        The last frame has no successor yet, so it repeats the flow of the one before.
-        """
-        parts = {"clip": list(self._frames)}
-        if self._codes:
-            parts["flow"] = [*self._flows, self._flows[-1]]
-        return {
-            name: np.stack([rows[place] for place in taken])[None] for name, rows in parts.items()
-        }  # [H,W,C] -> [1,T,H,W,C]
+    def _check_time(self, time: float | None) -> bool:
+        """Whether frames go by time.  Raises UserError where this one's does not fit."""
+        timed = time is not None and self._pace.timed is not None
+        if time is not None and not self._time < time < math.inf:  # false for NaN, too
+            raise UserError(f"frame {self._count} is of {time} s, the one before of {self._time} s: times must grow")
+        if self._window is not None and self._timed != timed:
+            raise UserError(f"frame {self._count}: give a time for every frame of a stream, or for none")
+        if not timed and self._pace.taken is None:
+            seconds = self._pace.timed.seconds if self._pace.timed else 0
+            t = self._preparation.num_frames
+            raise UserError(
+                f"this stream takes {t} frames in {seconds:g} s: push each frame with its time in seconds, or say how "
+                "many come in a second, as fps=30"
+            )
+        return timed

@@ -27,6 +27,7 @@ class TrainedRun:
       network: the student without its arrays.
       train_digest: of the clips that it learnt from (`workdir.digest`).
       params, batch_stats: its arrays, of the checkpoint at `step`: the best on validation, else the last.
+      clip_seconds: how long a video is that it learnt from, the median; None in runs of earlier versions.
     """
 
     workdir: Path
@@ -38,6 +39,7 @@ class TrainedRun:
     params: Tree
     batch_stats: Tree
     step: int
+    clip_seconds: float | None = None
 
     def label_of(self, name: str) -> int | None:
         """The label of the class `name`, whether its letters are composed or not; None if the run does not know it."""
@@ -60,5 +62,14 @@ def open_trained(workdir: Path) -> TrainedRun:
     classes = tuple(stated["classes"])
     network, _ = create(functools.partial(make_student, config, len(classes)), config.seed)
     return TrainedRun(
-        workdir, config, classes, stated["prepared"], stated["train_digest"], network, params, batch_stats, step
+        workdir,
+        config,
+        classes,
+        stated["prepared"],
+        stated["train_digest"],
+        network,
+        params,
+        batch_stats,
+        step,
+        stated.get("clip_seconds"),
     )

@@ -128,6 +128,7 @@ def claim(
         "data_digest": digest(records, *splits),
         "train_digest": digest(records, splits[0]),
         "prepared": records.prepared,
+        "clip_seconds": records.median_seconds(splits[0]),
         "weights": weights,
         "validation_ids": splits[1],
         "versions": {name: metadata.version(name) for name in ("lift_flax", "jax", "flax", "optax", "grain", "av")},

@@ -141,6 +141,23 @@ class FrameWindow:
         frames = math.ceil(self.span(fps, count) - 1e-6)
         return self.at(Timing.even(frames, fps), count, 0.5)
 
+    def last(self, times: Float[np.ndarray, "N"], count: int) -> Int[np.ndarray, "T"] | None:
+        """The frames on screen at `count` times, evenly spread over the last `self.seconds` of a camera's frames.
+
+        Args:
+          times: of the frames in seconds, growing.
+        Returns:
+          Their numbers; None while the frames do not reach back that far.
+        """
+        if len(times) < 2:
+            return None
+        end = times[-1] + min(np.diff(times).min(), self.seconds)  # the last frame stays on screen, too
+        first = end - self.seconds
+        if first < times[0] - _ROUNDING * self.seconds:
+            return None
+        middles = first + (np.arange(count) + 0.5) * (self.seconds / count)
+        return np.searchsorted(times, middles + _ROUNDING * self.seconds, side="right") - 1
+
     def span(self, fps: float, count: int) -> float:
         """Frames of average length from the beginning of a window to its end."""
         return self.seconds * fps if self.seconds else (count - 1) * self.stride + 1.0

@@ -120,8 +120,8 @@ def test_seconds_need_a_frame_rate(records):
     run = lift_flax.LoadedRun(trained)
     with pytest.raises(UserError, match=r"no frame rate, and this run takes 4 frames in 0\.2 s: give fps"):
         run(frames)
-    with pytest.raises(UserError, match=r"4 frames in 0\.2 s: say how many come in a second"):
-        run.stream()
+    with pytest.raises(UserError, match=r"takes 4 frames in 0\.2 s: push each frame with its time in seconds, or say"):
+        run.stream().push(frames[0])
     timed = lift_flax.LoadedRun(trained, fps=30.0)
     np.testing.assert_allclose(timed(decode_frames(path)).probabilities, run(path).probabilities, atol=0.03)
     stream = timed.stream(every=1)  # 0.05 s are 1.5 frames of a camera of 30: four within six

@@ -33,6 +33,10 @@ from .transcode import Encoding
 ROOM = ("scenes", "room")  # is not among the settings: builds from before there was another set go on
 _SHOWN_BAD_FILES = 3
 _TOLERATED_SHARE = 0.01  # of bad videos, which are left out by default
+_NO_GROUPS = (
+    "note: nothing says which clips are of one scene or person: the test flatters where some of them are trained on "
+    "and others tested on.  Name them with --group-regex (docs/data.md)"
+)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -98,6 +102,8 @@ def build_records(args: argparse.Namespace) -> None:
         write_text(args.out / "prep_report.json", json.dumps(report, indent=2) + "\n")
         out_folder.remove_staging(work)
     print_report(report, videos, console)
+    if args.source == "folder" and videos.classes and not any(clip.group for clip in videos.clips):
+        console.print(_NO_GROUPS)
     next_one, does = ("train", "Train") if videos.classes else ("pretrain", "Pretrain")
     console.print(f"{len(videos.clips)} clips in {args.out} after {report['seconds']:.0f} s.  {does} with")
     console.print(f"  {command_line.command(next_one, *_train_flags(args, videos), f'--workdir=runs/{args.source}')}")

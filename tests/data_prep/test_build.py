@@ -32,7 +32,7 @@ def test_build_end_to_end(videos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = run_build("folder", "--videos", videos, "--out", out, "--group-regex", "(g.)_", "--test-share", "0.3")
     assert (done.returncode, done.stderr) == (0, "")
-    assert f"--config.data.dir={out} --workdir=" in done.stdout
+    assert f"--config.data.dir={out} --workdir=" in done.stdout and "note:" not in done.stdout
     assert sorted(path.name for path in out.iterdir()) == ["folder", "folds.json", "prep_report.json"]
 
     records = read_records(out)
@@ -60,6 +60,7 @@ def test_build_end_to_end(videos: Path, tmp_path: Path) -> None:
             "label": record["label"],
             "group": record["group"].decode(),
             "content": inspect_video(videos / f"{id}.mp4").content,
+            "seconds": pytest.approx(float(record["seconds"]), abs=1e-3),
         }
         for id, record in records.items()
     ], "in the order of the records"
@@ -88,7 +89,9 @@ def test_finished_build_is_left_alone(videos: Path, tmp_path: Path, capsys: pyte
     build.main(flags)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     build.main(flags)
-    assert "is already built with these settings" in capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
+    assert "is already built with these settings" in said
+    assert "note: nothing says which clips are of one scene or person" in said
     with pytest.raises(UserError, match=r"was built with crf 18 \(now 30\), size 256 \(now 32\); choose another --out"):
         build.main([*flags, "--size", "32", "--crf", "30"])
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before

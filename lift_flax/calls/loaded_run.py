@@ -13,9 +13,9 @@ from lift_flax.config import Config
 from lift_flax.errors import UserError
 from lift_flax.predict.answers import VideoAnswer
 from lift_flax.predict.given import Source, name_of
+from lift_flax.predict.live.stream import Stream
 from lift_flax.predict.predictor import Predictor
 from lift_flax.predict.reading import read_whole
-from lift_flax.predict.stream import Stream
 from lift_flax.runs.trained import TrainedRun, open_trained
 from lift_flax.runs.workdir import read_results
 from lift_flax.video.clips import Clip, Preparation, Windows

@@ -22,11 +22,11 @@ from lift_flax.evaluate.scoring import NETWORKS
 from lift_flax.predict import inference
 from lift_flax.predict.answers import ClipAnswer, VideoAnswer
 from lift_flax.predict.given import Source, is_one_video, name_of
-from lift_flax.predict.live_window import Pace
+from lift_flax.predict.live.smoothing import Smoothing
+from lift_flax.predict.live.stream import Programs, Stream, compile_programs
+from lift_flax.predict.live.window import Pace
 from lift_flax.predict.prefetch import prefetch
 from lift_flax.predict.reading import ReadClip, VideoEnd, preparation_of, read_video, read_videos
-from lift_flax.predict.smoothing import Smoothing
-from lift_flax.predict.stream import Programs, Stream, compile_programs
 from lift_flax.runs.trained import TrainedRun
 from lift_flax.video.clips import Clip, Windows
 from lift_flax.video.sampling import FrameWindow

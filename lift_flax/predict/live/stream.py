@@ -33,8 +33,8 @@ from lift_flax.evaluate.scoring import NETWORKS
 from lift_flax.models.inputs import main_inputs, teacher_inputs
 from lift_flax.predict.answers import StreamAnswer
 from lift_flax.predict.inference import Folded, input_shapes
-from lift_flax.predict.live_window import LiveWindow, Pace, SeenFrame
-from lift_flax.predict.smoothing import Smoothing
+from lift_flax.predict.live.smoothing import Smoothing
+from lift_flax.predict.live.window import LiveWindow, Pace, SeenFrame
 from lift_flax.video.clips import Preparation
 from lift_flax.video.decode import VideoError
 from lift_flax.video.inspection import coder_errors

@@ -126,6 +126,8 @@ class LoadedRun:
             is the last T frames.
           smooth: how many of the last answers are averaged.
           hysteresis: by how much another class must be likelier than the one that was named before, to be named.
+        Raises:
+          UserError: a value is not one of these.
 
         >>> import lift_flax, numpy
         >>> stream = lift_flax.load(workdir).stream(every=2)

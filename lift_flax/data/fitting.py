@@ -64,11 +64,13 @@ def groups_on_both_sides(records: Records, fold: int) -> list[str]:
 
     def folders_of_groups(side: str) -> dict[str, set[str]]:
         found: dict[str, set[str]] = {}
-        for entry in map(records.index.__getitem__, records.split(fold, side) if own else ()):
+        for entry in (records.index[i] for i in records.split(fold, side)):
             if entry.group and entry.part in own:
                 found.setdefault(entry.group, set()).add(entry.part)
         return found
 
+    if len(own) < 2:
+        return []
     learnt = folders_of_groups("train")
     crossing = [group for group, tested in folders_of_groups("test").items() if learnt.get(group, set()) - tested]
     if not crossing:

@@ -134,14 +134,7 @@ class Predictor:
     ) -> Stream:
         """Answers for frames that come one at a time, after every so many.  Streams of a predictor share programs.
 
-        Args:
-          every: frames from one answer to the next.
-          seconds: that the T frames of a window span; None takes what the run has learnt from: the seconds of its
-            windows, else how long its training videos are.
-          fps: frames per second that are pushed; None takes the predictor's.  Without either, and without times, the
-            window is the last T frames, or what `data.stride` makes of them.
-          smooth: how many answers are averaged.
-          hysteresis: by how much another class must be likelier than the one named before.
+        The arguments are those of `LoadedRun.stream`.
 
         Raises:
           UserError: a value is not one of these.

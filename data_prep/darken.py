@@ -24,10 +24,10 @@ from lift_flax.errors import UserError, run_cli, shown
 from lift_flax.files import only_writer, replacing, write_text
 from lift_flax.video import decode, encode, scaling
 from lift_flax.video.camera import Camera, exposure_for, re_expose, to_linear
+from lift_flax.video.guarded import pool
 from lift_flax.video.inspection import coder_errors, inspect_video
 from lift_flax.video.paths import videos_below
 
-from . import pool
 from .build_flags import at_least
 from .progress import counting
 

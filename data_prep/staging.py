@@ -20,9 +20,9 @@ from jaxtyping import Float32
 
 from lift_flax.files import replacing
 from lift_flax.video.decode import VideoError
+from lift_flax.video.guarded import pool
 from lift_flax.video.inspection import Inspection, coder_errors
 
-from . import pool
 from .check_parts import check_parts
 from .sources.video_list import SourceClip
 from .transcode import Encoding, transcode

@@ -23,6 +23,7 @@ STAGES = {
     "a trained run": {
         "evaluate": ("evaluate.__main__", "score it on its records or others, with intervals"),
         "predict": ("predict.__main__", "name the action in videos"),
+        "serve": ("serve.__main__", "show its answers live: a page for a camera"),
         "explain": ("explain.__main__", "show which frames and regions drove a prediction"),
         "report": ("report.__main__", "write its web page again"),
         "export": ("export", "write it as one file, StableHLO or ONNX"),

@@ -19,9 +19,9 @@ from lift_flax import command_line
 from lift_flax.errors import UserError, run_cli, system_reason
 from lift_flax.files import write_text
 from lift_flax.video.decode import VideoError
+from lift_flax.video.guarded import pool
 from lift_flax.video.inspection import Inspection
 
-from .. import pool
 from ..build_flags import at_least
 from ..progress import counting
 from . import pictures, screen

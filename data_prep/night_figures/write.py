@@ -23,8 +23,8 @@ from lift_flax.files import replacing, write_text
 from lift_flax.video import encode
 from lift_flax.video.camera import Camera, expose, exposure_for
 from lift_flax.video.decode import VideoError
+from lift_flax.video.guarded import pool
 
-from .. import pool
 from ..progress import counting
 from .actions import ACTIONS
 from .scene import LIGHTS, ClipPlan, make_scene, render_scene

@@ -169,6 +169,12 @@ class Predictor:
         """Computes the class probabilities of clips; compiled once for each number of clips."""
         return self._timed(clips)[0]
 
+    def of_clips(self, video: str, clips: Iterable[Clip], notes: tuple[str, ...] = ()) -> VideoAnswer:
+        """Answers for a video that is called `video`, from its clips, read elsewhere with this `preparation`."""
+        parts: list[ReadClip | VideoEnd] = [ReadClip(clip, 0.0) for clip in clips]
+        (answer,) = self._answers(self._computed([[*parts, VideoEnd(video, notes)]]))
+        return answer
+
     def _each(self, videos: Iterable[Source]) -> Iterator[VideoAnswer]:
         """Reads clips, computes them, and yields the answers."""
         read = read_videos(videos, self.preparation, self.windows, self.fps, tolerant=self._on_bad == "warn")

@@ -57,7 +57,7 @@ def test_too_small_shared_memory_is_named(records):
 
 NO_ROOM = """
 import subprocess, sys
-from data_prep import pool
+from lift_flax.video.guarded import pool
 from lift_flax.errors import UserError
 from tests.data.test_shared_memory import _first_batch
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from data_prep import pool
 from lift_flax.video.decode import VideoError
+from lift_flax.video.guarded import pool
 
 
 @pytest.fixture

@@ -9,11 +9,12 @@ import av
 import numpy as np
 import pytest
 
-from data_prep import pool, staging
+from data_prep import staging
 from data_prep.sources.video_list import SourceClip
 from data_prep.transcode import Encoding, Transcoded, transcode
 from lift_flax.video import decode, scaling
 from lift_flax.video.decode import VideoError
+from lift_flax.video.guarded import pool
 from lift_flax.video.inspection import coder_errors, inspect_video
 from tests.support.containers import damaged_videos
 from tests.support.containers.formats import join

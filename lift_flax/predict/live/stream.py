@@ -34,7 +34,7 @@ from lift_flax.models.inputs import main_inputs, teacher_inputs
 from lift_flax.predict.answers import StreamAnswer
 from lift_flax.predict.inference import Folded, input_shapes
 from lift_flax.predict.live.smoothing import Smoothing
-from lift_flax.predict.live.window import LiveWindow, Pace, SeenFrame
+from lift_flax.predict.live.window import LiveClip, LiveWindow, Pace, SeenFrame
 from lift_flax.video.clips import Preparation
 from lift_flax.video.decode import VideoError
 from lift_flax.video.inspection import coder_errors
@@ -141,6 +141,17 @@ class Stream:
           UserError: the frame is another kind of array, or differs in size from the first; or its time is missing,
             given for some frames only, or not after that of the frame before.  It then does not count.
         """
+        clip = self.add(frame, time)
+        return None if clip is None else self.answer(clip)
+
+    def add(self, frame: Any, time: float | None = None) -> LiveClip | None:
+        """The first half of `push`: takes the next frame, and gives the clip that an answer is due for, if one is.
+
+        One thread may add frames while another answers for the newest of the clips, or for none where it is behind.
+
+        Raises:
+          UserError: as `push` does.
+        """
         since = clock.perf_counter()
         window = self._checked(frame, time)
         index = self._count
@@ -157,13 +168,17 @@ class Stream:
         if places is None:
             return None
         self._answered = index
+        return LiveClip(index, time, since, tuple(window.frames[place] for place in places), window.batch(places))
+
+    def answer(self, clip: LiveClip) -> StreamAnswer:
+        """The second half of `push`: computes the answer for a clip.  Clips are answered for in their order."""
         tokens: list[jax.Array] = []
         if self._programs.token:
-            tokens = [self._look_at(window.frames[place]) for place in places]
-        shares = np.asarray(self._programs.answer(tuple(tokens), window.batch(places)))[0]  # [1, K] -> [K]
+            tokens = [self._look_at(frame) for frame in clip.frames]
+        shares = np.asarray(self._programs.answer(tuple(tokens), clip.parts))[0]  # [1, K] -> [K]
         shares, label = self._smoothing(shares)
-        seconds = clock.perf_counter() - since
-        return StreamAnswer(index, self._classes[label], float(shares[label]), shares, 1000 * seconds, time)
+        seconds = clock.perf_counter() - clip.since
+        return StreamAnswer(clip.index, self._classes[label], float(shares[label]), shares, 1000 * seconds, clip.time)
 
     def _look_at(self, seen: SeenFrame) -> Any:
         """The token of the main stream of a frame, computed once."""

@@ -50,6 +50,25 @@ class SeenFrame:
     token: jax.Array | None = None
 
 
+@dataclasses.dataclass(frozen=True)
+class LiveClip:
+    """A clip of a camera that an answer is due for; what comes after it does not change it.
+
+    Attributes:
+      index: of its last frame, counted from 0 in the order of adding.
+      time: of that frame in seconds, where it came with one.
+      since: when that frame was added, by `time.perf_counter`.
+      frames: of the clip, [T].
+      parts: the batch of one that the network takes.
+    """
+
+    index: int
+    time: float | None
+    since: float
+    frames: tuple[SeenFrame, ...]
+    parts: Parts
+
+
 class LiveWindow:
     """The last frames of one camera, all of one size.
 

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from data_prep import pool
 from lift_flax.errors import UserError
 from lift_flax.video.decode import VideoError
+from lift_flax.video.guarded import pool
 
 
 def _work(kind: str) -> str:

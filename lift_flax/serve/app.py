@@ -1,0 +1,67 @@
+"""The routes of the live server."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from importlib import resources
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+
+from lift_flax.serve.access import Access
+from lift_flax.serve.programs import events, health, stream
+from lift_flax.serve.reception import Reception
+from lift_flax.serve.session import live
+from lift_flax.serve.uploads import predict
+
+PAGE = Path(str(resources.files("lift_flax.serve").joinpath("page")))
+
+
+def make_app(reception: Reception, *, names: frozenset[str], any_address: bool, token: str) -> Starlette:
+    """The server as an ASGI application.
+
+    Args:
+      reception: whom it serves with what.
+      names, any_address, token: who may speak to it (`access.Access`).
+    """
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        reception.answering.prepare()
+        if reception.source is not None:
+            reception.source.start()
+        yield
+        reception.close()
+
+    app = Starlette(
+        routes=[
+            Route("/", _page),
+            Route("/health", health),
+            Route("/events", events),
+            Route("/stream", stream),
+            Route("/predict", predict, methods=["POST"]),
+            WebSocketRoute("/live", live),
+            Mount("/page", StaticFiles(directory=PAGE)),
+        ],
+        middleware=[Middleware(Access, names=names, any_address=any_address, token=token)],
+        exception_handlers={HTTPException: _refused},
+        lifespan=lifespan,
+    )
+    app.state.reception = reception
+    app.state.uploads = asyncio.Semaphore(reception.limits.uploads)
+    return app
+
+
+async def _page(request: Request) -> Response:
+    return FileResponse(PAGE / "index.html")
+
+
+async def _refused(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException), "its handler"
+    return JSONResponse({"error": error.detail}, error.status_code, error.headers)

@@ -18,7 +18,7 @@ from lift_flax.worker_process import end_with_parent
 
 
 def run_each(
-    function: Callable[..., Any], tasks: Mapping[str, Sequence[Any]], *, workers: int, time_limit: float
+    function: Callable[..., Any], tasks: Mapping[str, Sequence[Any]], *, workers: int, time_limit: int | float
 ) -> Iterator[tuple[str, Any | VideoError]]:
     """Yields (key, result) of `function(*tasks[key])` for each task, as they finish.
 
@@ -97,7 +97,7 @@ def _start_worker() -> None:
     end_with_parent()
 
 
-def _result(future: concurrent.futures.Future, key: str, time_limit: float) -> Any | VideoError:
+def _result(future: concurrent.futures.Future, key: str, time_limit: int | float) -> Any | VideoError:
     try:
         return future.result()
     except VideoError as error:

@@ -25,7 +25,7 @@ STAGES = {
         "predict": ("predict.__main__", "name the action in videos"),
         "explain": ("explain.__main__", "show which frames and regions drove a prediction"),
         "report": ("report.__main__", "write its web page again"),
-        "export": ("export", "write it as one file, StableHLO or ONNX"),
+        "export": ("export.__main__", "write it as one file, StableHLO or ONNX, or as a package"),
     },
     "pretrained weights": {
         "weights fetch": ("weights.fetch", "fetch a pretrained ViT from huggingface.co"),

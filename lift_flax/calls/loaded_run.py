@@ -230,7 +230,7 @@ class LoadedRun:
         """Writes report.html into the workdir and returns its path.
 
         Raises:
-          UserError: the run is not finished, or its records are missing.
+          UserError: the run is not finished, its records are missing, or it was opened from a package.
         """
         from lift_flax.report.page import write_page
 

@@ -10,13 +10,13 @@ import jax
 
 from lift_flax.command_line import say
 from lift_flax.config import Config
-from lift_flax.errors import shown
+from lift_flax.errors import UserError, shown
 from lift_flax.models.build import make_student
 from lift_flax.models.functional import Network, Tree, create
 from lift_flax.models.inputs import student_outputs
 from lift_flax.runs import config_file, places
 from lift_flax.runs.checkpoints import read_best
-from lift_flax.runs.package.contents import CARD
+from lift_flax.runs.package.contents import AGAIN, CARD, CONFIG
 from lift_flax.runs.package.reading import read, trees
 from lift_flax.runs.workdir import facts, phase_folder, read_results
 
@@ -38,6 +38,7 @@ class TrainedRun:
       clip_seconds: how long a video is that it learnt from, the median; None in runs of earlier versions.
       facts: all that run.json holds.
       packed: whether it was opened from a package, into which nothing is written.
+      results: of a package: what training measured on the test split; None where it was not tested.
     """
 
     workdir: Path
@@ -52,6 +53,7 @@ class TrainedRun:
     clip_seconds: float | None = None
     facts: dict[str, Any] = dataclasses.field(default_factory=dict)
     packed: bool = False
+    results: dict[str, Any] | None = None
 
     def label_of(self, name: str) -> int | None:
         """The label of the class `name`, whether its letters are composed or not; None if the run does not know it."""
@@ -96,18 +98,23 @@ def open_or_shipped(workdir: str | Path | None) -> TrainedRun:
 def results_of(trained: TrainedRun) -> dict[str, Any] | None:
     """What training measured on the test split; None where it was not tested.  Raises UserError for damaged files."""
     if trained.packed:
-        return read(trained.workdir).results
+        return trained.results
     return read_results(trained.workdir) if (trained.workdir / "results.json").exists() else None
 
 
 def _open_package(path: Path) -> TrainedRun:
     package = read(path)
-    classes = package.facts["classes"]
-    network, draw = create(functools.partial(make_student, package.config, len(classes)), package.config.seed)
-    params, batch_stats = jax.eval_shape(draw)
+    classes, config = package.facts["classes"], package.config
+    try:
+        network, draw = create(functools.partial(make_student, config, len(classes)), config.seed)
+        params, batch_stats = jax.eval_shape(draw)
+    except Exception as error:  # whatever a damaged config makes the networks raise
+        reason = shown((str(error) or type(error).__name__).splitlines()[0])
+        raise UserError(f"{path / CONFIG} describes no network that can be made ({reason}): {AGAIN}") from error
     arrays = trees(package.arrays, {"params": params, "batch_stats": batch_stats}, path)
     step = package.facts["package"]["step"]
-    return _trained(places.RunPlace(path, packed=True), package.config, package.facts, network, *arrays, step)
+    trained = _trained(places.RunPlace(path, packed=True), config, package.facts, network, *arrays, step)
+    return dataclasses.replace(trained, results=package.results)
 
 
 def _trained(

@@ -8,7 +8,7 @@ from lift_flax.errors import UserError
 from lift_flax.runs.package.contents import KNOWN
 
 # One slash is left of two where the address went through a Path.
-_ADDRESS = re.compile(r"hf:/{1,2}(?P<repository>[\w.-]+/[\w.-]+?)(?:@(?P<revision>[\w./-]+))?/?")
+_ADDRESS = re.compile(r"hf:/{1,2}(?P<repository>\w[\w.-]*/\w[\w.-]*?)(?:@(?P<revision>[\w./-]+))?/?")
 
 
 def parse(address: str) -> tuple[str, str]:

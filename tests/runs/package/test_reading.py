@@ -164,6 +164,7 @@ def test_configs_and_formats_of_other_versions(copy):
         ("run.json", {"package": {"format": 2, "step": 1}}, "was written by a later version of lift_flax"),
         ("run.json", {"package": {"format": 1}}, r"run\.json is missing or damaged \(no step in package\)"),
         ("run.json", {"classes": ["one", "two"]}, "and the network of its config.json has"),
+        ("config.json", {"auto": "data.sampling", "model": {"num_heads": 7}}, "describes no network that can be made"),
     ):
         kept = (copy / name).read_text()
         (copy / name).write_text(json.dumps({**json.loads(kept), **change}))

@@ -15,12 +15,9 @@ from lift_flax.models.functional import count_parameters
 from lift_flax.runs.trained import TrainedRun
 
 _TASK = "video-classification"
-_LIGHT = {
-    "gamma": "the same frames with gamma correction",
-    "flow": "their optical flow",
-    "both": "the same frames with gamma correction, and their optical flow",
-    "motion": "the differences of the same frames in time",
-}
+_LIT, _FLOW, _MOTION = "frames with gamma correction", "optical flow", "differences of frames in time"
+_LUMINOUS = {"gamma": _LIT, "flow": _FLOW, "both": f"{_LIT}, and {_FLOW}", "motion": _MOTION}
+_MAIN = {"frames": "frames as they were filmed", "lit": _LIT, "motion": _MOTION}
 
 
 def card_of(trained: TrainedRun, results: dict[str, Any] | None, name: str, license_id: str, more: str) -> str:
@@ -35,8 +32,7 @@ def card_of(trained: TrainedRun, results: dict[str, Any] | None, name: str, lice
     sections = [
         _front_matter(trained, results, name, license_id),
         f"# {shown(Path(name).stem if name.endswith('.zip') else name)}",
-        f"A network of lift_flax that names the action in a video, one of {len(trained.classes)} classes. It was made "
-        "for the dark, daylight and infrared alike.",
+        f"A network of lift_flax that names the action in a video, one of {len(trained.classes)} classes.",
         _use(name),
         _training(trained),
         _classes(trained, results),
@@ -108,8 +104,8 @@ def _training(trained: TrainedRun) -> str:
         f"- data: {shown(config.dataset) or 'not stated'}, fold {config.data.fold}; videos kept as "
         f"{trained.prepared['codec']}, shorter side {trained.prepared['short_side']} px",
         f"- a clip: {config.data.num_frames} frames of {config.data.size} px, {_sampled(config)}",
-        f"- the network sees those frames and {_LIGHT[config.model.luminous.input]}; "
-        f"{count_parameters((trained.params, trained.batch_stats)):,} numbers, step {trained.step}",
+        f"- the network sees {_seen(config)}",
+        f"- it holds {count_parameters((trained.params, trained.batch_stats)):,} numbers, of step {trained.step}",
         "- distilled from a teacher, which it holds" if config.train.distill else "- trained without a teacher",
     ]
     if trained.clip_seconds:
@@ -117,6 +113,13 @@ def _training(trained: TrainedRun) -> str:
     if starts := trained.facts.get("weights"):
         lines.append(f"- it started from weights of: {', '.join(sorted(starts))}")
     return "\n".join(["## Training", "", *lines])
+
+
+def _seen(config: Config) -> str:
+    """What goes into its streams."""
+    main, luminous = _MAIN[config.model.main_input], _LUMINOUS[config.model.luminous.input]
+    seen = [main] * (config.model.streams != "luminous") + [luminous] * (config.model.streams != "main")
+    return " in one stream, and in the other ".join(seen)
 
 
 def _sampled(config: Config) -> str:
@@ -128,16 +131,17 @@ def _sampled(config: Config) -> str:
 
 def _classes(trained: TrainedRun, results: dict[str, Any] | None) -> str:
     """The classes by label, with what the student scored on each, in a block that shows names as they are."""
-    lines = []
+    lines, width = [], max(len(shown(name)) for name in trained.classes)
     student = results["student"] if results and results["classes"] == list(trained.classes) else None
     for label, name in enumerate(trained.classes):
         score = ""
         if student:
             count = int(np.sum(student["confusion"][label]))
-            score = f"   {percent(student['per_class'][name])} of {count}" if count else "   not tested"
-        lines.append(f"{label:4}  {shown(name)}{score}")
+            score = f"{percent(student['per_class'][name]):>8} of {count}" if count else "  not tested"
+        lines.append(f"{label:4}  {shown(name):{width if score else 0}}{score}")
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", "".join(lines))), default=0))
-    return "\n".join(["## Classes", "", f"{fence}text", *lines, fence])
+    about = "By label, and how many of its test clips the student has right:" if student else "By label:"
+    return "\n".join(["## Classes", "", about, "", f"{fence}text", *lines, fence])
 
 
 def _scores(results: dict[str, Any] | None) -> str:
@@ -151,7 +155,8 @@ def _scores(results: dict[str, Any] | None) -> str:
             rows.append(f"| {network} | {percent(scores['top1'])} | {between} |")
     about = (
         f"On {results['num_examples']} test clips of {shown(results['dataset'])}, fold {results['fold']}, views "
-        f"{results['views']}, as training measured at its end. The student is the network that answers."
+        f"{results['views']}, as training measured at its end. The student is the network that answers. The intervals "
+        "hold 95 % of bootstrap draws of whole scenes or actors."
     )
     return "\n".join(["## Scores", "", about, "", *rows])
 

@@ -22,7 +22,7 @@ from lift_flax.errors import UserError
 from lift_flax.export.card import card_of
 from lift_flax.export.comparing import on_cpu, random_inputs
 from lift_flax.export.program import check_parent
-from lift_flax.files import refuse_existing, replacing, replacing_folder
+from lift_flax.files import refuse_existing, replacing, replacing_folder, write_text
 from lift_flax.models.functional import flatten
 from lift_flax.predict.inference import unfolded
 from lift_flax.runs.config_file import PACKED
@@ -86,7 +86,7 @@ def _new(out: Path) -> Iterator[tuple[Path, Path]]:
 def _fill(folder: Path, trained: TrainedRun, card: str) -> None:
     arrays = flatten({"params": trained.params, "batch_stats": trained.batch_stats})
     host = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    save_file(host, folder / PACKED, metadata={"format": "flax", "step": str(trained.step)})
+    save_file(host, folder / PACKED, metadata={"format": "flax"})  # several would stand in any order
     facts = {
         **trained.facts,
         "prepared": trained.prepared,
@@ -101,8 +101,8 @@ def _fill(folder: Path, trained: TrainedRun, card: str) -> None:
     if results := results_of(trained):
         files[contents.RESULTS] = {**_without_paths(results), "classes": results["classes"]}
     for name, value in files.items():
-        (folder / name).write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-    (folder / contents.CARD).write_text(card, encoding="utf-8")
+        write_text(folder / name, json.dumps(value, indent=2) + "\n")
+    write_text(folder / contents.CARD, card)
 
 
 def without_places(config: Config) -> Config:

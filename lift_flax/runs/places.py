@@ -45,7 +45,9 @@ def find(given: str | Path | None) -> RunPlace:
                 "the folder's whole path, or rename it"
             )
         if not SHIPPED_FOLDER.is_dir():
-            raise UserError(f"no network comes with this lift_flax ({SHIPPED_FOLDER} is missing): give --workdir=RUN")
+            raise UserError(
+                f"no network comes with this lift_flax ({SHIPPED_FOLDER} is missing): name a run, as --workdir=RUN"
+            )
         return RunPlace(SHIPPED_FOLDER, packed=True)
     if str(given).startswith("hf:"):
         return RunPlace(hub.fetch(*hub.parse(str(given))), packed=True)

@@ -70,7 +70,9 @@ def test_shipped_where_there_is_none_and_where_a_folder_has_that_name(shipped, t
     with pytest.raises(UserError, match="is not a workdir of a run"):
         open_trained(tmp_path / "shipped")
     monkeypatch.setattr(places, "SHIPPED_FOLDER", tmp_path / "none")
-    with pytest.raises(UserError, match=r"no network comes with this lift_flax \(.*none is missing\): give --workdir"):
+    with pytest.raises(
+        UserError, match=r"no network comes with this lift_flax \(.*none is missing\): name a run, as --w"
+    ):
         predict.main([str(video)])
     with pytest.raises(UserError, match="no network comes with this lift_flax"):
         lift_flax.load()

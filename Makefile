@@ -70,7 +70,7 @@ plan: .venv-plan/installed
 	touch $@
 
 onnx: .venv-onnx/installed
-	.venv-onnx/bin/python -m pytest tests/test_export_onnx.py
+	.venv-onnx/bin/python -m pytest tests/export/test_onnx.py
 
 # timm's and transformers' own modules, in a place of their own: they are large, and only their numbers are wanted
 .venv-vits/installed: setup.cfg pyproject.toml

@@ -26,7 +26,7 @@ STAGES = {
         "serve": ("serve.__main__", "show its answers live: a page for a camera"),
         "explain": ("explain.__main__", "show which frames and regions drove a prediction"),
         "report": ("report.__main__", "write its web page again"),
-        "export": ("export", "write it as one file, StableHLO or ONNX"),
+        "export": ("export.__main__", "write it as one file, StableHLO or ONNX, or as a package"),
     },
     "pretrained weights": {
         "weights fetch": ("weights.fetch", "fetch a pretrained ViT from huggingface.co"),

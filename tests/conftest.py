@@ -108,6 +108,19 @@ def run(records: Path, build_once: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture(scope="session")
+def packed(run: Path, build_once: Callable[..., Path]) -> Path:
+    """The folder of a package of `run`; whoever changes it changes a copy."""
+
+    def write(folder: Path) -> None:
+        from lift_flax.export.package import write_package
+        from lift_flax.runs.trained import open_trained
+
+        write_package(open_trained(run), folder / "package")
+
+    return build_once("packed", write) / "package"
+
+
+@pytest.fixture(scope="session")
 def tiny_videos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
     """Extension -> three different encoded videos of 32x32 pixels with 2, 3 and 4 frames."""
     root = tmp_path_factory.mktemp("tiny")

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from lift_flax.errors import file_system_message
-from lift_flax.files import replacing, write_text
+from lift_flax.files import replacing, replacing_folder, write_text
 from tests import ROOT
 
 
@@ -36,6 +36,19 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_no_part(tmp_path):
             raise error
     assert path.read_text() == "old"
     assert names(tmp_path) == ["facts.json"]
+
+
+def test_a_folder_is_swapped_in_whole_or_not_at_all(tmp_path):
+    folder = tmp_path / "net"
+    for number in ("1", "2"):
+        with replacing_folder(folder) as part:
+            (part / number).touch()
+            assert not (folder / number).exists()
+        assert names(folder) == [number] and names(tmp_path) == ["net"]
+    with pytest.raises(KeyboardInterrupt), replacing_folder(folder) as part:
+        (part / "3").touch()
+        raise KeyboardInterrupt
+    assert names(folder) == ["2"] and names(tmp_path) == ["net"]
 
 
 def test_a_full_disk_is_named_by_the_folder(tmp_path, monkeypatch):

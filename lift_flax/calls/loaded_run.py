@@ -16,14 +16,14 @@ from lift_flax.predict.given import Source, name_of
 from lift_flax.predict.live.stream import Stream
 from lift_flax.predict.predictor import Predictor
 from lift_flax.predict.reading import read_whole
-from lift_flax.runs.trained import TrainedRun, open_trained
+from lift_flax.runs.trained import TrainedRun, open_or_shipped, results_of
 from lift_flax.runs.workdir import read_results
 from lift_flax.video.clips import Clip, Preparation, Windows
 from lift_flax.video.decode import VideoError
 
 
 def load(
-    workdir: str | Path,
+    workdir: str | Path | None = None,
     *,
     network: str = "student",
     batch_size: int = 8,
@@ -31,10 +31,11 @@ def load(
     fps: float | None = None,
     on_bad: str = "error",
 ) -> "LoadedRun":
-    """Opens the workdir of a trained run.
+    """Opens a trained run.
 
     Args:
-      workdir: the --workdir of its training.
+      workdir: the --workdir of its training; or a package: its folder, its .zip, or "hf://owner/name".  None is the
+        network that comes with lift_flax, as "shipped" is; a line on stderr says which that is.
       network: which one answers for videos: student or teacher.
       batch_size: clips that are computed together when that many are ready.
       windows: how long videos are cut into clips; None: above 30 s into windows of 4 s, every 2 s.
@@ -42,7 +43,7 @@ def load(
       on_bad: what becomes of a file that can be read but is damaged or cut off: error, or warn (an answer with a note).
 
     Raises:
-      UserError: the folder holds no trained run, or the run has no such network.
+      UserError: there is no trained run, or the run has no such network.
 
     >>> import lift_flax
     >>> run = lift_flax.load(workdir)
@@ -52,7 +53,7 @@ def load(
     """
     with quiet_libraries():
         options = {"network": network, "batch_size": batch_size, "windows": windows, "fps": fps, "on_bad": on_bad}
-        return LoadedRun(open_trained(Path(workdir)), **options)
+        return LoadedRun(open_or_shipped(workdir), **options)
 
 
 class LoadedRun:
@@ -69,7 +70,7 @@ class LoadedRun:
 
     Attributes:
       trained: its config, classes and arrays.
-      workdir: its folder.
+      workdir: its folder, or its package.
       config: its config.
       classes: names, by label.
       preparation: how videos become clips.
@@ -151,7 +152,7 @@ class LoadedRun:
     @property
     def results(self) -> dict[str, Any]:
         """What training measured on the test split: results.json.  Raises UserError where it is missing or damaged."""
-        return read_results(self.workdir)
+        return results_of(self.trained) or read_results(self.workdir)
 
     def evaluate(
         self,
@@ -229,29 +230,44 @@ class LoadedRun:
         """Writes report.html into the workdir and returns its path.
 
         Raises:
-          UserError: the run is not finished, or its records are missing.
+          UserError: the run is not finished, its records are missing, or it was opened from a package.
         """
         from lift_flax.report.page import write_page
 
         with quiet_libraries():
             return write_page(self.workdir)
 
-    def export(self, path: str | Path, *, overwrite: bool = False) -> Path:
-        """Writes the run as one file that answers without this project: NAME.stablehlo or NAME.onnx.
+    def export(
+        self,
+        path: str | Path,
+        *,
+        format: str | None = None,
+        card: str | Path | None = None,
+        license: str | None = None,
+        overwrite: bool = False,
+    ) -> Path:
+        """Writes the run as one file that answers without this project, or as a package that `load` opens.
 
+        Args:
+          path: NAME.stablehlo, NAME.onnx, or NAME.zip for a package.
+          format: "package" makes `path` a folder; else the ending of `path` says what it is.
+          card: file of text in Markdown that a package's model card ends with.
+          license: of a package, as model hubs name it, such as "cc-by-4.0".
+          overwrite: replace what is there already.
         Returns:
-          `path`.  Beside it, NAME.stablehlo.json or NAME.onnx.json describes inputs and classes (docs/export.md).
+          `path`.  Beside NAME.stablehlo or NAME.onnx, a file NAME.stablehlo.json or NAME.onnx.json describes inputs and
+          classes (docs/export.md).
         Raises:
-          UserError: the file exists and `overwrite` is not set, its folder is missing, or its ending is another.
-          RuntimeError: the file answers differently from the network; nothing is written.
+          UserError: `path` exists and `overwrite` is not set, its folder is missing, or its ending is another.
+          RuntimeError: what was written answers differently from the network; nothing is left behind.
         """
-        from lift_flax import export
+        from lift_flax.export.request import export_request
 
-        path = Path(path)
-        export.check_out(path, overwrite=overwrite)
+        options = {"form": format, "card": card, "license_id": license, "overwrite": overwrite}
+        request = export_request(Path(path), **options)
         with quiet_libraries():
-            export.export_run(self.trained, path)
-        return path
+            request.write(self.trained)
+        return request.out
 
     @functools.cached_property
     def _explainer(self) -> Any:

@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         required=True,
         action="append",
-        help="folder of a trained run, or of the folds of train --folds; may be repeated",
+        help="folder of a trained run, or of the folds of train --folds, or a package with --data-dir; may be repeated",
     )
     parser.add_argument("--data_dir", type=Path, help="records; the run's own if not given")
     parser.add_argument("--fold", type=int, help="official fold; the run's own if not given")

@@ -164,6 +164,11 @@ class Evaluation:
     def _open(self, data_dir: str | Path | None) -> _Split:
         trained = self._trained
         place = str(data_dir or trained.config.data.dir)
+        if not place:
+            raise UserError(
+                f"{trained.workdir} is a package of a run, which does not say where its records are: give them as "
+                "--data-dir (in Python data_dir)"
+            )
         if missing := [folder for folder in folders_of(place) if not Path(folder).is_dir()]:
             raise UserError(
                 f"{missing[0]} does not exist: give a folder of records, after data_dir or the name of a twin"
@@ -244,11 +249,13 @@ class Evaluation:
             clips = {"name": name, "num_examples": len(twin.ids), "left_out": twin.left_out}
             found = self._score(twin)
             curve["twins"].append({**clips, **illumination.point(self._judge(twin, found), found["luma"])})
-        if own and (result["fold"], result["split"]) == (trained.config.data.fold, "test"):
+        kept = own and not trained.packed
+        if kept and (result["fold"], result["split"]) == (trained.config.data.fold, "test"):
             illumination.keep(curve, trained.workdir)
             curve["picture"] = str(illumination.draw(curve, trained.workdir))
         else:
-            self._say("not kept in the workdir: these are not the run's own test clips; --out=FILE keeps it")
+            why = "a package is never changed" if trained.packed else "these are not the run's own test clips"
+            self._say(f"not kept in the workdir: {why}; --out=FILE keeps it")
         return curve
 
 

@@ -19,7 +19,8 @@ from lift_flax.explain.explainer import Explainer
 from lift_flax.explain.files import answer_text, check_folder, write_files
 from lift_flax.predict.named_videos import FPS, VIDEO, frame_rate, named_videos
 from lift_flax.predict.reading import read_whole
-from lift_flax.runs.trained import TrainedRun, open_trained
+from lift_flax.runs.places import WORKDIR
+from lift_flax.runs.trained import TrainedRun, open_or_shipped
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -30,7 +31,7 @@ def main(argv: list[str] | None = None) -> None:
     for folder in folders:
         check_folder(folder, overwrite=args.overwrite)
     compiling.keep_compiled_programs()
-    trained, bad = open_trained(args.workdir), 0
+    trained, bad = open_or_shipped(args.workdir), 0
     label, explainer = _label(args.label, trained), Explainer(trained)
     for video, folder in zip(videos, folders, strict=True):
         try:
@@ -49,7 +50,7 @@ def main(argv: list[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = command_line.parser(__doc__, "lift-flax explain")
     parser.add_argument("videos", nargs="+", metavar="VIDEO", help=VIDEO)
-    parser.add_argument("--workdir", type=Path, required=True, help="of a run")
+    parser.add_argument("--workdir", type=Path, help=f"{WORKDIR} (default)")
     parser.add_argument("--out", type=Path, required=True, help="folder; each video gets a folder of its own in it")
     parser.add_argument("--label", metavar="NAME", help="class to explain (default: the predicted one)")
     parser.add_argument("--fps", type=frame_rate, help=FPS)

@@ -5,6 +5,7 @@ import errno
 import fcntl
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,6 +35,29 @@ def replacing(path: Path) -> Iterator[Path]:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT) and not error.filename:
             error.filename = str(path.absolute().parent)
         raise
+
+
+@contextlib.contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Yields a new folder beside `path` to write files into; it becomes `path` when the block ends.
+
+    A folder that is there already goes then, with all that it holds: check before what it is.  If the block raises,
+    `path` stays as it was and the part is removed.
+    """
+    number = secrets.token_hex(8)
+    part, old = (path.with_name(f".{path.name}.{number}.{what}") for what in ("part", "old"))
+    try:
+        part.mkdir()
+        yield part
+        if path.exists():
+            os.replace(path, old)
+        os.replace(part, path)
+    except BaseException:
+        if old.exists() and not path.exists():
+            os.replace(old, path)
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:

@@ -19,17 +19,27 @@ def read_object(path: Path, shape: dict[Any, Any], remedy: str) -> dict[str, Any
     Raises:
       UserError: the file is missing or damaged, or has another shape.
     """
-    stated, fault = {}, None
     try:
-        stated = json.loads(path.read_text(encoding="utf-8"))
-        fault = _misfit(stated, shape, "")
+        text = path.read_bytes()
     except OSError as error:
-        fault = system_reason(error)
+        raise _unreadable(path, system_reason(error), remedy) from error
+    return as_object(text, path, shape, remedy)
+
+
+def as_object(text: bytes, path: Path, shape: dict[Any, Any], remedy: str) -> dict[str, Any]:
+    """The JSON object that `text` is, the content of `path`; all else is as of `read_object`."""
+    try:
+        stated = json.loads(text.decode())
+        fault = _misfit(stated, shape, "")
     except (ValueError, RecursionError) as error:
-        fault = str(error)
+        raise _unreadable(path, str(error), remedy) from error
     if fault:
-        raise UserError(f"{path} is missing or damaged ({shown(fault)}): {remedy}")
+        raise _unreadable(path, fault, remedy)
     return stated
+
+
+def _unreadable(path: Path, fault: str, remedy: str) -> UserError:
+    return UserError(f"{path} is missing or damaged ({shown(fault)}): {remedy}")
 
 
 def _misfit(value: Any, shape: Any, name: str) -> str | None:

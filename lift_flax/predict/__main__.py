@@ -1,5 +1,6 @@
 """Names the action in videos.
 
+    lift-flax predict clip.mp4                                              # by the network that comes with lift_flax
     lift-flax predict --workdir=RUN clip.mp4 folder/ 'night/*.avi'
     lift-flax predict --workdir=RUN --json - < list_of_paths.txt
     lift-flax predict --workdir=RUN --window=5 --hop=1 a_long_night.mkv     # a timeline
@@ -27,7 +28,8 @@ from lift_flax.errors import UserError, shown
 from lift_flax.predict.answers import ClipAnswer, VideoAnswer
 from lift_flax.predict.named_videos import FPS, VIDEO, frame_rate, named_videos
 from lift_flax.predict.predictor import ON_BAD, Predictor
-from lift_flax.runs.trained import open_trained
+from lift_flax.runs.places import WORKDIR
+from lift_flax.runs.trained import open_or_shipped
 from lift_flax.video.clips import Windows
 
 
@@ -39,7 +41,7 @@ def main(argv: list[str] | None = None) -> None:
     videos = named_videos(args.videos)
     windows = Windows(args.longest, args.window, args.hop)
     compiling.keep_compiled_programs()
-    trained = open_trained(args.workdir)
+    trained = open_or_shipped(args.workdir)
     options = {"network": args.network, "batch_size": args.batch_size, "fps": args.fps, "on_bad": args.on_bad}
     predictor = Predictor(trained, windows=windows, **options)
     bad = 0
@@ -54,7 +56,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = command_line.parser(__doc__, "lift-flax predict")
-    parser.add_argument("--workdir", type=Path, required=True, help="folder of a trained run")
+    parser.add_argument("--workdir", type=Path, help=f"{WORKDIR} (default)")
     parser.add_argument("videos", nargs="+", metavar="VIDEO", help=VIDEO)
     parser.add_argument(
         "--network", choices=("student", "teacher"), default="student", help="network that answers (default student)"

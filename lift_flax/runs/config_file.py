@@ -12,6 +12,8 @@ from lift_flax.fields import flat_fields
 from lift_flax.files import write_text
 from lift_flax.models.build import with_bn_eps
 
+PACKED = "model.safetensors"  # the arrays of a package (lift_flax/runs/package/), which a workdir never holds
+
 # Fields that may differ when a run is resumed: they change its title, where and how it runs, not what it computes.
 # Clips and weights themselves are compared, not where they lie.
 FREE_ON_RESUME = (
@@ -41,6 +43,8 @@ def load(path: Path) -> Config:
     Raises:
       UserError: it is missing or damaged, or holds a field or a value that this version does not know.
     """
+    if (path.parent / PACKED).is_file() or path.parent.is_file():
+        raise UserError(f"{path.parent} is no workdir, which this needs: give the --workdir of a training")
     if not path.is_file():
         if folds := sorted(path.parent.glob("fold*/config.json")):
             raise UserError(f"{path.parent} holds a run for each fold: give one of them, such as {folds[0].parent}")

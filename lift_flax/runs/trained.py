@@ -1,4 +1,4 @@
-"""Opens a trained run for evaluation, prediction, explanation and export."""
+"""Opens a trained run, from its workdir or a package, for evaluation, prediction, explanation and export."""
 
 import dataclasses
 import functools
@@ -6,13 +6,21 @@ from pathlib import Path
 from typing import Any
 from unicodedata import normalize
 
+import jax
+
+from lift_flax.command_line import say
 from lift_flax.config import Config
+from lift_flax.errors import UserError, shown
 from lift_flax.models.build import make_student
 from lift_flax.models.functional import Network, Tree, create
 from lift_flax.models.inputs import student_outputs
-from lift_flax.runs import config_file
+from lift_flax.runs import config_file, places
 from lift_flax.runs.checkpoints import read_best
-from lift_flax.runs.workdir import facts, phase_folder
+from lift_flax.runs.package.contents import AGAIN, CARD, CONFIG
+from lift_flax.runs.package.reading import read, trees
+from lift_flax.runs.workdir import facts, phase_folder, read_results
+
+_NAMED = 12  # classes that a line names at most
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +28,7 @@ class TrainedRun:
     """The student of a run.  A distilled one holds its teacher, and gives that one's logits beside its own.
 
     Attributes:
-      workdir: of the run.
+      workdir: of the run, or its package.
       config: of the run.
       classes: names, by label.
       prepared: how the videos that it learnt from became clips (`data.records.Records.prepared`).
@@ -28,6 +36,9 @@ class TrainedRun:
       train_digest: of the clips that it learnt from (`workdir.digest`).
       params, batch_stats: its arrays, of the checkpoint at `step`: the best on validation, else the last.
       clip_seconds: how long a video is that it learnt from, the median; None in runs of earlier versions.
+      facts: all that run.json holds.
+      packed: whether it was opened from a package, into which nothing is written.
+      results: of a package: what training measured on the test split; None where it was not tested.
     """
 
     workdir: Path
@@ -40,6 +51,9 @@ class TrainedRun:
     batch_stats: Tree
     step: int
     clip_seconds: float | None = None
+    facts: dict[str, Any] = dataclasses.field(default_factory=dict)
+    packed: bool = False
+    results: dict[str, Any] | None = None
 
     def label_of(self, name: str) -> int | None:
         """The label of the class `name`, whether its letters are composed or not; None if the run does not know it."""
@@ -50,26 +64,71 @@ class TrainedRun:
         return student_outputs(self.network, self.config, params, batch_stats, streams, train=train)
 
 
-def open_trained(workdir: Path) -> TrainedRun:
-    """Opens a run's workdir; only reads.
+def open_trained(workdir: str | Path | None) -> TrainedRun:
+    """Opens a trained run; only reads.
+
+    Args:
+      workdir: of the run; or a package of it, hf://owner/name, shipped (`runs.places`).  None is shipped, too.
 
     Raises:
       UserError: it is not a run's, or holds no checkpoint of the student that can be read.
     """
-    config = config_file.load(workdir / "config.json")
-    folder, stated = phase_folder(workdir, "student"), facts(workdir)
+    place = places.find(workdir)
+    if place.packed:
+        return _open_package(place.path)
+    config = config_file.load(place.path / "config.json")
+    folder, stated = phase_folder(place.path, "student"), facts(place.path)
     params, batch_stats, step = read_best(folder)
-    classes = tuple(stated["classes"])
-    network, _ = create(functools.partial(make_student, config, len(classes)), config.seed)
+    network, _ = create(functools.partial(make_student, config, len(stated["classes"])), config.seed)
+    return _trained(place, config, stated, network, params, batch_stats, step)
+
+
+def open_or_shipped(workdir: str | Path | None) -> TrainedRun:
+    """`open_trained`; where no run is named, a line on stderr says which network answers instead."""
+    trained = open_trained(workdir)
+    if workdir is None:
+        more = f" and {len(trained.classes) - _NAMED} more" if len(trained.classes) > _NAMED else ""
+        say(
+            f"no run is named: the network that comes with lift_flax answers, with {len(trained.classes)} classes: "
+            f"{shown(', '.join(trained.classes[:_NAMED]))}{more}; what it can do: {trained.workdir / CARD}"
+        )
+    return trained
+
+
+def results_of(trained: TrainedRun) -> dict[str, Any] | None:
+    """What training measured on the test split; None where it was not tested.  Raises UserError for damaged files."""
+    if trained.packed:
+        return trained.results
+    return read_results(trained.workdir) if (trained.workdir / "results.json").exists() else None
+
+
+def _open_package(path: Path) -> TrainedRun:
+    package = read(path)
+    classes, config = package.facts["classes"], package.config
+    try:
+        network, draw = create(functools.partial(make_student, config, len(classes)), config.seed)
+        params, batch_stats = jax.eval_shape(draw)
+    except Exception as error:  # whatever a damaged config makes the networks raise
+        reason = shown((str(error) or type(error).__name__).splitlines()[0])
+        raise UserError(f"{path / CONFIG} describes no network that can be made ({reason}): {AGAIN}") from error
+    arrays = trees(package.arrays, {"params": params, "batch_stats": batch_stats}, path)
+    step = package.facts["package"]["step"]
+    trained = _trained(places.RunPlace(path, packed=True), config, package.facts, network, *arrays, step)
+    return dataclasses.replace(trained, results=package.results)
+
+
+def _trained(
+    place: places.RunPlace, config: Config, stated: dict[str, Any], network: Network, *arrays_and_step: Any
+) -> TrainedRun:
     return TrainedRun(
-        workdir,
+        place.path,
         config,
-        classes,
+        tuple(stated["classes"]),
         stated["prepared"],
         stated["train_digest"],
         network,
-        params,
-        batch_stats,
-        step,
-        stated.get("clip_seconds"),
+        *arrays_and_step,
+        clip_seconds=stated.get("clip_seconds"),
+        facts=stated,
+        packed=place.packed,
     )

@@ -22,12 +22,12 @@ from lift_flax.files.json_object import read_object
 from lift_flax.runs import config_file
 
 _PREPARED = {"codec": str, "short_side": int, "max_frames": (int, None), "flow": str}
-_IN_EVERY_RUN = {"classes": [str], "prepared": _PREPARED, "train_digest": str}
+IN_EVERY_RUN = {"classes": [str], "prepared": _PREPARED, "train_digest": str}
 _IN_RUN = {"data_digest": str, "weights": {str: str}, "validation_ids": [str], "versions": {str: str}, "python": str}
 _IN_RUN |= {"devices": [str]}
 _SCORES = {"top1": (float, int), "per_class": {str: (float, int, None)}, "confusion": [[int]]}
-_IN_RESULTS = {"dataset": str, "fold": int, "split": str, "views": str, "num_examples": int, "classes": [str]}
-_IN_RESULTS |= {"teacher": (_SCORES, None), "student": (_SCORES, None), "seconds": (float, int)}
+IN_RESULTS = {"dataset": str, "fold": int, "split": str, "views": str, "num_examples": int, "classes": [str]}
+IN_RESULTS |= {"teacher": (_SCORES, None), "student": (_SCORES, None), "seconds": (float, int)}
 _AGAIN = "give the training command of this run again, or choose another workdir"
 _SHARED_SECONDS = 60  # a network file system may take this long to show what another machine has written
 
@@ -43,7 +43,7 @@ def finished(workdir: Path) -> dict | None:
 
 def read_results(workdir: Path) -> dict[str, Any]:
     """Reads results.json (`train.results` has its fields).  Raises UserError where it is missing or damaged."""
-    return read_object(workdir / "results.json", _IN_RESULTS, _AGAIN)
+    return read_object(workdir / "results.json", IN_RESULTS, _AGAIN)
 
 
 def read_predictions(workdir: Path) -> dict[str, np.ndarray]:
@@ -71,7 +71,7 @@ def facts(workdir: Path, *more: str) -> dict[str, Any]:
     Raises:
       UserError: the file is missing, damaged or lacks a part.
     """
-    return read_object(workdir / "run.json", _IN_EVERY_RUN | {name: _IN_RUN[name] for name in more}, _AGAIN)
+    return read_object(workdir / "run.json", IN_EVERY_RUN | {name: _IN_RUN[name] for name in more}, _AGAIN)
 
 
 def phase_folder(workdir: Path, phase: str) -> Path:

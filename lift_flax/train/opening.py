@@ -16,6 +16,7 @@ from lift_flax.data.records import Records
 from lift_flax.distributed import processes
 from lift_flax.errors import UserError
 from lift_flax.files import only_writer
+from lift_flax.runs import places
 from lift_flax.runs.workdir import check_shared, claim, facts, finished
 from lift_flax.train.starts import init_from
 from lift_flax.weights.pretrained import pretrained_parts, with_settings
@@ -124,6 +125,7 @@ def with_weights(
         else:
             init_from.check_held_out(config, records, held_out)
             weights["run"] = init_from.digest(config)
-        folder = str(Path(config.train.init_from).absolute())
-        config = dataclasses.replace(config, train=dataclasses.replace(config.train, init_from=folder))
+        if not places.is_name(config.train.init_from):
+            start = str(Path(config.train.init_from).absolute())
+            config = dataclasses.replace(config, train=dataclasses.replace(config.train, init_from=start))
     return config, weights

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from lift_flax.runs.package.contents import REQUIRED
 from tests import ROOT
 from tests.conftest import moving_bar
 from tests.support.small_config import OVERRIDES
@@ -37,12 +38,16 @@ def get_config(arg=None):
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the sources: installing writes into them."""
+    """A copy of the sources, with files where the network that comes with them lies: installing writes into them."""
     folder = tmp_path_factory.mktemp("checkout")
     for name in FILES:
         shutil.copy(ROOT / name, folder)
     for name in PACKAGES:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shipped = folder / "lift_flax" / "shipped"
+    shipped.mkdir(exist_ok=True)
+    for name in REQUIRED:
+        (shipped / name).touch()
     return folder
 
 
@@ -84,7 +89,7 @@ def records(installed: Path, videos: Path, tmp_path_factory: pytest.TempPathFact
     return empty / "records"
 
 
-def test_a_wheel_holds_every_package_inside_one(wheel):
+def test_a_wheel_holds_every_package_inside_one(wheel, checkout):
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0].partition("-")[0] for name in names} == {"lift_flax"}
     expected = {path.relative_to(ROOT / "lift_flax") for path in (ROOT / "lift_flax").rglob("*.py")}
@@ -92,6 +97,8 @@ def test_a_wheel_holds_every_package_inside_one(wheel):
         expected |= {path.relative_to(ROOT) for path in (ROOT / top).rglob("*.py")}
     expected |= {path.relative_to(ROOT / "lift_flax") for path in (ROOT / "lift_flax" / "plan").glob("*.textproto")}
     expected |= {Path(name) for name in ("py.typed", "report/page.html", "report/page.css")}
+    expected |= {Path("shipped", path.name) for path in (checkout / "lift_flax" / "shipped").iterdir()}
+    assert Path("shipped/model.safetensors") in expected
     assert {Path(name).relative_to("lift_flax") for name in names if name.startswith("lift_flax/")} == expected
     assert b"lift-flax = lift_flax.cli:run" in zipfile.ZipFile(wheel).read(
         next(name for name in names if name.endswith("entry_points.txt"))

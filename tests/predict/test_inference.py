@@ -12,7 +12,7 @@ from flax import nnx
 from lift_flax.augment.streams import clip_streams
 from lift_flax.errors import UserError
 from lift_flax.evaluate.scoring import NETWORKS
-from lift_flax.export import random_inputs
+from lift_flax.export.comparing import random_inputs
 from lift_flax.models.layers.norm import BatchNorm
 from lift_flax.predict import inference
 from lift_flax.predict.predictor import Predictor

@@ -1,8 +1,5 @@
 """Writes a trained run as one file that answers without this project: StableHLO for jax, or ONNX for onnxruntime.
 
-    lift-flax export --workdir=RUN --out=FILE.stablehlo
-    .venv-onnx/bin/lift-flax export --workdir=RUN --out=FILE.onnx      # `make onnx` sets that place up
-
 The file takes uint8 frames [B,T,H,W,3] and gives logits and probabilities.  Gamma correction, normalisation and
 BatchNorm are part of it.  It gets its name only after its answers were compared with the network's.  Beside it,
 FILE.stablehlo.json or FILE.onnx.json describes the classes and how to make a clip; docs/export.md says how to call it.
@@ -17,36 +14,17 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from lift_flax import command_line, errors
 from lift_flax.config import Config
 from lift_flax.errors import UserError
+from lift_flax.export.comparing import HostArrays, differences, on_cpu, random_inputs
 from lift_flax.files import refuse_existing, replacing
 from lift_flax.models.inputs import luminous_statistics
 from lift_flax.predict.inference import input_shapes, make_inference, unfolded
-from lift_flax.runs.trained import TrainedRun, open_trained
+from lift_flax.runs.trained import TrainedRun
 from lift_flax.video.flow_codes import FLOW_RANGE, STEPS, ZERO
 
-HostArrays = dict[str, np.ndarray]  # inputs or answers by name
 PLATFORMS = ("cpu", "cuda", "tpu")  # of a StableHLO file
 BOUND = 1e-4  # largest difference from the network, relative to its largest answer
-CLIPS = 2  # random clips to compare on
-
-
-def main(argv: list[str] | None = None) -> None:
-    """The command line."""
-    parser = command_line.parser(__doc__, "lift-flax export")
-    parser.add_argument("--workdir", type=Path, required=True, help="of a run")
-    parser.add_argument("--out", type=Path, required=True, help="file to write: FILE.stablehlo or FILE.onnx")
-    parser.add_argument("--overwrite", action="store_true", help="replace the file where it exists")
-    args = parser.parse_args(argv)
-    check_out(args.out, overwrite=args.overwrite)
-    facts = export_run(open_trained(args.workdir), args.out)
-    print(
-        f"{args.out}: {args.out.stat().st_size / 2**20:.1f} MiB, {facts['frames']} frames of {facts['size']} px, "
-        f"{len(facts['classes'])} classes, step {facts['step']}; {facts_path(args.out)} describes how to use it"
-    )
-    differences = ", ".join(f"{name} {value:.1e}" for name, value in facts["largest_difference"].items())
-    print(f"largest difference from the network on {CLIPS} random clips, relative to its largest answer: {differences}")
 
 
 def facts_path(out: Path) -> Path:
@@ -61,13 +39,21 @@ def check_out(out: Path, *, overwrite: bool) -> None:
       UserError: its ending is unknown, its folder is missing, or it exists and may not be replaced.
     """
     if out.suffix not in FORMATS:
-        raise UserError(f"{out}: choose a name that ends in {' or '.join(FORMATS)}")
-    if not out.parent.is_dir():
-        raise UserError(f"{out}: the folder {out.parent} does not exist: make it, or choose another one")
+        raise UserError(
+            f"{out}: choose a name that ends in {' or '.join(FORMATS)}, or in .zip for a package (--format=package "
+            "writes a folder)"
+        )
+    check_parent(out)
     if out.is_dir():
         raise UserError(f"{out} is a folder: name a file")
     for path in (out, facts_path(out)):
         refuse_existing(path, overwrite=overwrite)
+
+
+def check_parent(out: Path) -> None:
+    """Raises UserError where the folder that `out` is to lie in is missing."""
+    if not out.parent.is_dir():
+        raise UserError(f"{out}: the folder {out.parent} does not exist: make it, or choose another one")
 
 
 def export_run(trained: TrainedRun, out: Path) -> dict:
@@ -81,10 +67,8 @@ def export_run(trained: TrainedRun, out: Path) -> dict:
     """
     facts, form = describe(trained), FORMATS[out.suffix]
     inputs = random_inputs(trained.config)
-    # On a CPU, because other devices round products by default.
-    cpu = jax.default_device(jax.local_devices(backend="cpu")[0])
     # The file gets its name last: where it is, its facts are.
-    with cpu, replacing(out) as part, replacing(facts_path(out)) as facts_part:
+    with on_cpu(), replacing(out) as part, replacing(facts_path(out)) as facts_part:
         part.write_bytes(form.serialise(trained, facts))
         difference = differences(form.answer(part, inputs), unfolded(trained)(*inputs.values()))
         if not all(value <= BOUND for value in difference.values()):
@@ -92,28 +76,6 @@ def export_run(trained: TrainedRun, out: Path) -> dict:
         facts["largest_difference"] = difference
         facts_part.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     return facts
-
-
-def differences(answers: HostArrays, expected: dict[str, jax.Array]) -> dict[str, float]:
-    """The largest difference of each answer, relative to the largest number expected in it."""
-    if answers.keys() != expected.keys():
-        raise RuntimeError(f"the exported file answers {sorted(answers)}, the network {sorted(expected)}")
-    return {
-        name: float(np.abs(answers[name] - np.asarray(value)).max() / np.abs(value).max())
-        for name, value in expected.items()
-    }
-
-
-def random_inputs(config: Config) -> HostArrays:
-    """Coarse patterns whose brightness changes with clip and frame: of plain noise all frames would look alike."""
-    rng = np.random.default_rng(0)
-    inputs = {}
-    for name, (t, h, w, c) in input_shapes(config).items():
-        level = rng.uniform(0, 1, (CLIPS, t, 1, 1, 1))
-        cells = level * rng.integers(0, 256, (CLIPS, t, 8, 8, c))  # [B, T, 8, 8, C]
-        rows, columns = np.arange(h) * 8 // h, np.arange(w) * 8 // w
-        inputs[name] = cells[:, :, rows][:, :, :, columns].astype(np.uint8)  # [B, T, H, W, C]
-    return inputs
 
 
 def describe(trained: TrainedRun) -> dict:
@@ -237,7 +199,3 @@ class Format:
 
 
 FORMATS = {".stablehlo": Format(to_stablehlo, answer_stablehlo), ".onnx": Format(to_onnx, answer_onnx)}
-
-
-if __name__ == "__main__":
-    errors.run_cli(main)

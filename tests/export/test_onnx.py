@@ -6,11 +6,11 @@ import json
 import numpy as np
 import pytest
 
-from lift_flax import export
 from lift_flax.errors import UserError
+from lift_flax.export import comparing, program
 from lift_flax.predict.inference import unfolded
+from tests.export.test_program import KINDS
 from tests.support.trained_tools import random_trained
-from tests.test_export import KINDS
 
 _MISSING = [name for name in ("jax2onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
 pytestmark = pytest.mark.skipif(bool(_MISSING), reason=f"{' and '.join(_MISSING)} not installed: make onnx")
@@ -22,7 +22,7 @@ OWN_GAMMA = [kind for kind, (_, fields) in KINDS.items() if "model.luminous.gamm
 @pytest.mark.parametrize("kind", OWN_GAMMA)
 def test_a_gamma_of_each_clip_is_refused(kind, tmp_path):
     with pytest.raises(UserError, match=r"which ONNX files do not hold: name a file that ends in \.stablehlo"):
-        export.export_run(random_trained(KINDS[kind][0], **KINDS[kind][1]), tmp_path / "net.onnx")
+        program.export_run(random_trained(KINDS[kind][0], **KINDS[kind][1]), tmp_path / "net.onnx")
     assert not list(tmp_path.iterdir())
 
 
@@ -30,7 +30,7 @@ def test_a_gamma_of_each_clip_is_refused(kind, tmp_path):
 def test_every_kind_of_network(kind, tmp_path):
     arg, fields = KINDS[kind]
     out = tmp_path / "net.onnx"
-    facts = export.export_run(random_trained(arg, **fields), out)
+    facts = program.export_run(random_trained(arg, **fields), out)
     assert set(facts["largest_difference"]) == set(facts["outputs"])
     assert all(value <= 1e-4 for value in facts["largest_difference"].values())
     assert [path.name for path in tmp_path.iterdir() if path != out] == ["net.onnx.json"]
@@ -40,7 +40,7 @@ def test_any_batch_and_the_classes_within(tmp_path):
     import onnx
 
     trained, out = random_trained(), tmp_path / "net.onnx"
-    export.export_run(trained, out)
+    program.export_run(trained, out)
     model = onnx.load(out)
     onnx.checker.check_model(model, full_check=True)
     assert {node.op_type for node in model.graph.node}.isdisjoint({"DFT", "Loop", "Scan", "BatchNormalization"})
@@ -50,5 +50,5 @@ def test_any_batch_and_the_classes_within(tmp_path):
     rng = np.random.default_rng(1)
     for batch in (1, 3):
         clips = rng.integers(0, 60, (batch, 4, 32, 32, 3), np.uint8)
-        found = export.differences(export.answer_onnx(out, {"clip": clips}), unfolded(trained)(clips))
+        found = comparing.differences(program.answer_onnx(out, {"clip": clips}), unfolded(trained)(clips))
         assert all(value <= 1e-4 for value in found.values())

@@ -1,4 +1,4 @@
-"""`lift_flax.export` to StableHLO: a run's file, called by jax alone; every kind of network; mistakes."""
+"""`lift_flax.export` to one file, StableHLO: a run's file, called by jax alone; every kind of network; mistakes."""
 
 import json
 import re
@@ -10,10 +10,12 @@ import jax
 import numpy as np
 import pytest
 
-from lift_flax import export
 from lift_flax.errors import UserError
 from lift_flax.evaluate.scoring import NETWORKS
+from lift_flax.export import __main__ as export
+from lift_flax.export import program
 from lift_flax.predict.inference import unfolded
+from lift_flax.runs.trained import open_trained
 from tests.support.readings import READINGS
 from tests.support.trained_tools import random_trained, write_run
 
@@ -53,7 +55,7 @@ def exported(run, tmp_path_factory) -> Path:
 
 
 def test_jax_alone_calls_the_file_as_the_run_answers(run, exported, tmp_path):
-    trained = export.open_trained(run)
+    trained = open_trained(run)
     rng = np.random.default_rng(5)
     clips = rng.integers(0, 60, (3, 4, 32, 32, 3), np.uint8)  # a batch that was not compared when it was written
     np.save(tmp_path / "clips.npy", clips)
@@ -77,8 +79,8 @@ def test_the_file_is_for_all_platforms_and_its_facts_lie_beside_it(run, exported
     assert str(clip.shape[0]) == "b" and clip.shape[1:] == (4, 32, 32, 3) and clip.dtype == np.uint8
     called = set(re.findall(r"custom_call @(\w+)", loaded.mlir_module()))
     assert called <= {"shape_assertion"}  # of the batch; any other one platform may have and another not
-    facts = json.loads(export.facts_path(exported).read_text())
-    assert facts["classes"] == list(export.open_trained(run).classes) and (facts["frames"], facts["size"]) == (4, 32)
+    facts = json.loads(program.facts_path(exported).read_text())
+    assert facts["classes"] == list(open_trained(run).classes) and (facts["frames"], facts["size"]) == (4, 32)
     assert set(facts["inputs"]) == {"clip"} and facts["within"]["gamma"] == 1.8
     assert set(facts["largest_difference"]) == set(facts["outputs"]) == {"logits", "probabilities", "teacher_logits"}
     assert all(value <= 1e-5 for value in facts["largest_difference"].values())
@@ -89,7 +91,7 @@ def test_the_file_is_for_all_platforms_and_its_facts_lie_beside_it(run, exported
 def test_every_kind_of_network(kind, tmp_path):
     arg, fields = KINDS[kind]
     trained = random_trained(arg, **fields)
-    facts = export.export_run(trained, tmp_path / "net.stablehlo")
+    facts = program.export_run(trained, tmp_path / "net.stablehlo")
     assert all(value <= 1e-5 for value in facts["largest_difference"].values())
     assert ("flow" in facts["inputs"]) == trained.config.model.luminous.takes_flow
     assert set(facts["largest_difference"]) == set(facts["outputs"])
@@ -97,14 +99,14 @@ def test_every_kind_of_network(kind, tmp_path):
 
 
 def test_a_file_that_answers_differently_is_not_kept(tmp_path, monkeypatch):
-    form = export.FORMATS[".stablehlo"]
+    form = program.FORMATS[".stablehlo"]
 
     def answer(path, inputs):
         return {name: value * 1.001 for name, value in form.answer(path, inputs).items()}
 
-    monkeypatch.setitem(export.FORMATS, ".stablehlo", export.Format(form.serialise, answer))
+    monkeypatch.setitem(program.FORMATS, ".stablehlo", program.Format(form.serialise, answer))
     with pytest.raises(RuntimeError, match="differs from the network"):
-        export.export_run(random_trained(), tmp_path / "net.stablehlo")
+        program.export_run(random_trained(), tmp_path / "net.stablehlo")
     assert not list(tmp_path.iterdir())
 
 
@@ -113,14 +115,14 @@ def test_nothing_is_replaced_without_overwrite(run, tmp_path):
     out.write_text("mine")
     with pytest.raises(UserError, match=r"net.stablehlo exists: .* --overwrite"):
         export.main([f"--workdir={run}", f"--out={out}"])
-    assert out.read_text() == "mine" and not export.facts_path(out).exists()
-    export.facts_path(out).mkdir()  # facts that cannot be written: then there is no new file either
+    assert out.read_text() == "mine" and not program.facts_path(out).exists()
+    program.facts_path(out).mkdir()  # facts that cannot be written: then there is no new file either
     with pytest.raises(IsADirectoryError):
         export.main([f"--workdir={run}", f"--out={out}", "--overwrite"])
-    assert out.read_text() == "mine" and {*tmp_path.iterdir()} == {out, export.facts_path(out)}
-    export.facts_path(out).rmdir()
+    assert out.read_text() == "mine" and {*tmp_path.iterdir()} == {out, program.facts_path(out)}
+    program.facts_path(out).rmdir()
     export.main([f"--workdir={run}", f"--out={out}", "--overwrite"])
-    assert jax.export.deserialize(bytearray(out.read_bytes())).platforms and export.facts_path(out).exists()
+    assert jax.export.deserialize(bytearray(out.read_bytes())).platforms and program.facts_path(out).exists()
 
 
 @pytest.mark.parametrize(("name", "message"), [
@@ -140,7 +142,7 @@ def test_onnx_without_its_packages(run, tmp_path, monkeypatch):
         export.main([f"--workdir={run}", f"--out={tmp_path / 'net.onnx'}"])
     own_gamma = random_trained(**{"model.luminous.gamma_target": 58.0})  # says so first: no package would help
     with pytest.raises(UserError, match=r"which ONNX files do not hold: name a file that ends in \.stablehlo"):
-        export.export_run(own_gamma, tmp_path / "net.onnx")
+        program.export_run(own_gamma, tmp_path / "net.onnx")
     assert not list(tmp_path.iterdir())
 
 

@@ -1,0 +1,114 @@
+"""Reads a package: its config, its facts and its arrays."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes  # noqa: F401  # makes bfloat16 known to NumPy
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from lift_flax.config import Config
+from lift_flax.config_checks import from_dict
+from lift_flax.errors import UserError, shown
+from lift_flax.files.json_object import as_object
+from lift_flax.models.functional import Tree, flatten, unflatten
+from lift_flax.runs.config_file import PACKED
+from lift_flax.runs.package import contents
+from lift_flax.runs.workdir import IN_EVERY_RUN, IN_RESULTS
+
+FORMAT = 1  # of what a package holds; a later version that reads otherwise counts on
+_IN_PACKAGE = IN_EVERY_RUN | {"package": {"format": int, "step": int}}
+_ITS_OWN = "the package"  # stands for what a frozen ViT started from: the package holds its weights
+
+
+@dataclasses.dataclass(frozen=True)
+class Package:
+    """What a package holds.
+
+    Attributes:
+      config: of the run, without the folders of the machine that it was made on.
+      facts: all that run.json held in its workdir, and "package", its format and step.
+      arrays: of the student, by path: "params/...", "batch_stats/...".
+      results: what training measured on the test split; None where the run was not tested.
+    """
+
+    config: Config
+    facts: dict[str, Any]
+    arrays: dict[str, np.ndarray]
+    results: dict[str, Any] | None
+
+
+def read(place: Path) -> Package:
+    """Reads a package, a folder or a .zip.
+
+    Raises:
+      UserError: it is none, or a file of it is missing, damaged or of a later version; or it holds other files.
+    """
+    with contents.opened(place) as files:
+        found = {name: (files[name].read_bytes(), place / name) for name in (contents.CONFIG, contents.FACTS)}
+        facts = as_object(*found[contents.FACTS], _IN_PACKAGE, contents.AGAIN)
+        if facts["package"]["format"] > FORMAT:
+            raise UserError(f"{place} was written by a later version of lift_flax: install that one to open it")
+        config = _config(*found[contents.CONFIG])
+        results = None
+        if contents.RESULTS in files:
+            path = files[contents.RESULTS]
+            results = as_object(path.read_bytes(), place / path.name, IN_RESULTS, contents.AGAIN)
+        return Package(config, facts, _arrays(files[PACKED], place / PACKED), results)
+
+
+def trees(arrays: dict[str, np.ndarray], expected: Tree, place: Path) -> tuple[Tree, Tree]:
+    """(params, batch_stats) of a package's arrays, which must be those of its network.
+
+    Args:
+      expected: {"params", "batch_stats"} of the network, as shapes.
+      place: the package, for messages.
+    Raises:
+      UserError: names, shapes or types differ.
+    """
+    wanted = flatten(expected)
+    if differ := sorted({*wanted} ^ {*arrays}):
+        holds = "holds" if differ[0] in arrays else "lacks"
+        raise UserError(
+            f"{place / PACKED} {holds} {shown(differ[0])}, unlike the network of its config.json, and {len(differ)} "
+            f"names differ in all: {contents.AGAIN}"
+        )
+    for name, array in arrays.items():
+        shape, dtype = wanted[name].shape, np.dtype(wanted[name].dtype)
+        if (array.shape, array.dtype) != (shape, dtype):
+            raise UserError(
+                f"{place / PACKED}: {name} is {array.dtype} {[*array.shape]}, and the network of its config.json has "
+                f"{dtype} {[*shape]} there: {contents.AGAIN}"
+            )
+    found = unflatten(arrays)
+    return found["params"], found.get("batch_stats", {})
+
+
+def _config(text: bytes, path: Path) -> Config:
+    try:
+        values = dict(json.loads(text.decode()))
+        values["train"] = {**values["train"], "init_from": _ITS_OWN}
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise UserError(f"{path} is damaged ({shown(str(error))}): {contents.AGAIN}") from error
+    try:
+        config = from_dict(values, stored=True)
+    except UserError as error:
+        raise UserError(f"{path} is of another version of this project, or damaged ({error}): open it there") from error
+    return dataclasses.replace(config, train=dataclasses.replace(config.train, init_from=""))
+
+
+def _arrays(path: Path, name: Path) -> dict[str, np.ndarray]:
+    """Reads the arrays in `path`, which messages call `name`."""
+    with path.open("rb") as file:
+        head = file.read(2)
+    if head.startswith(b"\x80") or head == b"PK":
+        raise UserError(
+            f"{name} is no safetensors but a pickle, which may run code when it is opened: refused, and not opened"
+        )
+    try:
+        with safe_open(path, framework="np") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}
+    except (SafetensorError, OSError, TypeError, ValueError, KeyError, AttributeError) as error:
+        raise UserError(f"{name} is damaged ({shown(str(error))}): {contents.AGAIN}") from error

@@ -30,6 +30,7 @@ def load(
     windows: Windows | None = None,
     fps: float | None = None,
     on_bad: str = "error",
+    threshold: float | None = None,
 ) -> "LoadedRun":
     """Opens the workdir of a trained run.
 
@@ -40,6 +41,7 @@ def load(
       windows: how long videos are cut into clips; None: above 30 s into windows of 4 s, every 2 s.
       fps: frames per second of frames in memory and of folders of pictures; None: each is one clip, however long.
       on_bad: what becomes of a file that can be read but is damaged or cut off: error, or warn (an answer with a note).
+      threshold: answers of a lower probability are unsure; None takes that of the run's calibration, if it has one.
 
     Raises:
       UserError: the folder holds no trained run, or the run has no such network.
@@ -52,6 +54,7 @@ def load(
     """
     with quiet_libraries():
         options = {"network": network, "batch_size": batch_size, "windows": windows, "fps": fps, "on_bad": on_bad}
+        options |= {"threshold": threshold}
         return LoadedRun(open_trained(Path(workdir)), **options)
 
 

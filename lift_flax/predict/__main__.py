@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> None:
     compiling.keep_compiled_programs()
     trained = open_trained(args.workdir)
     options = {"network": args.network, "batch_size": args.batch_size, "fps": args.fps, "on_bad": args.on_bad}
-    predictor = Predictor(trained, windows=windows, **options)
+    predictor = Predictor(trained, windows=windows, threshold=args.threshold, **options)
     bad = 0
     for number, answer in enumerate(predictor.each(videos), 1):
         bad += bool(answer.error)
@@ -68,6 +68,9 @@ def _parser() -> argparse.ArgumentParser:
     ):
         parser.add_argument(flag, type=float, default=value, help=f"seconds {meaning} (default {value:g})")
     parser.add_argument("--fps", type=frame_rate, help=FPS)
+    parser.add_argument(
+        "--threshold", type=float, metavar="P", help="probability below which an answer is unsure (default: the run's)"
+    )
     parser.add_argument("--batch-size", type=int, default=8, help="clips computed together (default 8)")
     parser.add_argument(
         "--on-bad",
@@ -89,6 +92,7 @@ def as_json(answer: VideoAnswer) -> dict:
         "video": answer.video,
         "label": answer.label,
         "probability": round(answer.probability, 6),
+        "sure": answer.sure,
         "probabilities": {
             name: round(float(share), 6) for name, share in zip(answer.classes, answer.probabilities, strict=True)
         },
@@ -101,7 +105,7 @@ def as_json(answer: VideoAnswer) -> dict:
 
 def _clip_json(clip: ClipAnswer) -> dict:
     times = {"start": round(clip.start, 3), "end": round(clip.end, 3)}
-    return {**times, "label": clip.label, "probability": round(clip.probability, 6)}
+    return {**times, "label": clip.label, "probability": round(clip.probability, 6), "sure": clip.sure}
 
 
 def as_text(answer: VideoAnswer, top: int) -> str:
@@ -112,7 +116,8 @@ def as_text(answer: VideoAnswer, top: int) -> str:
     shares = ", ".join(f"{answer.classes[i]} {percent(float(answer.probabilities[i]))}" for i in best)
     clips = f"{len(answer.timeline)} clips, each " if len(answer.timeline) > 1 else ""
     times = f"{clips}{answer.decode_ms:.0f} ms to read, {answer.model_ms:.0f} ms to compute"
-    lines = [f"{shown(answer.video)}: {shares}   ({times})"]
+    unsure = "" if answer.sure else "unsure: "
+    lines = [f"{shown(answer.video)}: {unsure}{shares}   ({times})"]
     if len(answer.timeline) > 1:
         for part in answer.segments():
             lines.append(f"  {_clock(part.start)} to {_clock(part.end)}  {part.label} {percent(part.probability)}")

@@ -14,12 +14,14 @@ class ClipAnswer:
       start, end: seconds from the beginning of the video.
       label: name of the likeliest class.
       probability: of that class; the mean over several clips.
+      sure: whether that reaches the threshold of the predictor; True where it has none.
     """
 
     start: float
     end: float
     label: str
     probability: float
+    sure: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +36,7 @@ class VideoAnswer:
       notes: what is odd about the file.
       decode_ms, model_ms: milliseconds that a clip took to read, and to compute (its share of a batch).
       error: why the video failed; `probabilities` is then empty.
+      sure: whether the probability of its label reaches the threshold of the predictor; True where it has none.
     """
 
     video: str
@@ -44,6 +47,7 @@ class VideoAnswer:
     decode_ms: float = 0.0
     model_ms: float = 0.0
     error: str = ""
+    sure: bool = True
 
     @property
     def label(self) -> str:
@@ -86,6 +90,7 @@ class StreamAnswer:
       probabilities: of each class.
       latency_ms: milliseconds from the push of the last frame to the answer.
       time: of that frame in seconds, where it came with one.
+      sure: whether the probability reaches the threshold of the predictor; True where it has none.
     """
 
     index: int
@@ -94,3 +99,4 @@ class StreamAnswer:
     probabilities: Float[np.ndarray, "K"]
     latency_ms: float
     time: float | None = None
+    sure: bool = True

@@ -36,7 +36,7 @@ ON_BAD = ("error", "warn")
 
 @dataclasses.dataclass(frozen=True)
 class _Computed:
-    """The answer for a clip; its pixels are no longer needed."""
+    """The answer for a clip; its pixels are no longer needed.  `probabilities` have no temperature yet."""
 
     answer: ClipAnswer
     probabilities: Float[np.ndarray, "K"]
@@ -57,13 +57,15 @@ class Predictor:
       windows: how long videos are cut into clips.
       fps: frames per second of frames in memory and of folders of pictures; None: each is one clip, however long.
       on_bad: what becomes of a file that can be read but is damaged or cut off: error, or warn (an answer with a note).
+      threshold: answers of a lower probability are unsure; None takes that of the run's calibration, if it has one.
 
     Attributes:
       preparation: how videos become clips.
+      threshold: 0 where there is none.
 
     Raises:
-      UserError: the run has no such network, batch_size is not a positive whole number, or fps not a positive number.
-        With the first answer: the run takes optical flow, and OpenCV is not installed.
+      UserError: the run has no such network, batch_size is not a positive whole number, fps not a positive number, or
+        threshold no probability.  With the first answer: the run takes optical flow, and OpenCV is not installed.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Predictor:
         windows: Windows | None = None,
         fps: float | None = None,
         on_bad: str = "error",
+        threshold: float | None = None,
     ):
         if network not in NETWORKS:
             raise UserError(f"network={network!r} is unknown: choose {' or '.join(NETWORKS)}")
@@ -86,6 +89,11 @@ class Predictor:
             raise UserError(f"{trained.workdir} has no teacher: it was trained without distillation")
         if on_bad not in ON_BAD:
             raise UserError(f"on_bad={on_bad!r} is unknown: choose {' or '.join(ON_BAD)}")
+        if threshold is not None and not 0 <= threshold <= 1:  # false for NaN, too
+            raise UserError(f"threshold={threshold!r}: give a probability, from 0 to 1")
+        calibration = trained.calibrated.get(network)
+        self._threshold = threshold  # as it was given
+        self.threshold = calibration.threshold if threshold is None and calibration else threshold or 0.0
         self.trained, self.batch_size, self.windows = trained, batch_size, windows or Windows()
         self.preparation = preparation_of(trained)
         self._network, self.fps, self._on_bad = network, fps, on_bad
@@ -94,7 +102,8 @@ class Predictor:
 
     def __reduce__(self) -> tuple[Any, ...]:
         options = {"network": self._network, "batch_size": self.batch_size, "windows": self.windows, "fps": self.fps}
-        return functools.partial(Predictor, **options, on_bad=self._on_bad), (self.trained,)
+        options |= {"on_bad": self._on_bad, "threshold": self._threshold}
+        return functools.partial(Predictor, **options), (self.trained,)
 
     @functools.cached_property
     def _folded(self) -> inference.Folded:
@@ -146,7 +155,10 @@ class Predictor:
         pace = self._pace(seconds, fps or self.fps)
         with self._compiling:
             programs = self._stream_programs
-        return Stream(programs, self.preparation, self.trained.classes, pace, every=every, smoothing=smoothing)
+        confidence = {"stated": functools.partial(self.trained.stated, network=self._network)}
+        confidence |= {"threshold": self.threshold}
+        options = {"every": every, "smoothing": smoothing, **confidence}
+        return Stream(programs, self.preparation, self.trained.classes, pace, **options)
 
     def _pace(self, seconds: float | None, fps: float | None) -> Pace:
         """Which frames of a camera make a window."""
@@ -167,7 +179,7 @@ class Predictor:
 
     def probabilities(self, clips: list[Clip]) -> Float[np.ndarray, "B K"]:
         """Computes the class probabilities of clips; compiled once for each number of clips."""
-        return self._timed(clips)[0]
+        return self.trained.stated(self._timed(clips)[0], self._network)
 
     def _each(self, videos: Iterable[Source]) -> Iterator[VideoAnswer]:
         """Reads clips, computes them, and yields the answers."""
@@ -204,7 +216,11 @@ class Predictor:
         return [(row, seconds / len(clips)) for row in shares]
 
     def _clip_answer(self, clip: Clip, shares: Float[np.ndarray, "K"]) -> ClipAnswer:
-        return ClipAnswer(clip.start, clip.end, self.trained.classes[int(shares.argmax())], float(shares.max()))
+        stated = self.trained.stated(shares, self._network)
+        best = float(stated.max())
+        return ClipAnswer(
+            clip.start, clip.end, self.trained.classes[int(shares.argmax())], best, best >= self.threshold
+        )
 
     def _timed(self, clips: list[Clip]) -> tuple[Float[np.ndarray, "B K"], float]:
         """Returns (probabilities, seconds without compilation)."""
@@ -232,12 +248,14 @@ class Predictor:
         classes = self.trained.classes
         if end.error:
             return VideoAnswer(end.video, classes, np.empty(0, np.float32), error=end.error)
+        shares = self.trained.stated(np.mean([clip.probabilities for clip in clips], axis=0), self._network)
         return VideoAnswer(
             end.video,
             classes,
-            np.mean([clip.probabilities for clip in clips], axis=0),
+            shares,
             tuple(clip.answer for clip in clips),
             end.notes,
             decode_ms=1000 * float(np.mean([clip.read_seconds for clip in clips])),
             model_ms=1000 * float(np.mean([clip.model_seconds for clip in clips])),
+            sure=float(shares.max()) >= self.threshold,
         )

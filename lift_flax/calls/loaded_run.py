@@ -38,7 +38,8 @@ def load(
       workdir: the --workdir of its training.
       network: which one answers for videos: student or teacher.
       batch_size: clips that are computed together when that many are ready.
-      windows: how long videos are cut into clips; None: above 30 s into windows of 4 s, every 2 s.
+      windows: how long videos are cut into clips; None: above 30 s into windows as long as the training clips, one
+        every half of that; of runs that do not know it, 4 s.
       fps: frames per second of frames in memory and of folders of pictures; None: each is one clip, however long.
       on_bad: what becomes of a file that can be read but is damaged or cut off: error, or warn (an answer with a note).
       threshold: answers of a lower probability are unsure; None takes that of the run's calibration, if it has one.

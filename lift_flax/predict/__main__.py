@@ -27,6 +27,7 @@ from lift_flax.errors import UserError, shown
 from lift_flax.predict.answers import ClipAnswer, VideoAnswer
 from lift_flax.predict.named_videos import FPS, VIDEO, frame_rate, named_videos
 from lift_flax.predict.predictor import ON_BAD, Predictor
+from lift_flax.predict.reading import usual_windows
 from lift_flax.runs.trained import open_trained
 from lift_flax.video.clips import Windows
 
@@ -37,9 +38,9 @@ def main(argv: list[str] | None = None) -> None:
     if args.top < 1 or args.batch_size < 1:
         raise UserError("--top and --batch-size must be 1 or more")
     videos = named_videos(args.videos)
-    windows = Windows(args.longest, args.window, args.hop)
-    compiling.keep_compiled_programs()
     trained = open_trained(args.workdir)
+    windows = usual_windows(trained, args.longest, args.window, args.hop)
+    compiling.keep_compiled_programs()
     options = {"network": args.network, "batch_size": args.batch_size, "fps": args.fps, "on_bad": args.on_bad}
     predictor = Predictor(trained, windows=windows, threshold=args.threshold, **options)
     bad = 0
@@ -60,13 +61,12 @@ def _parser() -> argparse.ArgumentParser:
         "--network", choices=("student", "teacher"), default="student", help="network that answers (default student)"
     )
     parser.add_argument("--top", type=int, default=3, help="classes shown (default 3; --json shows all)")
-    usual = Windows()
-    for flag, value, meaning in (
-        ("--longest", usual.longest, "up to which a video is one clip"),
-        ("--window", usual.length, "of each window of a longer video"),
-        ("--hop", usual.hop, "from the start of one window to the next"),
+    for flag, meaning in (
+        ("--longest", f"up to which a video is one clip (default {Windows.longest:g})"),
+        ("--window", "of each window of a longer video (default: those of the run's training clips)"),
+        ("--hop", "from the start of one window to the next (default: half a window)"),
     ):
-        parser.add_argument(flag, type=float, default=value, help=f"seconds {meaning} (default {value:g})")
+        parser.add_argument(flag, type=float, metavar="SECONDS", help=f"seconds {meaning}")
     parser.add_argument("--fps", type=frame_rate, help=FPS)
     parser.add_argument(
         "--threshold", type=float, metavar="P", help="probability below which an answer is unsure (default: the run's)"

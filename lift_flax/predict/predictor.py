@@ -26,7 +26,7 @@ from lift_flax.predict.live.smoothing import Smoothing
 from lift_flax.predict.live.stream import Programs, Stream, compile_programs
 from lift_flax.predict.live.window import Pace
 from lift_flax.predict.prefetch import prefetch
-from lift_flax.predict.reading import ReadClip, VideoEnd, preparation_of, read_video, read_videos
+from lift_flax.predict.reading import ReadClip, VideoEnd, preparation_of, read_video, read_videos, usual_windows
 from lift_flax.runs.trained import TrainedRun
 from lift_flax.video.clips import Clip, Windows
 from lift_flax.video.sampling import FrameWindow
@@ -54,7 +54,7 @@ class Predictor:
       trained: the run.
       network: student or teacher.
       batch_size: clips that are computed together when that many are ready.
-      windows: how long videos are cut into clips.
+      windows: how long videos are cut into clips; None: as is usual for the run (`reading.usual_windows`).
       fps: frames per second of frames in memory and of folders of pictures; None: each is one clip, however long.
       on_bad: what becomes of a file that can be read but is damaged or cut off: error, or warn (an answer with a note).
       threshold: answers of a lower probability are unsure; None takes that of the run's calibration, if it has one.
@@ -94,7 +94,7 @@ class Predictor:
         calibration = trained.calibrated.get(network)
         self._threshold = threshold  # as it was given
         self.threshold = calibration.threshold if threshold is None and calibration else threshold or 0.0
-        self.trained, self.batch_size, self.windows = trained, batch_size, windows or Windows()
+        self.trained, self.batch_size, self.windows = trained, batch_size, windows or usual_windows(trained)
         self.preparation = preparation_of(trained)
         self._network, self.fps, self._on_bad = network, fps, on_bad
         self._programs: dict[int, Callable] = {}  # compiled, by number of clips: 1 and batch_size

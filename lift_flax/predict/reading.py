@@ -50,6 +50,23 @@ def preparation_of(trained: TrainedRun) -> Preparation:
     )
 
 
+def usual_windows(
+    trained: TrainedRun, longest: float | None = None, length: float | None = None, hop: float | None = None
+) -> Windows:
+    """How long videos are cut: each part that is None is the usual one of this run.
+
+    A window is as long as the windows that the run has learnt from, else as its training videos, the median; of a run
+    that knows neither, 4 s.  The usual hop is half of a window.
+
+    Raises:
+      UserError: the parts do not go together.
+    """
+    if length is None:
+        window = frame_window(trained.config)
+        length = (window.seconds if window else 0) or trained.clip_seconds or Windows.length
+    return Windows(Windows.longest if longest is None else longest, length, length / 2 if hop is None else hop)
+
+
 def read_video(
     video: Source, preparation: Preparation, windows: Windows, fps: float | None = None, *, tolerant: bool = False
 ) -> Iterator[Clip]:

@@ -1,5 +1,6 @@
 """Answers for files: those of evaluation, for any number of them, good and bad, in memory that does not grow."""
 
+import dataclasses
 import io
 import json
 import os
@@ -23,6 +24,7 @@ from lift_flax.predict import __main__ as predict
 from lift_flax.predict.answers import ClipAnswer, VideoAnswer
 from lift_flax.predict.named_videos import named_videos
 from lift_flax.predict.predictor import Predictor
+from lift_flax.predict.reading import usual_windows
 from lift_flax.runs.trained import open_trained
 from lift_flax.video.decode import decode_frames
 from tests import ROOT
@@ -140,6 +142,21 @@ def test_a_long_video_gets_a_timeline(run, tmp_path, capsys):
     predict.main([f"--workdir={run}", "--longest=5", "--window=2", "--hop=1", str(path)])
     said = capsys.readouterr().out
     assert "11 clips, each" in said and "  0:00.0 to 0:" in said
+
+
+def test_windows_last_as_long_as_the_training_clips():
+    trained = random_trained("tiny")
+    known = dataclasses.replace(trained, clip_seconds=3.0)
+    in_a_row = random_trained("tiny", **{"data.sampling": "window", "data.window_seconds": 1.0})
+    for of, expected in (
+        (trained, (30, 4, 2)),
+        (known, (30, 3, 1.5)),
+        (dataclasses.replace(in_a_row, clip_seconds=3.0), (30, 1, 0.5)),
+    ):
+        assert dataclasses.astuple(Predictor(of).windows) == dataclasses.astuple(usual_windows(of)) == expected
+    assert Predictor(known, windows=lift_flax.Windows(9.0)).windows == lift_flax.Windows(9.0, 4.0, 2.0)
+    assert usual_windows(known, length=1.0) == lift_flax.Windows(30.0, 1.0, 0.5)
+    assert usual_windows(known, longest=2.0, hop=1.0) == lift_flax.Windows(2.0, 3.0, 1.0)
 
 
 def test_a_pause_is_computed_once(run, tmp_path, monkeypatch):

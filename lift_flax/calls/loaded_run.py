@@ -31,6 +31,7 @@ def load(
     fps: float | None = None,
     on_bad: str = "error",
     threshold: float | None = None,
+    fit: str = "crop",
 ) -> "LoadedRun":
     """Opens the workdir of a trained run.
 
@@ -43,6 +44,8 @@ def load(
       fps: frames per second of frames in memory and of folders of pictures; None: each is one clip, however long.
       on_bad: what becomes of a file that can be read but is damaged or cut off: error, or warn (an answer with a note).
       threshold: answers of a lower probability are unsure; None takes that of the run's calibration, if it has one.
+      fit: how frames become squares: crop, their middle; pad, all of them between black borders; squeeze, all of them,
+        their longer side shortened.
 
     Raises:
       UserError: the folder holds no trained run, or the run has no such network.
@@ -55,7 +58,7 @@ def load(
     """
     with quiet_libraries():
         options = {"network": network, "batch_size": batch_size, "windows": windows, "fps": fps, "on_bad": on_bad}
-        options |= {"threshold": threshold}
+        options |= {"threshold": threshold, "fit": fit}
         return LoadedRun(open_trained(Path(workdir)), **options)
 
 
@@ -222,7 +225,7 @@ class LoadedRun:
         if out is not None:
             check_folder(Path(out), overwrite=overwrite)
         with quiet_libraries():
-            clip = read_whole(video, self.trained, self.predictor.fps)
+            clip = read_whole(video, self.preparation, self.predictor.fps)
             explanation = self._explainer(clip.parts, explained)
         if out is not None:
             name, seconds = Path(name_of(video)).name, clip.end - clip.start

@@ -18,7 +18,7 @@ from lift_flax.errors import UserError
 from lift_flax.explain.explainer import Explainer
 from lift_flax.explain.files import answer_text, check_folder, write_files
 from lift_flax.predict.named_videos import FPS, VIDEO, frame_rate, named_videos
-from lift_flax.predict.reading import read_whole
+from lift_flax.predict.reading import preparation_of, read_whole
 from lift_flax.runs.trained import TrainedRun, open_trained
 
 
@@ -31,10 +31,10 @@ def main(argv: list[str] | None = None) -> None:
         check_folder(folder, overwrite=args.overwrite)
     compiling.keep_compiled_programs()
     trained, bad = open_trained(args.workdir), 0
-    label, explainer = _label(args.label, trained), Explainer(trained)
+    label, explainer, preparation = _label(args.label, trained), Explainer(trained), preparation_of(trained)
     for video, folder in zip(videos, folders, strict=True):
         try:
-            clip = read_whole(video, trained, args.fps)
+            clip = read_whole(video, preparation, args.fps)
             explanation = explainer(clip.parts, label)
             write_files(explanation, trained.classes, folder, name=Path(video).name, seconds=clip.end - clip.start)
         except UserError as error:

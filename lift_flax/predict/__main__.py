@@ -30,6 +30,7 @@ from lift_flax.predict.predictor import ON_BAD, Predictor
 from lift_flax.predict.reading import usual_windows
 from lift_flax.runs.trained import open_trained
 from lift_flax.video.clips import Windows
+from lift_flax.video.scaling import FITS
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -42,7 +43,7 @@ def main(argv: list[str] | None = None) -> None:
     windows = usual_windows(trained, args.longest, args.window, args.hop)
     compiling.keep_compiled_programs()
     options = {"network": args.network, "batch_size": args.batch_size, "fps": args.fps, "on_bad": args.on_bad}
-    predictor = Predictor(trained, windows=windows, threshold=args.threshold, **options)
+    predictor = Predictor(trained, windows=windows, threshold=args.threshold, fit=args.fit, **options)
     bad = 0
     for number, answer in enumerate(predictor.each(videos), 1):
         bad += bool(answer.error)
@@ -70,6 +71,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--fps", type=frame_rate, help=FPS)
     parser.add_argument(
         "--threshold", type=float, metavar="P", help="probability below which an answer is unsure (default: the run's)"
+    )
+    parser.add_argument(
+        "--fit",
+        choices=FITS,
+        default="crop",
+        help="how frames become squares: their middle (default), all of them between black borders, or squeezed",
     )
     parser.add_argument("--batch-size", type=int, default=8, help="clips computed together (default 8)")
     parser.add_argument(

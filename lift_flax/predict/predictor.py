@@ -58,14 +58,15 @@ class Predictor:
       fps: frames per second of frames in memory and of folders of pictures; None: each is one clip, however long.
       on_bad: what becomes of a file that can be read but is damaged or cut off: error, or warn (an answer with a note).
       threshold: answers of a lower probability are unsure; None takes that of the run's calibration, if it has one.
+      fit: how frames become squares: crop, pad or squeeze (`lift_flax.video.clips.Preparation`).
 
     Attributes:
       preparation: how videos become clips.
       threshold: 0 where there is none.
 
     Raises:
-      UserError: the run has no such network, batch_size is not a positive whole number, fps not a positive number, or
-        threshold no probability.  With the first answer: the run takes optical flow, and OpenCV is not installed.
+      UserError: the run has no such network, or an option has another value than these.  With the first answer: the run
+        takes optical flow, and OpenCV is not installed.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Predictor:
         fps: float | None = None,
         on_bad: str = "error",
         threshold: float | None = None,
+        fit: str = "crop",
     ):
         if network not in NETWORKS:
             raise UserError(f"network={network!r} is unknown: choose {' or '.join(NETWORKS)}")
@@ -95,14 +97,14 @@ class Predictor:
         self._threshold = threshold  # as it was given
         self.threshold = calibration.threshold if threshold is None and calibration else threshold or 0.0
         self.trained, self.batch_size, self.windows = trained, batch_size, windows or usual_windows(trained)
-        self.preparation = preparation_of(trained)
+        self.preparation = preparation_of(trained, fit)
         self._network, self.fps, self._on_bad = network, fps, on_bad
         self._programs: dict[int, Callable] = {}  # compiled, by number of clips: 1 and batch_size
         self._compiling = threading.RLock()
 
     def __reduce__(self) -> tuple[Any, ...]:
         options = {"network": self._network, "batch_size": self.batch_size, "windows": self.windows, "fps": self.fps}
-        options |= {"on_bad": self._on_bad, "threshold": self._threshold}
+        options |= {"on_bad": self._on_bad, "threshold": self._threshold, "fit": self.preparation.fit}
         return functools.partial(Predictor, **options), (self.trained,)
 
     @functools.cached_property

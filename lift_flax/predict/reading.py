@@ -12,6 +12,7 @@ from lift_flax.runs.trained import TrainedRun
 from lift_flax.video.clips import Clip, Preparation, Video, Windows, read_clips
 from lift_flax.video.decode import VideoError
 from lift_flax.video.inspection import coder_errors
+from lift_flax.video.scaling import FITS
 
 _WHOLE = Windows(longest=math.inf)  # any video is one clip
 
@@ -33,8 +34,17 @@ class VideoEnd:
     error: str = ""
 
 
-def preparation_of(trained: TrainedRun) -> Preparation:
-    """Returns how videos become clips of this run: as its records did, without the encoding."""
+def preparation_of(trained: TrainedRun, fit: str = "crop") -> Preparation:
+    """Returns how videos become clips of this run: as its records did, without the encoding.
+
+    Args:
+      fit: how frames become squares (`Preparation`).
+
+    Raises:
+      UserError: `fit` is none of the ways.
+    """
+    if fit not in FITS:
+        raise UserError(f"fit={fit!r} is unknown: choose {', '.join(FITS[:-1])} or {FITS[-1]}")
     config, prepared = trained.config, trained.prepared
     flow = prepared["flow"] if config.model.luminous.takes_flow else "none"
     window = frame_window(config)
@@ -47,6 +57,7 @@ def preparation_of(trained: TrainedRun) -> Preparation:
         config.data.size,
         window,
         config.data.test_windows,
+        fit,
     )
 
 
@@ -94,10 +105,10 @@ def _clips(source: Video, timed: bool, preparation: Preparation, windows: Window
     return read_clips(source, preparation, windows if timed else _WHOLE)
 
 
-def read_whole(video: Source, trained: TrainedRun, fps: float | None = None) -> Clip:
+def read_whole(video: Source, preparation: Preparation, fps: float | None = None) -> Clip:
     """Reads a video of any length as one clip, or its middle window.  Raises UserError if it cannot be used."""
     try:
-        (clip,) = read_video(video, dataclasses.replace(preparation_of(trained), places=1), _WHOLE, fps)
+        (clip,) = read_video(video, dataclasses.replace(preparation, places=1), _WHOLE, fps)
     except VideoError as error:
         raise UserError(f"{name_of(video)} cannot be used: {error}") from error
     return clip

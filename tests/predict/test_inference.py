@@ -1,6 +1,7 @@
 """Answers without BatchNorm are those of the network that was trained."""
 
 import functools
+import pickle
 import re
 
 import jax
@@ -16,7 +17,7 @@ from lift_flax.export import random_inputs
 from lift_flax.models.layers.norm import BatchNorm
 from lift_flax.predict import inference
 from lift_flax.predict.predictor import Predictor
-from lift_flax.video.clips import Clip
+from lift_flax.video.clips import Clip, Windows
 from tests.support.readings import READINGS
 from tests.support.trained_tools import random_trained
 
@@ -80,12 +81,22 @@ def test_folding_takes_all_batch_norms_out_and_leaves_the_run_alone():
     [
         ({"network": "teecher"}, "network='teecher' is unknown: choose teacher or student"),
         ({"batch_size": 0}, "batch_size=0: give a whole number of clips, 1 or more"),
+        ({"fit": "stretch"}, "fit='stretch' is unknown: choose crop, pad or squeeze"),
     ],
     ids=str,
 )
 def test_wrong_options_are_reported_at_once(options, message):
     with pytest.raises(UserError, match=re.escape(message)):
         Predictor(_case("both")[0], **options)
+
+
+def test_a_pickled_predictor_keeps_its_options():
+    trained = random_trained("tiny")
+    predictor = Predictor(trained, threshold=0.7, fit="pad", windows=Windows(9.0), on_bad="warn")
+    again = pickle.loads(pickle.dumps(predictor))
+    for name in ("threshold", "preparation", "windows", "_on_bad"):
+        assert getattr(again, name) == getattr(predictor, name), name
+    assert again.preparation.fit == "pad" and Predictor(trained).preparation.fit == "crop"
 
 
 def test_each_takes_several_videos():

@@ -19,13 +19,12 @@ import json
 import sys
 from pathlib import Path
 
-import numpy as np
-
 from lift_flax import command_line, compiling, errors
 from lift_flax.command_line import percent
 from lift_flax.errors import UserError, shown
 from lift_flax.predict.answers import ClipAnswer, VideoAnswer
 from lift_flax.predict.named_videos import FPS, VIDEO, frame_rate, named_videos
+from lift_flax.predict.output import embeddings
 from lift_flax.predict.predictor import ON_BAD, Predictor
 from lift_flax.predict.reading import usual_windows
 from lift_flax.runs.trained import open_trained
@@ -39,17 +38,22 @@ def main(argv: list[str] | None = None) -> None:
     if args.top < 1 or args.batch_size < 1:
         raise UserError("--top and --batch-size must be 1 or more")
     videos = named_videos(args.videos)
+    if args.embeddings:
+        embeddings.check(args.embeddings, overwrite=args.overwrite)
     trained = open_trained(args.workdir)
     windows = usual_windows(trained, args.longest, args.window, args.hop)
     compiling.keep_compiled_programs()
     options = {"network": args.network, "batch_size": args.batch_size, "fps": args.fps, "on_bad": args.on_bad}
     predictor = Predictor(trained, windows=windows, threshold=args.threshold, fit=args.fit, **options)
-    bad = 0
+    bad, embedded = 0, []
     for number, answer in enumerate(predictor.each(videos), 1):
         bad += bool(answer.error)
+        embedded += [answer] if args.embeddings else []
         print(json.dumps(as_json(answer)) if args.json else as_text(answer, args.top), flush=True)
         if sys.stderr.isatty() and len(videos) > 1:
             print(f"{number} of {len(videos)}", end="\r", file=sys.stderr, flush=True)
+    if args.embeddings:
+        embeddings.write(args.embeddings, embedded)
     if bad:
         raise UserError(f"{bad} of {len(videos)} videos could not be used: see the reason beside each")
 
@@ -87,6 +91,8 @@ def _parser() -> argparse.ArgumentParser:
         "with a note",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object for each video, on a line")
+    parser.add_argument("--embeddings", type=Path, metavar="FILE.npz", help="write the features of each video, too")
+    parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
     return parser
 
 
@@ -119,8 +125,7 @@ def as_text(answer: VideoAnswer, top: int) -> str:
     """Returns what is printed for people: a line for a video, each segment of a long one, and each note."""
     if answer.error:
         return f"{shown(answer.video)}: error: {answer.error}"
-    best = np.argsort(-answer.probabilities, kind="stable")[:top]
-    shares = ", ".join(f"{answer.classes[i]} {percent(float(answer.probabilities[i]))}" for i in best)
+    shares = ", ".join(f"{name} {percent(share)}" for name, share in answer.top_k(top))
     clips = f"{len(answer.timeline)} clips, each " if len(answer.timeline) > 1 else ""
     times = f"{clips}{answer.decode_ms:.0f} ms to read, {answer.model_ms:.0f} ms to compute"
     unsure = "" if answer.sure else "unsure: "

@@ -1,9 +1,12 @@
 """What a network answers: for a clip, for a whole video, and for the last frames of a camera."""
 
 import dataclasses
+import functools
 
 import numpy as np
 from jaxtyping import Float
+
+from lift_flax.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +40,8 @@ class VideoAnswer:
       decode_ms, model_ms: milliseconds that a clip took to read, and to compute (its share of a batch).
       error: why the video failed; `probabilities` is then empty.
       sure: whether the probability of its label reaches the threshold of the predictor; True where it has none.
+      embedding: what its classifier takes of a clip (the student's fused tokens, or the teacher's last map, averaged),
+        the mean over the clips; empty where the video failed.
     """
 
     video: str
@@ -48,6 +53,7 @@ class VideoAnswer:
     model_ms: float = 0.0
     error: str = ""
     sure: bool = True
+    embedding: Float[np.ndarray, "E"] = dataclasses.field(default_factory=functools.partial(np.empty, 0, np.float32))
 
     @property
     def label(self) -> str:
@@ -58,6 +64,17 @@ class VideoAnswer:
     def probability(self) -> float:
         """Probability of the likeliest class."""
         return float(self.probabilities.max())
+
+    def top_k(self, k: int) -> list[tuple[str, float]]:
+        """The `k` likeliest classes with their probabilities, the likeliest first; all where there are fewer.
+
+        Raises:
+          UserError: `k` is not a positive whole number.
+        """
+        if not isinstance(k, int) or k < 1:
+            raise UserError(f"k={k!r}: give a whole number of classes, 1 or more")
+        best = np.argsort(-self.probabilities, kind="stable")[:k]
+        return [(self.classes[i], float(self.probabilities[i])) for i in best]
 
     def segments(self) -> list[ClipAnswer]:
         """Joins neighbours of the timeline that have the same label.

@@ -40,6 +40,7 @@ class _Computed:
 
     answer: ClipAnswer
     probabilities: Float[np.ndarray, "K"]
+    embedding: Float[np.ndarray, "E"]
     read_seconds: float
     model_seconds: float
 
@@ -194,12 +195,12 @@ class Predictor:
 
         A clip with the frames of the one before, as in a pause, has its answer.
         """
-        frames, row = None, np.empty(0, np.float32)  # of the last clip
+        frames, row = None, (np.empty(0, np.float32),) * 2  # of the last clip
         for parts in ready:
             clips = [part.clip for part in parts if isinstance(part, ReadClip)]
             before = [frames, *(clip.parts for clip in clips)]
             waiting = collections.deque(c for c, earlier in zip(clips, before, strict=False) if c.parts is not earlier)
-            rows: collections.deque[tuple[np.ndarray, float]] = collections.deque()
+            rows: collections.deque[tuple[tuple[np.ndarray, ...], float]] = collections.deque()
             for part in parts:
                 if isinstance(part, VideoEnd):
                     yield part
@@ -210,12 +211,12 @@ class Predictor:
                         size = self.batch_size if len(waiting) >= self.batch_size else 1
                         rows.extend(self._batch([waiting.popleft() for _ in range(size)]))
                     frames, (row, seconds) = part.clip.parts, rows.popleft()
-                yield _Computed(self._clip_answer(part.clip, row), row, part.seconds, seconds)
+                yield _Computed(self._clip_answer(part.clip, row[0]), *row, part.seconds, seconds)
 
-    def _batch(self, clips: list[Clip]) -> list[tuple[Float[np.ndarray, "K"], float]]:
-        """Returns (probabilities, share of the seconds) of each clip."""
-        shares, seconds = self._timed(clips)
-        return [(row, seconds / len(clips)) for row in shares]
+    def _batch(self, clips: list[Clip]) -> list[tuple[tuple[np.ndarray, ...], float]]:
+        """Returns ((probabilities [K], embedding [E]), share of the seconds) of each clip."""
+        *answers, seconds = self._timed(clips)
+        return [(row, seconds / len(clips)) for row in zip(*answers, strict=True)]
 
     def _clip_answer(self, clip: Clip, shares: Float[np.ndarray, "K"]) -> ClipAnswer:
         stated = self.trained.stated(shares, self._network)
@@ -224,17 +225,18 @@ class Predictor:
             clip.start, clip.end, self.trained.classes[int(shares.argmax())], best, best >= self.threshold
         )
 
-    def _timed(self, clips: list[Clip]) -> tuple[Float[np.ndarray, "B K"], float]:
-        """Returns (probabilities, seconds without compilation)."""
+    def _timed(self, clips: list[Clip]) -> tuple[Float[np.ndarray, "B K"], Float[np.ndarray, "B E"], float]:
+        """Returns (probabilities, embeddings, seconds without compilation)."""
         rows = [clip.parts for clip in clips]
         batch = {name: np.stack([row[name] for row in rows]) for name in rows[0]}  # [T,H,W,C] -> [B,T,H,W,C]
         with self._compiling:
             arrays = self._folded.arrays
             if len(rows) not in self._programs:
-                program = functools.partial(inference.probabilities, self._folded, self._network)
+                program = functools.partial(inference.answers, self._folded, self._network)
                 self._programs[len(rows)] = compiling.compile_once(program, arrays, batch)
         since = time.perf_counter()
-        return np.asarray(self._programs[len(rows)](arrays, batch)), time.perf_counter() - since
+        shares, embeddings = map(np.asarray, self._programs[len(rows)](arrays, batch))
+        return shares, embeddings, time.perf_counter() - since
 
     def _answers(self, parts: Iterable[_Computed | VideoEnd]) -> Iterator[VideoAnswer]:
         """Joins the clips of each video as soon as its end comes."""
@@ -260,4 +262,5 @@ class Predictor:
             decode_ms=1000 * float(np.mean([clip.read_seconds for clip in clips])),
             model_ms=1000 * float(np.mean([clip.model_seconds for clip in clips])),
             sure=float(shares.max()) >= self.threshold,
+            embedding=np.mean([clip.embedding for clip in clips], axis=0),
         )

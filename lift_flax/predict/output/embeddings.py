@@ -1,0 +1,39 @@
+"""The embeddings of videos as one file, for search and clustering of one's own."""
+
+from pathlib import Path
+
+import numpy as np
+
+from lift_flax.errors import UserError
+from lift_flax.files import refuse_existing, replacing
+from lift_flax.predict.answers import VideoAnswer
+
+
+def check(path: Path, *, overwrite: bool) -> None:
+    """Raises UserError where `path` cannot become such a file: its ending, its folder, or a file that is there."""
+    if path.suffix != ".npz":
+        raise UserError(f"--embeddings={path}: choose a name that ends in .npz")
+    if not path.parent.is_dir():
+        raise UserError(f"--embeddings={path}: the folder {path.parent} does not exist: make it, or choose another one")
+    refuse_existing(path, overwrite=overwrite)
+
+
+def write(path: Path, answers: list[VideoAnswer]) -> None:
+    """Writes the file, whole or not at all; videos that failed are left out.
+
+    It holds "videos" [N], their names, "embeddings" float32 [N,E] and "labels" [N], the likeliest class of each; names
+    are texts, so `np.load` needs no pickle.
+
+    Raises:
+      UserError: no video was answered; nothing is written.
+    """
+    answered = [answer for answer in answers if not answer.error]
+    if not answered:
+        raise UserError(f"no video was answered, so {path} is not written: see the reason beside each")
+    arrays = {
+        "videos": np.array([answer.video for answer in answered]),
+        "embeddings": np.stack([answer.embedding for answer in answered]),
+        "labels": np.array([answer.label for answer in answered]),
+    }
+    with replacing(path) as part:
+        np.savez(part, **arrays)  # pyright: ignore[reportArgumentType]  # none is called allow_pickle

@@ -9,9 +9,9 @@
 
 Takes any file that FFmpeg reads; of a folder, all files with the ending of a video, or if it has none, each folder of
 pictures as a video.  A pipe is copied to a temporary file.  A video of up to --longest seconds is one clip, as in
-evaluation.  A longer one is cut into windows and gets their mean probability.  A video that cannot be read, or is
-damaged, has an error in its place; the others are answered, and the exit code is 2.  With --on-bad=warn a damaged video
-is answered, too, from what can be read of it, with a note.
+evaluation.  A longer one is cut into windows, and its line names the events: class, mean probability, from, to.  A
+video that cannot be read, or is damaged, has an error in its place; the others are answered, and the exit code is 2.
+With --on-bad=warn a damaged video is answered, too, from what can be read of it, with a note.
 """
 
 import argparse
@@ -20,11 +20,9 @@ import sys
 from pathlib import Path
 
 from lift_flax import command_line, compiling, errors
-from lift_flax.command_line import percent
-from lift_flax.errors import UserError, shown
-from lift_flax.predict.answers import ClipAnswer, VideoAnswer
+from lift_flax.errors import UserError
 from lift_flax.predict.named_videos import FPS, VIDEO, frame_rate, named_videos
-from lift_flax.predict.output import embeddings
+from lift_flax.predict.output import embeddings, lines
 from lift_flax.predict.predictor import ON_BAD, Predictor
 from lift_flax.predict.reading import usual_windows
 from lift_flax.runs.trained import open_trained
@@ -49,7 +47,7 @@ def main(argv: list[str] | None = None) -> None:
     for number, answer in enumerate(predictor.each(videos), 1):
         bad += bool(answer.error)
         embedded += [answer] if args.embeddings else []
-        print(json.dumps(as_json(answer)) if args.json else as_text(answer, args.top), flush=True)
+        print(json.dumps(lines.as_json(answer)) if args.json else lines.as_text(answer, args.top), flush=True)
         if sys.stderr.isatty() and len(videos) > 1:
             print(f"{number} of {len(videos)}", end="\r", file=sys.stderr, flush=True)
     if args.embeddings:
@@ -94,53 +92,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--embeddings", type=Path, metavar="FILE.npz", help="write the features of each video, too")
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
     return parser
-
-
-def as_json(answer: VideoAnswer) -> dict:
-    """Returns what --json prints for a video."""
-    if answer.error:
-        return {"video": answer.video, "error": answer.error}
-    parts = {"timeline": answer.timeline, "segments": answer.segments()} if len(answer.timeline) > 1 else {}
-    return {
-        "video": answer.video,
-        "label": answer.label,
-        "probability": round(answer.probability, 6),
-        "sure": answer.sure,
-        "probabilities": {
-            name: round(float(share), 6) for name, share in zip(answer.classes, answer.probabilities, strict=True)
-        },
-        **{name: [_clip_json(clip) for clip in clips] for name, clips in parts.items()},
-        "notes": list(answer.notes),
-        "decode_ms": round(answer.decode_ms, 1),
-        "model_ms": round(answer.model_ms, 1),
-    }
-
-
-def _clip_json(clip: ClipAnswer) -> dict:
-    times = {"start": round(clip.start, 3), "end": round(clip.end, 3)}
-    return {**times, "label": clip.label, "probability": round(clip.probability, 6), "sure": clip.sure}
-
-
-def as_text(answer: VideoAnswer, top: int) -> str:
-    """Returns what is printed for people: a line for a video, each segment of a long one, and each note."""
-    if answer.error:
-        return f"{shown(answer.video)}: error: {answer.error}"
-    shares = ", ".join(f"{name} {percent(share)}" for name, share in answer.top_k(top))
-    clips = f"{len(answer.timeline)} clips, each " if len(answer.timeline) > 1 else ""
-    times = f"{clips}{answer.decode_ms:.0f} ms to read, {answer.model_ms:.0f} ms to compute"
-    unsure = "" if answer.sure else "unsure: "
-    lines = [f"{shown(answer.video)}: {unsure}{shares}   ({times})"]
-    if len(answer.timeline) > 1:
-        for part in answer.segments():
-            lines.append(f"  {_clock(part.start)} to {_clock(part.end)}  {part.label} {percent(part.probability)}")
-    lines += [f"  note: {note}" for note in answer.notes]
-    return "\n".join(lines)
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds, 1), 60)
-    hours, minutes = divmod(int(minutes), 60)
-    return f"{hours}:{minutes:02}:{seconds:04.1f}" if hours else f"{minutes}:{seconds:04.1f}"
 
 
 if __name__ == "__main__":

@@ -220,10 +220,8 @@ class Predictor:
 
     def _clip_answer(self, clip: Clip, shares: Float[np.ndarray, "K"]) -> ClipAnswer:
         stated = self.trained.stated(shares, self._network)
-        best = float(stated.max())
-        return ClipAnswer(
-            clip.start, clip.end, self.trained.classes[int(shares.argmax())], best, best >= self.threshold
-        )
+        best, label = float(stated.max()), self.trained.classes[int(shares.argmax())]
+        return ClipAnswer(clip.start, clip.end, label, best, best >= self.threshold, stated)
 
     def _timed(self, clips: list[Clip]) -> tuple[Float[np.ndarray, "B K"], Float[np.ndarray, "B E"], float]:
         """Returns (probabilities, embeddings, seconds without compilation)."""
@@ -263,4 +261,5 @@ class Predictor:
             model_ms=1000 * float(np.mean([clip.model_seconds for clip in clips])),
             sure=float(shares.max()) >= self.threshold,
             embedding=np.mean([clip.embedding for clip in clips], axis=0),
+            is_long=end.is_long,
         )

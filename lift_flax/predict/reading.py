@@ -9,7 +9,7 @@ from lift_flax.data.windows import frame_window
 from lift_flax.errors import UserError
 from lift_flax.predict.given import Source, name_of, opened
 from lift_flax.runs.trained import TrainedRun
-from lift_flax.video.clips import Clip, Preparation, Video, Windows, read_clips
+from lift_flax.video.clips import Clip, Preparation, Video, Windows, is_long, read_clips
 from lift_flax.video.decode import VideoError
 from lift_flax.video.inspection import coder_errors
 from lift_flax.video.scaling import FITS
@@ -27,11 +27,19 @@ class ReadClip:
 
 @dataclasses.dataclass(frozen=True)
 class VideoEnd:
-    """Follows the clips of a video; `error` says why a video cannot be used, its clips then do not count."""
+    """Follows the clips of a video.
+
+    Attributes:
+      video: its name.
+      notes: what is odd about it.
+      error: why it cannot be used; its clips then do not count.
+      is_long: whether it was cut into windows.
+    """
 
     video: str
     notes: tuple[str, ...] = ()
     error: str = ""
+    is_long: bool = False
 
 
 def preparation_of(trained: TrainedRun, fit: str = "crop") -> Preparation:
@@ -130,6 +138,7 @@ def read_videos(
                 for clip in _clips(source, timed, preparation, windows):
                     yield ReadClip(clip, time.perf_counter() - since)
                     since = time.perf_counter()
-            yield VideoEnd(name_of(video), notes=source.notes)
+            cut = timed and is_long(source, windows)
+            yield VideoEnd(name_of(video), notes=source.notes, is_long=cut)
         except VideoError as error:
             yield VideoEnd(name_of(video), error=str(error))

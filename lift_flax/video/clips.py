@@ -156,10 +156,15 @@ def read_clips(video: Video, preparation: Preparation, windows: Windows) -> Iter
         kept = {index: picture for index, picture in kept.items() if index >= first}
 
 
+def is_long(video: Video, windows: Windows) -> bool:
+    """Whether a video is cut into windows."""
+    return video.timing.seconds > max(windows.longest, windows.length)
+
+
 def _spans(video: Video, windows: Windows) -> list[tuple[float, float]]:
     """(start, end) of each clip in seconds; the last window ends with the video."""
     duration = video.timing.seconds
-    if duration <= max(windows.longest, windows.length):
+    if not is_long(video, windows):
         return [(0.0, duration)]
     count = math.ceil((duration - windows.length) / windows.hop - 1e-6) + 1  # rounding makes no window
     starts = [min(i * windows.hop, duration - windows.length) for i in range(count)]

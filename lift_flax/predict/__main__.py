@@ -3,6 +3,7 @@
     lift-flax predict --workdir=RUN clip.mp4 folder/ 'night/*.avi'
     lift-flax predict --workdir=RUN --json - < list_of_paths.txt
     lift-flax predict --workdir=RUN --window=5 --hop=1 a_long_night.mkv     # a timeline
+    lift-flax predict --workdir=RUN --csv=events.csv --embeddings=features.npz folder/
     lift-flax predict --workdir=RUN --fps=25 folder_of_pictures/
     ffmpeg -i rtsp://... -t 60 -c copy -f matroska - | lift-flax predict --workdir=RUN /dev/stdin
     lift-flax predict --workdir=RUN -- -3Babc.mp4                           # a name that begins with a hyphen
@@ -15,45 +16,73 @@ With --on-bad=warn a damaged video is answered, too, from what can be read of it
 """
 
 import argparse
+import contextlib
 import json
 import sys
 from pathlib import Path
 
 from lift_flax import command_line, compiling, errors
 from lift_flax.errors import UserError
+from lift_flax.predict.answers import VideoAnswer
 from lift_flax.predict.named_videos import FPS, VIDEO, frame_rate, named_videos
-from lift_flax.predict.output import embeddings, lines
+from lift_flax.predict.output import embeddings, lines, table
 from lift_flax.predict.predictor import ON_BAD, Predictor
 from lift_flax.predict.reading import usual_windows
 from lift_flax.runs.trained import open_trained
 from lift_flax.video.clips import Windows
 from lift_flax.video.scaling import FITS
 
+_STDOUT = "-"
+
 
 def main(argv: list[str] | None = None) -> None:
     """The command line."""
-    args = _parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    args = _parser().parse_args(command_line.spell(words, lambda word: "--csv=-" if word == "--csv" else word))
     if args.top < 1 or args.batch_size < 1:
         raise UserError("--top and --batch-size must be 1 or more")
     videos = named_videos(args.videos)
-    if args.embeddings:
-        embeddings.check(args.embeddings, overwrite=args.overwrite)
+    _check_files(args)
     trained = open_trained(args.workdir)
     windows = usual_windows(trained, args.longest, args.window, args.hop)
     compiling.keep_compiled_programs()
     options = {"network": args.network, "batch_size": args.batch_size, "fps": args.fps, "on_bad": args.on_bad}
     predictor = Predictor(trained, windows=windows, threshold=args.threshold, fit=args.fit, **options)
-    bad, embedded = 0, []
-    for number, answer in enumerate(predictor.each(videos), 1):
-        bad += bool(answer.error)
-        embedded += [answer] if args.embeddings else []
-        print(json.dumps(lines.as_json(answer)) if args.json else lines.as_text(answer, args.top), flush=True)
-        if sys.stderr.isatty() and len(videos) > 1:
-            print(f"{number} of {len(videos)}", end="\r", file=sys.stderr, flush=True)
-    if args.embeddings:
-        embeddings.write(args.embeddings, embedded)
+    bad = 0
+    with contextlib.ExitStack() as files:
+        takers = _takers(args, files)
+        for number, answer in enumerate(predictor.each(videos), 1):
+            bad += bool(answer.error)
+            for take in takers:
+                take(answer)
+            if sys.stderr.isatty() and len(videos) > 1:
+                print(f"{number} of {len(videos)}", end="\r", file=sys.stderr, flush=True)
     if bad:
         raise UserError(f"{bad} of {len(videos)} videos could not be used: see the reason beside each")
+
+
+def _check_files(args: argparse.Namespace) -> None:
+    """Raises UserError where what is to be written cannot be."""
+    if args.embeddings:
+        embeddings.check(args.embeddings, overwrite=args.overwrite)
+    if args.csv == _STDOUT and args.json:
+        raise UserError("--csv and --json both print: write one of them to a file, as --csv=FILE")
+    if args.csv not in (None, _STDOUT):
+        table.check(Path(args.csv), overwrite=args.overwrite)
+
+
+def _takers(args: argparse.Namespace, files: contextlib.ExitStack) -> list[table.Take]:
+    """What is done with each answer: it is printed, and goes into the files that were asked for."""
+
+    def show(answer: VideoAnswer) -> None:
+        print(json.dumps(lines.as_json(answer)) if args.json else lines.as_text(answer, args.top), flush=True)
+
+    takers = [table.printed() if args.csv == _STDOUT else show]
+    if args.csv not in (None, _STDOUT):
+        takers.append(files.enter_context(table.written(Path(args.csv))))
+    if args.embeddings:
+        takers.append(files.enter_context(embeddings.written(args.embeddings)))
+    return takers
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -89,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
         "with a note",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object for each video, on a line")
+    parser.add_argument("--csv", metavar="FILE", help="write a row for each event as CSV; without FILE, print it")
     parser.add_argument("--embeddings", type=Path, metavar="FILE.npz", help="write the features of each video, too")
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
     return parser

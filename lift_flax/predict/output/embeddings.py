@@ -1,5 +1,7 @@
 """The embeddings of videos as one file, for search and clustering of one's own."""
 
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,16 +20,18 @@ def check(path: Path, *, overwrite: bool) -> None:
     refuse_existing(path, overwrite=overwrite)
 
 
-def write(path: Path, answers: list[VideoAnswer]) -> None:
-    """Writes the file, whole or not at all; videos that failed are left out.
+@contextlib.contextmanager
+def written(path: Path) -> Iterator[Callable[[VideoAnswer], None]]:
+    """Yields a function that adds an answer to a file, which is there whole when the block ends.
 
-    It holds "videos" [N], their names, "embeddings" float32 [N,E] and "labels" [N], the likeliest class of each; names
-    are texts, so `np.load` needs no pickle.
+    Videos that failed are left out.  It holds "videos" [N], their names, "embeddings" float32 [N,E] and "labels" [N],
+    the likeliest class of each; names are texts, so `np.load` needs no pickle.
 
     Raises:
       UserError: no video was answered; nothing is written.
     """
-    answered = [answer for answer in answers if not answer.error]
+    answered: list[VideoAnswer] = []
+    yield lambda answer: None if answer.error else answered.append(answer)
     if not answered:
         raise UserError(f"no video was answered, so {path} is not written: see the reason beside each")
     arrays = {

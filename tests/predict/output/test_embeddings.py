@@ -19,13 +19,17 @@ def _answer(video: str, label: int) -> VideoAnswer:
 def test_the_file_holds_the_videos_that_were_answered(tmp_path):
     failed = VideoAnswer("bad.mp4", CLASSES, np.empty(0, np.float32), error="no such file")
     path = tmp_path / "found.npz"
-    embeddings.write(path, [_answer("a.mp4", 1), failed, _answer("caf\udce9.mp4", 2)])
+    with embeddings.written(path) as add:
+        for answer in (_answer("a.mp4", 1), failed, _answer("caf\udce9.mp4", 2)):
+            add(answer)
+        assert not path.exists()
     with np.load(path) as found:
         assert found["videos"].tolist() == ["a.mp4", "caf\udce9.mp4"] and found["labels"].tolist() == ["right", "still"]
         np.testing.assert_array_equal(found["embeddings"], [[1, 2, 3, 4], [2, 3, 4, 5]])
         assert found["embeddings"].dtype == np.float32
     with pytest.raises(UserError, match=r"no video was answered, so .*new.npz is not written"):
-        embeddings.write(tmp_path / "new.npz", [failed])
+        with embeddings.written(tmp_path / "new.npz") as add:
+            add(failed)
     assert [path.name for path in tmp_path.iterdir()] == ["found.npz"] and failed.embedding.shape == (0,)
 
 

@@ -10,14 +10,13 @@ what each picture means, and what it does not.
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from lift_flax import command_line, compiling, errors
 from lift_flax.errors import UserError
 from lift_flax.explain.explainer import Explainer
 from lift_flax.explain.files import answer_text, check_folder, write_files
-from lift_flax.predict.named_videos import FPS, VIDEO, frame_rate, named_videos
+from lift_flax.predict.named_videos import FPS, VIDEO, distinct_names, frame_rate, named_videos
 from lift_flax.predict.reading import preparation_of, read_whole
 from lift_flax.runs.trained import TrainedRun, open_trained
 
@@ -26,7 +25,7 @@ def main(argv: list[str] | None = None) -> None:
     """The command line."""
     args = _parser().parse_args(argv)
     videos = named_videos(args.videos)
-    folders = [args.out / name for name in folder_names(videos)]
+    folders = [args.out / name for name in distinct_names(videos)]
     for folder in folders:
         check_folder(folder, overwrite=args.overwrite)
     compiling.keep_compiled_programs()
@@ -64,21 +63,6 @@ def _label(name: str | None, trained: TrainedRun) -> int | None:
     if label is None:
         raise UserError(f"--label={name} is unknown to the run: choose one of {', '.join(trained.classes)}")
     return label
-
-
-def folder_names(videos: Sequence[Path | str]) -> list[str]:
-    """A folder's name for each video: its name without extension, and a number where that is taken.
-
-    Names of nothing but dots before the extension would lead to the folder itself, or out of it.
-    """
-    names: list[str] = []
-    for stem in (Path(video).stem for video in videos):
-        stem = stem if stem.strip(".") else "video"
-        name, number = stem, 2
-        while name in names:
-            name, number = f"{stem}-{number}", number + 1
-        names.append(name)
-    return names
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
     lift-flax predict --workdir=RUN clip.mp4 folder/ 'night/*.avi'
     lift-flax predict --workdir=RUN --json - < list_of_paths.txt
     lift-flax predict --workdir=RUN --window=5 --hop=1 a_long_night.mkv     # a timeline
+    lift-flax predict --workdir=RUN --film=answer.mp4 clip.mp4
     lift-flax predict --workdir=RUN --csv=events.csv --embeddings=features.npz folder/
     lift-flax predict --workdir=RUN --fps=25 folder_of_pictures/
     ffmpeg -i rtsp://... -t 60 -c copy -f matroska - | lift-flax predict --workdir=RUN /dev/stdin
@@ -22,10 +23,10 @@ import sys
 from pathlib import Path
 
 from lift_flax import command_line, compiling, errors
-from lift_flax.errors import UserError
+from lift_flax.errors import UserError, shown
 from lift_flax.predict.answers import VideoAnswer
 from lift_flax.predict.named_videos import FPS, VIDEO, frame_rate, named_videos
-from lift_flax.predict.output import embeddings, lines, table
+from lift_flax.predict.output import embeddings, film, lines, table
 from lift_flax.predict.predictor import ON_BAD, Predictor
 from lift_flax.predict.reading import usual_windows
 from lift_flax.runs.trained import open_trained
@@ -42,7 +43,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.top < 1 or args.batch_size < 1:
         raise UserError("--top and --batch-size must be 1 or more")
     videos = named_videos(args.videos)
-    _check_files(args)
+    films = _check_files(args, videos)
     trained = open_trained(args.workdir)
     windows = usual_windows(trained, args.longest, args.window, args.hop)
     compiling.keep_compiled_programs()
@@ -52,26 +53,27 @@ def main(argv: list[str] | None = None) -> None:
     with contextlib.ExitStack() as files:
         takers = _takers(args, files)
         for number, answer in enumerate(predictor.each(videos), 1):
-            bad += bool(answer.error)
             for take in takers:
                 take(answer)
+            bad += bool(answer.error) or not _filmed(args, films, videos, number - 1, answer)
             if sys.stderr.isatty() and len(videos) > 1:
                 print(f"{number} of {len(videos)}", end="\r", file=sys.stderr, flush=True)
     if bad:
         raise UserError(f"{bad} of {len(videos)} videos could not be used: see the reason beside each")
 
 
-def _check_files(args: argparse.Namespace) -> None:
-    """Raises UserError where what is to be written cannot be."""
+def _check_files(args: argparse.Namespace, videos: list[Path | str]) -> list[Path]:
+    """The films to make.  Raises UserError where what is to be written cannot be."""
     if args.embeddings:
         embeddings.check(args.embeddings, overwrite=args.overwrite)
     if args.csv == _STDOUT and args.json:
         raise UserError("--csv and --json both print: write one of them to a file, as --csv=FILE")
     if args.csv not in (None, _STDOUT):
         table.check(Path(args.csv), overwrite=args.overwrite)
+    return film.targets(args.film, videos, overwrite=args.overwrite) if args.film else []
 
 
-def _takers(args: argparse.Namespace, files: contextlib.ExitStack) -> list[table.Take]:
+def _takers(args: argparse.Namespace, files: contextlib.ExitStack) -> list[table.TakeAnswer]:
     """What is done with each answer: it is printed, and goes into the files that were asked for."""
 
     def show(answer: VideoAnswer) -> None:
@@ -83,6 +85,26 @@ def _takers(args: argparse.Namespace, files: contextlib.ExitStack) -> list[table
     if args.embeddings:
         takers.append(files.enter_context(embeddings.written(args.embeddings)))
     return takers
+
+
+def _filmed(
+    args: argparse.Namespace, films: list[Path], videos: list[Path | str], number: int, answer: VideoAnswer
+) -> bool:
+    """Makes the film of a video, if one is asked for; False where it fails, with a line that says why."""
+    if not films:
+        return True
+
+    def tell(share: float) -> None:
+        if sys.stderr.isatty():
+            print(f"film of {shown(answer.video)}: {share:.0%}", end="\r", file=sys.stderr, flush=True)
+
+    try:
+        film.write(films[number], videos[number], answer, fps=args.fps, tolerant=args.on_bad == "warn", tell=tell)
+    except UserError as error:
+        command_line.say(f"error: {error}")
+        return False
+    command_line.say(f"film: {shown(films[number])}")
+    return True
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -119,6 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object for each video, on a line")
     parser.add_argument("--csv", metavar="FILE", help="write a row for each event as CSV; without FILE, print it")
+    parser.add_argument("--film", type=Path, metavar="OUT.mp4", help="film the answer; a folder for several videos")
     parser.add_argument("--embeddings", type=Path, metavar="FILE.npz", help="write the features of each video, too")
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
     return parser

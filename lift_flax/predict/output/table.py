@@ -15,7 +15,7 @@ from lift_flax.predict.output import lines
 HEAD = ("video", "start", "end", "label", "probability", "sure")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # what spreadsheets take for the beginning of a formula, or skip
 
-Take = Callable[[VideoAnswer], None]
+TakeAnswer = Callable[[VideoAnswer], None]
 
 
 def check(path: Path, *, overwrite: bool) -> None:
@@ -37,7 +37,7 @@ def rows(answer: VideoAnswer) -> Iterator[tuple[str, ...]]:
 
 
 @contextlib.contextmanager
-def written(path: Path) -> Iterator[Take]:
+def written(path: Path) -> Iterator[TakeAnswer]:
     """Yields a function that adds the rows of an answer to a file, which is there whole when the block ends.
 
     It is UTF-8; bytes in the name of a file that are no text are escaped.
@@ -48,7 +48,7 @@ def written(path: Path) -> Iterator[Take]:
         yield lambda answer: table.writerows(rows(answer))
 
 
-def printed() -> Take:
+def printed() -> TakeAnswer:
     """A function that prints the rows of an answer, and to stderr why a video failed; prints the head at once."""
     table = csv.writer(sys.stdout, lineterminator="\n")
     table.writerow(HEAD)

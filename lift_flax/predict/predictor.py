@@ -195,12 +195,12 @@ class Predictor:
 
         A clip with the frames of the one before, as in a pause, has its answer.
         """
-        frames, row = None, (np.empty(0, np.float32),) * 2  # of the last clip
+        frames, (shares, embedding) = None, (np.empty(0, np.float32),) * 2  # of the last clip
         for parts in ready:
             clips = [part.clip for part in parts if isinstance(part, ReadClip)]
             before = [frames, *(clip.parts for clip in clips)]
             waiting = collections.deque(c for c, earlier in zip(clips, before, strict=False) if c.parts is not earlier)
-            rows: collections.deque[tuple[tuple[np.ndarray, ...], float]] = collections.deque()
+            rows: collections.deque[tuple[np.ndarray, np.ndarray, float]] = collections.deque()
             for part in parts:
                 if isinstance(part, VideoEnd):
                     yield part
@@ -210,13 +210,13 @@ class Predictor:
                     if not rows:
                         size = self.batch_size if len(waiting) >= self.batch_size else 1
                         rows.extend(self._batch([waiting.popleft() for _ in range(size)]))
-                    frames, (row, seconds) = part.clip.parts, rows.popleft()
-                yield _Computed(self._clip_answer(part.clip, row[0]), *row, part.seconds, seconds)
+                    frames, (shares, embedding, seconds) = part.clip.parts, rows.popleft()
+                yield _Computed(self._clip_answer(part.clip, shares), shares, embedding, part.seconds, seconds)
 
-    def _batch(self, clips: list[Clip]) -> list[tuple[tuple[np.ndarray, ...], float]]:
-        """Returns ((probabilities [K], embedding [E]), share of the seconds) of each clip."""
-        *answers, seconds = self._timed(clips)
-        return [(row, seconds / len(clips)) for row in zip(*answers, strict=True)]
+    def _batch(self, clips: list[Clip]) -> list[tuple[Float[np.ndarray, "K"], Float[np.ndarray, "E"], float]]:
+        """Returns (probabilities, embedding, share of the seconds) of each clip."""
+        shares, embeddings, seconds = self._timed(clips)
+        return [(row, embedding, seconds / len(clips)) for row, embedding in zip(shares, embeddings, strict=True)]
 
     def _clip_answer(self, clip: Clip, shares: Float[np.ndarray, "K"]) -> ClipAnswer:
         stated = self.trained.stated(shares, self._network)

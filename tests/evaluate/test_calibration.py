@@ -106,19 +106,21 @@ def test_a_run_states_it_and_answers_by_it(validated, records, capsys):
         assert answer.label == before.label and before.sure
         assert answer.sure == answer.timeline[0].sure == (answer.probability >= found.threshold)
         assert answer.timeline[0].probability == answer.probability
-    frames, stream = decode_frames(videos[0])[:4], run.stream()
-    (streamed,) = [answer for frame in frames if (answer := stream.push(frame))]
-    np.testing.assert_allclose(streamed.probabilities, run(frames).probabilities, atol=1e-5)
-    assert streamed.sure == (streamed.probability >= found.threshold)
-
-    command = [f"--workdir={validated}", str(videos[0])]
     capsys.readouterr()
-    predict.main([*command, "--threshold=0.999"])
-    assert f"{videos[0]}: unsure: " in capsys.readouterr().out
-    predict.main([*command, "--threshold=0.999", "--json"])
+    predict.main([f"--workdir={validated}", str(videos[0]), "--threshold=0.999", "--json"])
     assert json.loads(capsys.readouterr().out)["sure"] is False
-    predict.main([*command, "--threshold=0"])
-    assert "unsure" not in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_streams_state_the_same(validated, records):
+    video = min((records.parent / "videos" / "test").rglob("*_6.mp4"))
+    for threshold in (None, 0.0, 1.0):
+        run = lift_flax.load(validated, threshold=threshold)
+        frames, stream = decode_frames(video)[:4], run.stream()
+        (streamed,) = [answer for frame in frames if (answer := stream.push(frame))]
+        np.testing.assert_allclose(streamed.probabilities, run(frames).probabilities, atol=1e-5)
+        found = run.trained.calibration.threshold if threshold is None else threshold
+        assert streamed.sure == (streamed.probability >= found)
 
 
 @pytest.mark.slow

@@ -49,6 +49,12 @@ def test_the_first_line_of_a_long_video_names_its_events(labels, unsure, expecte
         assert line.startswith(beginning)
 
 
+def test_an_unsure_answer_says_so():
+    answer = VideoAnswer("v", ("Walk", "Run"), np.array([0.34, 0.33]), sure=False)
+    assert as_text(answer, top=1).startswith("v: unsure: Walk 34.0 %   (") and as_json(answer)["sure"] is False
+    assert as_text(dataclasses.replace(answer, sure=True), top=1).startswith("v: Walk 34.0 %   (")
+
+
 def test_many_events_follow_one_a_line():
     first, *rest = as_text(_long("abababa", "     ? "), top=3).splitlines()
     assert first.startswith("v: a 50.0 % 0:00.0 to 0:03.0, b 60.0 % 0:03.0 to 0:05.0, a 70.0 % 0:05.0 to 0:07.0, b 80")

@@ -11,7 +11,7 @@ from filelock import FileLock
 
 from data_prep import build
 from tests import ROOT
-from tests.support.small_config import small_config
+from tests.support.small_config import LIGHT, small_config
 from tests.support.video_files import write_video
 
 # With its macroblock tree or several threads x264 writes other bytes in some runs, and a test would see other clips.
@@ -118,6 +118,20 @@ def packed(run: Path, build_once: Callable[..., Path]) -> Path:
         write_package(open_trained(run), folder / "package")
 
     return build_once("packed", write) / "package"
+
+
+@pytest.fixture(scope="session")
+def validated(records: Path, build_once: Callable[..., Path]) -> Path:
+    """The workdir of a finished run with validation clips, which learns too fast to become better for long."""
+
+    def train(folder: Path) -> None:
+        from lift_flax.train.run import train_and_test
+
+        fields = {"data.val_share": 0.34, "train.student_epochs": 30, "train.patience": 2, "train.best_by": "loss"}
+        fields["train.learning_rate"] = 0.02
+        train_and_test(small_config(records=records, **{**LIGHT, **fields}), folder / "workdir")
+
+    return build_once("validated", train) / "workdir"
 
 
 @pytest.fixture(scope="session")

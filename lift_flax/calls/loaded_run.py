@@ -30,6 +30,8 @@ def load(
     windows: Windows | None = None,
     fps: float | None = None,
     on_bad: str = "error",
+    threshold: float | None = None,
+    fit: str = "crop",
 ) -> "LoadedRun":
     """Opens a trained run.
 
@@ -38,9 +40,13 @@ def load(
         network that comes with lift_flax, as "shipped" is; a line on stderr says which that is.
       network: which one answers for videos: student or teacher.
       batch_size: clips that are computed together when that many are ready.
-      windows: how long videos are cut into clips; None: above 30 s into windows of 4 s, every 2 s.
+      windows: how long videos are cut into clips; None: above 30 s into windows as long as the training clips, one
+        every half of that; of runs that do not know it, 4 s.
       fps: frames per second of frames in memory and of folders of pictures; None: each is one clip, however long.
       on_bad: what becomes of a file that can be read but is damaged or cut off: error, or warn (an answer with a note).
+      threshold: answers of a lower probability are unsure; None takes that of the run's calibration, if it has one.
+      fit: how frames become squares: crop, their middle; pad, all of them between black borders; squeeze, all of them,
+        their longer side shortened.
 
     Raises:
       UserError: there is no trained run, or the run has no such network.
@@ -53,6 +59,7 @@ def load(
     """
     with quiet_libraries():
         options = {"network": network, "batch_size": batch_size, "windows": windows, "fps": fps, "on_bad": on_bad}
+        options |= {"threshold": threshold, "fit": fit}
         return LoadedRun(open_or_shipped(workdir), **options)
 
 
@@ -219,7 +226,7 @@ class LoadedRun:
         if out is not None:
             check_folder(Path(out), overwrite=overwrite)
         with quiet_libraries():
-            clip = read_whole(video, self.trained, self.predictor.fps)
+            clip = read_whole(video, self.preparation, self.predictor.fps)
             explanation = self._explainer(clip.parts, explained)
         if out is not None:
             name, seconds = Path(name_of(video)).name, clip.end - clip.start

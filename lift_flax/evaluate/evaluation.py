@@ -16,6 +16,7 @@ from lift_flax.data.windows import check_windows, usual_average, usual_views
 from lift_flax.distributed.mesh import make_mesh
 from lift_flax.errors import UserError
 from lift_flax.evaluate import illumination
+from lift_flax.evaluate.calibration import with_temperatures
 from lift_flax.evaluate.pooling import Answers
 from lift_flax.evaluate.scoring import (
     ScoreClips,
@@ -187,7 +188,7 @@ class Evaluation:
     def _score(self, split: _Split, light: Relight | None = None) -> SplitLogits:
         trained = self._trained
         with jax.set_mesh(self._mesh):
-            return split.score_clips(
+            scored = split.score_clips(
                 trained.params,
                 trained.batch_stats,
                 split.ids,
@@ -196,6 +197,7 @@ class Evaluation:
                 average=self._average,
                 light=light,
             )
+        return with_temperatures(scored, trained.calibrated)
 
     def _judge(self, split: _Split, scored: SplitLogits) -> dict:
         return judge_networks(scored, groups_of(split.records, split.ids), self._trained.classes)

@@ -10,15 +10,14 @@ what each picture means, and what it does not.
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from lift_flax import command_line, compiling, errors
 from lift_flax.errors import UserError
 from lift_flax.explain.explainer import Explainer
 from lift_flax.explain.files import answer_text, check_folder, write_files
-from lift_flax.predict.named_videos import FPS, VIDEO, frame_rate, named_videos
-from lift_flax.predict.reading import read_whole
+from lift_flax.predict.named_videos import FPS, VIDEO, distinct_names, frame_rate, named_videos
+from lift_flax.predict.reading import preparation_of, read_whole
 from lift_flax.runs.places import WORKDIR
 from lift_flax.runs.trained import TrainedRun, open_or_shipped
 
@@ -27,15 +26,15 @@ def main(argv: list[str] | None = None) -> None:
     """The command line."""
     args = _parser().parse_args(argv)
     videos = named_videos(args.videos)
-    folders = [args.out / name for name in folder_names(videos)]
+    folders = [args.out / name for name in distinct_names(videos)]
     for folder in folders:
         check_folder(folder, overwrite=args.overwrite)
     compiling.keep_compiled_programs()
     trained, bad = open_or_shipped(args.workdir), 0
-    label, explainer = _label(args.label, trained), Explainer(trained)
+    label, explainer, preparation = _label(args.label, trained), Explainer(trained), preparation_of(trained)
     for video, folder in zip(videos, folders, strict=True):
         try:
-            clip = read_whole(video, trained, args.fps)
+            clip = read_whole(video, preparation, args.fps)
             explanation = explainer(clip.parts, label)
             write_files(explanation, trained.classes, folder, name=Path(video).name, seconds=clip.end - clip.start)
         except UserError as error:
@@ -65,21 +64,6 @@ def _label(name: str | None, trained: TrainedRun) -> int | None:
     if label is None:
         raise UserError(f"--label={name} is unknown to the run: choose one of {', '.join(trained.classes)}")
     return label
-
-
-def folder_names(videos: Sequence[Path | str]) -> list[str]:
-    """A folder's name for each video: its name without extension, and a number where that is taken.
-
-    Names of nothing but dots before the extension would lead to the folder itself, or out of it.
-    """
-    names: list[str] = []
-    for stem in (Path(video).stem for video in videos):
-        stem = stem if stem.strip(".") else "video"
-        name, number = stem, 2
-        while name in names:
-            name, number = f"{stem}-{number}", number + 1
-        names.append(name)
-    return names
 
 
 if __name__ == "__main__":

@@ -90,7 +90,7 @@ class Explainer:
         arrays = jax.tree.map(np.asarray, on_device)
         return Explanation(
             frames=light(parts["clip"], luminous.gamma, luminous.gamma_target),
-            probabilities=arrays["probabilities"],
+            probabilities=self.trained.stated(arrays["probabilities"]),
             label=int(arrays["label"]),
             main=arrays["main"],
             luminous=arrays["luminous"],

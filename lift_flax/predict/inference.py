@@ -14,7 +14,8 @@ from lift_flax.config import Config
 from lift_flax.evaluate.scoring import NETWORKS
 from lift_flax.models.fold_batch_norm import fold_batch_norms
 from lift_flax.models.fourier import FourierEnhancement
-from lift_flax.models.inputs import student_inputs
+from lift_flax.models.inputs import student_inputs, teacher_inputs
+from lift_flax.models.layers.dense import accumulation_dtype
 from lift_flax.models.lift_net import LiftNet
 from lift_flax.models.video_resnet import VideoResNet
 from lift_flax.models.vit import PViT
@@ -83,11 +84,26 @@ def fold(trained: TrainedRun) -> Folded:
     return Folded(trained.config, graphdef, jax.device_put(nnx.to_pure_dict(arrays)))
 
 
-def probabilities(folded: Folded, network: str, arrays: Any, batch: dict[str, Array]) -> Float[Array, "B K"]:
-    """Computes the probabilities of `network` (student or teacher) for a batch of `input_shapes`; to be jitted."""
-    streams = clip_streams(batch, folded.config)
-    out = folded.student(arrays)(*student_inputs(folded.config, streams), train=False)
-    return jax.nn.softmax(out[NETWORKS[network]])
+def answers(
+    folded: Folded, network: str, arrays: Any, batch: dict[str, Array]
+) -> tuple[Float[Array, "B K"], Float[Array, "B E"]]:
+    """Computes what `network` (student or teacher) answers to a batch of `input_shapes`; to be jitted.
+
+    Returns:
+      Its probabilities, and its embedding, float32: the mean of the student's fused tokens, or of the teacher's last
+      map, before their classifiers.
+    """
+    streams, student = clip_streams(batch, folded.config), folded.student(arrays)
+    if network == "teacher":
+        teacher = student.trunk if student.teacher is None else student.teacher
+        assert teacher is not None, "asked of runs that have a teacher"
+        out = teacher(teacher_inputs(folded.config, streams), train=False)
+        logits, features = out["logits"], out["features"]  # [B, K], [B, t, h, w, E]
+    else:
+        out = student(*student_inputs(folded.config, streams), train=False)
+        logits, features = out[NETWORKS[network]], out["fused"]  # [B, K], [B, S, E]
+    within = tuple(range(1, features.ndim - 1))
+    return jax.nn.softmax(logits), features.mean(axis=within, dtype=accumulation_dtype(features))
 
 
 def unfolded(trained: TrainedRun) -> Inference:

@@ -6,7 +6,7 @@ import glob
 import math
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from lift_flax.command_line import say
@@ -41,6 +41,21 @@ def named_videos(words: list[str]) -> list[Path | str]:
     if not videos:
         raise UserError("no videos: name files or folders, or '-' and give paths on standard input")
     return videos
+
+
+def distinct_names(videos: Sequence[Path | str]) -> list[str]:
+    """A name for what is made of each video: that of its file without extension, and a number where that is taken.
+
+    Names of nothing but dots before the extension would lead to the folder itself, or out of it.
+    """
+    names: list[str] = []
+    for stem in (Path(video).stem for video in videos):
+        stem = stem if stem.strip(".") else "video"
+        name, number = stem, 2
+        while name in names:
+            name, number = f"{stem}-{number}", number + 1
+        names.append(name)
+    return names
 
 
 def _named(words: list[str]) -> Iterator[Path | str]:

@@ -26,7 +26,7 @@ from lift_flax.predict.live.smoothing import Smoothing
 from lift_flax.predict.live.stream import Programs, Stream, compile_programs
 from lift_flax.predict.live.window import Pace
 from lift_flax.predict.prefetch import prefetch
-from lift_flax.predict.reading import ReadClip, VideoEnd, preparation_of, read_video, read_videos
+from lift_flax.predict.reading import ReadClip, VideoEnd, preparation_of, read_video, read_videos, usual_windows
 from lift_flax.runs.trained import TrainedRun
 from lift_flax.video.clips import Clip, Windows
 from lift_flax.video.sampling import FrameWindow
@@ -36,10 +36,11 @@ ON_BAD = ("error", "warn")
 
 @dataclasses.dataclass(frozen=True)
 class _Computed:
-    """The answer for a clip; its pixels are no longer needed."""
+    """The answer for a clip; its pixels are no longer needed.  `probabilities` have no temperature yet."""
 
     answer: ClipAnswer
     probabilities: Float[np.ndarray, "K"]
+    embedding: Float[np.ndarray, "E"]
     read_seconds: float
     model_seconds: float
 
@@ -54,16 +55,19 @@ class Predictor:
       trained: the run.
       network: student or teacher.
       batch_size: clips that are computed together when that many are ready.
-      windows: how long videos are cut into clips.
+      windows: how long videos are cut into clips; None: as is usual for the run (`reading.usual_windows`).
       fps: frames per second of frames in memory and of folders of pictures; None: each is one clip, however long.
       on_bad: what becomes of a file that can be read but is damaged or cut off: error, or warn (an answer with a note).
+      threshold: answers of a lower probability are unsure; None takes that of the run's calibration, if it has one.
+      fit: how frames become squares: crop, pad or squeeze (`lift_flax.video.clips.Preparation`).
 
     Attributes:
       preparation: how videos become clips.
+      threshold: 0 where there is none.
 
     Raises:
-      UserError: the run has no such network, batch_size is not a positive whole number, or fps not a positive number.
-        With the first answer: the run takes optical flow, and OpenCV is not installed.
+      UserError: the run has no such network, or an option has another value than these.  With the first answer: the run
+        takes optical flow, and OpenCV is not installed.
     """
 
     def __init__(
@@ -75,6 +79,8 @@ class Predictor:
         windows: Windows | None = None,
         fps: float | None = None,
         on_bad: str = "error",
+        threshold: float | None = None,
+        fit: str = "crop",
     ):
         if network not in NETWORKS:
             raise UserError(f"network={network!r} is unknown: choose {' or '.join(NETWORKS)}")
@@ -86,15 +92,21 @@ class Predictor:
             raise UserError(f"{trained.workdir} has no teacher: it was trained without distillation")
         if on_bad not in ON_BAD:
             raise UserError(f"on_bad={on_bad!r} is unknown: choose {' or '.join(ON_BAD)}")
-        self.trained, self.batch_size, self.windows = trained, batch_size, windows or Windows()
-        self.preparation = preparation_of(trained)
+        if threshold is not None and not 0 <= threshold <= 1:  # false for NaN, too
+            raise UserError(f"threshold={threshold!r}: give a probability, from 0 to 1")
+        calibration = trained.calibrated.get(network)
+        self._threshold = threshold  # as it was given
+        self.threshold = calibration.threshold if threshold is None and calibration else threshold or 0.0
+        self.trained, self.batch_size, self.windows = trained, batch_size, windows or usual_windows(trained)
+        self.preparation = preparation_of(trained, fit)
         self._network, self.fps, self._on_bad = network, fps, on_bad
         self._programs: dict[int, Callable] = {}  # compiled, by number of clips: 1 and batch_size
         self._compiling = threading.RLock()
 
     def __reduce__(self) -> tuple[Any, ...]:
         options = {"network": self._network, "batch_size": self.batch_size, "windows": self.windows, "fps": self.fps}
-        return functools.partial(Predictor, **options, on_bad=self._on_bad), (self.trained,)
+        options |= {"on_bad": self._on_bad, "threshold": self._threshold, "fit": self.preparation.fit}
+        return functools.partial(Predictor, **options), (self.trained,)
 
     @functools.cached_property
     def _folded(self) -> inference.Folded:
@@ -146,7 +158,10 @@ class Predictor:
         pace = self._pace(seconds, fps or self.fps)
         with self._compiling:
             programs = self._stream_programs
-        return Stream(programs, self.preparation, self.trained.classes, pace, every=every, smoothing=smoothing)
+        confidence = {"stated": functools.partial(self.trained.stated, network=self._network)}
+        confidence |= {"threshold": self.threshold}
+        options = {"every": every, "smoothing": smoothing, **confidence}
+        return Stream(programs, self.preparation, self.trained.classes, pace, **options)
 
     def _pace(self, seconds: float | None, fps: float | None) -> Pace:
         """Which frames of a camera make a window."""
@@ -167,7 +182,7 @@ class Predictor:
 
     def probabilities(self, clips: list[Clip]) -> Float[np.ndarray, "B K"]:
         """Computes the class probabilities of clips; compiled once for each number of clips."""
-        return self._timed(clips)[0]
+        return self.trained.stated(self._timed(clips)[0], self._network)
 
     def of_clips(self, video: str, clips: Iterable[Clip], notes: tuple[str, ...] = ()) -> VideoAnswer:
         """Answers for a video that is called `video`, from its clips, read elsewhere with this `preparation`."""
@@ -186,12 +201,12 @@ class Predictor:
 
         A clip with the frames of the one before, as in a pause, has its answer.
         """
-        frames, row = None, np.empty(0, np.float32)  # of the last clip
+        frames, (shares, embedding) = None, (np.empty(0, np.float32),) * 2  # of the last clip
         for parts in ready:
             clips = [part.clip for part in parts if isinstance(part, ReadClip)]
             before = [frames, *(clip.parts for clip in clips)]
             waiting = collections.deque(c for c, earlier in zip(clips, before, strict=False) if c.parts is not earlier)
-            rows: collections.deque[tuple[np.ndarray, float]] = collections.deque()
+            rows: collections.deque[tuple[np.ndarray, np.ndarray, float]] = collections.deque()
             for part in parts:
                 if isinstance(part, VideoEnd):
                     yield part
@@ -201,28 +216,31 @@ class Predictor:
                     if not rows:
                         size = self.batch_size if len(waiting) >= self.batch_size else 1
                         rows.extend(self._batch([waiting.popleft() for _ in range(size)]))
-                    frames, (row, seconds) = part.clip.parts, rows.popleft()
-                yield _Computed(self._clip_answer(part.clip, row), row, part.seconds, seconds)
+                    frames, (shares, embedding, seconds) = part.clip.parts, rows.popleft()
+                yield _Computed(self._clip_answer(part.clip, shares), shares, embedding, part.seconds, seconds)
 
-    def _batch(self, clips: list[Clip]) -> list[tuple[Float[np.ndarray, "K"], float]]:
-        """Returns (probabilities, share of the seconds) of each clip."""
-        shares, seconds = self._timed(clips)
-        return [(row, seconds / len(clips)) for row in shares]
+    def _batch(self, clips: list[Clip]) -> list[tuple[Float[np.ndarray, "K"], Float[np.ndarray, "E"], float]]:
+        """Returns (probabilities, embedding, share of the seconds) of each clip."""
+        shares, embeddings, seconds = self._timed(clips)
+        return [(row, embedding, seconds / len(clips)) for row, embedding in zip(shares, embeddings, strict=True)]
 
     def _clip_answer(self, clip: Clip, shares: Float[np.ndarray, "K"]) -> ClipAnswer:
-        return ClipAnswer(clip.start, clip.end, self.trained.classes[int(shares.argmax())], float(shares.max()))
+        stated = self.trained.stated(shares, self._network)
+        best, label = float(stated.max()), self.trained.classes[int(shares.argmax())]
+        return ClipAnswer(clip.start, clip.end, label, best, best >= self.threshold, stated)
 
-    def _timed(self, clips: list[Clip]) -> tuple[Float[np.ndarray, "B K"], float]:
-        """Returns (probabilities, seconds without compilation)."""
+    def _timed(self, clips: list[Clip]) -> tuple[Float[np.ndarray, "B K"], Float[np.ndarray, "B E"], float]:
+        """Returns (probabilities, embeddings, seconds without compilation)."""
         rows = [clip.parts for clip in clips]
         batch = {name: np.stack([row[name] for row in rows]) for name in rows[0]}  # [T,H,W,C] -> [B,T,H,W,C]
         with self._compiling:
             arrays = self._folded.arrays
             if len(rows) not in self._programs:
-                program = functools.partial(inference.probabilities, self._folded, self._network)
+                program = functools.partial(inference.answers, self._folded, self._network)
                 self._programs[len(rows)] = compiling.compile_once(program, arrays, batch)
         since = time.perf_counter()
-        return np.asarray(self._programs[len(rows)](arrays, batch)), time.perf_counter() - since
+        shares, embeddings = map(np.asarray, self._programs[len(rows)](arrays, batch))
+        return shares, embeddings, time.perf_counter() - since
 
     def _answers(self, parts: Iterable[_Computed | VideoEnd]) -> Iterator[VideoAnswer]:
         """Joins the clips of each video as soon as its end comes."""
@@ -238,12 +256,16 @@ class Predictor:
         classes = self.trained.classes
         if end.error:
             return VideoAnswer(end.video, classes, np.empty(0, np.float32), error=end.error)
+        shares = self.trained.stated(np.mean([clip.probabilities for clip in clips], axis=0), self._network)
         return VideoAnswer(
             end.video,
             classes,
-            np.mean([clip.probabilities for clip in clips], axis=0),
+            shares,
             tuple(clip.answer for clip in clips),
             end.notes,
             decode_ms=1000 * float(np.mean([clip.read_seconds for clip in clips])),
             model_ms=1000 * float(np.mean([clip.model_seconds for clip in clips])),
+            sure=float(shares.max()) >= self.threshold,
+            embedding=np.mean([clip.embedding for clip in clips], axis=0),
+            is_long=end.is_long,
         )

@@ -7,6 +7,8 @@ from typing import Any
 from unicodedata import normalize
 
 import jax
+import numpy as np
+from jaxtyping import Float
 
 from lift_flax.command_line import say
 from lift_flax.config import Config
@@ -15,6 +17,7 @@ from lift_flax.models.build import make_student
 from lift_flax.models.functional import Network, Tree, create
 from lift_flax.models.inputs import student_outputs
 from lift_flax.runs import config_file, places
+from lift_flax.runs.calibration import Calibration, calibrations, tempered
 from lift_flax.runs.checkpoints import read_best
 from lift_flax.runs.package.contents import AGAIN, CARD, CONFIG
 from lift_flax.runs.package.reading import read, trees
@@ -39,6 +42,8 @@ class TrainedRun:
       facts: all that run.json holds.
       packed: whether it was opened from a package, into which nothing is written.
       results: of a package: what training measured on the test split; None where it was not tested.
+      calibration: of the student; None in runs without validation clips, and of earlier versions.
+      teacher_calibration: of its teacher.
     """
 
     workdir: Path
@@ -54,10 +59,22 @@ class TrainedRun:
     facts: dict[str, Any] = dataclasses.field(default_factory=dict)
     packed: bool = False
     results: dict[str, Any] | None = None
+    calibration: Calibration | None = None
+    teacher_calibration: Calibration | None = None
 
     def label_of(self, name: str) -> int | None:
         """The label of the class `name`, whether its letters are composed or not; None if the run does not know it."""
         return {normalize("NFC", known): label for label, known in enumerate(self.classes)}.get(normalize("NFC", name))
+
+    @property
+    def calibrated(self) -> dict[str, Calibration]:
+        """{network: its calibration}, of student and teacher, where they have one."""
+        both = {"student": self.calibration, "teacher": self.teacher_calibration}
+        return {network: one for network, one in both.items() if one}
+
+    def stated(self, shares: Float[np.ndarray, "*B K"], network: str = "student") -> Float[np.ndarray, "*B K"]:
+        """The probabilities that answers state, of those that a network gives: of its temperature, where it has one."""
+        return tempered(shares, self.calibrated[network].temperature) if network in self.calibrated else shares
 
     def outputs(self, params: Tree, batch_stats: Tree, streams: Tree, *, train: bool = False):
         """(outputs, statistics) as of `lift_flax.models.inputs.student_outputs`, to be jitted."""
@@ -120,6 +137,7 @@ def _open_package(path: Path) -> TrainedRun:
 def _trained(
     place: places.RunPlace, config: Config, stated: dict[str, Any], network: Network, *arrays_and_step: Any
 ) -> TrainedRun:
+    calibrated = calibrations(stated, place.path)
     return TrainedRun(
         place.path,
         config,
@@ -131,4 +149,6 @@ def _trained(
         clip_seconds=stated.get("clip_seconds"),
         facts=stated,
         packed=place.packed,
+        calibration=calibrated.get("student"),
+        teacher_calibration=calibrated.get("teacher"),
     )

@@ -74,6 +74,11 @@ def facts(workdir: Path, *more: str) -> dict[str, Any]:
     return read_object(workdir / "run.json", IN_EVERY_RUN | {name: _IN_RUN[name] for name in more}, _AGAIN)
 
 
+def add_facts(workdir: Path, **more: Any) -> None:
+    """Adds parts to run.json, or replaces them."""
+    write_text(workdir / "run.json", json.dumps({**facts(workdir), **more}, indent=2) + "\n")
+
+
 def phase_folder(workdir: Path, phase: str) -> Path:
     """The checkpoints of a phase, "teacher" or "student".  Raises UserError where none was trained."""
     folder = workdir / phase
@@ -113,9 +118,10 @@ def claim(
       splits: ids of the training, validation and test clips.
       weights: {part: SHA-256 of the weights that it starts from}.
     """
-    path = workdir / "config.json"
+    path, kept = workdir / "config.json", {}
     if _has_progress(workdir):
         check_continues(workdir, config, records, *splits, weights=weights)
+        kept = {name: value for name, value in facts(workdir).items() if name == "calibration"}
     elif path.exists():
         config_file.load(path)  # raises where it is not a run's
         print(f"{workdir} holds a run without any checkpoint: starting it anew", flush=True)
@@ -135,6 +141,7 @@ def claim(
         "python": platform.python_version(),
         "processes": jax.process_count(),
         "devices": [str(d.device_kind) for d in jax.devices()],
+        **kept,
     }
     write_text(workdir / "run.json", json.dumps(new_facts, indent=2) + "\n")
 

@@ -1,6 +1,7 @@
 """Serves a page that shows what a trained run answers, live, for a camera; and the same for programs.
 
-    lift-flax serve --workdir=RUN                                   # the camera of the browser
+    lift-flax serve                                                 # the network that comes with lift_flax
+    lift-flax serve --workdir=RUN                                   # a run of yours, the camera of the browser
     lift-flax serve --workdir=RUN --source=rtsp://camera.local/1    # or /dev/video0, or a file: one of this machine
     ssh -L 8008:localhost:8008 MACHINE                              # then http://localhost:8008 is the page of MACHINE
 
@@ -20,6 +21,8 @@ from pathlib import Path
 from lift_flax import command_line, compiling, errors
 from lift_flax.command_line import say
 from lift_flax.errors import UserError, system_reason
+from lift_flax.runs.places import WORKDIR
+from lift_flax.video.scaling import FITS
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _ANY = ("0.0.0.0", "::")
@@ -50,12 +53,18 @@ def main(argv: list[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = command_line.parser(__doc__, "lift-flax serve")
-    parser.add_argument("--workdir", type=Path, required=True, help="folder of a trained run")
+    parser.add_argument("--workdir", type=Path, help=f"{WORKDIR} (default)")
     parser.add_argument(
         "--source",
         default="browser",
         help="where frames come from: each visitor's browser (default), a device as /dev/video0, an address as "
         "rtsp://..., or a file, which plays over and over",
+    )
+    parser.add_argument(
+        "--fit",
+        choices=FITS,
+        default="crop",
+        help="how frames become squares: their middle (default); all of them between black borders; all of them, squeezed",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
     parser.add_argument("--port", type=int, default=8008, help="port to listen on (default 8008; 0 takes a free one)")
@@ -107,7 +116,7 @@ def _server(args: argparse.Namespace, token: str):
     """The uvicorn server of a run; its networks compile once it has begun."""
     import uvicorn
 
-    from lift_flax.runs.trained import open_trained
+    from lift_flax.runs.trained import open_or_shipped
     from lift_flax.serve.answering import Answering
     from lift_flax.serve.app import make_app
     from lift_flax.serve.connections import protocol
@@ -117,7 +126,7 @@ def _server(args: argparse.Namespace, token: str):
 
     compiling.keep_compiled_programs()
     local, limits = args.host in _LOOPBACK, Limits()
-    answering = Answering(open_trained(args.workdir))
+    answering = Answering(open_or_shipped(args.workdir), fit=args.fit)
     source = None if args.source == "browser" else Source(args.source)
     reception = Reception(answering, limits, source, lossless=local)
     if source is not None:

@@ -19,6 +19,10 @@ from lift_flax.video.guarded.read_clips import Caps, read_guarded
 class Answering:
     """A run that answers for several visitors at once.
 
+    Args:
+      trained: the run.
+      fit: how frames become squares (`Predictor`).
+
     Attributes:
       trained: the run.
       networks: that can answer.
@@ -26,8 +30,8 @@ class Answering:
       explainer: computes explanations, which take longer, beside them.
     """
 
-    def __init__(self, trained: TrainedRun):
-        self.trained = trained
+    def __init__(self, trained: TrainedRun, *, fit: str = "crop"):
+        self.trained, self._fit = trained, fit
         self.networks = ("student", "teacher") if trained.config.train.distill else ("student",)
         self._predictors: dict[str, Predictor] = {}
         self._opening = threading.Lock()
@@ -37,7 +41,7 @@ class Answering:
         """The predictor of one of `networks`; several visitors get the same."""
         with self._opening:
             if network not in self._predictors:
-                self._predictors[network] = Predictor(self.trained, network=network)
+                self._predictors[network] = Predictor(self.trained, network=network, fit=self._fit)
             return self._predictors[network]
 
     def prepare(self) -> None:

@@ -14,6 +14,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
+from lift_flax.runs.package.contents import CARD
 from lift_flax.serve.access import Access
 from lift_flax.serve.programs import events, health, stream
 from lift_flax.serve.reception import Reception
@@ -42,6 +43,7 @@ def make_app(reception: Reception, *, names: frozenset[str], any_address: bool, 
     app = Starlette(
         routes=[
             Route("/", _page),
+            Route("/card", _card),
             Route("/health", health),
             Route("/events", events),
             Route("/stream", stream),
@@ -60,6 +62,15 @@ def make_app(reception: Reception, *, names: frozenset[str], any_address: bool, 
 
 async def _page(request: Request) -> Response:
     return FileResponse(PAGE / "index.html")
+
+
+async def _card(request: Request) -> Response:
+    """What the network can do, as the card of its package says."""
+    trained = request.app.state.reception.answering.trained
+    card = trained.workdir / CARD
+    if not (trained.packed and card.is_file()):
+        raise HTTPException(404, "this run has no card: packages have one")
+    return FileResponse(card, media_type="text/plain; charset=utf-8")
 
 
 async def _refused(request: Request, error: Exception) -> JSONResponse:

@@ -91,6 +91,8 @@ class Reception:
             "frames": preparation.num_frames,
             "size": preparation.size,
             "seconds": seconds,
+            "threshold": trained.calibration.threshold if trained.calibration else None,
+            "card": trained.packed,
             "source": "browser" if self.source is None else "server",
             "lossless": self.lossless,
             "stops": [DARKEST, BRIGHTEST],

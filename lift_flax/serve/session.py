@@ -143,6 +143,7 @@ def answer_json(answer: LiveAnswer) -> dict[str, Any]:
         "time": found.time,
         "label": found.label,
         "probability": round(found.probability, 6),
+        "sure": found.sure,
         "probabilities": [round(float(share), 6) for share in found.probabilities],
         "network": answer.settings.network,
         "stops": answer.settings.stops,

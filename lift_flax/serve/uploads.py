@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse
 from starlette.types import Message, Receive
 
 from lift_flax.errors import UserError, shown
-from lift_flax.predict.__main__ import as_json
+from lift_flax.predict.output.lines import as_json
 from lift_flax.serve.limits import Limits
 from lift_flax.serve.reception import Reception
 from lift_flax.video.decode import VideoError

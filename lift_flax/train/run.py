@@ -20,11 +20,12 @@ from lift_flax.distributed import processes
 from lift_flax.distributed.mesh import make_mesh
 from lift_flax.distributed.processes import StopSignal
 from lift_flax.errors import UserError
-from lift_flax.evaluate import illumination, metrics, scoring
+from lift_flax.evaluate import calibration, illumination, metrics, scoring
 from lift_flax.files import replacing, write_text
 from lift_flax.models.functional import Tree, answering
+from lift_flax.runs.calibration import Calibration, stated
 from lift_flax.runs.metrics_log import MetricsWriter
-from lift_flax.runs.workdir import finished, refuse_foreign, refuse_pretraining
+from lift_flax.runs.workdir import add_facts, finished, refuse_foreign, refuse_pretraining
 from lift_flax.train import results
 from lift_flax.train.epochs import lengthened, thinned
 from lift_flax.train.loop import train_phase
@@ -71,6 +72,7 @@ def train_and_validate(config: Config, workdir: Path, stop: StopSignal | None = 
         with jax.set_mesh(start.mesh):
             trained, score_clips, student = _train(start, workdir, stop or StopSignal())
             scored = score_clips(*answering(student), start.val_ids)
+            _calibrate(scored, workdir)
         found = results.of_validation(start.records, start.val_ids, scored, trained)
         with processes.all_or_none():
             if processes.is_first():
@@ -160,15 +162,19 @@ def _train_and_test(start: Start, workdir: Path, stop: StopSignal) -> dict:
     started, config, records = time.monotonic(), start.config, start.records
     with jax.set_mesh(start.mesh):
         trained, score_clips, student = _train(start, workdir, stop)
+        calibrated = {}
+        if start.val_ids:
+            print(f"calibrating on {len(start.val_ids)} validation clips ...", flush=True)
+            calibrated = _calibrate(score_clips(*answering(student), start.val_ids), workdir)
         print(f"scoring {len(start.test_ids)} test clips ...", flush=True)
-        scored = score_clips(*answering(student), start.test_ids)
+        scored = calibration.with_temperatures(score_clips(*answering(student), start.test_ids), calibrated)
         curve = None
         if config.log.light_curve:
             score = functools.partial(score_clips, *answering(student))
             step = (trained["student"] or {})["step"]
             curve = _light_curve(start, scored, score, step)
     tested = results.of_test(config, records, start.test_ids, scored, time.monotonic() - started)
-    tested |= results.of_light(curve) if curve else {}
+    tested |= {"calibration": stated(calibrated)} | (results.of_light(curve) if curve else {})
     with processes.all_or_none():
         if processes.is_first():
             labels = np.array([records.index[i].label for i in start.train_ids])
@@ -182,6 +188,15 @@ def _train_and_test(start: Start, workdir: Path, stop: StopSignal) -> dict:
             if curve:
                 illumination.draw(curve, workdir)
     return tested
+
+
+def _calibrate(scored: scoring.SplitLogits, workdir: Path) -> dict[str, Calibration]:
+    """Calibrates the networks by what the validation clips scored, and states it in run.json."""
+    found = calibration.calibrate(scored)
+    with processes.all_or_none():
+        if processes.is_first():
+            add_facts(workdir, calibration=stated(found))
+    return found
 
 
 def _light_curve(start: Start, scored: scoring.SplitLogits, score: Callable, step: int) -> dict:

@@ -16,7 +16,7 @@ from av.video.reformatter import VideoReformatter
 from jaxtyping import Int, UInt8
 
 from lift_flax.errors import UserError
-from lift_flax.video import optical_flow, sampling, scaling
+from lift_flax.video import flow_codes, optical_flow, sampling, scaling
 from lift_flax.video.decode import iter_frames
 from lift_flax.video.inspection import inspect_video
 
@@ -35,6 +35,8 @@ class Preparation:
       size: px, side of the square frames.
       window: how T frames in a row are taken; None spreads them over the whole clip.
       places: windows of a video that is one clip, evenly spread over it; each is a clip then.
+      fit: how a frame becomes a square: "crop", its central square, as in training; "pad", all of it between black
+        borders; "squeeze", all of it, its longer side shortened.
     """
 
     codec: str
@@ -45,6 +47,7 @@ class Preparation:
     size: int
     window: sampling.FrameWindow | None = None
     places: int = 1
+    fit: str = "crop"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,10 +156,15 @@ def read_clips(video: Video, preparation: Preparation, windows: Windows) -> Iter
         kept = {index: picture for index, picture in kept.items() if index >= first}
 
 
+def is_long(video: Video, windows: Windows) -> bool:
+    """Whether a video is cut into windows."""
+    return video.timing.seconds > max(windows.longest, windows.length)
+
+
 def _spans(video: Video, windows: Windows) -> list[tuple[float, float]]:
     """(start, end) of each clip in seconds; the last window ends with the video."""
     duration = video.timing.seconds
-    if duration <= max(windows.longest, windows.length):
+    if not is_long(video, windows):
         return [(0.0, duration)]
     count = math.ceil((duration - windows.length) / windows.hop - 1e-6) + 1  # rounding makes no window
     starts = [min(i * windows.hop, duration - windows.length) for i in range(count)]
@@ -191,16 +199,10 @@ def stored_size(width: int, height: int, preparation: Preparation) -> tuple[int,
     return scaling.scaled_size(width, height, min(preparation.short_side, width, height), multiple=2)
 
 
-def _final_size(width: int, height: int, preparation: Preparation) -> tuple[int, int]:
+def _fit(width: int, height: int, preparation: Preparation) -> scaling.Fit:
+    """How frames of a video of this size become squares, of the size that they have in its record."""
     size = (width, height) if preparation.codec == "original" else stored_size(width, height, preparation)
-    return scaling.scaled_size(*size, preparation.size)
-
-
-def _cropped(picture: UInt8[np.ndarray, "h w *C"], size: int) -> UInt8[np.ndarray, "H W *C"]:
-    """The square in the middle."""
-    height, width = picture.shape[:2]
-    y, x = sampling.crop_origin(height, width, size, 0.5, 0.5)
-    return np.ascontiguousarray(picture[y : y + size, x : x + size])
+    return scaling.Fit(preparation.fit, preparation.size, *size)
 
 
 def _scaled(
@@ -216,7 +218,9 @@ def frame_scaler(
     width: int, height: int, preparation: Preparation
 ) -> Callable[[av.VideoFrame], UInt8[np.ndarray, "size size 3"]]:
     """A function from the frames of a video of this size to square RGB frames."""
-    stored, size = stored_size(width, height, preparation), _final_size(width, height, preparation)
+    stored = stored_size(width, height, preparation)
+    fit = _fit(width, height, preparation)
+    size = fit.inner
     first, second = VideoReformatter(), VideoReformatter()
 
     def scaled(frame: av.VideoFrame) -> UInt8[np.ndarray, "size size 3"]:
@@ -226,7 +230,7 @@ def frame_scaler(
             picture = scaling.picture(scaling.rgb(frame, stored, first), size, second)
         else:
             picture = scaling.rgb(frame, size, first)
-        return _cropped(picture, preparation.size)
+        return fit.square(picture, scaling.BLACK)
 
     return scaled
 
@@ -243,10 +247,15 @@ def _flows(video: Video, indices: list[int], preparation: Preparation) -> Iterat
 def flow_scaler(
     width: int, height: int, preparation: Preparation
 ) -> Callable[[UInt8[np.ndarray, "h w 2"]], UInt8[np.ndarray, "size size 2"]]:
-    """A function from the coded flow of a video of this size to square flow, still in pixels of the stored size."""
-    size, scaler = _final_size(width, height, preparation), VideoReformatter()
+    """A function from the coded flow of a video of this size to square flow.
 
-    def channel(codes: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "size size"]:
-        return _cropped(scaling.picture(codes, size, scaler), preparation.size)
+    It stays in pixels of the stored size where frames are cropped.  Where they are made smaller than that, so is the
+    flow along each axis: the network sees the displacement that belongs to what it sees.
+    """
+    fit, scaler = _fit(width, height, preparation), VideoReformatter()
 
-    return lambda codes: np.stack([channel(codes[..., 0]), channel(codes[..., 1])], axis=-1)  # [size, size, 2]
+    def channel(codes: UInt8[np.ndarray, "h w"], share: float) -> UInt8[np.ndarray, "size size"]:
+        return fit.square(flow_codes.shortened(scaling.picture(codes, fit.inner, scaler), share), flow_codes.ZERO)
+
+    x, y = fit.shares
+    return lambda codes: np.stack([channel(codes[..., 0], x), channel(codes[..., 1], y)], axis=-1)  # [size, size, 2]

@@ -3,15 +3,19 @@
 import contextlib
 import io
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 from av.video.frame import PictureType
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from jaxtyping import UInt8
 from PIL import Image
+
+_TICK = Fraction(1, 90000)  # s, of frames that are not equally long
+_COLOURS = {"dst_colorspace": Colorspace.ITU709, "dst_color_range": ColorRange.MPEG}  # of films
 
 Frames = UInt8[np.ndarray, "T H W 3"]
 
@@ -82,6 +86,33 @@ def mp4(frames: Frames, fps: float) -> bytes:
     frames = np.pad(frames, ((0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)), mode="edge")
     rate = Fraction(fps).limit_denominator(1000)
     return h264(rgb_frames(frames), fps=rate, crf=18, mbtree=True, index_first=True, tune="stillimage")
+
+
+def film(
+    path: Path, frames: Iterable[UInt8[np.ndarray, "H W 3"]], fps: Fraction, times: Sequence[float] | None = None
+) -> None:
+    """Writes an MP4 that browsers and phones play, frame by frame, in memory that does not grow with its length.
+
+    Args:
+      frames: pictures of one size, with an even number of rows and columns.
+      fps: frames per second, of a constant rate or on average.
+      times: seconds of each frame, where they are not equally long.
+    """
+    unit, last, scaler = 1 / fps if times is None else _TICK, -1, VideoReformatter()
+    with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as container:
+        stream = container.add_stream("libx264", rate=fps, options={"crf": "20", "preset": "veryfast"})
+        stream.pix_fmt, stream.codec_context.time_base = "yuv420p", unit
+        for position, picture in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+            frame = scaler.reformat(frame, format="yuv420p", **_COLOURS)
+            if position == 0:
+                stream.width, stream.height = frame.width, frame.height
+                stream.codec_context.colorspace, stream.codec_context.color_range = frame.colorspace, frame.color_range
+            at = position if times is None else round(times[position] / unit)
+            last = max(at, last + 1)  # no two at once
+            frame.pts, frame.time_base = last, unit
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
 
 
 def gif(frames: Frames, fps: float) -> bytes:

@@ -19,6 +19,13 @@ def encode(flow: Float[np.ndarray, "*dims"]) -> UInt8[np.ndarray, "*dims"]:
     return (np.round(scaled) + ZERO).astype(np.uint8)
 
 
+def shortened(codes: UInt8[np.ndarray, "*dims"], share: float) -> UInt8[np.ndarray, "*dims"]:
+    """Codes of displacements that are `share` times as long, 0 to 1; at 1 they are `codes` themselves."""
+    if share == 1:
+        return codes
+    return (np.round((codes.astype(np.float32) - ZERO) * np.float32(share)) + ZERO).astype(np.uint8)
+
+
 def decode(codes: UInt8[np.ndarray, "*dims"]) -> Float[np.ndarray, "*dims"]:
     """Codes to displacements in pixels, float32."""
     return (codes.astype(np.float32) - ZERO) * np.float32(FLOW_RANGE / STEPS)

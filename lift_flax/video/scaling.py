@@ -1,15 +1,23 @@
 """Scales frames by averaging over area, for records and for clips; HDR becomes SDR on the way.
 
+What a network takes of a frame is a square: its middle, or all of it (`Fit`).
+
 Every function takes a `scaler`.  Use one for each video and kind of result: it keeps its last settings, among them the
 colours of the source.
 """
+
+import dataclasses
 
 import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from jaxtyping import UInt8
 
+from lift_flax.video import sampling
 from lift_flax.video.picture import hdr
+
+FITS = ("crop", "pad", "squeeze")
+BLACK = 0
 
 # Averages over area.  Without the other two flags swscale truncates, and frames come out 1 to 2.3 levels darker,
 # depending on their width: much for a dark clip.
@@ -63,3 +71,46 @@ def picture(
         return pixels
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24" if pixels.ndim == 3 else "gray")
     return scaler.reformat(frame, *size, interpolation="AREA", threads=1).to_ndarray()
+
+
+@dataclasses.dataclass(frozen=True)
+class Fit:
+    """How frames of one size become squares of `side` px.
+
+    Attributes:
+      how: "crop", the central square, as in training; "pad", the whole frame between borders; "squeeze", the whole
+        frame, its longer side shortened.
+      width, height: of the frames, which are scaled to `inner` first.
+    """
+
+    how: str
+    side: int
+    width: int
+    height: int
+
+    @property
+    def inner(self) -> tuple[int, int]:
+        """Width and height that a frame is scaled to."""
+        if self.how == "squeeze":
+            return self.side, self.side
+        if self.how == "pad":
+            scale = self.side / max(self.width, self.height)
+            return max(1, round(self.width * scale)), max(1, round(self.height * scale))
+        return scaled_size(self.width, self.height, self.side)
+
+    @property
+    def shares(self) -> tuple[float, float]:
+        """Along x and y, how long a displacement is in such a square: its share of that in a cropped one."""
+        cropped = scaled_size(self.width, self.height, self.side)
+        return self.inner[0] / cropped[0], self.inner[1] / cropped[1]
+
+    def square(self, picture: UInt8[np.ndarray, "h w *C"], border: int) -> UInt8[np.ndarray, "side side *C"]:
+        """The square of a picture of size `inner`; `border` is the value of what lies beyond it."""
+        side, (height, width) = self.side, picture.shape[:2]
+        if self.how == "pad":
+            square = np.full((side, side, *picture.shape[2:]), border, np.uint8)
+            y, x = (side - height) // 2, (side - width) // 2
+            square[y : y + height, x : x + width] = picture
+            return square
+        y, x = sampling.crop_origin(height, width, side, 0.5, 0.5)
+        return np.ascontiguousarray(picture[y : y + side, x : x + side])

@@ -18,6 +18,7 @@ from lift_flax.evaluate import tables
 from lift_flax.explain import __main__ as explain
 from lift_flax.predict import __main__ as predict
 from lift_flax.predict.answers import VideoAnswer
+from lift_flax.predict.output import lines
 from lift_flax.report.page import write_page
 from lift_flax.train.run import train_and_test
 from lift_flax.train.screen import summary
@@ -80,9 +81,9 @@ def test_a_narrow_table_cuts_no_name(monkeypatch, capsys):
 def test_an_answer_is_a_line_whatever_its_video_is_called():
     """Names of files need not be text, and may break lines."""
     answer = VideoAnswer("a\nb/caf\udce9.mp4", tuple(NAMES), np.full(len(NAMES), 1 / len(NAMES)))
-    (line,) = predict.as_text(answer, top=len(NAMES)).splitlines()
+    (line,) = lines.as_text(answer, top=len(NAMES)).splitlines()
     assert line.startswith(r"a\nb/caf\xe9.mp4: ") and all(name in line for name in NAMES)
-    assert predict.as_json(answer)["video"] == answer.video, "programs get the name itself"
+    assert lines.as_json(answer)["video"] == answer.video, "programs get the name itself"
 
 
 @pytest.mark.slow

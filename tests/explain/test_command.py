@@ -79,9 +79,3 @@ def test_mistakes(run, tmp_path, arguments, message):
     with pytest.raises(UserError, match=message):
         explain.main([f"--workdir={run}", f"--out={tmp_path / 'out'}", *arguments])
     assert not (tmp_path / "out").exists()
-
-
-def test_folder_names():
-    videos = [Path(name) for name in ("a/x.mp4", "b/x.mp4", "x.avi", "x-2.mp4", "y.mp4")]
-    assert explain.folder_names(videos) == ["x", "x-2", "x-3", "x-2-2", "y"]
-    assert explain.folder_names([Path("..mp4"), Path("a/...mp4"), Path(".b.mp4")]) == ["video", "video-2", ".b"]

@@ -1,6 +1,7 @@
 """Answers without BatchNorm are those of the network that was trained."""
 
 import functools
+import pickle
 import re
 
 import jax
@@ -16,7 +17,7 @@ from lift_flax.export.comparing import random_inputs
 from lift_flax.models.layers.norm import BatchNorm
 from lift_flax.predict import inference
 from lift_flax.predict.predictor import Predictor
-from lift_flax.video.clips import Clip
+from lift_flax.video.clips import Clip, Windows
 from tests.support.readings import READINGS
 from tests.support.trained_tools import random_trained
 
@@ -61,7 +62,7 @@ def test_the_predictor_answers_as_what_was_trained(kind, network):
 def test_trunks_compute_in_the_precision_of_the_run(kind, dtype):
     trained, _, inputs = _case(kind)
     folded = inference.fold(trained)
-    program = jax.jit(functools.partial(inference.probabilities, folded, "student"))
+    program = jax.jit(functools.partial(inference.answers, folded, "student"))
     text = program.lower(folded.arrays, inputs).as_text()
     convolutions = re.findall(r"stablehlo\.convolution.*->\s*tensor<[\dx]*x(\w+)>", text)
     assert convolutions and set(convolutions) == {dtype}
@@ -80,6 +81,7 @@ def test_folding_takes_all_batch_norms_out_and_leaves_the_run_alone():
     [
         ({"network": "teecher"}, "network='teecher' is unknown: choose teacher or student"),
         ({"batch_size": 0}, "batch_size=0: give a whole number of clips, 1 or more"),
+        ({"fit": "stretch"}, "fit='stretch' is unknown: choose crop, pad or squeeze"),
     ],
     ids=str,
 )
@@ -88,6 +90,33 @@ def test_wrong_options_are_reported_at_once(options, message):
         Predictor(_case("both")[0], **options)
 
 
+def test_a_pickled_predictor_keeps_its_options():
+    trained = random_trained("tiny")
+    predictor = Predictor(trained, threshold=0.7, fit="pad", windows=Windows(9.0), on_bad="warn")
+    again = pickle.loads(pickle.dumps(predictor))
+    for name in ("threshold", "preparation", "windows", "_on_bad"):
+        assert getattr(again, name) == getattr(predictor, name), name
+    assert again.preparation.fit == "pad" and Predictor(trained).preparation.fit == "crop"
+
+
 def test_each_takes_several_videos():
     with pytest.raises(UserError, match=r"each\(\) takes several videos: give a list of them, not 'clip.mp4'"):
         Predictor(_case("both")[0]).each("clip.mp4")
+
+
+@pytest.mark.parametrize("network", ["student", "teacher"])
+@pytest.mark.parametrize("kind", ["both", pytest.param("finetuned", marks=pytest.mark.slow)])
+def test_embeddings_are_what_the_classifier_takes(kind, network):
+    """The classifier of the run gives the network's logits of them; and of a video they are the mean of its clips'."""
+    trained, answers, inputs = _case(kind)
+    shares, embeddings = jax.jit(functools.partial(inference.answers, inference.fold(trained), network))(
+        inference.fold(trained).arrays, inputs
+    )
+    student = trained.network.module(trained.params, trained.batch_stats)
+    if network == "student":
+        logits = student.head(embeddings[:, None], train=False)  # [B, E] -> [B, 1, E], a mean of one token
+    else:
+        logits = (student.trunk if student.teacher is None else student.teacher).fc(embeddings)
+    np.testing.assert_allclose(logits, answers[NETWORKS[network]], rtol=0, atol=1e-4)
+    np.testing.assert_allclose(shares, jax.nn.softmax(answers[NETWORKS[network]]), rtol=0, atol=1e-5)
+    assert embeddings.dtype == np.float32 and np.ptp(embeddings, axis=0).max() > 1e-3

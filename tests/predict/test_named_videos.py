@@ -12,7 +12,7 @@ import pytest
 
 from data_prep.sources.video_list import find_videos
 from lift_flax.errors import UserError
-from lift_flax.predict.named_videos import named_videos
+from lift_flax.predict.named_videos import distinct_names, named_videos
 from lift_flax.video.paths import is_video, pictures_in, videos_below, why_no_file
 from tests.support.video_files import write_numbered
 
@@ -115,3 +115,9 @@ def test_paths_on_standard_input_as_windows_writes_them(monkeypatch):
     listed = codecs.BOM_UTF8 + "a.mp4\r\n\r\nein Fu\u00df.mp4".encode()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(listed)))
     assert named_videos(["-"]) == [Path("a.mp4"), Path("ein Fu\u00df.mp4")]
+
+
+def test_distinct_names():
+    videos = [Path(name) for name in ("a/x.mp4", "b/x.mp4", "x.avi", "x-2.mp4", "y.mp4")]
+    assert distinct_names(videos) == ["x", "x-2", "x-3", "x-2-2", "y"]
+    assert distinct_names([Path("..mp4"), Path("a/...mp4"), Path(".b.mp4")]) == ["video", "video-2", ".b"]

@@ -1,5 +1,6 @@
 """Answers for files: those of evaluation, for any number of them, good and bad, in memory that does not grow."""
 
+import dataclasses
 import io
 import json
 import os
@@ -20,9 +21,9 @@ from lift_flax.distributed.mesh import make_mesh
 from lift_flax.errors import UserError
 from lift_flax.evaluate import scoring
 from lift_flax.predict import __main__ as predict
-from lift_flax.predict.answers import ClipAnswer, VideoAnswer
 from lift_flax.predict.named_videos import named_videos
 from lift_flax.predict.predictor import Predictor
+from lift_flax.predict.reading import usual_windows
 from lift_flax.runs.trained import open_trained
 from lift_flax.video.decode import decode_frames
 from tests import ROOT
@@ -126,8 +127,8 @@ def test_a_long_video_gets_a_timeline(run, tmp_path, capsys):
     predict.main([f"--workdir={run}", "--longest=5", "--window=2", "--hop=1", "--json", str(path)])
     found = json.loads(capsys.readouterr().out)
     assert [(m["start"], m["end"]) for m in found["timeline"]] == [(i, i + 2) for i in range(11)]
-    assert found["segments"][0]["start"] == 0 and found["segments"][-1]["end"] == 12
-    for before, after in zip(found["segments"], found["segments"][1:], strict=False):
+    assert found["events"][0]["start"] == 0 and found["events"][-1]["end"] == 12
+    for before, after in zip(found["events"], found["events"][1:], strict=False):
         assert before["end"] == after["start"] and before["label"] != after["label"]
     whole = decode_frames(path)
     predictor = lift_flax.load(run)
@@ -139,7 +140,25 @@ def test_a_long_video_gets_a_timeline(run, tmp_path, capsys):
     assert found["probability"] <= mean + 1e-6 and len({m["probability"] for m in found["timeline"]}) > 1
     predict.main([f"--workdir={run}", "--longest=5", "--window=2", "--hop=1", str(path)])
     said = capsys.readouterr().out
-    assert "11 clips, each" in said and "  0:00.0 to 0:" in said
+    first = found["events"][0]
+    assert (
+        f"{path}: {first['label']} {100 * first['probability']:.1f} % 0:00.0 to 0:" in said and "11 clips, each" in said
+    )
+
+
+def test_windows_last_as_long_as_the_training_clips():
+    trained = random_trained("tiny")
+    known = dataclasses.replace(trained, clip_seconds=3.0)
+    in_a_row = random_trained("tiny", **{"data.sampling": "window", "data.window_seconds": 1.0})
+    for of, expected in (
+        (trained, (30, 4, 2)),
+        (known, (30, 3, 1.5)),
+        (dataclasses.replace(in_a_row, clip_seconds=3.0), (30, 1, 0.5)),
+    ):
+        assert dataclasses.astuple(Predictor(of).windows) == dataclasses.astuple(usual_windows(of)) == expected
+    assert Predictor(known, windows=lift_flax.Windows(9.0)).windows == lift_flax.Windows(9.0, 4.0, 2.0)
+    assert usual_windows(known, length=1.0) == lift_flax.Windows(30.0, 1.0, 0.5)
+    assert usual_windows(known, longest=2.0, hop=1.0) == lift_flax.Windows(2.0, 3.0, 1.0)
 
 
 def test_a_pause_is_computed_once(run, tmp_path, monkeypatch):
@@ -158,13 +177,6 @@ def test_a_pause_is_computed_once(run, tmp_path, monkeypatch):
     alone = np.concatenate([predictor.probabilities([clip]) for clip in clips])
     np.testing.assert_allclose(answer.probabilities, alone.mean(axis=0), atol=1e-5)
     assert [part.probability for part in answer.timeline] == pytest.approx(alone.max(axis=1), abs=1e-5)
-
-
-def test_segments_join_what_is_alike():
-    moments = tuple(ClipAnswer(2.0 * i, 2.0 * i + 4, label, 0.5 + 0.1 * i) for i, label in enumerate("aabba"))
-    found = VideoAnswer("v", ("a", "b"), np.array([0.6, 0.4]), moments).segments()
-    assert [(s.start, s.end, s.label) for s in found] == [(0, 5, "a"), (5, 9, "b"), (9, 12, "a")]
-    assert [s.probability for s in found] == pytest.approx([0.55, 0.75, 0.9])
 
 
 def test_folders_patterns_and_lists(videos, tmp_path, monkeypatch):

@@ -66,7 +66,7 @@ def test_a_network_reports_a_flash_at_its_second(dark_or_light, tmp_path, capsys
     answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert len(answers) == len(CONTAINERS) == 6
     for answer in answers:
-        before, flash, after = answer["segments"]
+        before, flash, after = answer["events"]
         assert [part["label"] for part in (before, flash, after)] == ["dark", "light", "dark"]
         assert before["start"] == 0 and after["end"] == pytest.approx(60, abs=0.01)
         assert abs(flash["start"] - 30) <= 1 and abs(flash["end"] - 32) <= 1, answer["video"]

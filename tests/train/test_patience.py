@@ -8,63 +8,54 @@ import pytest
 
 from lift_flax.data.records import open_records
 from lift_flax.errors import UserError
+from lift_flax.runs import config_file
 from lift_flax.runs.checkpoints import best_step
 from lift_flax.runs.metrics_log import read_metrics
 from lift_flax.train.run import resolve, train_and_test
 from tests.support.run_tools import assert_same_state, newest_state
-from tests.support.small_config import LIGHT, small_config
-
-FIELDS = {"data.val_share": 0.34, "train.student_epochs": 30, "train.patience": 2, "train.best_by": "loss"}
+from tests.support.small_config import small_config
 
 
 @pytest.fixture(scope="module")
-def config(records):
-    return small_config(records=records, **{**LIGHT, **FIELDS, "train.learning_rate": 0.02})
-
-
-@pytest.fixture(scope="module")
-def ended(config, tmp_path_factory):
-    """A run that learns too fast to become better for long."""
-    workdir = tmp_path_factory.mktemp("patience") / "run"
-    train_and_test(config, workdir)
-    return workdir
+def config(validated):
+    return config_file.load(validated / "config.json")
 
 
 def _validation(workdir):
     return [line for line in read_metrics(workdir) if line["split"] == "validation"]
 
 
-def test_it_ends_two_epochs_after_the_best(ended):
-    lines, student = _validation(ended), json.loads((ended / "results.json").read_text())["training"]["student"]
+def test_it_ends_two_epochs_after_the_best(validated):
+    lines, student = _validation(validated), json.loads((validated / "results.json").read_text())["training"]["student"]
     losses = [line["loss"] for line in lines]
     best = losses.index(min(losses))
     assert len(losses) < 30 and len(losses) == best + 3
-    assert best_step(ended / "student") == lines[best]["step"] == student["step"]
+    assert best_step(validated / "student") == lines[best]["step"] == student["step"]
     assert (student["epochs"], student["steps"]) == (lines[-1]["epoch"], lines[-1]["step"]) and student[
         "fitted"
     ] is not None
 
 
 @pytest.mark.slow
-def test_a_stop_within_changes_nothing(ended, config, tmp_path):
+def test_a_stop_within_changes_nothing(validated, config, tmp_path):
     """Cut before its last epoch, and at its end: the same end, and nothing is trained after it."""
-    cut, last = tmp_path / "run", json.loads((ended / "results.json").read_text())["training"]["student"]["steps"]
-    shutil.copytree(ended, cut)
+    cut, last = tmp_path / "run", json.loads((validated / "results.json").read_text())["training"]["student"]["steps"]
+    shutil.copytree(validated, cut)
     (cut / "results.json").unlink()
     assert train_and_test(config, cut)["training"]["student"]["steps"] == last
     shutil.rmtree(cut / "student" / str(last))
     (cut / "results.json").unlink()
     assert train_and_test(config, cut)["training"]["student"]["steps"] == last
-    assert _validation(cut) == _validation(ended)
-    assert_same_state(newest_state(cut, "student", config), newest_state(ended, "student", config))
+    assert _validation(cut) == _validation(validated)
+    assert_same_state(newest_state(cut, "student", config), newest_state(validated, "student", config))
 
 
 @pytest.mark.slow
-def test_epochs_that_are_not_saved_are_not_validated(config, ended, tmp_path):
+def test_epochs_that_are_not_saved_are_not_validated(config, validated, tmp_path):
     """The others are as they were, and the best of them answers."""
     rare = dataclasses.replace(config, train=dataclasses.replace(config.train, checkpoint_epochs=3))
     train_and_test(rare, tmp_path / "run")
-    lines, every = _validation(tmp_path / "run"), {line["epoch"]: line["loss"] for line in _validation(ended)}
+    lines, every = _validation(tmp_path / "run"), {line["epoch"]: line["loss"] for line in _validation(validated)}
     assert [line["epoch"] for line in lines] == [3.0 * (k + 1) for k in range(len(lines))]
     assert all(line["loss"] == every[line["epoch"]] for line in lines if line["epoch"] in every)
     best = min(lines, key=lambda line: line["loss"])

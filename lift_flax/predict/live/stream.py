@@ -98,6 +98,8 @@ class Stream:
       every: frames from one answer to the next; the first answer comes with the last frame of the first window.  Where
         some frames lie in no window, nothing is computed for them.
       smoothing: of one answer with those before it.
+      stated: the probabilities that an answer states, of those that the network gives.
+      threshold: answers of a lower probability are unsure.
 
     Raises:
       UserError: `every` is not a positive whole number, or the run takes the flow of one frame.  With the first frame:
@@ -113,6 +115,8 @@ class Stream:
         *,
         every: int,
         smoothing: Smoothing | None = None,
+        stated: Callable[[np.ndarray], np.ndarray] = np.asarray,
+        threshold: float = 0.0,
     ):
         if not isinstance(every, int) or every < 1:
             raise UserError(f"every={every!r}: give a whole number of frames from one answer to the next, 1 or more")
@@ -123,6 +127,7 @@ class Stream:
         self._programs, self._preparation, self._classes, self._every = programs, preparation, classes, every
         self._size: tuple[int, ...] = ()  # height and width of the first frame
         self._pace, self._smoothing = pace, smoothing or Smoothing()
+        self._stated, self._threshold = stated, threshold
         self._window: LiveWindow | None = None
         self._timed = False  # whether frames come with times
         self._time = -math.inf  # of the last frame
@@ -176,9 +181,10 @@ class Stream:
         if self._programs.token:
             tokens = [self._look_at(frame) for frame in clip.frames]
         shares = np.asarray(self._programs.answer(tuple(tokens), clip.parts))[0]  # [1, K] -> [K]
-        shares, label = self._smoothing(shares)
-        seconds = clock.perf_counter() - clip.since
-        return StreamAnswer(clip.index, self._classes[label], float(shares[label]), shares, 1000 * seconds, clip.time)
+        shares, label = self._smoothing(self._stated(shares))
+        best, latency = float(shares[label]), 1000 * (clock.perf_counter() - clip.since)
+        sure = best >= self._threshold
+        return StreamAnswer(clip.index, self._classes[label], best, shares, latency, clip.time, sure)
 
     def _look_at(self, seen: SeenFrame) -> Any:
         """The token of the main stream of a frame, computed once."""

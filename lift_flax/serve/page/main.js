@@ -16,6 +16,7 @@ let answers = []; // of the last minutes
 let began = null; // time of the first answer
 let moments = []; // when the last answers came
 let loudest = ""; // what was said last to those who listen
+let greeted = false;
 
 const threshold = () => Number($("threshold").value) / 100;
 const connection = new Connection(receive, socketChanged);
@@ -44,6 +45,13 @@ function greet(head) {
   notice("");
   const seconds = head.seconds ? ` in ${head.seconds.toFixed(1)} s` : "";
   $("about").textContent = `${head.classes.length} actions, from ${head.frames} frames of ${head.size} px${seconds}: ${head.classes.join(", ")}`;
+  if (!greeted && head.threshold !== null) {
+    $("threshold").value = Math.round(100 * head.threshold);
+    $("threshold-shown").value = `${$("threshold").value} %`;
+  }
+  greeted = true;
+  $("card").hidden = !head.card;
+  $("card").href = connection.token ? `card?token=${encodeURIComponent(connection.token)}` : "card";
   $("stops").min = head.stops[0];
   $("stops").max = head.stops[1];
   camera.lossless = head.lossless;

@@ -39,14 +39,28 @@ def show_accuracy(results: dict, console: Console | None = None) -> None:
         phases = [training["teacher"], training["student"]]
         table.add_row("top-1 in training", *[percent(phase and phase["top1"]) for phase in phases])
     console.print(table)
-    for line in agreed(results):
-        console.print(line, highlight=False)
+    for line in (*agreed(results), *_calibrated(results)):
+        console.print(line, highlight=False, soft_wrap=True)
     if results.get("parts"):
         show_parts(results["parts"], console)
     if area := results.get("area"):
         shares = ", ".join(f"{name} {percent(area[name])}" for name in NETWORKS)
         clips = f" of {next(iter(results['lights']))}" if len(results["lights"]) > 1 else ""
         console.print(f"area under the accuracy over brightness{clips}: {shares}", highlight=False, soft_wrap=True)
+
+
+def _calibrated(results: dict) -> list[str]:
+    """How sure the student's answers are, where validation clips have told."""
+    student = (results.get("calibration") or {}).get("student")
+    if not student:
+        return []
+    errors = (
+        f"calibration error {percent(student['ece_before'])} without it and {percent(student['ece_after'])} with it"
+    )
+    return [
+        f"calibrated on {student['clips']} validation clips: temperature {student['temperature']:.2f}, {errors}; "
+        f"below {percent(student['threshold'])} an answer is unsure"
+    ]
 
 
 def show_folds(report: dict, console: Console | None = None) -> None:

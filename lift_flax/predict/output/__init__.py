@@ -1,0 +1,1 @@
+"""Answers as files and as text: what `lift-flax predict` prints and writes."""

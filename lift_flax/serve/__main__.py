@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         "--fit",
         choices=FITS,
         default="crop",
-        help="how frames become squares: their middle (default); all of them between black borders; all of them, squeezed",
+        help="how frames become squares: their middle (default); all of it, between black borders; all of it, squeezed",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine alone)")
     parser.add_argument("--port", type=int, default=8008, help="port to listen on (default 8008; 0 takes a free one)")
@@ -117,17 +117,17 @@ def _server(args: argparse.Namespace, token: str):
     import uvicorn
 
     from lift_flax.runs.trained import open_or_shipped
-    from lift_flax.serve.answering import Answering
     from lift_flax.serve.app import make_app
     from lift_flax.serve.connections import protocol
     from lift_flax.serve.limits import Limits
     from lift_flax.serve.reception import Reception
-    from lift_flax.serve.source import Source
+    from lift_flax.serve.visitors.answering import Answering
+    from lift_flax.serve.visitors.camera_feed import CameraFeed
 
     compiling.keep_compiled_programs()
     local, limits = args.host in _LOOPBACK, Limits()
     answering = Answering(open_or_shipped(args.workdir), fit=args.fit)
-    source = None if args.source == "browser" else Source(args.source)
+    source = None if args.source == "browser" else CameraFeed(args.source)
     reception = Reception(answering, limits, source, lossless=local)
     if source is not None:
         source.tell(reception.source_changed)

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from lift_flax.command_line import percent
 from lift_flax.config import Luminous
 from lift_flax.report.film import colour_flow
-from lift_flax.serve.visitor import LiveAnswer, Picture
+from lift_flax.serve.visitors.visitor import LiveAnswer, Picture
 from lift_flax.video.gamma import light
 from lift_flax.video.picture.lettering import fitting, font
 

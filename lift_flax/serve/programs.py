@@ -17,7 +17,7 @@ from lift_flax.serve import pictures
 from lift_flax.serve.outbox import Outbox
 from lift_flax.serve.reception import Reception
 from lift_flax.serve.session import answer_json
-from lift_flax.serve.visitor import LiveAnswer
+from lift_flax.serve.visitors.visitor import LiveAnswer
 
 _SILENCE = 15.0  # s, after which a line says that the connection is alive
 _BOUNDARY = "frame"

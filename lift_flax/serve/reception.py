@@ -4,11 +4,11 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from lift_flax.serve.answering import Answering
 from lift_flax.serve.limits import Limits
 from lift_flax.serve.messages import BRIGHTEST, DARKEST
-from lift_flax.serve.source import Source, State
-from lift_flax.serve.visitor import LiveAnswer, Visitor
+from lift_flax.serve.visitors.answering import Answering
+from lift_flax.serve.visitors.camera_feed import CameraFeed, FeedState
+from lift_flax.serve.visitors.visitor import LiveAnswer, Visitor
 
 
 class Reception:
@@ -24,10 +24,10 @@ class Reception:
       answering, limits, source, lossless: as given.
     """
 
-    def __init__(self, answering: Answering, limits: Limits, source: Source | None, *, lossless: bool):
+    def __init__(self, answering: Answering, limits: Limits, source: CameraFeed | None, *, lossless: bool):
         self.answering, self.limits, self.source, self.lossless = answering, limits, source, lossless
         self._visitors: set[Visitor] = set()
-        self._watchers: dict[object, Callable[[State], None]] = {}
+        self._watchers: dict[object, Callable[[FeedState], None]] = {}
         self._changing = threading.Lock()
 
     @property
@@ -56,7 +56,7 @@ class Reception:
         with self._changing:
             self._visitors.discard(visitor)
 
-    def watch(self, changed: Callable[[State], None]) -> Callable[[], None]:
+    def watch(self, changed: Callable[[FeedState], None]) -> Callable[[], None]:
         """Gives each state of the source to `changed`, the present one first, until the function is called."""
         key = object()
         with self._changing:
@@ -70,8 +70,8 @@ class Reception:
 
         return end
 
-    def source_changed(self, state: State) -> None:
-        """Tells the watchers; for `Source`."""
+    def source_changed(self, state: FeedState) -> None:
+        """Tells the watchers; for `CameraFeed`."""
         with self._changing:
             watchers = [*self._watchers.values()]
         for changed in watchers:

@@ -12,8 +12,8 @@ from lift_flax.errors import UserError
 from lift_flax.serve import messages, pictures
 from lift_flax.serve.outbox import Outbox
 from lift_flax.serve.reception import Reception
-from lift_flax.serve.source import State
-from lift_flax.serve.visitor import LiveAnswer, Offered
+from lift_flax.serve.visitors.camera_feed import FeedState
+from lift_flax.serve.visitors.visitor import LiveAnswer, Offered
 
 _BROKEN, _FULL, _LONG = 1008, 1013, 1001  # codes of a socket that is closed: a mistake, no room, its time is over
 
@@ -119,7 +119,7 @@ class _Session:
     def _report(self, name: str, reason: str) -> None:
         self._say({"type": "state", "state": name, "reason": reason})
 
-    def _source_changed(self, state: State) -> None:
+    def _source_changed(self, state: FeedState) -> None:
         self._say({"type": "source", "state": state.name, "reason": state.reason, "again_in": state.again_in})
 
     def _explained(self, title: str, png: bytes) -> None:

@@ -97,6 +97,7 @@ def test_a_wheel_holds_every_package_inside_one(wheel, checkout):
         expected |= {path.relative_to(ROOT) for path in (ROOT / top).rglob("*.py")}
     expected |= {path.relative_to(ROOT / "lift_flax") for path in (ROOT / "lift_flax" / "plan").glob("*.textproto")}
     expected |= {Path(name) for name in ("py.typed", "report/page.html", "report/page.css")}
+    expected |= {Path("serve/page", path.name) for path in (ROOT / "lift_flax" / "serve" / "page").iterdir()}
     expected |= {Path("shipped", path.name) for path in (checkout / "lift_flax" / "shipped").iterdir()}
     assert Path("shipped/model.safetensors") in expected
     assert {Path(name).relative_to("lift_flax") for name in names if name.startswith("lift_flax/")} == expected
@@ -109,7 +110,7 @@ def test_what_is_imported_is_asked_for():
     settings = configparser.ConfigParser()
     settings.read(ROOT / "setup.cfg")
     lines = settings["options"]["install_requires"].splitlines()
-    for extra in ("hub", "onnx", "prep", "torch"):
+    for extra in ("hub", "onnx", "prep", "serve", "torch"):
         lines += settings["options.extras_require"][extra].splitlines()
     wanted = {re.split(r"[\[<>=]", line)[0].lower().replace("_", "-") for line in lines}
     known = packages_distributions()

@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 
-from lift_flax.serve.worker import Worker
+from lift_flax.serve.visitors.worker import Worker
 
 
 def test_the_newest_job_of_each_owner_is_done_in_turn():

@@ -16,7 +16,7 @@ from av.error import FFmpegError
 from av.video.reformatter import VideoReformatter
 
 from lift_flax.errors import UserError, system_reason
-from lift_flax.serve.visitor import Offered
+from lift_flax.serve.visitors.visitor import Offered
 from lift_flax.video import scaling
 from lift_flax.video.decode import VideoError, decoded, open_video, upright
 from lift_flax.video.inspection import coder_errors
@@ -29,7 +29,7 @@ _OPENING, _SILENCE = 10.0, 5.0  # s to wait for a network source to open, and fo
 
 
 @dataclasses.dataclass(frozen=True)
-class State:
+class FeedState:
     """How a source is.
 
     Attributes:
@@ -43,7 +43,7 @@ class State:
     again_in: float = 0.0
 
 
-class Source:
+class CameraFeed:
     """Frames of a camera for any number of subscribers; those who come late get those that come from then on.
 
     Args:
@@ -58,16 +58,16 @@ class Source:
 
     def __init__(self, address: str):
         self._address = address
-        self._changed: Callable[[State], None] | None = None
+        self._changed: Callable[[FeedState], None] | None = None
         self._is_file = not is_device(address) and "://" not in address
         if self._is_file and (reason := why_no_file(address)):
             raise UserError(f"--source={address}: {reason}; give a file, a device as /dev/video0, or rtsp://...")
-        self.state = State("starting")
+        self.state = FeedState("starting")
         self._subscribers: dict[object, Callable[[Offered], None]] = {}
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="source", daemon=True)
 
-    def tell(self, changed: Callable[[State], None]) -> None:
+    def tell(self, changed: Callable[[FeedState], None]) -> None:
         """Gives each new state to `changed`, in the reading thread."""
         self._changed = changed
 
@@ -101,7 +101,7 @@ class Source:
                 reason = _reason(error)
             if clock.monotonic() - since > _STEADY + _SILENCE:
                 pause = _FIRST_PAUSE
-            self._set(State("lost", reason, pause))
+            self._set(FeedState("lost", reason, pause))
             self._ended.wait(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
@@ -121,7 +121,7 @@ class Source:
                 if self._is_file:
                     self._ended.wait(max(time - clock.time(), 0.0))
                 if self.state.name != "running":
-                    self._set(State("running"))
+                    self._set(FeedState("running"))
                 subscribers = [*self._subscribers.values()]
                 if not subscribers:
                     continue
@@ -149,7 +149,7 @@ class Source:
             assert isinstance(stream, av.VideoStream)
             yield stream
 
-    def _set(self, state: State) -> None:
+    def _set(self, state: FeedState) -> None:
         self.state = state
         if self._changed is not None:
             self._changed(state)

@@ -21,8 +21,8 @@ from lift_flax.evaluate.illumination import CAMERA
 from lift_flax.predict.answers import StreamAnswer
 from lift_flax.predict.live.stream import Stream
 from lift_flax.predict.live.window import LiveClip
-from lift_flax.serve.answering import Answering
 from lift_flax.serve.messages import Settings
+from lift_flax.serve.visitors.answering import Answering
 from lift_flax.video.camera import re_expose
 
 _LOG = logging.getLogger(__name__)

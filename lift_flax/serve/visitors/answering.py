@@ -11,7 +11,7 @@ from lift_flax.explain.pictures import contact_sheet
 from lift_flax.predict.answers import VideoAnswer
 from lift_flax.predict.predictor import Predictor
 from lift_flax.runs.trained import TrainedRun
-from lift_flax.serve.worker import Worker
+from lift_flax.serve.visitors.worker import Worker
 from lift_flax.video.clips import Parts, Windows
 from lift_flax.video.guarded.read_clips import Caps, read_guarded
 

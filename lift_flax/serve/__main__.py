@@ -26,6 +26,7 @@ from lift_flax.video.scaling import FITS
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _ANY = ("0.0.0.0", "::")
+_BACKLOG = 64  # connections that wait
 _GRACE = 1  # s, that connections get to close in the end
 
 
@@ -35,20 +36,30 @@ def main(argv: list[str] | None = None) -> None:
     _check(args)
     local = args.host in _LOOPBACK
     token = "" if local or args.no_token else secrets.token_urlsafe(24)
-    listener = _listening(args.host, args.port)
-    server = _server(args, token)
-    port = listener.getsockname()[1]
-    scheme = "https" if args.certfile else "http"
-    shown = f"[{args.host}]" if ":" in args.host else args.host
-    address = f"{scheme}://{socket.gethostname() if args.host in _ANY else shown}:{port}/"
-    say(f"{address}{f'?token={token}' if token else ''}   (Ctrl-C ends it)")
-    if not local:
-        _warn(args, port)
-    with contextlib.suppress(SystemExit):  # a second Ctrl-C
-        server.run(sockets=[listener])
+    with _listening(args.host, args.port) as listener:
+        server = _server(args, token)
+        _say_where(args, listener.getsockname()[1], token)
+        with contextlib.suppress(KeyboardInterrupt):  # it has ended by then
+            server.run(sockets=[listener])
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # at once: threads that compute may crash in an ordinary exit
+
+
+def _say_where(args: argparse.Namespace, port: int, token: str) -> None:
+    """Prints the address, and what its visitors should know."""
+    shown = socket.gethostname() if args.host in _ANY else f"[{args.host}]" if ":" in args.host else args.host
+    address = f"{'https' if args.certfile else 'http'}://{shown}:{port}/"
+    say(f"{address}{f'?token={token}' if token else ''}   (Ctrl-C ends it)")
+    if args.host in _LOOPBACK:
+        return
+    if args.no_token:
+        say("warning: --no-token lets anybody in who reaches this address")
+    if not args.certfile:
+        say(
+            "without --certfile browsers give this page no camera, and lines can be listened to: use https, or "
+            f"`ssh -L {port}:localhost:{port} {socket.gethostname()}` and a server without --host"
+        )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -81,6 +92,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _check(args: argparse.Namespace) -> None:
+    if not 0 <= args.port < 2**16:
+        raise UserError(f"--port={args.port}: a port is a number from 0 to {2**16 - 1}")
     if bool(args.certfile) != bool(args.keyfile):
         raise UserError("--certfile and --keyfile belong together: give both")
     try:
@@ -100,16 +113,13 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _listening(host: str, port: int) -> socket.socket:
-    """A socket that listens.  Raises UserError where the address is taken or unknown."""
+    """A socket that listens: who connects early waits.  Raises UserError where the address is taken or unknown."""
     try:
         ((family, *_, address), *_) = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        listener = socket.socket(family)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-    except (OSError, OverflowError) as error:
-        reason = system_reason(error) if isinstance(error, OSError) else "a port is a number up to 65535"
+        return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+    except OSError as error:
+        reason = os.strerror(error.errno).lower() if error.errno and error.errno > 0 else system_reason(error)
         raise UserError(f"cannot listen on {host}:{port} ({reason}): choose another --host or --port") from error
-    return listener
 
 
 def _server(args: argparse.Namespace, token: str):
@@ -157,16 +167,6 @@ def _own_names(host: str) -> tuple[str, ...]:
         return ("localhost", "127.0.0.1", "[::1]")
     own = socket.gethostname()
     return (host, own, f"{own}.local", socket.getfqdn(), "localhost")
-
-
-def _warn(args: argparse.Namespace, port: int) -> None:
-    if args.no_token:
-        say("warning: --no-token lets anybody in who reaches this address")
-    if not args.certfile:
-        say(
-            "without --certfile browsers give this page no camera, and lines can be listened to: use https, or "
-            f"`ssh -L {port}:localhost:{port} {socket.gethostname()}` and a server without --host"
-        )
 
 
 if __name__ == "__main__":

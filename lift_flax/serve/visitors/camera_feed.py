@@ -20,7 +20,6 @@ from lift_flax.serve.visitors.visitor import Offered
 from lift_flax.video import scaling
 from lift_flax.video.decode import VideoError, decoded, open_video, upright
 from lift_flax.video.inspection import coder_errors
-from lift_flax.video.paths import why_no_file
 
 _SHORT_SIDE = 256  # px, that frames are scaled to if they are larger
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0  # s before the next try
@@ -60,8 +59,8 @@ class CameraFeed:
         self._address = address
         self._changed: Callable[[FeedState], None] | None = None
         self._is_file = not is_device(address) and "://" not in address
-        if self._is_file and (reason := why_no_file(address)):
-            raise UserError(f"--source={address}: {reason}; give a file, a device as /dev/video0, or rtsp://...")
+        if self._is_file and not os.path.isfile(address):
+            raise UserError(f"--source={address}: no such file; give a file, a device as /dev/video0, or rtsp://...")
         self.state = FeedState("starting")
         self._subscribers: dict[object, Callable[[Offered], None]] = {}
         self._ended = threading.Event()

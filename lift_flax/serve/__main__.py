@@ -97,6 +97,7 @@ def _check(args: argparse.Namespace) -> None:
     if bool(args.certfile) != bool(args.keyfile):
         raise UserError("--certfile and --keyfile belong together: give both")
     try:
+        import python_multipart  # noqa: F401  # pyright: ignore[reportUnusedImport]  # of an extra
         import starlette  # noqa: F401  # pyright: ignore[reportUnusedImport]  # of an extra
         import uvicorn  # noqa: F401  # pyright: ignore[reportUnusedImport]  # of an extra
         import websockets  # noqa: F401  # pyright: ignore[reportUnusedImport]  # of an extra

@@ -13,7 +13,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_PUBLIC = ("/page/", "/health", "/favicon.ico")  # what needs no token: nothing of the run, of frames, or of visitors
+_PUBLIC = ("/", "/health")  # what needs no token, as all below /page/: nothing of the run, of frames, or of visitors
 _HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self' blob:; media-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -61,7 +61,8 @@ class Access:
         origin = headers.get("origin")
         if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
             return 403, "a page of another site may not speak to this server"
-        if self._token and not scope["path"].startswith(_PUBLIC) and not self._has_token(scope, headers):
+        public = scope["path"] in _PUBLIC or scope["path"].startswith("/page/")
+        if self._token and not public and not self._has_token(scope, headers):
             return 401, "the token is missing or wrong: open the address that the server printed"
         return None
 

@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import os
+import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from starlette.concurrency import run_in_threadpool
@@ -33,7 +35,7 @@ async def predict(request: Request) -> JSONResponse:
     async with places, contextlib.AsyncExitStack() as stack:
         file = await _file(request, reception.limits, stack)
         name = shown(Path((file.filename or "video").replace("\\", "/")).name)[:_NAME] or "video"
-        path = _path(file)
+        path = stack.enter_context(_path(file))
         timeline = request.query_params.get("timeline") == "yes"
         try:
             answer = await run_in_threadpool(
@@ -87,9 +89,20 @@ def _too_large(limits: Limits) -> str:
     return f"the file is too large: at most {limits.upload_bytes / 2**20:.0f} MiB are taken"
 
 
-def _path(file: UploadFile) -> Path:
-    """Where another process finds the file: it has no name, so nothing is left of it, however this one ends."""
+@contextlib.contextmanager
+def _path(file: UploadFile) -> Iterator[Path]:
+    """Where another process finds the file for the block.
+
+    Where the system shows open files as paths, it has no name, so nothing is left of it, however this process ends.
+    """
     spooled = file.file
     assert isinstance(spooled, tempfile.SpooledTemporaryFile), "the form parser's"
-    spooled.rollover()
-    return Path(f"/proc/{os.getpid()}/fd/{spooled.fileno()}")
+    if os.path.isdir("/proc/self/fd"):
+        spooled.rollover()
+        yield Path(f"/proc/{os.getpid()}/fd/{spooled.fileno()}")
+        return
+    with tempfile.NamedTemporaryFile(prefix="lift_flax-") as copy:
+        spooled.seek(0)
+        shutil.copyfileobj(spooled, copy)
+        copy.flush()
+        yield Path(copy.name)

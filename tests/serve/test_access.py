@@ -69,7 +69,7 @@ def test_other_sites_are_refused(server: LiveServer, headers, status):
 def test_who_has_no_token_gets_nothing(open_server: LiveServer):
     assert open_server.token and f"token={open_server.token}" in open_server.log.read_text()
     assert "without --certfile browsers give this page no camera" in open_server.log.read_text()
-    for path in ("/", "/events", "/stream", "/card", f"/?token={open_server.token[:-1]}", "/?token="):
+    for path in ("/events", "/stream", "/card", f"/events?token={open_server.token[:-1]}", "/events?token="):
         status, _, text = ask(open_server, path)
         assert status == 401 and "the token is missing or wrong" in text
     assert ask(open_server, "/predict", "POST", b"")[0] == 401
@@ -77,8 +77,9 @@ def test_who_has_no_token_gets_nothing(open_server: LiveServer):
     address = f"ws://127.0.0.1:{open_server.port}/live"
     with pytest.raises(InvalidStatus), connect(address):
         pass
-    assert ask(open_server, f"/?token={open_server.token}")[0] == 200
-    assert ask(open_server, "/", Authorization=f"Bearer {open_server.token}")[0] == 200
+    assert ask(open_server, f"/events?token={open_server.token}")[0] == 409, "let in, and told that there is no camera"
+    assert ask(open_server, "/events", Authorization=f"Bearer {open_server.token}")[0] == 409
+    assert ask(open_server, "/")[0] == 200, "the page itself holds nothing, and can be loaded again"
     with open_server.live() as visitor:
         assert not received(visitor, "greeting")[0]["lossless"]
 

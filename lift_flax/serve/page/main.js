@@ -30,7 +30,8 @@ function notice(text) {
 
 function socketChanged(state, reason, pause) {
   if (state === "open") return;
-  const why = reason ? `${reason}. ` : "";
+  const closed = connection?.token ? "" : "If it asks for a token, open the address that it printed. ";
+  const why = reason ? `${reason}. ` : location.hostname === "localhost" || location.hostname === "127.0.0.1" ? "" : closed;
   notice(`${why}No connection to the server: trying again in ${pause} s.`);
   $("why").disabled = true;
 }

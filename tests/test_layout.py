@@ -10,7 +10,7 @@ from tests import ROOT
 MOST_FILES, MOST_LINES = 14, 300
 PACKAGES = ("configs", "data_prep", "lift_flax", "tests")
 FOLDERS = sorted(path for name in PACKAGES for path in [ROOT / name, *(ROOT / name).rglob("*")] if path.is_dir())
-FILES = sorted(path for name in (*PACKAGES, "benchmarks", "docs") for path in (ROOT / name).rglob("*.py"))
+FILES = sorted(path for name in (*PACKAGES, "benchmarks", "docs", "examples") for path in (ROOT / name).rglob("*.py"))
 
 
 def test_folders_hold_few_files():
@@ -48,7 +48,7 @@ def test_a_type_has_a_name_of_its_own():
 def test_modules_are_imported_by_their_own_names():
     """But for `__main__`, which says nothing."""
     renamed = []
-    for path, statement in _statements((*PACKAGES, "benchmarks", "docs")):
+    for path, statement in _statements((*PACKAGES, "benchmarks", "docs", "examples")):
         if isinstance(statement, ast.ImportFrom) and not statement.level:
             folder = ROOT / (statement.module or "").replace(".", "/")
             for name in statement.names:

@@ -29,7 +29,8 @@ def _lines(texts: list[str]) -> Iterator[str]:
 @functools.cache
 def _commands() -> tuple[str, ...]:
     pages = [page.read_text(encoding="utf-8") for page in PAGES]
-    modules = [path.read_text(encoding="utf-8") for path in (*SOURCES, *(ROOT / "benchmarks").glob("*.py"))]
+    scripts = (path for folder in ("benchmarks", "examples") for path in (ROOT / folder).glob("*.py"))
+    modules = [path.read_text(encoding="utf-8") for path in (*SOURCES, *scripts)]
     docstrings = [ast.get_docstring(ast.parse(text)) or "" for text in modules]
     return tuple(_lines([text.replace("\\\n", " ") for text in (*pages, *docstrings)]))
 
@@ -94,7 +95,7 @@ def _options(script: str) -> str:
 def test_scripts_and_their_flags_exist():
     unknown = []
     for command in _commands():
-        if script := re.match(r"python ((?:benchmarks|docs)/\w+\.py)", command):
+        if script := re.match(r"python ((?:benchmarks|docs|examples)/\w+\.py)", command):
             named = re.findall(r'"(--[\w-]+)"', _options(script[1]))
             unknown += [f"{flag} of {command}" for flag in FLAG.findall(command) if flag not in named]
             unknown += [] if (ROOT / script[1]).is_file() else [command]

@@ -64,7 +64,8 @@ def test_order_of_rooms_is_the_contract():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
 def test_files_exist(page):
-    named = set(re.findall(r"`((?:configs|lift_flax|data_prep|tests|docs|benchmarks)/[\w/]+\.\w+)`", page.read_text()))
+    folders = "configs|lift_flax|data_prep|tests|docs|benchmarks|examples"
+    named = set(re.findall(rf"`((?:{folders})/[\w/]+\.\w+)`", page.read_text()))
     assert not [path for path in sorted(named) if not (ROOT / path).is_file() and not path.endswith("/NAME.py")]
 
 

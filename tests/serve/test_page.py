@@ -67,7 +67,8 @@ class Visit:
         return self.page.evaluate(
             """(id) => {
               const shown = document.getElementById(id);
-              const canvas = new OffscreenCanvas(shown.width, shown.height).getContext("2d", { willReadFrequently: true });
+              const copy = new OffscreenCanvas(shown.width, shown.height);
+              const canvas = copy.getContext("2d", { willReadFrequently: true });
               canvas.drawImage(shown, 0, 0);
               const { data } = canvas.getImageData(0, 0, shown.width, shown.height);
               return data.filter((_, i) => i % 4 < 3).reduce((sum, value) => sum + value, 0) / data.length;

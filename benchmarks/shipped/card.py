@@ -29,12 +29,15 @@ _WIDTH = 118
 def in_words(measured: dict[str, Any]) -> str:
     """What the network is good for, as part of a line."""
     parts = []
-    for name, when in (("Weizmann by day", "by day"), ("Weizmann in the dark", "darkened"), ("ARID", "at night")):
+    for name, what in (
+        ("Weizmann by day", "of real ones by day"),
+        ("Weizmann in the dark", "of the same darkened"),
+        ("ARID", "of real ones at night"),
+    ):
         if real := measured["real"].get(name):
-            parts.append(f"{_percent(real['among_these'])} {when} (of {len(real['classes'])} classes)")
-    scored = f"right for real clips: {', '.join(parts)}" if parts else "real clips are not scored"
-    rendered = measured["rendered"]
-    return f"trained on rendered people alone; {scored}; rendered ones: {_percent(rendered)}"
+            parts.append(f"{_percent(real['among_these'])} {what} among {len(real['classes'])} classes")
+    rendered = f"{_percent(measured['rendered'])} of rendered clips right"
+    return f"trained on rendered people alone; {rendered}{''.join(f', {part}' for part in parts)}"
 
 
 def body(measured: dict[str, Any], trained: TrainedRun) -> str:

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from benchmarks import real_people
 from benchmarks.real_people import RealClip
 from data_prep.night_figures.street.data_set import write_street
+from lift_flax import command_line
 from lift_flax.evaluate import metrics
 from lift_flax.predict.predictor import Predictor
 from lift_flax.runs.trained import TrainedRun, open_trained
@@ -99,8 +100,13 @@ def measure(package: Path, whole: TrainedRun, rendered: Path, sets: dict[str, li
       sets: real clips (`real_sets`); empty leaves them out.
     """
     predictor = Predictor(open_trained(package))
+    command_line.say("scoring rendered people ...")
     scores, shares = rendered_scores(predictor, rendered)
     _, exact = rendered_scores(Predictor(whole), rendered)
+    real = {}
+    for name, clips in sets.items():
+        command_line.say(f"scoring {name} ...")
+        real[name] = real_scores(predictor, clips)
     return {
         "weights": weights_digest(package),
         "rendered": {"seed": SEED, "groups": len({clip.group for clip in rendered_clips(rendered)}), **scores},
@@ -108,5 +114,5 @@ def measure(package: Path, whole: TrainedRun, rendered: Path, sets: dict[str, li
             "largest_difference": float(np.abs(shares - exact).max()),
             "other_labels": int((shares.argmax(axis=1) != exact.argmax(axis=1)).sum()),
         },
-        "real": {name: real_scores(predictor, clips) for name, clips in sets.items()},
+        "real": real,
     }

@@ -24,14 +24,13 @@ from lift_flax.runs.places import SHIPPED_FOLDER
 from lift_flax.runs.trained import TrainedRun, open_trained
 
 CLIPS, SEED = 3300, 0  # rendered, to train on and to test while it trains
-TRAININGS = 1  # 2: a second one starts from the first
+TRAININGS = ((24, 8),)  # epochs of teacher and student; each starts from the one before, such as (16, 6) from this one
 LICENSE, DTYPE = "apache-2.0", "float16"
 PAGE = Path(__file__).parents[2] / "docs" / "results.md"
 BUILD = ("--scenes=street", f"--seed={SEED}", f"--clips={CLIPS}", "--size=120", "--codec=original", "--flow")
 TRAIN = (
     "--config=own:tiny", "--config.train.teacher_least_steps=0", "--config.train.student_least_steps=0",
-    "--config.train.teacher_epochs=24", "--config.train.student_epochs=8", "--config.data.val_share=0.1",
-    "--config.log.progress=False",
+    "--config.data.val_share=0.1", "--config.log.progress=False",
 )  # fmt: skip
 
 
@@ -39,11 +38,11 @@ def trained_run(out: Path) -> Path:
     """Renders and trains below a folder, as far as that is not done; returns the workdir of the last training."""
     _command("build", "night_figures", *BUILD, f"--out={out / 'records'}")
     workdir = ""
-    for number in range(1, TRAININGS + 1):
+    for number, (teacher, student) in enumerate(TRAININGS, 1):
+        epochs = (f"--config.train.teacher_epochs={teacher}", f"--config.train.student_epochs={student}")
         start = (f"--config.train.init_from={workdir}",) if workdir else ()
         workdir = str(out / f"run{number}")
-        if not (out / f"run{number}" / "results.json").exists():
-            _command("train", *TRAIN, *start, f"--config.data.dir={out / 'records'}", f"--workdir={workdir}")
+        _command("train", *TRAIN, *epochs, *start, f"--config.data.dir={out / 'records'}", f"--workdir={workdir}")
     return Path(workdir)
 
 

@@ -106,6 +106,7 @@ def _listening(host: str, port: int) -> socket.socket:
         listener = socket.socket(family)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
+        listener.listen()  # whoever comes before the network is ready waits
     except (OSError, OverflowError) as error:
         reason = system_reason(error) if isinstance(error, OSError) else "a port is a number up to 65535"
         raise UserError(f"cannot listen on {host}:{port} ({reason}): choose another --host or --port") from error

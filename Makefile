@@ -1,15 +1,16 @@
-# make install | demo | test | check | lint | slow | docs | parity | plan | onnx | vits: each sets up what it needs (a .venv and
-# the packages), then does its job.  docs/testing.md says what stands where; `make check` is all but the last four.
+# make install | demo | test | check | lint | slow | docs | parity | plan | onnx | vits | shipped-model: each sets up what it needs
+# (a .venv and the packages), then does its job.  docs/testing.md says what stands where; `make check` is all but the last five.
 PYTHON ?= python3
 RUN = .venv/bin/python
 DEMO ?= runs/demo
+SHIPPED ?= runs/shipped
 FIGURES = --train-per-class=20 --codec=original
 
 # the checkout's own path: a folder called lift_flax, as a clone is, where Python starts would hide the editable package
 PATH_FILE = $(RUN) -c "import os, pathlib, sysconfig; \
     pathlib.Path(sysconfig.get_path('purelib'), 'lift_flax_checkout.pth').write_text(os.getcwd() + '\n')"
 
-.PHONY: install demo test check lint slow docs parity plan onnx vits clean
+.PHONY: install demo test check lint slow docs parity plan onnx vits shipped-model clean
 
 .venv/installed: setup.cfg pyproject.toml
 	test -x $(RUN) || $(PYTHON) -m venv .venv
@@ -81,6 +82,11 @@ onnx: .venv-onnx/installed
 
 vits: .venv-vits/installed
 	.venv-vits/bin/python -m pytest tests/weights/test_published_vits.py -s
+
+# lift_flax/shipped/ and its section of docs/results.md, from nothing, in about an hour on two cores; what is done is kept.
+# REAL="--weizmann=DIR --arid=DIR" scores real clips, too.
+shipped-model: .venv/installed
+	$(RUN) -m benchmarks.shipped.model --out=$(SHIPPED) $(REAL)
 
 .venv/docs: .venv/installed
 	$(RUN) -m pip install --quiet --editable ".[prep,test,docs]"

@@ -13,10 +13,12 @@ format tell.  The answer is the likeliest of the classes that are named; chance 
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
 from lift_flax import command_line, compiling
 from lift_flax.errors import UserError, run_cli
@@ -40,7 +42,7 @@ def weizmann(folder: Path, people: list[str]) -> list[RealClip]:
     """The clips of these people, or of everybody.  Raises UserError if there are none."""
     clips = []
     for kind, class_name in WEIZMANN.items():
-        for path in sorted((folder / kind).glob("*.avi")):
+        for path in sorted(found for found in (folder / kind).glob("*.*") if found.suffix in (".avi", ".mp4")):
             person = path.stem.partition("_")[0]
             if not people or person in people:
                 clips.append(RealClip(path, kind, class_name, person))
@@ -76,15 +78,26 @@ def _scene(path: str) -> str:
 
 def answers(predictor: Predictor, clips: list[RealClip]) -> list[str]:
     """The likeliest class of each clip among the classes of all of them.  Raises UserError if one cannot be used."""
-    known, wanted = predictor.trained.classes, sorted({clip.class_name for clip in clips})
-    if missing := [name for name in wanted if name not in known]:
+    wanted = sorted({clip.class_name for clip in clips})
+    if missing := [name for name in wanted if name not in predictor.trained.classes]:
         raise UserError(f"{predictor.trained.workdir} does not know {', '.join(missing)}")
-    places, found = [known.index(name) for name in wanted], []
+    return likeliest(probabilities(predictor, clips), predictor.trained.classes, wanted)
+
+
+def probabilities(predictor: Predictor, clips: list[RealClip]) -> Float[np.ndarray, "N K"]:
+    """What the network answers for each clip.  Raises UserError if one cannot be used."""
+    found = []
     for answer in predictor.each([str(clip.path) for clip in clips]):
         if answer.error:
             raise UserError(f"{answer.video} cannot be used: {answer.error}")
-        found.append(wanted[int(np.argmax(answer.probabilities[places]))])
-    return found
+        found.append(answer.probabilities)
+    return np.stack(found)
+
+
+def likeliest(shares: Float[np.ndarray, "N K"], known: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """The likeliest of the classes `wanted` for each row of probabilities of the classes `known`."""
+    places = [known.index(name) for name in wanted]
+    return [wanted[label] for label in shares[:, places].argmax(axis=1)]
 
 
 def show(title: str, clips: list[RealClip], found: list[str]) -> None:

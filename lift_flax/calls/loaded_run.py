@@ -251,6 +251,7 @@ class LoadedRun:
         format: str | None = None,
         card: str | Path | None = None,
         license: str | None = None,
+        dtype: str | None = None,
         overwrite: bool = False,
     ) -> Path:
         """Writes the run as one file that answers without this project, or as a package that `load` opens.
@@ -260,18 +261,20 @@ class LoadedRun:
           format: "package" makes `path` a folder; else the ending of `path` says what it is.
           card: file of text in Markdown that a package's model card ends with.
           license: of a package, as model hubs name it, such as "cc-by-4.0".
+          dtype: "float16" keeps the arrays of a package in half the bytes, which changes its answers a little.
           overwrite: replace what is there already.
         Returns:
           `path`.  Beside NAME.stablehlo or NAME.onnx, a file NAME.stablehlo.json or NAME.onnx.json describes inputs and
           classes (docs/export.md).
         Raises:
-          UserError: `path` exists and `overwrite` is not set, its folder is missing, or its ending is another.
+          UserError: `path` exists and `overwrite` is not set, its folder is missing, or its ending is another; or
+            float16 would change a probability of random clips by more than 0.01.
           RuntimeError: what was written answers differently from the network; nothing is left behind.
         """
         from lift_flax.export.request import export_request
 
-        options = {"form": format, "card": card, "license_id": license, "overwrite": overwrite}
-        request = export_request(Path(path), **options)
+        options = {"form": format, "card": card, "license_id": license, "dtype": dtype}
+        request = export_request(Path(path), **options, overwrite=overwrite)
         with quiet_libraries():
             request.write(self.trained)
         return request.out

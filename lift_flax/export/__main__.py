@@ -13,6 +13,7 @@ from pathlib import Path
 
 from lift_flax import command_line, errors
 from lift_flax.export.request import FORMATS, export_request
+from lift_flax.runs.package.reading import DTYPES
 from lift_flax.runs.places import WORKDIR
 from lift_flax.runs.trained import open_trained
 
@@ -26,10 +27,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--format", choices=FORMATS, help="needed for a folder alone; else the ending of --out says it")
     parser.add_argument("--card", type=Path, metavar="FILE.md", help="text to add to the model card of a package")
     parser.add_argument("--license", metavar="ID", help="of a package, as hubs name it: cc-by-4.0, apache-2.0, ...")
+    half = "that a package keeps its arrays in: float16 halves it, and changes its answers a little (default float32)"
+    parser.add_argument("--dtype", choices=DTYPES, help=half)
     parser.add_argument("--overwrite", action="store_true", help="replace what is there already")
     args = parser.parse_args(argv)
-    options = {"form": args.format, "card": args.card, "license_id": args.license, "overwrite": args.overwrite}
-    request = export_request(args.out, **options)  # mistakes show before the run is opened
+    options = {"form": args.format, "card": args.card, "license_id": args.license, "dtype": args.dtype}
+    request = export_request(args.out, **options, overwrite=args.overwrite)  # mistakes show before the run is opened
     for line in request.write(open_trained(args.workdir)):
         print(line)
 

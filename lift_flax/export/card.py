@@ -11,6 +11,7 @@ import numpy as np
 from lift_flax.command_line import percent
 from lift_flax.config import Config
 from lift_flax.errors import shown
+from lift_flax.export.rounding import FLOAT16, told
 from lift_flax.models.functional import count_parameters
 from lift_flax.runs.trained import TrainedRun
 
@@ -108,6 +109,10 @@ def _training(trained: TrainedRun) -> str:
         f"- it holds {count_parameters((trained.params, trained.batch_stats)):,} numbers, of step {trained.step}",
         "- distilled from a teacher, which it holds" if config.train.distill else "- trained without a teacher",
     ]
+    if (packed := trained.facts.get("package", {})).get("dtype") == FLOAT16:
+        lines.append(
+            f"- they are kept as {FLOAT16}; on random clips {told(packed['largest_difference'])} from the run's"
+        )
     if trained.clip_seconds:
         lines.append(f"- half of the videos that it learnt from are shorter than {trained.clip_seconds:.1f} s")
     if starts := trained.facts.get("weights"):

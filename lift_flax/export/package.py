@@ -6,6 +6,7 @@ Nothing in it says where anything lies on the machine that made it.
 import contextlib
 import dataclasses
 import json
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ from safetensors.numpy import save_file
 
 from lift_flax.config import Config
 from lift_flax.errors import UserError
+from lift_flax.export import rounding
 from lift_flax.export.card import card_of
 from lift_flax.export.comparing import on_cpu, random_inputs
 from lift_flax.export.program import check_parent
@@ -55,21 +57,38 @@ def check_out(out: Path, *, overwrite: bool) -> None:
         raise UserError(f"{out} is a folder that holds other things than a package: choose another name")
 
 
-def write_package(trained: TrainedRun, out: Path, *, card: str = "", license_id: str = NO_LICENSE) -> None:
+def write_package(
+    trained: TrainedRun,
+    out: Path,
+    *,
+    card: str = "",
+    license_id: str = NO_LICENSE,
+    dtype: str = rounding.FLOAT32,
+) -> dict[str, float]:
     """Writes a package to `out`, a .zip or else a folder, once it answers as the run does, bit for bit.
 
     Args:
       card: text in Markdown that its model card ends with.
       license_id: of its weights, as hubs name it.
+      dtype: float16 rounds the arrays (lift_flax/export/rounding.py); the answers are those of the rounded run.
+    Returns:
+      How much rounding changes the answers to random clips (`rounding.rounded`); empty without any.
     Raises:
-      UserError: a file of the run is damaged.
+      UserError: a file of the run is damaged, or float16 would change the answers.
       RuntimeError: it answers differently; nothing is left behind.
     """
+    results = results_of(trained)
+    kept, difference = rounding.rounded(trained) if dtype == rounding.FLOAT16 else (trained, {})
+    facts = {"format": FORMAT, "step": trained.step, "written_by": metadata.version("lift_flax"), "dtype": dtype}
+    if difference:
+        facts["largest_difference"] = difference
+    kept = dataclasses.replace(kept, facts={**trained.facts, "package": facts})
     with _new(out) as (folder, part):
-        _fill(folder, trained, card_of(trained, results_of(trained), out.name, license_id, card))
+        _fill(folder, kept, results, card_of(kept, results, out.name, license_id, card))
         if part != folder:
             _zip(folder, part)
-        _compare(trained, part)
+        _compare(kept, part)
+    return difference
 
 
 @contextlib.contextmanager
@@ -83,26 +102,27 @@ def _new(out: Path) -> Iterator[tuple[Path, Path]]:
         yield Path(folder), part
 
 
-def _fill(folder: Path, trained: TrainedRun, card: str) -> None:
+def _fill(folder: Path, trained: TrainedRun, results: dict[str, Any] | None, card: str) -> None:
+    dtype = trained.facts["package"]["dtype"]
     arrays = flatten({"params": trained.params, "batch_stats": trained.batch_stats})
-    host = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    host = {name: rounding.stored(np.asarray(array, order="C"), dtype) for name, array in arrays.items()}
     save_file(host, folder / PACKED, metadata={"format": "flax"})  # several would stand in any order
     facts = {
         **trained.facts,
         "prepared": trained.prepared,
         "train_digest": trained.train_digest,
         "clip_seconds": trained.clip_seconds,
-        "package": {"format": FORMAT, "step": trained.step, "written_by": metadata.version("lift_flax")},
     }
     files: dict[str, Any] = {
         contents.CONFIG: dataclasses.asdict(without_places(trained.config)),
         contents.FACTS: {**_without_paths(facts), "classes": list(trained.classes)},
     }
-    if results := results_of(trained):
+    if results:
         files[contents.RESULTS] = {**_without_paths(results), "classes": results["classes"]}
     for name, value in files.items():
         write_text(folder / name, json.dumps(value, indent=2) + "\n")
     write_text(folder / contents.CARD, card)
+    shutil.copymode(folder / contents.CARD, folder / PACKED)  # safetensors writes for the owner alone
 
 
 def without_places(config: Config) -> Config:

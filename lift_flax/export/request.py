@@ -4,8 +4,9 @@ import dataclasses
 from pathlib import Path
 
 from lift_flax.errors import UserError, shown
-from lift_flax.export import package, program
+from lift_flax.export import package, program, rounding
 from lift_flax.export.comparing import CLIPS
+from lift_flax.runs.package.reading import DTYPES
 from lift_flax.runs.trained import TrainedRun
 
 PACKAGE = "package"
@@ -21,12 +22,14 @@ class ExportRequest:
       form: one of `FORMATS`.
       card: text that a package's model card ends with.
       license_id: of a package.
+      dtype: that a package keeps arrays in.
     """
 
     out: Path
     form: str
     card: str = ""
     license_id: str = ""
+    dtype: str = rounding.FLOAT32
 
     def write(self, trained: TrainedRun) -> list[str]:
         """Writes it, once it answers as the run; returns what there is to say about it, in lines.
@@ -38,12 +41,13 @@ class ExportRequest:
         t, size, classes = trained.config.data.num_frames, trained.config.data.size, len(trained.classes)
         about = f"{t} frames of {size} px, {classes} classes, step {trained.step}"
         if self.form == PACKAGE:
-            package.write_package(trained, self.out, card=self.card, license_id=self.license_id)
+            options = {"card": self.card, "license_id": self.license_id, "dtype": self.dtype}
+            changed = package.write_package(trained, self.out, **options)
             parts = [*self.out.iterdir()] if self.out.is_dir() else [self.out]
-            return [
-                f"{self.out}: {_mebibytes(*parts)}, {about}; README.md in it is its model card",
-                f"opened again it answers {CLIPS} random clips as the run does, bit for bit",
-            ]
+            compared = f"opened again it answers {CLIPS} random clips as the run does, bit for bit"
+            if self.dtype != rounding.FLOAT32:
+                compared = f"in {self.dtype} {rounding.told(changed)} from the run's, on random clips"
+            return [f"{self.out}: {_mebibytes(*parts)}, {about}; README.md in it is its model card", compared]
         facts = program.export_run(trained, self.out)
         found = ", ".join(f"{name} {value:.1e}" for name, value in facts["largest_difference"].items())
         return [
@@ -58,6 +62,7 @@ def export_request(
     form: str | None = None,
     card: str | Path | None = None,
     license_id: str | None = None,
+    dtype: str | None = None,
     overwrite: bool = False,
 ) -> ExportRequest:
     """Checks what is asked for; the arguments are those of `LoadedRun.export`.
@@ -72,11 +77,13 @@ def export_request(
         raise UserError(f"{out} ends as {ending} does, and format={form} is asked for: leave one of them out")
     if form and form != PACKAGE and not ending:
         raise UserError(f"{out}: a file of format={form} ends in .{form}")
+    if dtype is not None and dtype not in DTYPES:
+        raise UserError(f"dtype={dtype!r} is unknown: choose one of {', '.join(DTYPES)}")
     if (form or ending) == PACKAGE:
         package.check_out(out, overwrite=overwrite)
-        return ExportRequest(out, PACKAGE, _text_of(card), _license(license_id))
-    if card is not None or license_id is not None:
-        raise UserError(f"{out}: a card and a license are for packages: name a .zip, or give --format=package")
+        return ExportRequest(out, PACKAGE, _text_of(card), _license(license_id), dtype or rounding.FLOAT32)
+    if card is not None or license_id is not None or dtype is not None:
+        raise UserError(f"{out}: card, license and dtype are for packages: name a .zip, or give --format=package")
     program.check_out(out, overwrite=overwrite)
     return ExportRequest(out, str(ending))
 

@@ -107,9 +107,17 @@ def open_or_shipped(workdir: str | Path | None) -> TrainedRun:
         more = f" and {len(trained.classes) - _NAMED} more" if len(trained.classes) > _NAMED else ""
         say(
             f"no run is named: the network that comes with lift_flax answers, with {len(trained.classes)} classes: "
-            f"{shown(', '.join(trained.classes[:_NAMED]))}{more}; what it can do: {trained.workdir / CARD}"
+            f"{shown(', '.join(trained.classes[:_NAMED]))}{more}; {_good_for(trained)}what it can do: "
+            f"{trained.workdir / CARD}"
         )
     return trained
+
+
+def _good_for(trained: TrainedRun) -> str:
+    """What was measured of it, in a few words (benchmarks/shipped/), and a semicolon; empty where nothing was."""
+    measured = trained.facts.get("measured")
+    words = measured.get("in_words") if isinstance(measured, dict) else None
+    return f"{shown(words)}; " if isinstance(words, str) else ""
 
 
 def results_of(trained: TrainedRun) -> dict[str, Any] | None:

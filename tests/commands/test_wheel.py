@@ -5,26 +5,33 @@ The environments are empty but for a path to the packages that this one has, so 
 
 import ast
 import configparser
+import contextlib
+import http.client
 import importlib.util
 import json
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
 import sysconfig
+import time
 import zipfile
+from collections.abc import Callable
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 
 from lift_flax.runs.package.contents import REQUIRED
+from lift_flax.runs.places import SHIPPED_FOLDER
 from tests import ROOT
 from tests.conftest import moving_bar
 from tests.support.small_config import OVERRIDES
 from tests.support.video_files import write_video
 
+MOST_SECONDS = 15  # of a processor, until a first answer
 FILES = ("setup.py", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
 PACKAGES = ("lift_flax", "configs", "data_prep")
 OWN_CONFIG = """\
@@ -47,7 +54,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shipped = folder / "lift_flax" / "shipped"
     shipped.mkdir(exist_ok=True)
     for name in REQUIRED:
-        (shipped / name).touch()
+        (shipped / name).touch()  # those of the network stay as they are
     return folder
 
 
@@ -66,6 +73,13 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     programs = _environment(tmp_path_factory.mktemp("installed"))
     _pip(programs / "python", "install", "--ignore-installed", str(wheel))
     return programs
+
+
+@pytest.fixture(scope="module")
+def with_network() -> None:
+    """Skips where the network that comes with lift_flax is not there."""
+    if not (SHIPPED_FOLDER / "model.safetensors").is_file():
+        pytest.skip(f"no network in {SHIPPED_FOLDER}: `make shipped-model` makes it")
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +176,68 @@ def test_two_workers_build(kind, checkout, videos, tmp_path):
     assert not report["rejected"] and report["source"] == "folder"
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("with_network")
+def test_the_network_inside_answers_at_once(installed, tmp_path):
+    """Nothing was computed before, and no program is kept."""
+    clip, seconds = write_video(tmp_path / "clip.mp4", moving_bar(0, 0, 30)), _stopwatch()
+    said = _call([installed / "lift-flax", "predict", "--json", clip], tmp_path, **_as_a_user(tmp_path))
+    answer = json.loads(said.splitlines()[-1])
+    assert answer["label"] in answer["probabilities"] and len(answer["probabilities"]) == 11
+    assert seconds("lift-flax predict") < MOST_SECONDS
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("with_network")
+def test_the_server_inside_answers_at_once(installed, tmp_path):
+    """From its start to the answer for a file that is sent to it."""
+    clip, log = write_video(tmp_path / "clip.mp4", moving_bar(0, 0, 30)), tmp_path / "log"
+    command, seconds = [installed / "lift-flax", "serve", "--port=0"], _stopwatch()
+    with log.open("w") as file:
+        process = subprocess.Popen(command, cwd=tmp_path, env=_as_a_user(tmp_path), stdout=file, stderr=file)
+    try:
+        while not (found := re.search(r"http://127\.0\.0\.1:(\d+)/", log.read_text())):
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.05)
+        answer = _posted(int(found[1]), clip)
+    finally:
+        process.kill()
+        process.wait()
+    assert answer["label"] in answer["probabilities"]
+    assert seconds("POST /predict") < MOST_SECONDS
+
+
+def _stopwatch() -> Callable[[str], float]:
+    """When called, the seconds of a processor that processes took which were started and have ended since then.
+
+    They are what the wall clock says where nothing else runs; other tests do.  Both are printed.
+    """
+    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+
+    def seconds(what: str) -> float:
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        print(f"{what}: {used:.1f} s of a processor, {time.perf_counter() - began:.1f} s by the clock")
+        return used
+
+    return seconds
+
+
+def _posted(port: int, clip: Path) -> dict:
+    """What the server answers for a file, as JSON."""
+    head = b'--part\r\nContent-Disposition: form-data; name="file"; filename="clip.mp4"\r\n\r\n'
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=240)) as connection:
+        kind = {"Content-Type": "multipart/form-data; boundary=part"}
+        connection.request("POST", "/predict", head + clip.read_bytes() + b"\r\n--part--\r\n", kind)
+        return json.loads(connection.getresponse().read())
+
+
+def _as_a_user(home: Path) -> dict[str, str]:
+    """The environment of somebody who has never computed anything: nothing that tests set, and an empty home."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("JAX", "XLA", "PYTHON", "XDG"))}
+    return {**kept, "HOME": str(home)}
+
+
 def _imported() -> set[str]:
     """The packages of others that the code imports; jax2onnx is installed by hand (Makefile)."""
     names = set()
@@ -194,9 +270,9 @@ def _pip(python: Path, *words: str) -> None:
     _call([*command, words[0], "--no-deps", "--no-index", *words[1:]], Path.cwd())
 
 
-def _call(command: list, here: Path) -> str:
-    """What a command prints.  Fails where it does not end well."""
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+def _call(command: list, here: Path, **variables: str) -> str:
+    """What a command prints, in the environment of these variables alone if there are any.  It must end well."""
+    environment = variables or {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     words = [str(word) for word in command]
     ran = subprocess.run(words, cwd=here, env=environment, capture_output=True, text=True, timeout=600)
     assert ran.returncode == 0, f"{' '.join(words)}\n{ran.stdout}\n{ran.stderr}"

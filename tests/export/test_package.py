@@ -81,6 +81,7 @@ def test_nothing_says_where_it_was_made(run, packed, zipped):
     config = config_file.load(run / "config.json")
     assert Path(config.data.dir).is_absolute()
     assert {path.name for path in packed.iterdir()} == FILES
+    assert len({path.stat().st_mode for path in packed.iterdir()}) == 1  # who may read one may read all
     with zipfile.ZipFile(zipped) as archive:
         assert set(archive.namelist()) == FILES
         texts = [archive.read(name) for name in FILES] + [path.read_bytes() for path in packed.iterdir()]
@@ -202,7 +203,9 @@ def test_only_packages_are_replaced_and_only_when_asked(run, packed, tmp_path):
     ("net.zip", ["--format=onnx"], "ends as package does, and format=onnx is asked for"),
     ("net.onnx", ["--format=package"], "ends as onnx does, and format=package is asked for"),
     ("net", ["--format=stablehlo"], r"a file of format=stablehlo ends in \.stablehlo"),
-    ("net.onnx", ["--license=mit"], "a card and a license are for packages"),
+    ("net.onnx", ["--license=mit"], "card, license and dtype are for packages"),
+    ("net.stablehlo", ["--dtype=float16"], "card, license and dtype are for packages"),
+    ("net.zip", ["--dtype=int8"], "argument --dtype: invalid choice: 'int8'"),
     ("net.zip", ["--license=My own: one"], "is no name of a license: write it as hubs do"),
     ("net.zip", ["--card=missing.md"], "missing.md cannot be read as text"),
     ("none/net.zip", [], "the folder .* does not exist"),
@@ -216,6 +219,8 @@ def test_mistakes(name, options, message, tmp_path):
 def test_formats_that_python_does_not_know(packed, tmp_path):
     with pytest.raises(UserError, match="format='torch' is unknown: choose one of stablehlo, onnx, package"):
         lift_flax.load(packed).export(tmp_path / "net", format="torch")
+    with pytest.raises(UserError, match="dtype='int8' is unknown: choose one of float32, float16"):
+        lift_flax.load(packed).export(tmp_path / "net.zip", dtype="int8")
 
 
 def test_every_known_file_is_a_plain_name():

@@ -4,6 +4,7 @@ import functools
 import http.server
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -40,7 +41,7 @@ def video(records) -> Path:
     return min((records.parent / "videos" / "test").rglob("*.mp4"))
 
 
-def test_without_a_workdir_the_shipped_network_answers(shipped, run, video, capsys):
+def test_without_a_workdir_the_shipped_network_answers(shipped, run, video, tmp_path, monkeypatch, capsys):
     predict.main([str(video), "--json"])
     said = capsys.readouterr()
     assert [*json.loads(said.out)["probabilities"]] == ["down", "right", "still"]
@@ -48,6 +49,14 @@ def test_without_a_workdir_the_shipped_network_answers(shipped, run, video, caps
         "no run is named: the network that comes with lift_flax answers, with 3 classes: down, right, still; what it "
         f"can do: {shipped / 'README.md'}\n"
     )
+    stated = json.loads((shipped / "run.json").read_text())
+    copy = shutil.copytree(shipped, tmp_path / "copy")
+    (copy / "run.json").write_text(json.dumps({**stated, "measured": {"in_words": "right for 9 of 10\nbars"}}))
+    monkeypatch.setattr(places, "SHIPPED_FOLDER", copy)
+    assert lift_flax.load().workdir == copy
+    said = capsys.readouterr().err
+    assert f"still; right for 9 of 10\\nbars; what it can do: {copy / 'README.md'}\n" in said
+    monkeypatch.setattr(places, "SHIPPED_FOLDER", shipped)
     lift_flax.load(run)
     assert capsys.readouterr().err == ""
     assert lift_flax.load().workdir == lift_flax.load("shipped").workdir == shipped

@@ -19,6 +19,7 @@ from lift_flax.runs.package import contents
 from lift_flax.runs.workdir import IN_EVERY_RUN, IN_RESULTS
 
 FORMAT = 1  # of what a package holds; a later version that reads otherwise counts on
+DTYPES = ("float32", "float16")  # that a package may keep float32 in
 _IN_PACKAGE = IN_EVERY_RUN | {"package": {"format": int, "step": int}}
 _ITS_OWN = "the package"  # stands for what a frozen ViT started from: the package holds its weights
 
@@ -30,7 +31,7 @@ class Package:
     Attributes:
       config: of the run, without the folders of the machine that it was made on.
       facts: all that run.json held in its workdir, and "package", its format and step.
-      arrays: of the student, by path: "params/...", "batch_stats/...".
+      arrays: of the student, by path: "params/...", "batch_stats/..."; float32 where they were rounded to float16.
       results: what training measured on the test split; None where the run was not tested.
     """
 
@@ -49,14 +50,16 @@ def read(place: Path) -> Package:
     with contents.opened(place) as files:
         found = {name: (files[name].read_bytes(), place / name) for name in (contents.CONFIG, contents.FACTS)}
         facts = as_object(*found[contents.FACTS], _IN_PACKAGE, contents.AGAIN)
-        if facts["package"]["format"] > FORMAT:
+        dtype = facts["package"].get("dtype", DTYPES[0])
+        if facts["package"]["format"] > FORMAT or dtype not in DTYPES:
             raise UserError(f"{place} was written by a later version of lift_flax: install that one to open it")
         config = _config(*found[contents.CONFIG])
         results = None
         if contents.RESULTS in files:
             path = files[contents.RESULTS]
             results = as_object(path.read_bytes(), place / path.name, IN_RESULTS, contents.AGAIN)
-        return Package(config, facts, _arrays(files[PACKED], place / PACKED), results)
+        arrays = _arrays(files[PACKED], place / PACKED)
+        return Package(config, facts, _widened(arrays) if dtype != DTYPES[0] else arrays, results)
 
 
 def trees(arrays: dict[str, np.ndarray], expected: Tree, place: Path) -> tuple[Tree, Tree]:
@@ -99,11 +102,16 @@ def _config(text: bytes, path: Path) -> Config:
     return dataclasses.replace(config, train=dataclasses.replace(config.train, init_from=""))
 
 
+def _widened(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Those that were rounded, as the network computes with them."""
+    return {name: array.astype(np.float32) if array.dtype == np.float16 else array for name, array in arrays.items()}
+
+
 def _arrays(path: Path, name: Path) -> dict[str, np.ndarray]:
     """Reads the arrays in `path`, which messages call `name`."""
     with path.open("rb") as file:
-        head = file.read(2)
-    if head.startswith(b"\x80") or head == b"PK":
+        head = file.read(9)  # of safetensors: the length of the JSON that follows, whose first byte may be any
+    if head[8:] != b"{" and (head.startswith(b"\x80") or head[:2] == b"PK"):
         raise UserError(
             f"{name} is no safetensors but a pickle, which may run code when it is opened: refused, and not opened"
         )

@@ -64,6 +64,18 @@ def test_pickles_are_refused_and_not_opened(copy, tmp_path, monkeypatch):
     assert not Path("it_ran").exists()
 
 
+def test_a_length_that_looks_like_a_pickle_is_none(copy):
+    """The first byte of safetensors is that of the length of their names, which may be any multiple of eight."""
+    with safe_open(copy / ARRAYS, framework="np") as file:
+        arrays = {name: file.get_tensor(name) for name in file.keys()}
+    for size in range(0, 256, 8):
+        save_file(arrays, copy / ARRAYS, metadata={"filler": "x" * size})
+        if (copy / ARRAYS).read_bytes()[0] == 0x80:
+            break
+    assert (copy / ARRAYS).read_bytes()[0] == 0x80
+    assert open_trained(copy).classes == ("down", "right", "still")
+
+
 def test_names_that_lead_out_of_a_zip(copy, tmp_path):
     for name in ("../escaped", "/escaped", "below/../../escaped", "..\\escaped", "C:escaped"):
         place = _zip(tmp_path / "net.zip", {**_files(copy), name: b"mine"})
@@ -162,6 +174,7 @@ def test_configs_and_formats_of_other_versions(copy):
     for name, change, message in (
         ("config.json", {"later": 1}, r"config\.json is of another version of this project, or damaged \(.*later"),
         ("run.json", {"package": {"format": 2, "step": 1}}, "was written by a later version of lift_flax"),
+        ("run.json", {"package": {"format": 1, "step": 1, "dtype": "int4"}}, "was written by a later version"),
         ("run.json", {"package": {"format": 1}}, r"run\.json is missing or damaged \(no step in package\)"),
         ("run.json", {"classes": ["one", "two"]}, "and the network of its config.json has"),
         ("config.json", {"auto": "data.sampling", "model": {"num_heads": 7}}, "describes no network that can be made"),

@@ -6,12 +6,13 @@ import shutil
 import numpy as np
 import pytest
 
+from data_prep import build
 from lift_flax.data.records import open_records
 from lift_flax.errors import UserError
-from lift_flax.runs import places
+from lift_flax.runs import config_file, places
 from lift_flax.runs.package import hub
 from lift_flax.train import phases
-from lift_flax.train.run import resolve
+from lift_flax.train.run import resolve, train_and_test
 from tests.support.small_config import small_config
 
 CLASSES = 3
@@ -65,6 +66,23 @@ def test_clips_that_it_was_trained_on_are_held_out(packed, records, tmp_path, ca
     said = capsys.readouterr().out
     assert f"whether {copy} was trained on test clips of this run cannot be known" in said
     assert f"what the weights were trained on that {copy} started from cannot be known" in said
+
+
+@pytest.mark.slow
+def test_a_training_on_other_classes_starts_from_the_shipped_network(packed, records, tmp_path, monkeypatch, capsys):
+    """With a package in its place; tests/shipped/ does the same with the network itself."""
+    monkeypatch.setattr(places, "SHIPPED_FOLDER", packed)
+    for split in ("train", "test"):
+        for old, new in (("down", "falls"), ("right", "passes")):
+            shutil.copytree(records.parent / "videos" / split / old, tmp_path / "videos" / split / new)
+    own = tmp_path / "own"
+    build.main(["folder", f"--videos={tmp_path / 'videos'}", f"--out={own}", "--flow", "--workers=1"])
+    fields = {"train.init_from": "shipped", "train.teacher_epochs": 1, "train.student_epochs": 1}
+    results = train_and_test(small_config(records=own, **fields), tmp_path / "run")
+    assert results["classes"] == ["falls", "passes"]
+    said = capsys.readouterr().out
+    assert said.count(f" arrays from {packed}; drawn anew: ") == 2  # of teacher and student
+    assert config_file.load(tmp_path / "run" / "config.json").train.init_from == "shipped"
 
 
 def test_a_damaged_package_is_one_line(packed, records, tmp_path):

@@ -24,7 +24,8 @@ _CAMERA = textwrap.dedent("""
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1"); server.set_service(sys.argv[1])
     factory = GstRtspServer.RTSPMediaFactory()
-    factory.set_launch("( videotestsrc is-live=true pattern=ball ! video/x-raw,width=160,height=128,framerate=25/1 "
+    factory.set_launch("( videotestsrc is-live=true pattern=ball "
+                       "! video/x-raw,format=I420,width=160,height=128,framerate=25/1 "
                        "! jpegenc ! rtpjpegpay name=pay0 )")
     factory.set_shared(True)
     server.get_mount_points().add_factory("/camera", factory)
@@ -54,6 +55,11 @@ def _camera(script: Path, port: int) -> subprocess.Popen:
     return process
 
 
+def _end(camera: subprocess.Popen) -> None:
+    camera.kill()
+    camera.communicate()
+
+
 @pytest.mark.slow
 def test_a_camera_dies_and_comes_back(camera_script: Path, run: Path, tmp_path: Path):
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -64,8 +70,7 @@ def test_a_camera_dies_and_comes_back(camera_script: Path, run: Path, tmp_path: 
         with live_server(run, tmp_path / "log", *flags) as server, server.live() as visitor:
             head, _ = received(visitor, "answer")
             assert [picture["name"] for picture in head["pictures"]][-1] == "filmed"
-            camera.kill()
-            camera.wait()
+            _end(camera)
             while (lost := received(visitor, "source")[0])["state"] != "lost":
                 pass
             assert lost["again_in"] >= 1 and "secret" not in str(lost)
@@ -77,7 +82,4 @@ def test_a_camera_dies_and_comes_back(camera_script: Path, run: Path, tmp_path: 
                 pass
             assert "secret" not in (tmp_path / "log").read_text()
     finally:
-        camera.kill()
-        camera.wait()
-        if camera.stdout is not None:
-            camera.stdout.close()
+        _end(camera)

@@ -65,7 +65,7 @@ export function draw(canvas, found, classes, from, to, now) {
   for (let time = Math.ceil(from / step) * step; time <= to; time += step) {
     const x = place(time);
     context.fillRect(x, bottom, 1, 4);
-    if (x < width - 34) context.fillText(clock(time), x + 3, height - 8);
+    if (x < width - 34) context.fillText(clock(time).replace(/\.0$/, ""), x + 3, height - 8);
   }
   if (now !== undefined) {
     context.fillStyle = style.color;

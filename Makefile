@@ -83,7 +83,7 @@ onnx: .venv-onnx/installed
 vits: .venv-vits/installed
 	.venv-vits/bin/python -m pytest tests/weights/test_published_vits.py -s
 
-# lift_flax/shipped/ and its section of docs/results.md, from nothing, in about an hour on two cores; what is done is kept.
+# lift_flax/shipped/ and its section of docs/results.md, from nothing, in some two hours of one core; what is done is kept.
 # REAL="--weizmann=DIR --arid=DIR" scores real clips, too.
 shipped-model: .venv/installed
 	$(RUN) -m benchmarks.shipped.model --out=$(SHIPPED) $(REAL)

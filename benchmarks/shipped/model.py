@@ -4,7 +4,7 @@
     python -m benchmarks.shipped.model --out=runs/shipped --weizmann=DIR --arid=DIR     # scores real clips, too
 
 Renders people, trains on them, scores the result, and writes lift_flax/shipped/ and its section of docs/results.md:
-about an hour on two cores for one training.  Seeds are fixed; what is done is kept, so the same command goes on.
+some two hours of one core and more.  Seeds are fixed; what is done is kept, so the same command goes on.
 Without real clips the numbers that the package there has of them stay, where its weights are the same.
 """
 
@@ -24,7 +24,7 @@ from lift_flax.runs.places import SHIPPED_FOLDER
 from lift_flax.runs.trained import TrainedRun, open_trained
 
 CLIPS, SEED = 3300, 0  # rendered, to train on and to test while it trains
-TRAININGS = ((24, 8),)  # epochs of teacher and student; each starts from the one before, such as (16, 6) from this one
+TRAININGS = ((24, 8), (16, 6))  # epochs of teacher and student; the second starts from the first
 LICENSE, DTYPE = "apache-2.0", "float16"
 PAGE = Path(__file__).parents[2] / "docs" / "results.md"
 BUILD = ("--scenes=street", f"--seed={SEED}", f"--clips={CLIPS}", "--size=120", "--codec=original", "--flow")

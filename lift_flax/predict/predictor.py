@@ -184,10 +184,17 @@ class Predictor:
         """Computes the class probabilities of clips; compiled once for each number of clips."""
         return self.trained.stated(self._timed(clips)[0], self._network)
 
-    def of_clips(self, video: str, clips: Iterable[Clip], notes: tuple[str, ...] = ()) -> VideoAnswer:
-        """Answers for a video that is called `video`, from its clips, read elsewhere with this `preparation`."""
+    def of_clips(
+        self, video: str, clips: Iterable[Clip], notes: tuple[str, ...] = (), *, is_long: bool = False
+    ) -> VideoAnswer:
+        """Answers for a video that is called `video`, from its clips, read elsewhere with this `preparation`.
+
+        Args:
+          notes: what is odd about the file.
+          is_long: whether it was cut into windows.
+        """
         parts: list[ReadClip | VideoEnd] = [ReadClip(clip, 0.0) for clip in clips]
-        (answer,) = self._answers(self._computed([[*parts, VideoEnd(video, notes)]]))
+        (answer,) = self._answers(self._computed([[*parts, VideoEnd(video, notes, is_long=is_long)]]))
         return answer
 
     def _each(self, videos: Iterable[Source]) -> Iterator[VideoAnswer]:

@@ -59,7 +59,7 @@ class Access:
         if not self._knows(_name(host)):
             return 421, "this server goes by another name: open the address that it printed"
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and _host_of(origin) != host.lower():
             return 403, "a page of another site may not speak to this server"
         public = scope["path"] in _PUBLIC or scope["path"].startswith("/page/")
         if self._token and not public and not self._has_token(scope, headers):
@@ -89,6 +89,14 @@ def _name(host: str) -> str:
     """The name in a `Host`, without its port, in lower case."""
     name, colon, port = host.lower().rpartition(":")
     return name if colon and port.isdigit() else host.lower()
+
+
+def _host_of(origin: str) -> str | None:
+    """Name and port of an `Origin`; None where it is none."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
 
 
 def _with_headers(send: Send) -> Send:

@@ -18,10 +18,18 @@ def protocol(limits: Limits) -> type[H11Protocol]:
             if len(self.connections) > limits.connections:
                 transport.abort()
                 return
+            self._await_head()
+
+        def on_response_complete(self) -> None:
+            self._await_head()  # of the next request
+            super().on_response_complete()
+
+        def _await_head(self) -> None:
+            self._end_deadline()
             self._deadline = self.loop.call_later(limits.head_seconds, self._hang_up)
 
         def _hang_up(self) -> None:
-            if self.cycle is None:  # no request has come whole
+            if self.cycle is None or self.cycle.response_complete:  # no request has come whole since
                 self.transport.abort()
 
         def connection_lost(self, exc: Exception | None) -> None:

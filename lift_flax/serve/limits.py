@@ -18,6 +18,8 @@ class Limits:
       message_bytes: of one message of a socket.
       text_bytes: of one that holds settings.
       head_seconds: for a request's head to arrive, and for each further piece of its body.
+      send_seconds: for a visitor to take a message; who takes none is hung up on.
+      upload_seconds: for the whole of a file to arrive.
       upload_bytes, uploads: of one file; files that are read at once.
       video: what reading an uploaded file may take.
     """
@@ -30,6 +32,8 @@ class Limits:
     message_bytes: int = 8 * 2**20
     text_bytes: int = 4096
     head_seconds: float = 10.0
+    send_seconds: float = 30.0
+    upload_seconds: float = 600.0
     upload_bytes: int = 200 * 2**20
     uploads: int = 2
     video: Caps = dataclasses.field(default_factory=Caps)

@@ -178,4 +178,9 @@ def _between(value: Any, low: float, high: float, name: str) -> float:
 
 
 def _is_number(value: Any) -> TypeGuard[int | float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(float(value))
+    except OverflowError:  # of a whole number that no float holds
+        return False

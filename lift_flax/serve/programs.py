@@ -7,6 +7,7 @@ films is not shown to others.
 import asyncio
 import contextlib
 import json
+import time as clock
 from collections.abc import AsyncIterator, Callable
 
 from starlette.exceptions import HTTPException
@@ -66,18 +67,20 @@ def _with_source(request: Request) -> Reception:
 
 async def _followed(reception: Reception, written: Callable[[LiveAnswer], bytes], alive: bytes) -> AsyncIterator[bytes]:
     """What `written` makes of each answer, until the reader leaves; `alive` where none has come for a while."""
+    if not reception.has_place():  # others came in between
+        return
     outbox = Outbox()
     visitor = reception.visitor(lambda answer: outbox.put_answer(written(answer)), lambda name, reason: None)
+    until = clock.monotonic() + 60 * reception.limits.minutes
     try:
-        async with asyncio.timeout(60 * reception.limits.minutes):
-            while True:
-                try:
-                    message = await asyncio.wait_for(outbox.take(), _SILENCE)
-                except TimeoutError:
-                    message = alive
-                if message:
-                    assert isinstance(message, bytes), "answers are"
-                    yield message
+        while clock.monotonic() < until:
+            try:
+                message = await asyncio.wait_for(outbox.take(), _SILENCE)
+            except TimeoutError:
+                message = alive
+            if message:
+                assert isinstance(message, bytes), "answers are"
+                yield message
     finally:
         with contextlib.suppress(RuntimeError):
             reception.leave(visitor)

@@ -15,6 +15,7 @@ from lift_flax.serve.reception import Reception
 from lift_flax.serve.visitors.camera_feed import FeedState
 from lift_flax.serve.visitors.visitor import LiveAnswer, Offered
 
+_FAREWELL = 5.0  # s to take it
 _BROKEN, _FULL, _LONG = 1008, 1013, 1001  # codes of a socket that is closed: a mistake, no room, its time is over
 
 
@@ -25,22 +26,27 @@ async def live(socket: WebSocket) -> None:
     if not reception.has_place():
         await _end(socket, _FULL, f"all {reception.limits.visitors} places are taken: try again later")
         return
-    session = _Session(socket, reception)
+    session, ending = _Session(socket, reception), None
     try:
         async with asyncio.timeout(60 * reception.limits.minutes):
             await session.run()
     except TimeoutError:
-        await _end(socket, _LONG, f"{reception.limits.minutes:g} minutes are over: open the page again to go on")
+        ending = _LONG, f"{reception.limits.minutes:g} minutes are over: open the page again to go on"
     except UserError as error:
-        await _end(socket, _BROKEN, str(error))
+        ending = _BROKEN, str(error)
+    except WebSocketDisconnect:  # it has left before the greeting
+        pass
     finally:
-        session.close()
+        session.close()  # first, because a visitor who reads nothing would hold its place
+    if ending:
+        await _end(socket, *ending)
 
 
 async def _end(socket: WebSocket, code: int, reason: str) -> None:
-    with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # it has left already
-        await socket.send_text(json.dumps({"type": "error", "reason": reason}))
-        await socket.close(code, reason[:120])
+    with contextlib.suppress(RuntimeError, WebSocketDisconnect, TimeoutError):  # it has left already, or reads nothing
+        async with asyncio.timeout(_FAREWELL):
+            await socket.send_text(json.dumps({"type": "error", "reason": reason}))
+            await socket.close(code, reason[:120])
 
 
 class _Session:
@@ -60,21 +66,26 @@ class _Session:
     async def run(self) -> None:
         """Sends and receives until the visitor leaves.  Raises UserError where it breaks the rules."""
         await self._socket.send_text(json.dumps(self._reception.greeting()))
-        sending = asyncio.create_task(self._send())
+        tasks = [asyncio.create_task(job) for job in (self._send(), self._receive())]
         try:
-            await self._receive()
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                with contextlib.suppress(WebSocketDisconnect, RuntimeError, OSError):  # OSError: a TimeoutError, too
+                    task.result()
         finally:
-            sending.cancel()
-            with contextlib.suppress(asyncio.CancelledError, WebSocketDisconnect, RuntimeError, OSError):
-                await sending
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _send(self) -> None:
+        limit = self._reception.limits.send_seconds
         while True:
             message = await self._outbox.take()
-            if isinstance(message, str):
-                await self._socket.send_text(message)
-            else:
-                await self._socket.send_bytes(message)
+            async with asyncio.timeout(limit):
+                if isinstance(message, str):
+                    await self._socket.send_text(message)
+                else:
+                    await self._socket.send_bytes(message)
 
     async def _receive(self) -> None:
         limits = self._reception.limits
@@ -123,7 +134,10 @@ class _Session:
         self._say({"type": "source", "state": state.name, "reason": state.reason, "again_in": state.again_in})
 
     def _explained(self, title: str, png: bytes) -> None:
-        self._outbox.put(messages.packed({"type": "why", "title": title, "format": "png"}, png))
+        if png:
+            self._outbox.put(messages.packed({"type": "why", "title": title, "format": "png"}, png))
+        else:
+            self._say({"type": "why", "error": title})
 
     def _deliver(self, answer: LiveAnswer) -> None:
         shown = pictures.seen(answer, self._reception.answering.trained.config.model.luminous)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import shutil
 import tempfile
@@ -12,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.types import Message, Receive
 
@@ -22,6 +23,7 @@ from lift_flax.serve.limits import Limits
 from lift_flax.serve.reception import Reception
 from lift_flax.video.decode import VideoError
 
+_LOG = logging.getLogger(__name__)
 _NAME = 100  # characters of a file's name that are shown again
 _FIELDS = 4  # of a form, besides the file
 
@@ -33,7 +35,13 @@ async def predict(request: Request) -> JSONResponse:
     if places.locked():
         raise HTTPException(503, "other files are being read: try again in a minute", {"retry-after": "60"})
     async with places, contextlib.AsyncExitStack() as stack:
-        file = await _file(request, reception.limits, stack)
+        try:
+            async with asyncio.timeout(reception.limits.upload_seconds):
+                file = await _file(request, reception.limits, stack)
+        except TimeoutError:
+            raise HTTPException(408, f"the file took more than {reception.limits.upload_seconds:g} s") from None
+        except ClientDisconnect:
+            raise HTTPException(400, "its sender left") from None
         name = shown(Path((file.filename or "video").replace("\\", "/")).name)[:_NAME] or "video"
         path = stack.enter_context(_path(file))
         timeline = request.query_params.get("timeline") == "yes"
@@ -43,8 +51,9 @@ async def predict(request: Request) -> JSONResponse:
             )
         except VideoError as error:
             return JSONResponse({"video": name, "error": str(error)}, 422)
-        except UserError:  # its process was killed
-            return JSONResponse({"video": name, "error": "takes more memory than there is"}, 422)
+        except UserError:  # its process was killed, or there can be none
+            _LOG.exception("an uploaded file could not be read")
+            return JSONResponse({"video": name, "error": "the server could not read it"}, 500)
     return JSONResponse(as_json(answer))
 
 

@@ -25,6 +25,10 @@ from lift_flax.errors import system_reason
 from lift_flax.video import scaling, stand_ins
 from lift_flax.video.picture import matrices, orientation
 
+_LISTS = set(
+    "concat dash hls image2 imf rtp rtp_mpegts rtsp sap sdp webm_dash_manifest".split()
+)  # they name other files
+_OPENED = {"format_whitelist": ",".join(sorted(av.formats_available - _LISTS))}
 # Too many open files, no memory, a lost network folder: the video itself may be good.
 _FAULTS_OF_THE_SYSTEM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE})
 
@@ -179,11 +183,11 @@ def open_video(source: bytes | str | Path) -> Iterator[av.VideoStream]:
         if isinstance(source, bytes):
             if not source:
                 raise VideoError("empty (zero bytes)")
-            container = av.open(io.BytesIO(source), metadata_errors="ignore")
+            container = av.open(io.BytesIO(source), metadata_errors="ignore", options=_OPENED)
         else:
             if os.path.isfile(source) and os.path.getsize(source) == 0:
                 raise VideoError("empty (zero bytes)")
-            container = av.open(f"file:{os.fspath(source)}", metadata_errors="ignore")
+            container = av.open(f"file:{os.fspath(source)}", metadata_errors="ignore", options=_OPENED)
     with container:
         if not container.streams.video:
             raise VideoError("no video stream")

@@ -57,6 +57,7 @@ def test_the_page_binds_the_browser(server: LiveServer):
     ({"Host": "192.168.1.2"}, 421),
     ({"Origin": "https://evil.example"}, 403),
     ({"Origin": "null"}, 403),
+    ({"Origin": "http://["}, 403),
     ({"Origin": "http://127.0.0.1:1"}, 403),
 ])  # fmt: skip
 def test_other_sites_are_refused(server: LiveServer, headers, status):

@@ -44,6 +44,7 @@ def _message(data: bytes = b"", **changes) -> bytes:
     (_message(time="now"), "a frame without a time"),
     (_message(time=math.nan), "a frame without a time"),
     (_message(time=True), "a frame without a time"),
+    (_message(time=10**400), "a frame without a time"),
     (_message(width=0), "a frame without a size"),
     (_message(width=8.5), "a frame without a size"),
     (_message(width=60_000, height=60_000), "a frame of 60000x60000 px: at most 1,228,800 pixels are taken"),

@@ -55,6 +55,14 @@ def test_a_short_file_gets_a_timeline_on_request(server: LiveServer, video: Path
     assert found["timeline"][0]["start"] >= 0 and found["timeline"][-1]["end"] <= 40 / 25 + 0.01
 
 
+@pytest.mark.slow
+def test_a_long_file_has_events(server: LiveServer, run: Path, tmp_path: Path):
+    long = write_video(tmp_path / "long.mp4", np.concatenate([moving_bar(0, 1, 500), moving_bar(1, 1, 500)]))
+    status, found = upload(server, "long.mp4", long.read_bytes())
+    wanted = as_json(lift_flax.load(run)(long))
+    assert status == 200 and found["events"] == wanted["events"] and len(found["timeline"]) > 10
+
+
 def test_what_is_no_video_is_refused(server: LiveServer, video: Path):
     status, found = upload(server, "<script>alert(1)</script>\n.mp4", b"hello")
     assert status == 422 and found["error"].startswith("not a video") and "/" not in found["error"]
@@ -75,6 +83,13 @@ def test_bombs_cost_their_sender_an_error(server: LiveServer, tmp_path: Path):
     large = write_video(tmp_path / "large.mp4", np.zeros((4, 2400, 4200, 3), np.uint8))
     status, found = upload(server, "large.mp4", large.read_bytes())
     assert status == 422 and "4200x2400 px: at most 9,437,184 pixels are taken" in found["error"]
+    other = write_video(tmp_path / "other.mp4", moving_bar(0, 1, 20))
+    listed = f"ffconcat version 1.0\nfile {other}\n".encode()
+    status, found = upload(server, "list.mp4", listed)
+    assert status == 422, "a list of files is no video"
+    with other.open("rb") as held:
+        status, found = upload(server, "list.mp4", f"ffconcat version 1.0\nfile {held.fileno()}\n".encode())
+    assert status == 422 and found["error"].startswith("not a video")
     long = write_video(tmp_path / "long.mp4", np.zeros((30 * 720, 16, 16, 3), np.uint8))
     status, found = upload(server, "long.mp4", long.read_bytes())
     assert status == 422 and "12 minutes long: at most 10 are taken" in found["error"]

@@ -198,3 +198,13 @@ def test_real_clips(real_data: Path) -> None:
             exact = {"format": "rgb24", "interpolation": scaling.EXACT_AREA}
             plain = [frame.to_ndarray(**exact) for i, frame in enumerate(container.decode(video=0)) if i in indices]
         np.testing.assert_array_less(np.abs(frames.astype(int) - np.stack(plain)).mean(), 1.0)
+
+
+def test_a_file_that_names_others_is_no_video(tmp_path, tiny_videos):
+    """A stranger's file must not make this machine read its own."""
+    listed = tmp_path / "list.mp4"
+    listed.write_text(f"ffconcat version 1.0\nfile '{tiny_videos['.mp4'][0]}'\n")
+    with pytest.raises(decode.VideoError, match="not a video"):
+        list(decode.iter_frames(listed))
+    with pytest.raises(decode.VideoError, match="not a video"):
+        list(decode.iter_frames(listed.read_bytes()))

@@ -1,6 +1,7 @@
 """The last frames of a camera, at the size that the network takes, and which of them make a clip."""
 
 import dataclasses
+import math
 
 import av
 import jax
@@ -11,7 +12,7 @@ from lift_flax.video.clips import Parts, Preparation, flow_scaler, frame_scaler,
 from lift_flax.video.optical_flow import LiveCodes
 from lift_flax.video.sampling import FrameWindow
 
-_MOST_FRAMES = 4096  # kept of a window of seconds; a camera that is faster than that loses its earliest
+_MOST_RATE = 120  # frames a second that are kept of a window of seconds; a faster camera loses the earliest of them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,4 +132,5 @@ class LiveWindow:
             return max(len(self.frames) - self._span, 0)
         times = self._times()
         before = np.searchsorted(times, times[-1] - self._timed.seconds, side="right") - 1  # on screen at that time
-        return max(int(before) - 1, len(times) - _MOST_FRAMES, 0)  # one more tells how long frames stay on screen
+        most = self._count + math.ceil(_MOST_RATE * self._timed.seconds)
+        return max(int(before) - 1, len(times) - most, 0)  # one more tells how long frames stay on screen

@@ -33,6 +33,8 @@ export class Camera {
 
   stop() {
     this.running = false;
+    this.video.cancelVideoFrameCallback?.(this.handle);
+    clearTimeout(this.timer);
     for (const track of this.video.srcObject?.getTracks() ?? []) track.stop();
     this.video.srcObject = null;
   }
@@ -47,8 +49,8 @@ export class Camera {
       this.send(performance.now() / 1000);
       this.next();
     };
-    if (this.video.requestVideoFrameCallback) this.video.requestVideoFrameCallback(take);
-    else setTimeout(take, 40);
+    if (this.video.requestVideoFrameCallback) this.handle = this.video.requestVideoFrameCallback(take);
+    else this.timer = setTimeout(take, 40);
   }
 
   async send(time) {
@@ -68,17 +70,21 @@ export class Camera {
       return;
     }
     this.encoding = true;
-    const blob = await new Promise((done) => this.canvas.toBlob(done, "image/webp", QUALITY));
-    const bytes = new Uint8Array(await blob.arrayBuffer());
-    this.encoding = false;
-    const format = blob.type === "image/webp" ? "webp" : null; // a browser without WebP gives PNG
-    if (format && this.connection.ready) this.connection.send({ time, ...size, format }, bytes);
-    else if (!format) await this.sendJpeg(time, size);
+    try {
+      await this.sendLossy({ time, ...size });
+    } finally {
+      this.encoding = false;
+    }
   }
 
-  async sendJpeg(time, size) {
-    const blob = await new Promise((done) => this.canvas.toBlob(done, "image/jpeg", QUALITY));
-    const bytes = new Uint8Array(await blob.arrayBuffer());
-    if (this.connection.ready) this.connection.send({ time, ...size, format: "jpeg" }, bytes);
+  // As WebP; as JPEG where the browser has none, and would give a PNG.
+  async sendLossy(head) {
+    for (const format of ["webp", "jpeg"]) {
+      const blob = await new Promise((done) => this.canvas.toBlob(done, `image/${format}`, QUALITY));
+      if (blob?.type !== `image/${format}`) continue;
+      const bytes = new Uint8Array(await blob.arrayBuffer());
+      if (this.connection.ready) this.connection.send({ ...head, format }, bytes);
+      return;
+    }
   }
 }

@@ -51,6 +51,7 @@ function greet(head) {
     $("threshold-shown").value = `${$("threshold").value} %`;
   }
   greeted = true;
+  $("why").textContent = "Why?";
   $("card").hidden = !head.card;
   $("card").href = connection.token ? `card?token=${encodeURIComponent(connection.token)}` : "card";
   $("stops").min = head.stops[0];

@@ -46,8 +46,12 @@ export class Upload {
       this.say(`${file.name} cannot be used: ${found.error}`);
       return;
     }
-    const end = found.timeline?.at(-1).end ?? 0;
-    this.answers = found.timeline ?? [{ start: 0, end, label: found.label, probability: found.probability }];
+    this.whole = !found.timeline; // one answer for all of it
+    this.answers = found.timeline ?? [{ start: 0, end: 0, label: found.label, probability: found.probability }];
+    this.answers.forEach((after, index) => {
+      const before = this.answers[index - 1];
+      if (before && before.end > after.start) before.end = after.start = (before.end + after.start) / 2;
+    });
     this.say(`${file.name}: ${found.label} ${percent(found.probability)}${found.notes.length ? ` (${found.notes.join("; ")})` : ""}`);
     this.player.hidden = false;
     if (this.playing.src) URL.revokeObjectURL(this.playing.src);
@@ -60,6 +64,7 @@ export class Upload {
     if (this.player.hidden) return;
     const now = this.playing.currentTime;
     const duration = Number.isFinite(this.playing.duration) ? this.playing.duration : 0;
+    if (this.whole) this.answers[0].end = duration;
     const end = Math.max(duration, this.answers.at(-1).end);
     const found = spans(this.answers, this.threshold());
     draw(this["playing-timeline"], found, this.classes(), 0, end, now);

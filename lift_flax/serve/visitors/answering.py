@@ -76,8 +76,8 @@ class Answering:
         windows = predictor.windows
         if timeline:
             windows = Windows(windows.length, windows.length, windows.hop)
-        clips, notes = read_guarded(path, predictor.preparation, windows, caps)
-        return predictor.of_clips(name, clips, notes)
+        found = read_guarded(path, predictor.preparation, windows, caps)
+        return predictor.of_clips(name, found.clips, found.notes, is_long=found.is_long)
 
     @functools.cached_property
     def _explain(self) -> Explainer:

@@ -26,6 +26,7 @@ from lift_flax.serve.visitors.answering import Answering
 from lift_flax.video.camera import re_expose
 
 _LOG = logging.getLogger(__name__)
+_GAP = 2.0  # s between two frames, after which the window begins anew: nobody knows what happened meanwhile
 _REMEMBERED = 500  # latencies that percentiles are taken of
 
 Picture = UInt8[np.ndarray, "H W 3"]
@@ -151,14 +152,18 @@ class Visitor:
         """Explains the clip of the last answer; False where there is none yet.
 
         Args:
-          explained: gets the class and a PNG, in the explaining thread.
+          explained: gets the class and a PNG, in the explaining thread; or why there is none, and no bytes.
         """
         last = self.last
         if last is None:
             return False
 
         def job() -> None:
-            found = self._answering.explained(last.clip.parts)
+            try:
+                found = self._answering.explained(last.clip.parts)
+            except Exception:  # of this visitor alone
+                _LOG.exception("an explanation failed")
+                found = "this window cannot be explained", b""
             if not self._closed:
                 explained(*found)
 
@@ -212,7 +217,7 @@ class Visitor:
     def _stream_for(self, picture: Picture, time: float, settings: Settings) -> Stream:
         """The stream that goes on with this frame: a new one after a change of its size or the settings, or in time."""
         of = (picture.shape, settings.network, settings.smooth, settings.hysteresis)
-        if self._stream is None or of != self._of or time <= self._time:
+        if self._stream is None or of != self._of or not self._time < time <= self._time + _GAP:
             if self._stream is None or settings.network != self._of[1]:
                 self._report("preparing", "")
             self._answering.worker.drop(self)

@@ -25,9 +25,7 @@ from lift_flax.errors import system_reason
 from lift_flax.video import scaling, stand_ins
 from lift_flax.video.picture import matrices, orientation
 
-_LISTS = set(
-    "concat dash hls image2 imf rtp rtp_mpegts rtsp sap sdp webm_dash_manifest".split()
-)  # they name other files
+_LISTS = set("concat dash hls image2 imf rtp rtp_mpegts rtsp sap sdp webm_dash_manifest".split())  # of other files
 _OPENED = {"format_whitelist": ",".join(sorted(av.formats_available - _LISTS))}
 # Too many open files, no memory, a lost network folder: the video itself may be good.
 _FAULTS_OF_THE_SYSTEM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE})

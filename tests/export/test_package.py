@@ -62,6 +62,7 @@ def test_a_package_answers_as_its_run_bit_for_bit(run, packed, zipped, video):
         assert loaded.results == own.results
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("uncompared")
 def test_all_facts_of_a_run_travel(run, packed, tmp_path):
     """Also those that this version does not know, and into a package of a package."""
@@ -110,6 +111,7 @@ def test_every_field_that_may_name_a_folder_is_emptied():
     assert texts(Config) - no_places == set(PLACES)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("uncompared")
 def test_a_package_holds_what_a_frozen_vit_started_from(tmp_path):
     """Without weights such a config is refused; the package has them."""
@@ -167,6 +169,7 @@ def test_the_card_shows_names_as_they_are():
     assert "None: the run was not tested" in text and ModelCard(text).data.eval_results is None
 
 
+@pytest.mark.slow
 def test_a_package_that_answers_otherwise_is_not_kept(tmp_path, monkeypatch):
     def spoiled(place):
         trained = open_trained(place)

@@ -98,6 +98,7 @@ def test_every_kind_of_network(kind, tmp_path):
     assert ("teacher_logits" in facts["outputs"]) == trained.config.train.distill
 
 
+@pytest.mark.slow
 def test_a_file_that_answers_differently_is_not_kept(tmp_path, monkeypatch):
     form = program.FORMATS[".stablehlo"]
 

@@ -37,6 +37,7 @@ def test_half_the_bytes_and_nearly_the_same_answers(run, packed, half, records):
     assert 0 < np.abs(exact - other).max() < rounding.MOST
 
 
+@pytest.mark.slow
 def test_it_is_read_as_the_rounded_run(run, half):
     """Whether it answers or another run starts from it."""
     ours = flatten(rounding.rounded(open_trained(run))[0].params)
@@ -55,6 +56,7 @@ def test_its_card_says_how_near(half):
     ).read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_what_float16_cannot_hold(tmp_path, monkeypatch):
     trained = random_trained()
     large = dataclasses.replace(trained, params=jax.tree.map(lambda array: array * np.float32(1e8), trained.params))

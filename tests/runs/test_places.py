@@ -87,6 +87,7 @@ def test_shipped_where_there_is_none_and_where_a_folder_has_that_name(shipped, t
         lift_flax.load()
 
 
+@pytest.mark.slow
 def test_a_package_is_scored_on_records_that_are_given(packed, run, records, capsys):
     """It is known that the run has not learnt from its test clips; nothing is written into the package."""
     before = sorted((path.name, path.stat().st_mtime_ns) for path in packed.iterdir())
@@ -100,6 +101,7 @@ def test_a_package_is_scored_on_records_that_are_given(packed, run, records, cap
     assert before == sorted((path.name, path.stat().st_mtime_ns) for path in packed.iterdir())
 
 
+@pytest.mark.slow
 def test_what_takes_a_workdir_alone_says_so(packed, records, tmp_path):
     zipped = tmp_path / "net.zip"
     zipped.touch()
@@ -172,6 +174,7 @@ def _find(name: str, endpoint: str, home: Path) -> subprocess.CompletedProcess[s
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
+@pytest.mark.slow
 def test_a_package_is_fetched_from_a_hub(address, packed, tmp_path):
     """Its own files alone: no pickle that lies beside them."""
     found = _find("hf://me/net@v1", address, tmp_path)

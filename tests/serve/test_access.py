@@ -67,6 +67,7 @@ def test_other_sites_are_refused(server: LiveServer, headers, status):
     assert ask(server, "/live", **headers, **upgrade, Sec_WebSocket_Key="AAAAAAAAAAAAAAAAAAAAAA==")[0] == 403
 
 
+@pytest.mark.slow
 def test_who_has_no_token_gets_nothing(open_server: LiveServer):
     assert open_server.token and f"token={open_server.token}" in open_server.log.read_text()
     assert "without --certfile browsers give this page no camera" in open_server.log.read_text()
@@ -85,6 +86,7 @@ def test_who_has_no_token_gets_nothing(open_server: LiveServer):
         assert not received(visitor, "greeting")[0]["lossless"]
 
 
+@pytest.mark.slow
 def test_names_of_a_server(open_server: LiveServer):
     """Its own, those that are given, and addresses: these cannot be made to lead elsewhere."""
     given = {"Authorization": f"Bearer {open_server.token}"}

@@ -37,9 +37,8 @@ def test_a_port_that_is_taken(run: Path):
             main([f"--workdir={run}", f"--port={port}"])
 
 
-@pytest.mark.parametrize("number", [
-    signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
-])  # fmt: skip
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_ends_within_two_seconds_beside_a_visitor(run: Path, tmp_path: Path, number):
     with live_server(run, tmp_path / "log") as server, server.live() as visitor:
         first_answer(visitor, FRAMES)

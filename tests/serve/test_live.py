@@ -43,6 +43,7 @@ def test_answers_are_those_of_a_stream(server: LiveServer, expected):
         assert found[-1]["latency_ms"] > 0 and counts["p95_ms"] >= counts["p50_ms"] > 0
 
 
+@pytest.mark.slow
 def test_lossy_frames_are_nearly_the_same(server: LiveServer, expected):
     first, wanted = expected
     with server.live() as socket:

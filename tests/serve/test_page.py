@@ -88,6 +88,7 @@ class Visit:
         self.page.close()
 
 
+@pytest.mark.slow
 def test_the_page_answers_and_darkens(browser: Browser, server: LiveServer):
     visit = Visit(browser, server)
     expect(visit.page.locator("#about")).to_contain_text("3 actions, from 4 frames of 32 px", timeout=PATIENCE)

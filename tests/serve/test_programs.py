@@ -118,6 +118,7 @@ def _lines(server: LiveServer, path: str) -> tuple[http.client.HTTPConnection, h
     return connection, answer
 
 
+@pytest.mark.slow
 def test_events_follow_the_camera(followed: LiveServer):
     connection, answer = _lines(followed, "/events")
     assert answer.getheader("content-type", "").startswith("text/event-stream")
@@ -132,6 +133,7 @@ def test_events_follow_the_camera(followed: LiveServer):
     assert abs(events[-1]["time"] - time.time()) < 60 and events[0]["latency_ms"] > 0
 
 
+@pytest.mark.slow
 def test_the_stream_is_jpegs_with_a_label(followed: LiveServer):
     connection, answer = _lines(followed, "/stream")
     kind = answer.getheader("content-type", "")
@@ -146,6 +148,7 @@ def test_the_stream_is_jpegs_with_a_label(followed: LiveServer):
     assert np.asarray(picture)[48:].max() > 150, "white letters on the band"
 
 
+@pytest.mark.slow
 def test_visitors_watch_the_camera_of_the_server(followed: LiveServer):
     assert json.loads(ask(followed, "/health")[2]) == {"status": "ok", "source": "running"}
     with followed.live() as visitor:

@@ -57,9 +57,9 @@ class Answering:
         """(class and probability, a PNG of what the student looked at) for a clip, a batch of one."""
         explanation: Explanation = self._explain({name: part[0] for name, part in parts.items()})
         title = answer_text(explanation, self.trained.classes)
-        picture = io.BytesIO()
-        contact_sheet(explanation, title, f"the window just answered: {title}").save(picture, "PNG")
-        return title, picture.getvalue()
+        buffer = io.BytesIO()
+        contact_sheet(explanation, title, f"the window just answered: {title}").save(buffer, "PNG")
+        return title, buffer.getvalue()
 
     def uploaded(self, path: Path, name: str, caps: Caps, *, timeline: bool) -> VideoAnswer:
         """The answer for a video file that a visitor sent.

@@ -107,6 +107,7 @@ def test_places_where_no_film_can_be(tmp_path):
     assert not (tmp_path / "y.mp4").exists()
 
 
+@pytest.mark.slow
 def test_the_command_writes_films_table_and_embeddings(run, records, tmp_path, capsys):
     videos = sorted((records.parent / "videos" / "test").rglob("*.mp4"))[:2]
     bad, out = tmp_path / "bad.mp4", tmp_path / "out"

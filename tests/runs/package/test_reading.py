@@ -109,6 +109,7 @@ def test_a_zip_that_says_less_than_it_holds(copy, tmp_path):
     _refused(place, r"is no \.zip of a package, or damaged \(.*Bad CRC-32 for file 'README\.md'")
 
 
+@pytest.mark.slow
 def test_zips_as_people_make_them(copy, tmp_path):
     """Of the folder itself, with what a Mac puts beside it, or compressed."""
     files = {f"net/{name}": content for name, content in _files(copy).items()}

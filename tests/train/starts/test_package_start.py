@@ -18,6 +18,7 @@ from tests.support.small_config import small_config
 CLASSES = 3
 
 
+@pytest.mark.slow
 def test_the_student_starts_as_from_the_workdir(run, packed, records, tmp_path, capsys):
     """From a folder, a .zip, a hub; the teacher is the trunk of the student, which is all that a package holds."""
     own = phases.student_phase(small_config(records=records, **{"train.init_from": str(run)}), CLASSES, None).pretrained

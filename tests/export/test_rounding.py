@@ -26,6 +26,7 @@ def half(run, tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 def test_half_the_bytes_and_nearly_the_same_answers(run, packed, half, records):
     sizes = [(folder / "model.safetensors").stat().st_size for folder in (half, packed)]
     assert sizes[0] < 0.6 * sizes[1]

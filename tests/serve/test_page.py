@@ -12,7 +12,6 @@ import simplejpeg
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from lift_flax.video.decode import decode_frames
 from tests.conftest import moving_bar
 from tests.report.test_browser import ARGUMENTS, BEYOND, CHROMIUM
 from tests.support.live_tools import LiveServer, live_server
@@ -32,7 +31,7 @@ def _camera_file(frames: np.ndarray, folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """Its camera shows a real dark clip, where there is one, else a moving bar."""
+    """Its camera shows a moving bar."""
     folder = tmp_path_factory.mktemp("camera")
     frames = np.repeat(np.repeat(moving_bar(0, 1, 60), 4, axis=1), 4, axis=2)
     yield from _browser(_camera_file(frames, folder))
@@ -187,14 +186,4 @@ def test_frames_of_others_travel_as_webp(browser: Browser, run: Path, tmp_path: 
         expect(visit.page.locator("#travel")).to_contain_text("WebP of quality 0.95")
         visit.page.reload()
         visit.start()
-        visit.close()
-
-
-@pytest.mark.slow
-def test_a_real_dark_clip_before_the_camera(real_data: Path, server: LiveServer, tmp_path: Path):
-    clip = next(iter(sorted((real_data / "arid_subset" / "clips").rglob("*.mp4"))))
-    for browser in _browser(_camera_file(decode_frames(clip), tmp_path)):
-        visit = Visit(browser, server)
-        visit.start()
-        visit.page.screenshot(path=tmp_path / "dark.png")
         visit.close()

@@ -31,7 +31,8 @@ class Access:
 
     Args:
       app: what is behind it.
-      names: hosts that the server goes by, without port, in lower case; None lets any name through that is an address.
+      names: hosts that the server goes by, without port, in lower case.
+      any_address: whether it goes by any number of a machine, too.
       token: that requests must hold; "" for none.
     """
 

@@ -106,6 +106,7 @@ class Visitor:
 
     Attributes:
       counts: of its frames.
+      last: the answer that was given last; None before the first, and once the visitor has left.
     """
 
     def __init__(

@@ -213,7 +213,7 @@ class Train:
         Literal["l1_mean", "l1_sum", "kl"], Added(before="l1_sum")
     ] = "l1_mean"
     temperature: Annotated[float, Bound(ge=0.01, le=1000)] = 4.0  # divides the logits of both networks in the KL term
-    init_from: str = ""  # any run or its package: what has its path and shape starts from it, all else is drawn anew
+    init_from: Annotated[str, Auto()] = ""  # a run or package: what has its path and shape starts there, else anew
     teacher_from: str = ""  # workdir of a finished run whose teacher is taken: there is no teacher phase then
     main_weight: NotNegative = 0.0  # weight of the cross-entropy of the main stream's own head
     trunk: Literal["frozen", "finetune"] = "frozen"  # the student's R(2+1)D, when distilled

@@ -64,6 +64,7 @@ FEW_CLIPS: dict[str, Any] = {
     "data.cache": "auto",
     "model.luminous.input": "auto",
     "model.luminous.flow_std": "auto",
+    "train.init_from": "auto",
     "train.teacher_least_steps": 1000,
     "train.student_least_steps": 300,
     "pretrain.least_steps": 1000,

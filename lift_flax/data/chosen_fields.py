@@ -1,7 +1,7 @@
 """Fields that are "auto": each gets its value from what `build` measured of the records, with the reason.
 
-Nothing else of the clips is looked at, and no label: how many frames there are, whether flow is stored and how strong.
-Flow, windows and their number were chosen on validation clips (docs/results.md).
+Nothing else of the clips is looked at, and no label: how many frames there are, how bright, whether flow is stored and
+how strong.  Flow, windows and their number, and the start were chosen on validation clips (docs/results.md).
 """
 
 import dataclasses
@@ -18,6 +18,9 @@ _WINDOWS = 5  # of a test clip
 _SECONDS = 1.0  # of a window
 _DEVIATIONS = 3  # most pixels do not move, and those that do are not to be huge
 _LEAST_STD = 0.01  # of coded flow, whose steps are 0.004
+_DARK = 40.0  # luma of a clip that was filmed at night, at most: ARID's have 17, daylight has some 125
+_SHIPPED = "shipped"  # the network that comes with lift_flax
+_SHIPPED_TEACHER = "r2plus1d_tiny"  # its R(2+1)D, on optical flow
 _CACHE_BYTES = 4 * 2**30
 _ASPECT = 4 / 3  # of a usual frame: what a clip keeps of a row beyond its square
 
@@ -40,7 +43,8 @@ def choose(config: Config, records: Records) -> tuple[Config, list[str]]:
     for name in sorted(names, key=list(_RULES).index):  # a later rule may look at what an earlier one chose
         value, reason = _RULES[name](config, records)
         config = _replaced(config, name.split("."), value)
-        lines.append(f"{name}={value:g}: {reason}" if isinstance(value, float) else f"{name}={value}: {reason}")
+        shown = f"{value:g}" if isinstance(value, float) else value
+        lines.append(f"{name}={shown}: {reason}")
     config = dataclasses.replace(config, auto="")
     if names:
         check_combinations(config)
@@ -103,6 +107,17 @@ def _cache(config: Config, records: Records) -> Choice:
     return Choice("none", f"all decoded clips would take about {needed / 2**30:,.1f} GiB")
 
 
+def _start(config: Config, records: Records) -> Choice:
+    model = config.model
+    if records.luma is None:
+        return Choice("", "random weights, since the records do not say how bright their clips are")
+    if records.luma > _DARK:
+        return Choice("", f"random weights, which do as well by day (the median clip has a luma of {records.luma:.0f})")
+    if model.luminous.input != "flow" or model.teacher.name != _SHIPPED_TEACHER:
+        return Choice("", f"random weights, since the {_SHIPPED} network has another R(2+1)D")
+    return Choice(_SHIPPED, f"few dark clips teach little by themselves (the median has a luma of {records.luma:.0f})")
+
+
 _RULES: dict[str, Callable[[Config, Records], Choice]] = {
     "model.luminous.input": _input,
     "model.luminous.flow_std": _flow_std,
@@ -110,6 +125,7 @@ _RULES: dict[str, Callable[[Config, Records], Choice]] = {
     "data.window_seconds": _window_seconds,
     "data.test_windows": _test_windows,
     "data.cache": _cache,
+    "train.init_from": _start,
 }
 
 

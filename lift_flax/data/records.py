@@ -55,6 +55,7 @@ class Records:
     folders: tuple["Records", ...] = ()  # as each was opened, where several are mixed
     all_frames: bool = True  # whether every clip holds all frames of its video
     frames: int | None = None  # of all clips together; None: records of earlier versions do not say
+    luma: float | None = None  # 0 to 255, of the median clip, in the brightest of the folders; None: not said
     flow_pixels: float | None = None  # root of the mean square of the optical flow; None: not said, or none
 
     @property
@@ -217,6 +218,7 @@ def mixed(folders: list[Records]) -> Records:
         prepared, title=title, folders=tuple(folders),
         all_frames=all(records.all_frames for records in folders),
         frames=None if None in (counts := [one.frames for one in folders]) else sum(filter(None, counts)),
+        luma=None if None in (lumas := [one.luma for one in folders]) else max(filter(None, lumas), default=0.0),
         flow_pixels=_mean_flow(folders),
     )  # fmt: skip
 
@@ -254,6 +256,7 @@ def _open_one(folder: str) -> Records:
         title=title,
         all_frames=report.get("all_frames", prepared["max_frames"] is None),
         frames=report.get("frames"),
+        luma=report.get("mean_luma", {}).get("percentiles", {}).get("50"),
         flow_pixels=report.get("flow", {}).get("rms_pixels"),
     )
 

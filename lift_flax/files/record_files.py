@@ -8,7 +8,11 @@ from lift_flax.files.json_object import read_object
 
 _SETTINGS = {"codec": str, "size": int, "max_frames": (int, None), "flow": str}
 _REPORT = {"source": str, "records": str, "settings": _SETTINGS, "rejected": [dict]}
-_MEASURED = {"frames": int, "flow": {"rms_pixels": (float, int)}}  # earlier versions did not measure it
+_MEASURED = {  # earlier versions did not measure it
+    "frames": int,
+    "flow": {"rms_pixels": (float, int)},
+    "mean_luma": {"percentiles": {"50": (float, int)}},
+}
 _CLIP = {"id": str, "label": int, "group": str}
 _FOLDS = {"classes": [str], "folds": {str: {str: [str]}}, "clips": [_CLIP]}
 _AGAIN = "build the records again with --overwrite"

@@ -49,9 +49,9 @@ def read_config(values: dict, phase_name: str = "both") -> tuple[Config, Records
         if isinstance(values.get("model"), dict) and isinstance(values["model"].get(part), dict):
             pretrained[part] = values["model"][part].get("init_from")
             values["model"][part]["init_from"] = "any weights"
-    config = _replace_train(from_dict(values), init_from="")
+    config = from_dict(values)
     records = _records(config.data.dir)
-    config = _with_values(config, records)
+    config = _replace_train(_with_values(config, records), init_from="")
     parts = {name: dataclasses.replace(getattr(config.model, name), init_from="") for name in ("pvit", "teacher")}
     if phase_name == phase.NAME and pretrained.get("pvit"):  # which pretraining leaves as it is
         parts["pvit"] = dataclasses.replace(parts["pvit"], unfreeze="none")

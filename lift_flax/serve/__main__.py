@@ -134,7 +134,9 @@ def _server(args: argparse.Namespace, token: str):
     from lift_flax.serve.reception import Reception
     from lift_flax.serve.visitors.answering import Answering
     from lift_flax.serve.visitors.camera_feed import CameraFeed
+    from lift_flax.serve.visitors.memory import share_pools
 
+    share_pools()
     compiling.keep_compiled_programs()
     local, limits = args.host in _LOOPBACK, Limits()
     answering = Answering(open_or_shipped(args.workdir), fit=args.fit)

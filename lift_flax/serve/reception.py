@@ -9,6 +9,7 @@ from lift_flax.serve.limits import Limits
 from lift_flax.serve.messages import BRIGHTEST, DARKEST
 from lift_flax.serve.visitors.answering import Answering
 from lift_flax.serve.visitors.camera_feed import CameraFeed, FeedState
+from lift_flax.serve.visitors.memory import give_back
 from lift_flax.serve.visitors.visitor import LiveAnswer, Visitor
 
 
@@ -56,6 +57,8 @@ class Reception:
         visitor.close()
         with self._changing:
             self._visitors.discard(visitor)
+        if not self._visitors:
+            self.answering.worker.put(self, give_back)  # after what it may still compute
 
     def watch(self, changed: Callable[[FeedState], None]) -> Callable[[], None]:
         """Gives each state of the source to `changed`, the present one first, until the function is called."""

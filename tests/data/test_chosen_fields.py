@@ -80,9 +80,32 @@ def test_other_records_have_other_values(opened, changes, expected):
     assert len(lines) == len(ALL)
 
 
+@pytest.mark.parametrize(
+    ("fields", "changes", "expected"),
+    [
+        ({}, {"luma": 17.0}, "shipped"),
+        ({}, {"luma": 120.0}, ""),
+        ({}, {"luma": None}, ""),  # of an earlier version
+        ({}, {"luma": 17.0, "prepared": {"flow": "none"}}, ""),
+        ({"model.teacher.name": "r2plus1d_18"}, {"luma": 17.0}, ""),
+    ],
+    ids=["dark", "day", "not said", "no flow", "another R(2+1)D"],
+)
+def test_few_dark_clips_begin_at_the_shipped_network(opened, fields, changes, expected):
+    if "prepared" in changes:
+        changes = {**changes, "prepared": {**opened.prepared, **changes["prepared"]}}
+    assert choose(_auto(**fields), dataclasses.replace(opened, **changes))[0].train.init_from == expected
+
+
+def test_mixed_clips_are_dark_where_all_folders_are(opened):
+    day = dataclasses.replace(opened, luma=120.0, dir=opened.dir.parent / "day")
+    assert opened.luma is not None and opened.luma < 40
+    assert mixed([opened, day]).luma == 120 and mixed([day, dataclasses.replace(opened, luma=None)]).luma is None
+
+
 def test_a_value_replaces_auto_and_auto_a_value():
     config = _config("--config=own:tiny,luminous=gamma", "--config.data.test_windows=3", "--config.data.cache=none")
-    assert config.auto == "data.sampling,data.window_seconds,model.luminous.flow_std"
+    assert config.auto == "data.sampling,data.window_seconds,model.luminous.flow_std,train.init_from"
     assert (config.model.luminous.input, config.data.test_windows, config.data.cache) == ("gamma", 3, "none")
     config = _config("--config=demo:tiny", "--config.model.luminous.flow_std=auto")
     assert config.auto == "model.luminous.flow_std"

@@ -101,7 +101,8 @@ def test_who_breaks_the_rules_is_told_and_leaves(server: LiveServer, message, re
 def test_visitors_leave_nothing_behind(server: LiveServer):
     """Nor do they when they vanish in the middle of a frame."""
     _visit(server)
-    before = server.threads, server.sockets
+    time.sleep(0.5)  # until its memory is given back
+    before, memory = (server.threads, server.sockets), server.megabytes
     visitors = [threading.Thread(target=_visit, args=(server, number % 2 == 1)) for number in range(4)]
     for visitor in visitors:
         visitor.start()
@@ -110,6 +111,9 @@ def test_visitors_leave_nothing_behind(server: LiveServer):
     until = time.monotonic() + 10
     while server.threads > before[0] or server.sockets > before[1]:
         assert time.monotonic() < until, (before, server.threads, server.sockets)
+        time.sleep(0.05)
+    while server.megabytes > memory + 5:
+        assert time.monotonic() < until, (memory, server.megabytes)
         time.sleep(0.05)
 
 

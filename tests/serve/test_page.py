@@ -1,5 +1,6 @@
 """The live page in a real browser, with a fake camera that shows a clip."""
 
+import contextlib
 import csv
 import json
 import re
@@ -10,8 +11,9 @@ import numpy as np
 import pytest
 import simplejpeg
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 
+from lift_flax.video.decode import decode_frames
 from tests.conftest import moving_bar
 from tests.report.test_browser import ARGUMENTS, BEYOND, CHROMIUM
 from tests.support.live_tools import LiveServer, live_server
@@ -30,19 +32,25 @@ def _camera_file(frames: np.ndarray, folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def browser(playwright: Playwright, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """Its camera shows a moving bar."""
-    folder = tmp_path_factory.mktemp("camera")
     frames = np.repeat(np.repeat(moving_bar(0, 1, 60), 4, axis=1), 4, axis=2)
-    yield from _browser(_camera_file(frames, folder))
+    with _filming(playwright, frames, tmp_path_factory.mktemp("camera")) as started:
+        yield started
 
 
-def _browser(camera: Path) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        arguments = [*ARGUMENTS.split(), *(_CAMERA + str(camera)).split()]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield browser
-        browser.close()
+@contextlib.contextmanager
+def _filming(playwright: Playwright, frames: np.ndarray, folder: Path) -> Iterator[Browser]:
+    arguments = [*ARGUMENTS.split(), *(_CAMERA + str(_camera_file(frames, folder))).split()]
+    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+    yield browser
+    browser.close()
 
 
 class Visit:
@@ -102,6 +110,28 @@ def test_the_page_answers_and_darkens(browser: Browser, server: LiveServer):
     assert visit.brightness("seen-frame") < before / 3
     assert visit.shares() != shares
     visit.close()
+
+
+@pytest.mark.slow
+def test_a_person_in_the_dark(playwright: Playwright, real_data: Path, tmp_path: Path):
+    """A clip of ARID in front of the camera, and the network that comes with lift_flax."""
+    frames = decode_frames(real_data / "arid_subset" / "clips" / "Walk" / "Walk_10_1.mp4")
+    with (
+        _filming(playwright, frames, tmp_path) as browser,
+        live_server(Path("shipped"), tmp_path / "log") as server,
+    ):
+        visit = Visit(browser, server)
+        visit.start()
+        assert visit.page.locator("#label").get_attribute("data-label") in visit.shares()
+        before, shares = visit.brightness("seen-frame"), visit.shares()
+        visit.page.locator("#stops").fill("-6")
+        expect(visit.page.locator("#filmed-caption")).to_have_text("as filmed with −6 stops", timeout=PATIENCE)
+        visit.page.wait_for_timeout(3000)  # until the window is darker, too
+        assert visit.brightness("seen-frame") < before
+        assert visit.shares() != shares
+        visit.page.get_by_role("button", name="Why?").click()
+        visit.page.wait_for_selector("#explained:not([hidden]) img[src^='blob:']", timeout=PATIENCE)
+        visit.close()
 
 
 @pytest.mark.slow

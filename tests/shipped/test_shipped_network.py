@@ -69,8 +69,8 @@ def test_real_people_score_what_the_card_says(shipped, real_data, tmp_path):
 
 @pytest.mark.slow
 def test_it_is_a_start_for_other_classes(shipped, records, tmp_path):
-    """As anybody uses it, on three classes that it does not know."""
-    flags = ["--config=own:tiny", f"--config.data.dir={records}", "--config.train.init_from=shipped", "--workdir=run"]
+    """As anybody uses it who has few dark clips, on three classes that it does not know."""
+    flags = ["--config=own:tiny", f"--config.data.dir={records}", "--workdir=run"]
     for phase in ("teacher", "student"):
         flags += [f"--config.train.{phase}_least_steps=0", f"--config.train.{phase}_epochs=1"]
     command = [sys.executable, "-m", "lift_flax.cli", "train", *flags, "--config.log.progress=False"]
@@ -78,6 +78,7 @@ def test_it_is_a_start_for_other_classes(shipped, records, tmp_path):
         command, cwd=tmp_path, env=environment(PYTHONPATH=str(ROOT)), capture_output=True, text=True, check=False
     )
     assert ran.returncode == 0, ran.stderr
+    assert "auto: train.init_from=shipped: few dark clips" in ran.stdout
     assert f"arrays from {SHIPPED_FOLDER}" in ran.stdout and "drawn anew: " in ran.stdout
     assert json.loads((tmp_path / "run" / "results.json").read_text())["classes"] == ["down", "right", "still"]
 

@@ -50,6 +50,11 @@ class LiveServer:
                 targets.append(os.readlink(link))
         return sum(target.startswith("socket:") for target in targets)
 
+    @property
+    def megabytes(self) -> float:
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+
     def live(self, **options: Any) -> ClientConnection:
         """A socket to the page's address."""
         address = f"ws://127.0.0.1:{self.port}/live" + (f"?token={self.token}" if self.token else "")

@@ -37,7 +37,8 @@ def _config(run, records, **fields):
 
 
 def _kept(records, kind):
-    return sorted(records.glob(f"features/{kind}-*/*.npy"))
+    """What is whole: a process that was killed may leave the hidden part of a file."""
+    return sorted(records.glob(f"features/{kind}-*/[!.]*.npy"))
 
 
 def test_training_from_kept_features_is_training(run, copied, tmp_path, capsys):

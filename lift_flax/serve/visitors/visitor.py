@@ -177,6 +177,7 @@ class Visitor:
             with self._changed:
                 self._changed.wait_for(lambda: self._offered or self._closed)
                 if self._closed:
+                    self._stream = None  # its frames
                     return
                 frame, self._offered = self._offered, None
             assert frame is not None, "waited for"

@@ -128,7 +128,7 @@ def train(row: Row, workdir: Path, records: dict[str, Path], seed: str, vit: Pat
     """Trains all folds of a row, and scores them in both lights; what is there already is kept."""
     place = ",".join(str(records[light]) for light in (LIGHTS if row.light == "any" else (row.light,)))
     fields = [f"data.dir={place}", f"seed={seed}", "log.progress=False", *row.fields]
-    fields += [f"model.pvit.init_from={vit}"] * row.vit + [f"train.init_from={start}"] * bool(start)
+    fields += [f"model.pvit.init_from={vit}"] * row.vit + [f"train.init_from={start or ''}"]
     flags = [f"--config.{field}" for field in fields]
     lift_flax("train", f"--config={row.config}", *flags, f"--folds={row.folds}", "--workdir", workdir)
     for light in LIGHTS:

@@ -5,9 +5,10 @@
     lift-flax train --config=own:vits --config.data.dir=RECORDS --config.model.pvit.init_from=VIT --workdir=DIR
     lift-flax train --config=own --config.data.dir=RECORDS --workdir=DIR
 
-`:tiny` starts from random weights and is for few clips: it trains for 1000 and 300 steps or more, however few there
-are.  What the R(2+1)D sees, how frames are taken and what is kept in memory are "auto": chosen by what `build`
-measured, each with a line that says why.  A value of your own replaces any of them (docs/training.md).
+`:tiny` is for few clips: its networks are small, and it trains them for 1000 and 300 steps or more, however few there
+are.  What the R(2+1)D sees, how frames are taken, what is kept in memory and where training begins (dark clips: at the
+network that comes with lift_flax) are "auto": chosen by what `build` measured, each with a line that says why.  A value
+of your own replaces any of them (docs/training.md).
 `:vits` is the same with a pretrained, frozen ViT-S/14 beside it, whose outputs are computed once and kept beside the
 records.  It sees every clip lit to one brightness, so dark clips suit it as well.  VIT is a folder that `lift-flax
 weights convert` made of one, such as DINOv2's (docs/weights.md).

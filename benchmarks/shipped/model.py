@@ -40,9 +40,9 @@ def trained_run(out: Path) -> Path:
     workdir = ""
     for number, (teacher, student) in enumerate(TRAININGS, 1):
         epochs = (f"--config.train.teacher_epochs={teacher}", f"--config.train.student_epochs={student}")
-        start = (f"--config.train.init_from={workdir}",) if workdir else ()
+        places = (f"--config.data.dir={out / 'records'}", f"--config.train.init_from={workdir}")
         workdir = str(out / f"run{number}")
-        _command("train", *TRAIN, *epochs, *start, f"--config.data.dir={out / 'records'}", f"--workdir={workdir}")
+        _command("train", *TRAIN, *epochs, *places, f"--workdir={workdir}")
     return Path(workdir)
 
 

@@ -12,6 +12,8 @@ from lift_flax.serve.visitors.camera_feed import CameraFeed, FeedState
 from lift_flax.serve.visitors.memory import give_back
 from lift_flax.serve.visitors.visitor import LiveAnswer, Visitor
 
+_GIVES_BACK = 1.0  # s after the last visitor has left
+
 
 class Reception:
     """What the routes of a server share.
@@ -57,8 +59,10 @@ class Reception:
         visitor.close()
         with self._changing:
             self._visitors.discard(visitor)
-        if not self._visitors:
-            self.answering.worker.put(self, give_back)  # after what it may still compute
+        if not self._visitors:  # after what is still computed and received
+            later = threading.Timer(_GIVES_BACK, self.answering.worker.put, (self, give_back))
+            later.daemon = True
+            later.start()
 
     def watch(self, changed: Callable[[FeedState], None]) -> Callable[[], None]:
         """Gives each state of the source to `changed`, the present one first, until the function is called."""

@@ -20,6 +20,19 @@ from tests.support.live_tools import LiveServer, live_server
 from tests.support.video_files import write_video
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
+SLOW_LINE = """async () => {
+  const { Camera } = await import("/page/camera.js");
+  const line = { ready: true, waiting: 0, send() {} };
+  const ways = [];
+  const camera = new Camera(document.getElementById("camera"), line, (way) => ways.push(way));
+  camera.raw = false;
+  await camera.send(0);
+  line.waiting = 1e9;
+  for (let i = 0; i < 60; i += 1) await camera.send(i);
+  line.waiting = 0;
+  await camera.send(60);
+  return ways;
+}"""  # how frames travel at first, and after a second in which the line took none
 PATIENCE = 90_000  # ms
 _CAMERA = "--use-fake-ui-for-media-stream --use-fake-device-for-media-stream --use-file-for-fake-video-capture="
 
@@ -213,7 +226,8 @@ def test_frames_of_others_travel_as_webp(browser: Browser, run: Path, tmp_path: 
         visit = Visit(browser, server)
         assert "token" not in visit.page.url
         visit.start()
-        expect(visit.page.locator("#travel")).to_contain_text("WebP of quality 0.95")
+        expect(visit.page.locator("#travel")).to_contain_text("WebP without loss")
         visit.page.reload()
         visit.start()
+        assert visit.page.evaluate(SLOW_LINE) == ["whole", "webp"]
         visit.close()

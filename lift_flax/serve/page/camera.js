@@ -1,14 +1,22 @@
 // The camera of this browser: its newest frame, made smaller, goes to the server; what cannot be sent at once is dropped.
 
 const SHORT_SIDE = 256; // px
-const MOST_WAITING = 2 ** 20; // bytes
+const MOST_WAITING = 3; // frames on the way to the line
+const WHOLE = 1; // of WebP: nothing is lost, in browsers that have it so
 const QUALITY = 0.95; // of lossy pictures: lower ones harm the shadows that gamma lifts
+const JUDGED = 60; // frames, after which a line is too slow that has held up half of them
 
 export class Camera {
-  constructor(video, connection) {
+  // `told` gets how frames travel, once and after each change: "raw", "whole" (WebP without loss), "webp" or "jpeg".
+  constructor(video, connection, told) {
     this.video = video;
     this.connection = connection;
-    this.lossless = true;
+    this.told = told;
+    this.raw = true;
+    this.quality = WHOLE;
+    this.bytes = 0; // of the last frame
+    this.tried = 0;
+    this.heldUp = 0;
     this.running = false;
     this.encoding = false;
     this.skipped = 0;
@@ -56,7 +64,9 @@ export class Camera {
   async send(time) {
     const { videoWidth: width, videoHeight: height } = this.video;
     if (!width || !this.connection.ready) return;
-    if (this.encoding || this.connection.waiting > MOST_WAITING) {
+    const heldUp = this.connection.waiting > MOST_WAITING * this.bytes;
+    this.judge(heldUp);
+    if (this.encoding || heldUp) {
       this.skipped += 1;
       return;
     }
@@ -64,27 +74,56 @@ export class Camera {
     const size = { width: 2 * Math.round((width * scale) / 2), height: 2 * Math.round((height * scale) / 2) };
     if (this.canvas.width !== size.width || this.canvas.height !== size.height) Object.assign(this.canvas, size);
     this.context.drawImage(this.video, 0, 0, size.width, size.height);
-    if (this.lossless) {
-      const { data } = this.context.getImageData(0, 0, size.width, size.height);
-      this.connection.send({ time, ...size, format: "rgba" }, data);
+    if (this.raw) {
+      this.give({ time, ...size, format: "rgba" }, this.context.getImageData(0, 0, size.width, size.height).data, "raw");
       return;
     }
     this.encoding = true;
     try {
-      await this.sendLossy({ time, ...size });
+      await this.sendEncoded({ time, ...size });
     } finally {
       this.encoding = false;
     }
   }
 
-  // As WebP; as JPEG where the browser has none, and would give a PNG.
-  async sendLossy(head) {
+  // A line that holds up too many frames gets smaller ones.
+  judge(heldUp) {
+    this.tried += 1;
+    this.heldUp += heldUp;
+    if (this.tried < JUDGED) return;
+    if (2 * this.heldUp > this.tried && !this.raw) this.quality = QUALITY;
+    this.tried = this.heldUp = 0;
+  }
+
+  // As WebP, without loss where browser and line allow it; as JPEG where the browser has no WebP, and would give a PNG.
+  async sendEncoded(head) {
     for (const format of ["webp", "jpeg"]) {
-      const blob = await new Promise((done) => this.canvas.toBlob(done, `image/${format}`, QUALITY));
+      const quality = format === "webp" ? this.quality : QUALITY;
+      const blob = await new Promise((done) => this.canvas.toBlob(done, `image/${format}`, quality));
       if (blob?.type !== `image/${format}`) continue;
       const bytes = new Uint8Array(await blob.arrayBuffer());
-      if (this.connection.ready) this.connection.send({ ...head, format }, bytes);
+      const whole = format === "webp" && isWhole(bytes);
+      if (!whole) this.quality = QUALITY;
+      this.give({ ...head, format }, bytes, whole ? "whole" : format);
       return;
     }
   }
+
+  give(head, bytes, way) {
+    this.bytes = bytes.length;
+    if (this.connection.ready) this.connection.send(head, bytes);
+    if (way !== this.way) this.told(way);
+    this.way = way;
+  }
+}
+
+// Whether a WebP was made without loss: one of its chunks is called VP8L.
+function isWhole(bytes) {
+  const view = new DataView(bytes.buffer);
+  for (let at = 12; at + 8 <= bytes.length; ) {
+    if (String.fromCharCode(...bytes.subarray(at, at + 4)) === "VP8L") return true;
+    const size = view.getUint32(at + 4, true);
+    at += 8 + size + (size % 2);
+  }
+  return false;
 }

@@ -20,7 +20,16 @@ let greeted = false;
 
 const threshold = () => Number($("threshold").value) / 100;
 const connection = new Connection(receive, socketChanged);
-const camera = new Camera($("camera"), connection);
+const LOSES = "of quality 0.95: a little is lost, most of it in the shadows.";
+const WAYS = {
+  raw: "Frames travel without loss: the server is this machine.",
+  whole: "Frames travel as WebP without loss.",
+  webp: `Frames travel as WebP ${LOSES}`,
+  jpeg: `Frames travel as JPEG ${LOSES}`,
+};
+const camera = new Camera($("camera"), connection, (way) => {
+  $("travel").textContent = WAYS[way];
+});
 const upload = new Upload(connection.token, () => greeting.upload_bytes, () => greeting.classes, threshold);
 
 function notice(text) {
@@ -56,16 +65,12 @@ function greet(head) {
   $("card").href = connection.token ? `card?token=${encodeURIComponent(connection.token)}` : "card";
   $("stops").min = head.stops[0];
   $("stops").max = head.stops[1];
-  camera.lossless = head.lossless;
+  camera.raw = head.lossless;
   const ofServer = head.source === "server";
   $("start").hidden = ofServer;
   $("camera").hidden = ofServer;
   $("filmed").hidden = !ofServer;
-  $("travel").textContent = ofServer
-    ? "The camera is the server’s."
-    : head.lossless
-      ? "Frames travel without loss: the server is this machine."
-      : "Frames travel as WebP of quality 0.95: a little is lost, most of it in the shadows.";
+  if (ofServer) $("travel").textContent = "The camera is the server’s.";
   chooseNetworks(head.networks);
   sendSettings();
 }

@@ -72,7 +72,7 @@ class Counts:
 
     Attributes:
       received: frames that came.
-      dropped: of these, those that a newer one replaced before they were looked at.
+      dropped: of these, those that a newer one replaced before they were looked at, or their window answered.
       answers: that were given.
       latencies: of the last answers, ms.
     """
@@ -208,7 +208,7 @@ class Visitor:
             self.last = LiveAnswer(answer, clip, picture, settings, latency)
             self._deliver(self.last)
 
-        self._answering.worker.put(self, job)
+        self.counts.dropped += self._answering.worker.put(self, job)
 
     def _exposed(self, picture: Picture, stops: float) -> Picture:
         if not stops:

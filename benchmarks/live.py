@@ -27,6 +27,7 @@ from PIL import Image
 from websockets.sync.client import ClientConnection, connect
 
 import lift_flax
+from lift_flax.calls.loaded_run import LoadedRun
 from lift_flax.config_checks import from_dict
 from lift_flax.export.package import write_package
 from lift_flax.models.build import make_student
@@ -108,15 +109,21 @@ class Server:
         links = [os.readlink(link) for link in (root / "fd").iterdir()]
         return len(list((root / "task").iterdir())), sum(link.startswith("socket:") for link in links)
 
-    def end(self) -> None:
-        """Ends it."""
+    def __enter__(self) -> "Server":
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self.process.terminate()
         self.process.wait()
 
 
 def visits(part: str, workdir: Path, visitors: int, seconds: float, out: Path) -> None:
     """Prints what visitors get who film at once."""
-    server = Server(workdir, out / f"{part}.log")
+    with Server(workdir, out / f"{part}.log") as server:
+        _visits(part, server, visitors, seconds)
+
+
+def _visits(part: str, server: Server, visitors: int, seconds: float) -> None:
     visit(server.address, 2.0, until_answer=True)  # compiles
     time.sleep(1)
     before, memory = server.held(), server.megabytes()
@@ -144,7 +151,6 @@ def visits(part: str, workdir: Path, visitors: int, seconds: float, out: Path) -
         )
     print(f"  memory of the second half: {min(last):.0f} to {max(last):.0f} MiB; afterwards {server.megabytes():.0f},")
     print(f"  before {memory:.0f}; threads and sockets before {before}, afterwards {server.held()}", flush=True)
-    server.end()
 
 
 def visit(address: str, seconds: float, *, until_answer: bool) -> dict:
@@ -171,8 +177,11 @@ def visit(address: str, seconds: float, *, until_answer: bool) -> dict:
 
 def answers(workdir: str, clips: list[Path], out: Path) -> None:
     """Prints how the server's answers for clips compare with those of a stream on the same frames."""
-    run = lift_flax.load(workdir)
-    server = Server(workdir, out / "answers.log")
+    with Server(workdir, out / "answers.log") as server:
+        _answers(lift_flax.load(workdir), server, clips)
+
+
+def _answers(run: LoadedRun, server: Server, clips: list[Path]) -> None:
     visit(server.address, 2.0, until_answer=True)  # compiles
     worst, same, bytes_sent = dict.fromkeys(FORMS, 0.0), dict.fromkeys(FORMS, 0), dict.fromkeys(FORMS, 0.0)
     count = 0
@@ -197,13 +206,22 @@ def answers(workdir: str, clips: list[Path], out: Path) -> None:
         size = bytes_sent[form] / count / 1000
         print(
             f"  {name}: {size:.0f} kB a frame, the same label at the end for {same[form]} of {count}, probabilities "
-            f"at most {worst[form]:.1e} apart"
+            f"at most {worst[form]:.1e} apart",
+            flush=True,
         )
-    server.end()
 
 
 def asked(address: str, messages: list[bytes], first: int) -> dict[int, dict]:
     """{frame: answer} from frame `first` on; each frame is sent when the answer for the one before has come."""
+    for pause in (0.05, 0.2, 0.8):
+        found = _asked(address, messages, first, pause)
+        if all(head["index"] == index for index, head in found.items()):
+            return found
+    sys.exit("frames were passed over: run it on an idle machine")
+
+
+def _asked(address: str, messages: list[bytes], first: int, pause: float) -> dict[int, dict]:
+    """`pause` is what a frame gets before the next one replaces it, where no answer is due."""
     found = {}
     with connect(address, max_size=None, compression=None) as socket:
         for index, message in enumerate(messages):
@@ -211,10 +229,9 @@ def asked(address: str, messages: list[bytes], first: int) -> dict[int, dict]:
             if index < first:
                 if not index:
                     _until_ready(socket)
-                time.sleep(0.3 if index < _SLOW else 0.05)  # so that it is looked at before the next one replaces it
+                time.sleep(6 * pause if index < _SLOW else pause)
                 continue
             found[index] = _next_answer(socket)
-            assert found[index]["index"] == index, "a frame was passed over"
     return found
 
 

@@ -10,7 +10,7 @@ import functools
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -185,15 +185,16 @@ class Predictor:
         return self.trained.stated(self._timed(clips)[0], self._network)
 
     def of_clips(
-        self, video: str, clips: Iterable[Clip], notes: tuple[str, ...] = (), *, is_long: bool = False
+        self, video: str, clips: Sequence[Clip], notes: tuple[str, ...] = (), *, seconds: float, is_long: bool = False
     ) -> VideoAnswer:
         """Answers for a video that is called `video`, from its clips, read elsewhere with this `preparation`.
 
         Args:
           notes: what is odd about the file.
+          seconds: that reading them took.
           is_long: whether it was cut into windows.
         """
-        parts: list[ReadClip | VideoEnd] = [ReadClip(clip, 0.0) for clip in clips]
+        parts: list[ReadClip | VideoEnd] = [ReadClip(clip, seconds / len(clips)) for clip in clips]
         (answer,) = self._answers(self._computed([[*parts, VideoEnd(video, notes, is_long=is_long)]]))
         return answer
 

@@ -13,14 +13,16 @@ import contextlib
 import logging
 import os
 import secrets
+import signal
 import socket
 import ssl
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from lift_flax import command_line, compiling, errors
 from lift_flax.command_line import say
-from lift_flax.errors import UserError, system_reason
+from lift_flax.errors import UserError, shown, system_reason
 from lift_flax.runs.places import WORKDIR
 from lift_flax.video.scaling import FITS
 
@@ -37,7 +39,8 @@ def main(argv: list[str] | None = None) -> None:
     local = args.host in _LOOPBACK
     token = "" if local or args.no_token else secrets.token_urlsafe(24)
     with _listening(args.host, args.port) as listener:
-        server = _server(args, token)
+        with _ended_by_interrupts():
+            server = _server(args, token)
         _say_where(args, listener.getsockname()[1], token)
         with contextlib.suppress(KeyboardInterrupt):  # it has ended by then
             server.run(sockets=[listener])
@@ -46,10 +49,20 @@ def main(argv: list[str] | None = None) -> None:
     os._exit(0)  # at once: threads that compute may crash in an ordinary exit
 
 
+@contextlib.contextmanager
+def _ended_by_interrupts() -> Iterator[None]:
+    """Ctrl-C ends the process at once in the block: nothing is lost yet, and JAX's callbacks may swallow exceptions."""
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _say_where(args: argparse.Namespace, port: int, token: str) -> None:
     """Prints the address, and what its visitors should know."""
-    shown = socket.gethostname() if args.host in _ANY else f"[{args.host}]" if ":" in args.host else args.host
-    address = f"{'https' if args.certfile else 'http'}://{shown}:{port}/"
+    host = socket.gethostname() if args.host in _ANY else f"[{args.host}]" if ":" in args.host else args.host
+    address = f"{'https' if args.certfile else 'http'}://{host}:{port}/"
     say(f"{address}{f'?token={token}' if token else ''}   (Ctrl-C ends it)")
     if args.host in _LOOPBACK:
         return
@@ -105,7 +118,7 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError(f"{error.name} is not installed: pip install 'lift_flax[serve]'") from error
     if args.certfile:
         try:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(args.certfile, args.keyfile)
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(args.certfile, args.keyfile, _no_password)
         except (OSError, ssl.SSLError) as error:
             raise UserError(
                 f"{args.certfile} and {args.keyfile} are no certificate with its key ({error.strerror or error}): "
@@ -113,11 +126,17 @@ def _check(args: argparse.Namespace) -> None:
             ) from error
 
 
+def _no_password() -> str:
+    raise UserError("--keyfile is encrypted: give one without a password, as `openssl pkey -in KEY -out PLAIN` writes")
+
+
 def _listening(host: str, port: int) -> socket.socket:
     """A socket that listens: who connects early waits.  Raises UserError where the address is taken or unknown."""
     try:
         ((family, *_, address), *_) = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+    except UnicodeError as error:
+        raise UserError(f"--host={shown(host)} is no name of a machine: choose another") from error
     except OSError as error:
         reason = os.strerror(error.errno).lower() if error.errno and error.errno > 0 else system_reason(error)
         raise UserError(f"cannot listen on {host}:{port} ({reason}): choose another --host or --port") from error

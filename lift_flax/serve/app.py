@@ -10,11 +10,12 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
-from lift_flax.runs.package.contents import CARD
+from lift_flax.errors import UserError
+from lift_flax.runs.package import reading
 from lift_flax.serve.access import Access
 from lift_flax.serve.programs import events, health, stream
 from lift_flax.serve.reception import Reception
@@ -67,10 +68,12 @@ async def _page(request: Request) -> Response:
 async def _card(request: Request) -> Response:
     """What the network can do, as the card of its package says."""
     trained = request.app.state.reception.answering.trained
-    card = trained.workdir / CARD
-    if not (trained.packed and card.is_file()):
+    if not trained.packed:
         raise HTTPException(404, "this run has no card: packages have one")
-    return FileResponse(card, media_type="text/plain; charset=utf-8")
+    try:
+        return PlainTextResponse(reading.card(trained.workdir))
+    except UserError as error:
+        raise HTTPException(404, "the card of this package is missing or damaged") from error
 
 
 async def _refused(request: Request, error: Exception) -> JSONResponse:

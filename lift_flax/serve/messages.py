@@ -22,6 +22,8 @@ from PIL import Image
 from lift_flax.errors import UserError
 from lift_flax.serve.limits import Limits
 
+_SCAN = b"\xff\xda"  # begins one pass over a JPEG; a progressive one has some ten
+_MOST_SCANS = 32
 FORMATS = ("rgba", "webp", "jpeg")
 DARKEST, BRIGHTEST = -10.0, 2.0  # stops
 _LENGTH = struct.Struct("<I")
@@ -93,6 +95,8 @@ def _jpeg(data: memoryview) -> tuple[tuple[int, int], Any]:
         height, width, _, _ = simplejpeg.decode_jpeg_header(data)
     except ValueError as error:
         raise UserError("bytes that are no jpeg picture") from error
+    if bytes(data).count(_SCAN) > _MOST_SCANS:
+        raise UserError(f"a jpeg picture in more than {_MOST_SCANS} scans, each of which costs as much as a picture")
     return (int(width), int(height)), lambda: simplejpeg.decode_jpeg(data, colorspace="RGB")
 
 

@@ -4,7 +4,6 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from lift_flax.runs.package.contents import CARD
 from lift_flax.serve.limits import Limits
 from lift_flax.serve.messages import BRIGHTEST, DARKEST
 from lift_flax.serve.visitors.answering import Answering
@@ -100,7 +99,7 @@ class Reception:
             "size": preparation.size,
             "seconds": seconds,
             "threshold": trained.calibration.threshold if trained.calibration else None,
-            "card": trained.packed and (trained.workdir / CARD).is_file(),
+            "card": trained.packed,
             "source": "browser" if self.source is None else "server",
             "lossless": self.lossless,
             "stops": [DARKEST, BRIGHTEST],

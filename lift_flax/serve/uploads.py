@@ -59,7 +59,7 @@ async def predict(request: Request) -> JSONResponse:
 
 async def _file(request: Request, limits: Limits, stack: contextlib.AsyncExitStack) -> UploadFile:
     """The file of a request, in a temporary file without a name.  Raises HTTPException where there is none."""
-    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise HTTPException(415, "send a form (multipart/form-data) with the video in the field `file`")
     if int(request.headers.get("content-length") or 0) > limits.upload_bytes:
         raise HTTPException(413, _too_large(limits))

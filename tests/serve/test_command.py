@@ -21,6 +21,7 @@ from tests.support.live_tools import first_answer, live_server
     (["--certfile=missing.pem", "--keyfile=missing.pem"], "are no certificate with its key"),
     (["--source=missing.mp4"], r"--source=missing.mp4: no such file; give a file, a device"),
     (["--host=no.such.host.invalid"], r"cannot listen on no.such.host.invalid:0 .*: choose another --host"),
+    (["--host=a..b"], "--host=a..b is no name of a machine: choose another"),
     (["--port=99999"], "--port=99999: a port is a number from 0 to 65535"),
     (["--workdir=missing"], "missing"),
 ])  # fmt: skip

@@ -63,6 +63,7 @@ def test_pictures_are_checked_before_they_are_decoded():
         (large, "webp", "a picture of 4000x4000 px that was said to have 8x6"),
         (encoded(FRAME, "png"), "webp", "bytes that are no webp picture"),
         (encoded(FRAME, "webp"), "jpeg", "bytes that are no jpeg picture"),
+        (encoded(FRAME, "jpeg") + 40 * b"\xff\xda", "jpeg", "a jpeg picture in more than 32 scans"),
         (encoded(FRAME, "jpeg")[:200], "jpeg", "a damaged jpeg picture|bytes that are no jpeg"),
     ):
         frame = messages.sent_frame(_message(data, format=form), Limits())

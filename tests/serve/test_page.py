@@ -231,3 +231,9 @@ def test_frames_of_others_travel_as_webp(browser: Browser, run: Path, tmp_path: 
         visit.start()
         assert visit.page.evaluate(SLOW_LINE) == ["whole", "webp"]
         visit.close()
+        stranger = browser.new_page()
+        stranger.goto(f"http://127.0.0.1:{server.port}/?token=wrong")
+        expect(stranger.locator("#notice")).to_have_text(
+            "the token is missing or wrong: open the address that the server printed.", timeout=PATIENCE
+        )
+        stranger.close()

@@ -79,6 +79,7 @@ def test_it_is_a_start_for_other_classes(shipped, records, tmp_path):
     )
     assert ran.returncode == 0, ran.stderr
     assert "auto: train.init_from=shipped: few dark clips" in ran.stdout
+    assert "cannot be known" not in ran.stdout
     assert f"arrays from {SHIPPED_FOLDER}" in ran.stdout and "drawn anew: " in ran.stdout
     assert json.loads((tmp_path / "run" / "results.json").read_text())["classes"] == ["down", "right", "still"]
 

@@ -62,6 +62,16 @@ def read(place: Path) -> Package:
         return Package(config, facts, _widened(arrays) if dtype != DTYPES[0] else arrays, results)
 
 
+def card(place: Path) -> str:
+    """The model card of a package.
+
+    Raises:
+      UserError: it cannot be read.
+    """
+    with contents.opened(place) as files:
+        return files[contents.CARD].read_bytes().decode("utf-8", "replace")
+
+
 def trees(arrays: dict[str, np.ndarray], expected: Tree, place: Path) -> tuple[Tree, Tree]:
     """(params, batch_stats) of a package's arrays, which must be those of its network.
 

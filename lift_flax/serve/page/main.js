@@ -39,10 +39,13 @@ function notice(text) {
 
 function socketChanged(state, reason, pause) {
   if (state === "open") return;
-  const closed = connection?.token ? "" : "If it asks for a token, open the address that it printed. ";
-  const why = reason ? `${reason}. ` : location.hostname === "localhost" || location.hostname === "127.0.0.1" ? "" : closed;
-  notice(`${why}No connection to the server: trying again in ${pause} s.`);
   $("why").disabled = true;
+  if (state === "refused") {
+    notice(`${reason}.`);
+    return;
+  }
+  const why = reason ? `${reason}. ` : "";
+  notice(`${why}No connection to the server: trying again in ${pause} s.`);
 }
 
 function receive(head, bytes) {
@@ -212,6 +215,7 @@ $("start").addEventListener("click", async () => {
   if (camera.running) {
     camera.stop();
     $("start").textContent = "Start the camera";
+    notice("The camera is stopped: pictures and answer are the last ones.");
     return;
   }
   try {
@@ -221,6 +225,7 @@ $("start").addEventListener("click", async () => {
     return;
   }
   $("start").textContent = "Stop the camera";
+  notice("");
   const devices = await camera.devices();
   $("camera-choice").hidden = devices.length < 2;
   const names = devices.map((device, index) => new Option(device.label || `camera ${index + 1}`, device.deviceId));

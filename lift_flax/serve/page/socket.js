@@ -47,6 +47,7 @@ export class Connection {
     address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
     address.search = this.token ? `token=${encodeURIComponent(this.token)}` : "";
     this.reason = "";
+    this.greeted = false;
     this.socket = new WebSocket(address);
     this.socket.binaryType = "arraybuffer";
     this.socket.onmessage = ({ data }) => {
@@ -54,16 +55,32 @@ export class Connection {
       if (head.type === "error") this.reason = head.reason;
       if (head.type === "greeting") {
         this.tries = 0;
+        this.greeted = true;
         this.changed("open", "", 0);
       }
       this.receive(head, bytes);
     };
-    this.socket.onclose = () => {
+    this.socket.onclose = async () => {
+      const refused = !this.greeted && (await this.refusal(address.search));
+      if (refused) {
+        this.changed("refused", refused, 0);
+        return;
+      }
       const pause = PAUSES[Math.min(this.tries, PAUSES.length - 1)];
       this.tries += 1;
       this.changed("lost", this.reason, pause);
       setTimeout(() => this.open(), 1000 * pause);
     };
+  }
+
+  // Why the server does not let this page in, which a socket does not tell; "" where it does, or is not there.
+  async refusal(search) {
+    try {
+      const answer = await fetch(`live${search}`);
+      return answer.status === 401 ? (await answer.json()).error : "";
+    } catch {
+      return "";
+    }
   }
 
   get ready() {

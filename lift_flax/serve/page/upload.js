@@ -32,6 +32,8 @@ export class Upload {
       return;
     }
     this.say(`Reading ${file.name}…`);
+    this.player.hidden = true; // of the file before
+    this.playing.pause();
     const form = new FormData();
     form.append("file", file);
     const headers = this.token ? { authorization: `Bearer ${this.token}` } : {};
@@ -52,7 +54,8 @@ export class Upload {
       const before = this.answers[index - 1];
       if (before && before.end > after.start) before.end = after.start = (before.end + after.start) / 2;
     });
-    this.say(`${file.name}: ${found.label} ${percent(found.probability)}${found.notes.length ? ` (${found.notes.join("; ")})` : ""}`);
+    const unsure = found.probability < this.threshold() ? "unsure: " : "";
+    this.say(`${file.name}: ${unsure}${found.label} ${percent(found.probability)}${found.notes.length ? ` (${found.notes.join("; ")})` : ""}`);
     this.player.hidden = false;
     if (this.playing.src) URL.revokeObjectURL(this.playing.src);
     this.playing.src = URL.createObjectURL(file);

@@ -77,7 +77,7 @@ class Answering:
         if timeline:
             windows = Windows(windows.length, windows.length, windows.hop)
         found = read_guarded(path, predictor.preparation, windows, caps)
-        return predictor.of_clips(name, found.clips, found.notes, is_long=found.is_long)
+        return predictor.of_clips(name, found.clips, found.notes, seconds=found.seconds, is_long=found.is_long)
 
     @functools.cached_property
     def _explain(self) -> Explainer:

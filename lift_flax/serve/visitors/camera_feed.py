@@ -23,6 +23,8 @@ from lift_flax.video.inspection import coder_errors
 
 _SHORT_SIDE = 256  # px, that frames are scaled to if they are larger
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0  # s before the next try
+_LAST_FRAME = 0.04  # s that the last frame of a file is shown, before it begins again
+_LONGEST_GAP = 2.0  # s between two frames of a file
 _STEADY = 10.0  # s of frames after which the pauses begin anew
 _OPENING, _SILENCE = 10.0, 5.0  # s to wait for a network source to open, and for its next frame
 
@@ -94,6 +96,7 @@ class CameraFeed:
                 with coder_errors():
                     self._play()
                 if self._is_file:
+                    self._ended.wait(_LAST_FRAME)
                     continue
                 reason = "it ended"
             except (VideoError, FFmpegError, OSError) as error:
@@ -117,6 +120,9 @@ class CameraFeed:
                 if first is None or frame.time is None:
                     began, first = now, frame.time or 0.0
                 time = began if frame.time is None else began + (frame.time - first)
+                if self._is_file and time > now + _LONGEST_GAP:  # which nobody watches to its end
+                    began, first = now, frame.time
+                    time = now
                 if self._is_file:
                     self._ended.wait(max(time - clock.time(), 0.0))
                 if self.state.name != "running":

@@ -2,6 +2,7 @@
 
 import dataclasses
 import resource
+import time
 from pathlib import Path
 
 import av
@@ -19,11 +20,13 @@ class GuardedVideo:
     Attributes:
       clips: of it.
       notes: what is odd about the file.
+      seconds: that reading took.
       is_long: whether it was cut into windows.
     """
 
     clips: list[Clip]
     notes: tuple[str, ...]
+    seconds: float
     is_long: bool
 
 
@@ -66,6 +69,7 @@ def read_guarded(path: Path, preparation: Preparation, windows: Windows, caps: C
 def _read(path: Path, preparation: Preparation, windows: Windows, caps: Caps) -> GuardedVideo:
     most = int(caps.gigabytes * 2**30)
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    began = time.perf_counter()
     try:
         _check(path, caps)
         with coder_errors():
@@ -80,7 +84,7 @@ def _read(path: Path, preparation: Preparation, windows: Windows, caps: Caps) ->
                     raise VideoError(f"too long for this network: more than {len(clips) - 1:,} clips; cut it")
     except MemoryError:
         raise VideoError(f"takes more than {caps.gigabytes:g} GiB of memory to read") from None
-    return GuardedVideo(clips, video.notes, is_long(video, windows))
+    return GuardedVideo(clips, video.notes, time.perf_counter() - began, is_long(video, windows))
 
 
 def _check(path: Path, caps: Caps) -> None:

@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 
 import lift_flax
 from lift_flax.errors import UserError
-from lift_flax.runs.package import contents
+from lift_flax.runs.package import contents, reading
 from lift_flax.runs.trained import open_trained
 
 ARRAYS = "model.safetensors"
@@ -86,6 +86,11 @@ def test_names_that_lead_out_of_a_zip(copy, tmp_path):
         link.external_attr = 0o120777 << 16
         archive.writestr(link, "/etc/passwd")
     _refused(tmp_path / "net.zip", r"holds README\.md, which is a link: refused")
+
+
+def test_the_card_of_a_folder_and_of_a_zip(copy, tmp_path):
+    card = (copy / "README.md").read_text()
+    assert reading.card(copy) == reading.card(_zip(tmp_path / "net.zip", _files(copy))) == card
 
 
 def test_zip_bombs(copy, tmp_path):

@@ -9,6 +9,8 @@ import lift_flax
 
 ENDINGS = (".avi", ".mkv", ".mov", ".mp4", ".webm")
 
+if len(sys.argv) != 3:
+    sys.exit(__doc__)
 workdir, folder = sys.argv[1:]
 run, sizes, answered = lift_flax.load(workdir), {}, set()
 while True:
@@ -17,7 +19,7 @@ while True:
         if path not in answered and size and sizes.get(path) == size:  # it was as large a second ago: it is all there
             answered.add(path)
             (answer,) = run.each([path])  # a bad video is no error here
-            found = {"error": answer.error} if answer.error else dict(answer.top_k(3))
+            found = {"error": answer.error} if answer.error else {"sure": answer.sure, "classes": dict(answer.top_k(3))}
             print(json.dumps({"video": path.name, **found}), flush=True)
         sizes[path] = size
     time.sleep(1)

@@ -44,5 +44,12 @@ def read(address, newest):
         pause = min(2 * pause, 30)
 
 
+def show(answer):
+    """Prints an answer."""
+    print(f"{'' if answer.sure else 'unsure: '}{answer.label} {100 * answer.probability:.1f} %", flush=True)
+
+
 if __name__ == "__main__":
-    watch(*sys.argv[1:], lambda answer: print(f"{answer.label} {100 * answer.probability:.1f} %", flush=True))
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    watch(*sys.argv[1:], show)

@@ -6,6 +6,8 @@ import av
 
 import lift_flax
 
+if len(sys.argv) != 3:
+    sys.exit(__doc__)
 workdir, address = sys.argv[1:]
 stream = lift_flax.load(workdir).stream(every=5)  # compiles
 camera = "v4l2" if address.startswith("/dev/") else None

@@ -69,7 +69,8 @@ def test_folder_watcher_answers_for_what_appears(run: Path, tmp_path: Path):
         first = json.loads(program.line())
         (tmp_path / "b.mp4").write_bytes(b"no video either")
         second = json.loads(program.line())
-    assert first.pop("video") == "a.mp4" and set(first) == set(CLASSES) and abs(sum(first.values()) - 1) < 1e-5
+    assert first["video"] == "a.mp4" and isinstance(first["sure"], bool)
+    assert set(first["classes"]) == set(CLASSES) and abs(sum(first["classes"].values()) - 1) < 1e-5
     assert second["video"] == "b.mp4" and second["error"]
 
 

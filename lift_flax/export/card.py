@@ -19,6 +19,7 @@ _TASK = "video-classification"
 _LIT, _FLOW, _MOTION = "frames with gamma correction", "optical flow", "differences of frames in time"
 _LUMINOUS = {"gamma": _LIT, "flow": _FLOW, "both": f"{_LIT}, and {_FLOW}", "motion": _MOTION}
 _MAIN = {"frames": "frames as they were filmed", "lit": _LIT, "motion": _MOTION}
+_STARTS = {"run": "another run", "pvit": "a ViT", "teacher": "an R(2+1)D"}  # by their names in run.json
 
 
 def card_of(trained: TrainedRun, results: dict[str, Any] | None, name: str, license_id: str, more: str) -> str:
@@ -116,7 +117,9 @@ def _training(trained: TrainedRun) -> str:
     if trained.clip_seconds:
         lines.append(f"- half of the videos that it learnt from are shorter than {trained.clip_seconds:.1f} s")
     if starts := trained.facts.get("weights"):
-        lines.append(f"- it started from weights of: {', '.join(sorted(starts))}")
+        lines.append(
+            f"- it started from weights of: {', '.join(_STARTS.get(name, name) for name in sorted(map(str, starts)))}"
+        )
     return "\n".join(["## Training", "", *lines])
 
 

@@ -6,6 +6,7 @@ import fcntl
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,11 +62,25 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:
-    """Raises UserError where `path` exists, unless it may be replaced: nothing that a user names is lost unasked."""
+    """Raises UserError where `path` exists, unless it may be replaced: nothing that a user names is lost unasked.
+
+    Devices and pipes are never replaced.
+    """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise UserError(f"{path} is no regular file: choose another name")
     if path.exists() and not overwrite:
         raise UserError(
             f"{path} exists: choose another name, or replace it with --overwrite (in Python overwrite=True)"
         )
+
+
+def check_writable(path: Path) -> None:
+    """Raises UserError where no file can be made beside `path`, before the work that would be lost."""
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", suffix=path.suffix):
+            pass
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {system_reason(error)}; choose another place") from error
 
 
 @contextlib.contextmanager

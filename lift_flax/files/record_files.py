@@ -13,6 +13,7 @@ _MEASURED = {  # earlier versions did not measure it
     "flow": {"rms_pixels": (float, int)},
     "mean_luma": {"percentiles": {"50": (float, int)}},
 }
+_HUGE = 10**12
 _CLIP = {"id": str, "label": int, "group": str}
 _FOLDS = {"classes": [str], "folds": {str: {str: [str]}}, "clips": [_CLIP]}
 _AGAIN = "build the records again with --overwrite"
@@ -29,7 +30,14 @@ def read_report(folder: Path, remedy: str = _AGAIN) -> dict[str, Any]:
     """
     path = folder / "prep_report.json"
     report = read_object(path, _REPORT, remedy)
-    read_object(path, {name: shape for name, shape in _MEASURED.items() if name in report}, remedy)
+    measured = read_object(path, {name: shape for name, shape in _MEASURED.items() if name in report}, remedy)
+    numbers = {
+        "frames": measured.get("frames", 0),
+        "flow": measured.get("flow", {}).get("rms_pixels", 0),
+        "mean_luma": measured.get("mean_luma", {}).get("percentiles", {}).get("50", 0),
+    }
+    if odd := [name for name, number in numbers.items() if not 0 <= number < _HUGE]:  # false for NaN, too
+        raise UserError(f"{path} is missing or damaged ({odd[0]} is {numbers[odd[0]]}): {remedy}")
     records = PurePosixPath(report["records"])
     if records.is_absolute() or ".." in records.parts or records.parts[:1] != (report["source"],):
         raise UserError(f"{path} is missing or damaged (records in {shown(records)}): {remedy}")
@@ -61,6 +69,9 @@ def _contradiction(stated: dict[str, Any]) -> str | None:
     for clip in stated["clips"]:
         if not -1 <= clip["label"] < len(stated["classes"]):
             return f"clip {clip['id']} of class {clip['label']}, and there are {len(stated['classes'])}"
+        seconds = clip.get("seconds") or 0
+        if not (isinstance(seconds, int | float) and 0 <= seconds < _HUGE):
+            return f"clip {clip['id']} of {seconds} seconds"
     for fold, splits in stated["folds"].items():
         for split, listed in splits.items():
             if unknown := next((id for id in listed if id not in ids), None):

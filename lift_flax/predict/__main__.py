@@ -72,7 +72,15 @@ def _check_files(args: argparse.Namespace, videos: list[Path | str]) -> list[Pat
         raise UserError("--csv and --json both print: write one of them to a file, as --csv=FILE")
     if args.csv not in (None, _STDOUT):
         table.check(Path(args.csv), overwrite=args.overwrite)
-    return film.targets(args.film, videos, overwrite=args.overwrite) if args.film else []
+    films = film.targets(args.film, videos, overwrite=args.overwrite) if args.film else []
+    outputs = [Path(args.csv)] if args.csv not in (None, _STDOUT) else []
+    outputs += [args.embeddings] if args.embeddings else []
+    taken = {Path(video).resolve() for video in videos}
+    for output in (*outputs, *films):
+        if output.resolve() in taken:
+            raise UserError(f"{output} is a video that is read, or named twice as a file to write: choose another name")
+        taken.add(output.resolve())
+    return films
 
 
 def _takers(args: argparse.Namespace, files: contextlib.ExitStack) -> list[table.TakeAnswer]:
@@ -82,10 +90,10 @@ def _takers(args: argparse.Namespace, files: contextlib.ExitStack) -> list[table
         print(json.dumps(lines.as_json(answer)) if args.json else lines.as_text(answer, args.top), flush=True)
 
     takers = [table.printed() if args.csv == _STDOUT else show]
-    if args.csv not in (None, _STDOUT):
-        takers.append(files.enter_context(table.written(Path(args.csv))))
     if args.embeddings:
         takers.append(files.enter_context(embeddings.written(args.embeddings)))
+    if args.csv not in (None, _STDOUT):  # entered last, so it is whole before the embeddings are written
+        takers.append(files.enter_context(table.written(Path(args.csv))))
     return takers
 
 

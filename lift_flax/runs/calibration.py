@@ -10,6 +10,8 @@ from jaxtyping import Float
 
 from lift_flax.errors import UserError
 
+_COLDEST, _HOTTEST = 0.01, 100.0  # temperatures that a calibration may have
+
 
 @dataclasses.dataclass(frozen=True)
 class Calibration:
@@ -50,7 +52,7 @@ def calibrations(facts: Mapping[str, Any], workdir: Path) -> dict[str, Calibrati
     stated = facts.get("calibration") or {}
     try:
         found = {network: Calibration(**values) for network, values in stated.items() if values is not None}
-        sound = all(one.temperature > 0 and 0 <= one.threshold <= 1 for one in found.values())
+        sound = all(_COLDEST <= one.temperature <= _HOTTEST and 0 <= one.threshold <= 1 for one in found.values())
     except (AttributeError, TypeError):
         sound, found = False, {}
     if not sound:

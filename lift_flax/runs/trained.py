@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from pathlib import Path
 from typing import Any
 from unicodedata import normalize
@@ -146,6 +147,9 @@ def _trained(
     place: places.RunPlace, config: Config, stated: dict[str, Any], network: Network, *arrays_and_step: Any
 ) -> TrainedRun:
     calibrated = calibrations(stated, place.path)
+    seconds = stated.get("clip_seconds")
+    if seconds is not None and not (type(seconds) in (int, float) and 0 < seconds < math.inf):
+        raise UserError(f"{place.path / 'run.json'} is damaged (clip_seconds is {shown(str(seconds))}): copy it again")
     return TrainedRun(
         place.path,
         config,
@@ -154,7 +158,7 @@ def _trained(
         stated["train_digest"],
         network,
         *arrays_and_step,
-        clip_seconds=stated.get("clip_seconds"),
+        clip_seconds=seconds,
         facts=stated,
         packed=place.packed,
         calibration=calibrated.get("student"),

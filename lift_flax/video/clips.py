@@ -50,6 +50,9 @@ class Preparation:
     fit: str = "crop"
 
 
+_SHORTEST = 0.01  # s from one window to the next
+
+
 @dataclasses.dataclass(frozen=True)
 class Windows:
     """How a long video is cut into windows.
@@ -60,7 +63,7 @@ class Windows:
       hop: seconds from the start of one window to the start of the next.
 
     Raises:
-      UserError: a length is not above 0, or the hop is above the length of a window.
+      UserError: a length is too short, or the hop is above the length of a window.
     """
 
     longest: float = 30.0
@@ -68,10 +71,10 @@ class Windows:
     hop: float = 2.0
 
     def __post_init__(self) -> None:
-        if not (self.longest > 0 and 0 < self.hop <= self.length < math.inf):  # false for NaN, too
+        if not (self.longest > 0 and _SHORTEST <= self.hop <= self.length < math.inf):  # false for NaN, too
             raise UserError(
-                f"longest {self.longest:g} s, window {self.length:g} s, hop {self.hop:g} s: all must be above 0, and "
-                "the hop at most a window"
+                f"longest {self.longest:g} s, window {self.length:g} s, hop {self.hop:g} s: the first must be above 0, "
+                f"the others {_SHORTEST:g} s or more, and the hop at most a window"
             )
 
 

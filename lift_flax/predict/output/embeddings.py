@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from lift_flax.errors import UserError
-from lift_flax.files import refuse_existing, replacing
+from lift_flax.files import check_writable, refuse_existing, replacing
 from lift_flax.predict.answers import VideoAnswer
 
 
@@ -18,6 +18,7 @@ def check(path: Path, *, overwrite: bool) -> None:
     if not path.parent.is_dir():
         raise UserError(f"--embeddings={path}: the folder {path.parent} does not exist: make it, or choose another one")
     refuse_existing(path, overwrite=overwrite)
+    check_writable(path)
 
 
 @contextlib.contextmanager

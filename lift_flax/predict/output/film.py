@@ -34,6 +34,8 @@ def targets(out: Path, videos: Sequence[Path | str], *, overwrite: bool) -> list
         found = [out]
     elif out.suffix == ".mp4" and not out.is_dir():
         raise UserError(f"--film={out} is one film, and there are {len(videos)} videos: name a folder")
+    elif out.suffix and not out.is_dir():
+        raise UserError(f"--film={out}: a film is a .mp4; name one, or a folder without an ending")
     else:
         found = [out / f"{name}.mp4" for name in distinct_names(videos)]
     if len(found) == 1 and not found[0].parent.is_dir() and found[0] == out:

@@ -57,7 +57,7 @@ def _headline(answer: VideoAnswer, events: list[ClipAnswer], top: int) -> str:
     """The events that are sure; without any, the likeliest classes."""
     sure = [event for event in events if event.sure]
     if not sure:
-        shares = ", ".join(f"{name} {percent(share)}" for name, share in answer.top_k(top))
+        shares = ", ".join(f"{shown(name)} {percent(share)}" for name, share in answer.top_k(top))
         return shares if answer.sure and not events else f"unsure: {shares}"
     said = [f"{named(event)} {clock(event.start)} to {clock(event.end)}" for event in sure[:_IN_FIRST_LINE]]
     more = len(sure) - len(said)
@@ -66,7 +66,7 @@ def _headline(answer: VideoAnswer, events: list[ClipAnswer], top: int) -> str:
 
 def named(clip: ClipAnswer) -> str:
     """Its class with its probability, and before it whether that is unsure."""
-    return f"{'' if clip.sure else 'unsure: '}{clip.label} {percent(clip.probability)}"
+    return f"{'' if clip.sure else 'unsure: '}{shown(clip.label)} {percent(clip.probability)}"
 
 
 def clock(seconds: float) -> str:

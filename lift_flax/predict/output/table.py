@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lift_flax.command_line import say
 from lift_flax.errors import UserError
-from lift_flax.files import refuse_existing, replacing
+from lift_flax.files import check_writable, refuse_existing, replacing
 from lift_flax.predict.answers import VideoAnswer
 from lift_flax.predict.output import lines
 
@@ -23,6 +23,7 @@ def check(path: Path, *, overwrite: bool) -> None:
     if path.is_dir() or not path.parent.is_dir():
         raise UserError(f"--csv={path}: name a file in a folder that exists, or print it with --csv alone")
     refuse_existing(path, overwrite=overwrite)
+    check_writable(path)
 
 
 def rows(answer: VideoAnswer) -> Iterator[tuple[str, ...]]:

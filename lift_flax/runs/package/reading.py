@@ -50,6 +50,8 @@ def read(place: Path) -> Package:
     with contents.opened(place) as files:
         found = {name: (files[name].read_bytes(), place / name) for name in (contents.CONFIG, contents.FACTS)}
         facts = as_object(*found[contents.FACTS], _IN_PACKAGE, contents.AGAIN)
+        if fault := _unusable(facts["classes"]):
+            raise UserError(f"{place / contents.FACTS} is missing or damaged ({fault}): {contents.AGAIN}")
         dtype = facts["package"].get("dtype", DTYPES[0])
         if facts["package"]["format"] > FORMAT or dtype not in DTYPES:
             raise UserError(f"{place} was written by a later version of lift_flax: install that one to open it")
@@ -60,6 +62,14 @@ def read(place: Path) -> Package:
             results = as_object(path.read_bytes(), place / path.name, IN_RESULTS, contents.AGAIN)
         arrays = _arrays(files[PACKED], place / PACKED)
         return Package(config, facts, _widened(arrays) if dtype != DTYPES[0] else arrays, results)
+
+
+def _unusable(classes: list[str]) -> str:
+    """What is wrong with the names of classes; empty where nothing is."""
+    if len({*classes}) < len(classes):
+        return "two classes of one name"
+    odd = [name for name in classes if not name.strip() or shown(name) != name]
+    return f"a class is called '{shown(odd[0])}'" if odd else ""
 
 
 def card(place: Path) -> str:

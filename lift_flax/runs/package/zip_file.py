@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import shutil
 import stat
 import zipfile
@@ -75,7 +76,7 @@ def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]
 def _check_kind(path: Path, info: zipfile.ZipInfo) -> None:
     """Raises UserError for a name that leads out of the .zip, and for what is no plain file."""
     name, mode = info.filename, info.external_attr >> 16
-    if name.startswith("/") or "\\" in name or ":" in name or ".." in name.split("/"):
+    if not name or name.startswith("/") or "\\" in name or ":" in name or ".." in name.split("/"):
         raise UserError(f"{path} holds {shown(name)}, a path that leads out of it: refused, and nothing was unpacked")
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
         raise UserError(f"{path} holds {shown(name)}, which is a link: refused, and nothing was unpacked")
@@ -95,7 +96,9 @@ def _is_of_a_system(name: str) -> bool:
 def _damage_reported(path: Path) -> Iterator[None]:
     try:
         yield
-    except _FAULTS as error:
+    except (*_FAULTS, OSError) as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # of a disk
+            raise
         with path.open("rb") as file:
             pickled = file.read(2) in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
         if pickled:

@@ -1,6 +1,7 @@
 """Answers as CSV, which a spreadsheet may open."""
 
 import csv
+import os
 
 import numpy as np
 import pytest
@@ -45,6 +46,25 @@ def test_no_name_is_a_formula(name):
     video, *_, label, _, _ = next(table.rows(_answer(f"{name}.mp4", name)))
     assert (video, label) == (f"'{name}.mp4", f"'{name}")
     assert next(table.rows(_answer("a=1.mp4", "b-c")))[0] == "a=1.mp4"
+
+
+def test_nothing_else_is_replaced(tmp_path):
+    video = tmp_path / "a.avi"
+    video.write_bytes(b"mine")
+    os.mkfifo(tmp_path / "pipe.csv")
+    for flags, message in (
+        ([f"--csv={video}", "--overwrite"], "a.avi is a video that is read"),
+        (
+            [f"--csv={tmp_path / 'o.npz'}", f"--embeddings={tmp_path / 'o.npz'}"],
+            "o.npz is a video that",
+        ),
+        ([f"--csv={tmp_path / 'pipe.csv'}", "--overwrite"], "pipe.csv is no regular file"),
+        (["--csv=/proc/found.csv"], "cannot write /proc/found.csv"),
+        ([f"--film={tmp_path / 'film.avi'}"], "a film is a .mp4"),
+    ):
+        with pytest.raises(UserError, match=message):
+            predict.main([*flags, str(video)])
+    assert video.read_bytes() == b"mine"
 
 
 def test_a_failure_within_leaves_no_file(tmp_path):

@@ -1,6 +1,7 @@
 """Packages that are damaged, hostile or none: one line that names the fault, and nothing of them is run."""
 
 import json
+import math
 import pickle
 import shutil
 import zipfile
@@ -91,6 +92,27 @@ def test_names_that_lead_out_of_a_zip(copy, tmp_path):
 def test_the_card_of_a_folder_and_of_a_zip(copy, tmp_path):
     card = (copy / "README.md").read_text()
     assert reading.card(copy) == reading.card(_zip(tmp_path / "net.zip", _files(copy))) == card
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fault"),
+    [
+        ("classes", ["a\n", "b", "c"], "a class is called"),
+        ("classes", ["a", "a", "c"], "two classes of one name"),
+        ("clip_seconds", "x", "clip_seconds is x"),
+        ("clip_seconds", math.nan, "clip_seconds is nan"),
+    ],
+)
+def test_facts_that_cannot_be(copy, name, value, fault):
+    facts = json.loads((copy / "run.json").read_text())
+    (copy / "run.json").write_text(json.dumps({**facts, name: value}))
+    _refused(copy, fault)
+
+
+def test_a_member_without_a_name(copy, tmp_path):
+    place = _zip(tmp_path / "net.zip", {**_files(copy), "zzz": b"mine"})
+    place.write_bytes(place.read_bytes().replace(b"zzz", b"\0zz"))
+    _refused(place, "a path that leads out of it")
 
 
 def test_zip_bombs(copy, tmp_path):

@@ -1,6 +1,6 @@
 """How soon the live server answers, through a real socket: one visitor, four visitors, and the paper's network.
 
-    python benchmarks/live.py --out=runs/live                       # all of it: five minutes, two idle cores
+    python benchmarks/live.py --out=runs/live                       # six minutes, two idle cores
     python benchmarks/live.py --out=runs/live --seconds=10 --parts=one,four
     python benchmarks/live.py --out=runs/live --workdir=RUN --clips=CLIPS --parts=answers   # is what it says right?
 

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import itertools
 import json
+import math
 import shutil
 
 import numpy as np
@@ -196,6 +197,9 @@ def test_damaged_records_are_named(records, tmp_path, name):
     ("prep_report.json", lambda of: {**of, "settings": {"size": 1, "flow": ""}}, "no codec in settings"),
     ("prep_report.json", lambda of: {**of, "flow": 3}, "flow is damaged"),
     ("prep_report.json", lambda of: {**of, "frames": "many"}, "frames is damaged"),
+    ("prep_report.json", lambda of: {**of, "frames": -5}, r"\(frames is -5\)"),
+    ("prep_report.json", lambda of: {**of, "flow": {**of["flow"], "rms_pixels": math.nan}}, r"\(flow is nan\)"),
+    ("prep_report.json", lambda of: {**of, "mean_luma": {"percentiles": {"50": math.inf}}}, r"\(mean_luma is inf\)"),
     ("prep_report.json", lambda of: {**of, "records": "../other"}, r"records in \.\./other"),
     ("folds.json", lambda of: {}, r"folds.json is missing or damaged \(no classes\)"),
     ("folds.json", lambda of: {**of, "folds": {}}, "no fold"),

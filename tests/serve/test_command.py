@@ -4,6 +4,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -49,6 +50,19 @@ def test_it_ends_within_two_seconds_beside_a_visitor(run: Path, tmp_path: Path, 
         assert time.monotonic() - since < 2
         assert code in (0, 130, -number, 128 + number)
         assert "Traceback" not in server.log.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wait", [1.0, 2.5])
+def test_an_interrupt_while_it_starts_ends_it(run: Path, tmp_path: Path, wait):
+    command = [sys.executable, "-m", "lift_flax.cli", "serve", f"--workdir={run}", "--port=0"]
+    with (tmp_path / "log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+        time.sleep(wait)
+        process.send_signal(signal.SIGINT)
+        try:
+            assert process.wait(5) in (0, 130, -signal.SIGINT)
+        finally:
+            process.kill()
 
 
 @pytest.mark.slow

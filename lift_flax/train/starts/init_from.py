@@ -20,7 +20,7 @@ from lift_flax.runs.config_file import PACKED
 from lift_flax.train.starts.earlier_run import ByPath, EarlierRun
 from lift_flax.weights.converted import FACTS
 
-RENDERED = "night_figures"  # source of clips as the shipped network was trained on
+_RENDERED = "night_figures"  # source of clips as the shipped network was trained on
 _NAMED = 6  # that a line names at most of what is drawn anew
 _COMPUTES = ("model", "data.num_frames", "data.size", "data.sampling", "data.stride", "data.window_seconds")
 
@@ -86,7 +86,7 @@ def check_held_out(config: Config, records: Records, held_out: dict[str, list[st
     seen: set[Path] = set()  # a run may have been replaced by one that goes back to it
     while run and run.path.resolve() not in seen:
         seen.add(run.path.resolve())
-        if run.path == places.SHIPPED_FOLDER and records.source != RENDERED:  # it has seen rendered people alone
+        if run.path == places.SHIPPED_FOLDER and records.source != _RENDERED:  # it has seen rendered people alone
             return
         if run.has_unknown_start:
             print(f"what the weights were trained on that {run.path} started from cannot be known", flush=True)

@@ -26,6 +26,9 @@ def copy(packed, tmp_path) -> Path:
     return shutil.copytree(packed, tmp_path / "copy")
 
 
+SOUND = {"temperature": 1.0, "threshold": 0.5, "ece_before": 0.1, "ece_after": 0.1, "clips": 9}
+
+
 def _zip(out: Path, files: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> Path:
     with zipfile.ZipFile(out, "w", compression) as archive:
         for name, content in files.items():
@@ -101,6 +104,7 @@ def test_the_card_of_a_folder_and_of_a_zip(copy, tmp_path):
         ("classes", ["a", "a", "c"], "two classes of one name"),
         ("clip_seconds", "x", "clip_seconds is x"),
         ("clip_seconds", math.nan, "clip_seconds is nan"),
+        ("calibration", {"student": {**SOUND, "temperature": 1e-40}}, r"damaged \(calibration\)"),
     ],
 )
 def test_facts_that_cannot_be(copy, name, value, fault):
